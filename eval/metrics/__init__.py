@@ -1,0 +1,1 @@
+"""Scores as pure functions on arrays, with thin objects that add them up over images."""

@@ -1,0 +1,98 @@
+"""What a network wants as input, and which part of the photograph that input shows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+from PIL import Image
+
+if TYPE_CHECKING:
+    import torch
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """From an RGB photograph to a network's input, and the geometry back.
+
+    `squash` resizes the whole photograph to a square and does not keep its aspect; `crop` resizes
+    the shorter side to `resize` and takes the centre. Localization wants `squash`, the default:
+    an object at the border stays in view.
+
+    Args:
+        size: side of the square input, in pixels
+        mean: what is subtracted from each channel, on the scale 0 to 1, RGB
+        std: what each channel is then divided by, on the same scale
+        mode: `squash` or `crop`
+        resize: length of the shorter side before a centre crop, in pixels; `squash` ignores it
+    """
+
+    size: int = 224
+    mean: tuple[float, float, float] = IMAGENET_MEAN
+    std: tuple[float, float, float] = IMAGENET_STD
+    mode: Literal["squash", "crop"] = "squash"
+    resize: int = 256
+
+    def __post_init__(self) -> None:
+        if self.mode not in ("squash", "crop"):
+            raise ValueError(f"Expected mode to be 'squash' or 'crop' but got {self.mode!r}")
+        if self.size < 1:
+            raise ValueError(f"Expected size to be at least 1 but got {self.size}")
+        if self.mode == "crop" and self.resize < self.size:
+            raise ValueError(
+                f"Expected resize to be at least size ({self.size}) but got {self.resize}"
+            )
+
+    def __call__(self, image: Image.Image) -> torch.Tensor:
+        """Turn a photograph into the network's input.
+
+        Args:
+            image: RGB
+
+        Returns:
+            (3, size, size), float32, normalised
+        """
+        import torch
+
+        resized = image.resize(
+            (self.size, self.size), Image.Resampling.BILINEAR, box=self.region(*image.size)
+        )
+        pixels = np.asarray(resized, dtype=np.float32) / 255
+        pixels = (pixels - np.float32(self.mean)) / np.float32(self.std)
+        return torch.from_numpy(np.ascontiguousarray(pixels.transpose(2, 0, 1)))
+
+    def region(self, width: int, height: int) -> tuple[float, float, float, float]:
+        """Say which part of the photograph the input shows.
+
+        Args:
+            width: of the photograph, in pixels
+            height: of the photograph, in pixels
+
+        Returns:
+            x0, y0, x1, y1: outer edges in the photograph's pixels
+        """
+        if self.mode == "squash":
+            return 0.0, 0.0, float(width), float(height)
+        side = min(width, height) * self.size / self.resize
+        x0, y0 = (width - side) / 2, (height - side) / 2
+        return x0, y0, x0 + side, y0 + side
+
+    def to_original(self, boxes: np.ndarray, width: int, height: int) -> np.ndarray:
+        """Carry boxes from the network's input to the photograph.
+
+        Args:
+            boxes: (k, 4), x0 y0 x1 y1, outer edges in input pixels
+            width: of the photograph, in pixels
+            height: of the photograph, in pixels
+
+        Returns:
+            (k, 4), float64, outer edges in the photograph's pixels: a box around the whole input
+            of a squashed photograph is (0, 0, width, height)
+        """
+        x0, y0, x1, y1 = self.region(width, height)
+        scale = np.array([x1 - x0, y1 - y0, x1 - x0, y1 - y0]) / self.size
+        return np.asarray(boxes, dtype=np.float64).reshape(-1, 4) * scale + [x0, y0, x0, y0]

@@ -1,0 +1,16 @@
+"""`python -m wsol`, the same as the command `wsol`."""
+
+import importlib.util
+from pathlib import Path
+
+from wsol.cli import main
+
+if __name__ == "__main__":
+    found = importlib.util.find_spec("eval")
+    if found is None or found.submodule_search_locations is None:
+        stray = Path(found.origin or "eval.py") if found else Path("eval")
+        raise SystemExit(
+            f"Error: {stray} hides this project's package of the same name; run the command "
+            "`wsol`, which is not affected, or start from another folder"
+        )
+    main()

@@ -1,0 +1,106 @@
+"""From a heat map to boxes: at one threshold, or at all thresholds at once.
+
+The rule is the field's standard one. The map is quantised, u8 = trunc(255 * map); foreground is
+every pixel above trunc(threshold * max(u8)), strictly; boxes are the bounding rectangles of the
+8-connected contours that OpenCV finds in it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import cv2
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+CONTOURS = ("largest", "all", "outer")
+
+
+def threshold_boxes(
+    score_map: np.ndarray, threshold: float, contours: str = "largest"
+) -> np.ndarray:
+    """Find the boxes of a map at one threshold.
+
+    Args:
+        score_map: (H, W), in [0, 1]
+        threshold: share of the map's maximum that a pixel has to exceed, in [0, 1]
+        contours: `largest` (the one contour with the largest polygon area), `outer` (each
+            connected region), or `all` (the borders of holes too, as the benchmarks count)
+
+    Returns:
+        (k, 4), int64, x0 y0 x1 y1, outer edges in map pixels; k = 0 where nothing exceeds
+
+    Raises:
+        ValueError: a map that is not two-dimensional or leaves [0, 1], or an unknown argument
+
+    >>> spot = np.zeros((8, 8)); spot[2:5, 3:7] = 1
+    >>> threshold_boxes(spot, 0.2)
+    array([[3, 2, 7, 5]])
+    """
+    if not 0 <= threshold <= 1:
+        raise ValueError(f"Expected threshold to be in [0, 1] but got {threshold}")
+    levels = _quantise(score_map)
+    return _rectangles(levels, int(threshold * int(levels.max())), contours)
+
+
+def sweep_boxes(
+    score_map: np.ndarray, thresholds: Iterable[float], contours: str = "largest"
+) -> list[np.ndarray]:
+    """Find the boxes of a map at many thresholds, in the convention of the benchmarks.
+
+    Thresholds that fall on the same integer level share one array.
+
+    Args:
+        score_map: (H, W), in [0, 1]; quantised as it is, without a further normalisation
+        thresholds: shares of the map's maximum, in [0, 1]
+        contours: `largest` or `all`
+
+    Returns:
+        one (k, 4) int64 array a threshold, x0 y0 x1 y1 in map pixels, where x0 y0 is the first
+        pixel and x1 y1 = min(x0 + width, W - 1), min(y0 + height, H - 1); (0, 0, 0, 0) where
+        nothing exceeds the threshold
+
+    Raises:
+        ValueError: a map that is not two-dimensional or leaves [0, 1], or an unknown argument
+
+    >>> spot = np.zeros((8, 8)); spot[2:5, 3:7] = 1
+    >>> sweep_boxes(spot, [0.2, 1.0])
+    [array([[3, 2, 7, 5]]), array([[0, 0, 0, 0]])]
+    """
+    levels = _quantise(score_map)
+    height, width = levels.shape
+    last = np.array([width - 1, height - 1] * 2)
+    steps = [int(threshold * int(levels.max())) for threshold in thresholds]
+    found: dict[int, np.ndarray] = {}
+    for step in set(steps):
+        boxes = np.minimum(_rectangles(levels, step, contours), last)
+        found[step] = boxes if len(boxes) else np.zeros((1, 4), dtype=np.int64)
+    return [found[step] for step in steps]
+
+
+def _quantise(score_map: np.ndarray) -> np.ndarray:
+    scores = np.asarray(score_map)
+    if scores.ndim != 2 or scores.size == 0:
+        raise ValueError(f"Expected score_map to be of shape (H, W) but got {scores.shape}")
+    if not (scores.min() >= 0 and scores.max() <= 1):  # NaN fails both
+        raise ValueError(
+            f"Expected score_map to be in [0, 1] but got {scores.min()} to {scores.max()}"
+        )
+    return (scores * 255).astype(np.uint8)
+
+
+def _rectangles(levels: np.ndarray, above: int, contours: str) -> np.ndarray:
+    """Bounding rectangles, (k, 4), outer edges, of the contours of `levels > above`."""
+    if contours not in CONTOURS:
+        raise ValueError(f"Expected contours to be one of {CONTOURS} but got {contours!r}")
+    foreground = (levels > above).astype(np.uint8)
+    retrieve = cv2.RETR_EXTERNAL if contours == "outer" else cv2.RETR_TREE
+    borders, _ = cv2.findContours(foreground, retrieve, cv2.CHAIN_APPROX_SIMPLE)
+    if contours == "largest" and borders:
+        borders = [max(borders, key=cv2.contourArea)]  # the first among equals
+    boxes = np.array([cv2.boundingRect(border) for border in borders], dtype=np.int64)
+    boxes = boxes.reshape(-1, 4)
+    boxes[:, 2:] += boxes[:, :2]
+    return boxes

@@ -1,0 +1,46 @@
+"""`wsol demo`: the main job on real photographs, without arguments, network or data set."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from wsol.cli import common
+
+THRESHOLD = 0.2
+
+
+def demo(
+    out: Annotated[Path, typer.Option(help="Folder for pictures.")] = Path("wsol-demo"),
+) -> None:
+    """Localize, draw and score five photographs that installed packages carry."""
+    typer.echo(f"loading {common.DEFAULT_MODEL} with its ImageNet weights", err=True)
+    model = common.load_model(common.DEFAULT_MODEL, "auto", 0)
+
+    from wsol.demo import run_demo
+
+    photos, scores = run_demo(model, out, THRESHOLD)
+    rows = [
+        [
+            photo.picture.stem,
+            photo.true_name,
+            f"{photo.found.name} {photo.found.score:.0%}",
+            f"{photo.iou:.2f}",
+            "yes" if photo.iou >= 0.5 else "no",
+        ]
+        for photo in photos
+    ]
+    title = "Boxes of the predicted class, IoU with the box drawn by hand"
+    common.print_table(title, ["photograph", "class", "predicted", "IoU", "IoU >= 0.5"], rows)
+    result = scores.result
+    typer.echo(
+        f"protocol {scores.protocol}, threshold {result.threshold}: GT-known Loc "
+        f"{result.gt_known_loc:.0f} %, Top-1 Loc {result.top1_loc:.0f} %, top-1 "
+        f"{result.top1_cls:.0f} %; centre box {result.baselines['centre_box']:.0f} %, full image "
+        f"{result.baselines['full_image']:.0f} % ({result.images} photographs: a demonstration, "
+        "not a benchmark)"
+    )
+    typer.echo(f"\nPictures: {out}/*.png")
+    typer.echo(f"Next:     wsol predict {out}/photos --format coco --save-images")

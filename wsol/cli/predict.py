@@ -1,0 +1,173 @@
+"""`wsol predict`: images in, boxes out, on the terminal and in the formats of the next tools."""
+
+from __future__ import annotations
+
+import sys
+from enum import Enum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from wsol.cli import common
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from wsol.images import ImageError
+    from wsol.results import Localization
+    from wsol.writers.base import Writer
+
+
+class Order(str, Enum):
+    """In which order the predictions come."""
+
+    given = "given"
+    uncertain = "uncertain"
+
+
+def predict(
+    sources: Annotated[
+        list[str],
+        typer.Argument(help="Files, folders, globs, list files (.txt), or - for a list on stdin."),
+    ],
+    out: Annotated[Path, typer.Option(help="Folder for files.")] = Path("wsol-predictions"),
+    formats: Annotated[
+        list[str] | None,
+        typer.Option("--format", help="coco, csv, jsonl or npy; repeatable.", metavar="NAME"),
+    ] = None,
+    save_maps: Annotated[bool, typer.Option("--save-maps", help="As --format npy.")] = False,
+    save_images: Annotated[
+        bool, typer.Option("--save-images", help="A picture of boxes and map for every image.")
+    ] = False,
+    model: common.Model = common.DEFAULT_MODEL,
+    weights: common.Weights = "auto",
+    method: common.Method = "cam",
+    threshold: Annotated[
+        float, typer.Option(help="Share of the map's range above which a pixel counts.")
+    ] = 0.2,
+    topk: Annotated[int, typer.Option(help="Classes to localize on each image.", min=1)] = 1,
+    multi: Annotated[
+        bool, typer.Option("--multi", help="A box for every region, not only the largest.")
+    ] = False,
+    class_name: Annotated[
+        str | None, typer.Option("--class", help="The class of all images is known.")
+    ] = None,
+    class_from_folder: Annotated[
+        bool, typer.Option("--class-from-folder", help="An image's folder names its class.")
+    ] = False,
+    sort: Annotated[Order, typer.Option(help="uncertain: least certain first.")] = Order.given,
+    device: common.Device = "auto",
+    batch_size: common.BatchSize = 16,
+    workers: common.Workers = 2,
+    seed: common.Seed = 0,
+    force: common.Force = False,
+) -> None:
+    """Predict boxes for images.
+
+    Prints one line an image and class: file, class, probability, boxes as x0 y0 x1 y1 in pixels
+    of the original image, tab-separated. An image that cannot be read is named on stderr, the
+    rest is done, and the exit code is 1.
+    """
+    from wsol.images import SourceError, find_images
+    from wsol.maps.names import check_method
+    from wsol.writers import check_format
+
+    kinds = list(dict.fromkeys([*(formats or []), *(["npy"] if save_maps else [])]))
+    with common.wrong_use("--format"):
+        for kind in kinds:
+            check_format(kind)
+    with common.wrong_use("--method"):
+        check_method(method)
+    if class_name is not None and class_from_folder:
+        raise typer.BadParameter("goes not with --class", param_hint="--class-from-folder")
+    if not 0 <= threshold <= 1:
+        raise typer.BadParameter(f"expected 0 to 1, got {threshold}", param_hint="--threshold")
+    try:
+        paths = find_images(sources)
+    except SourceError as error:
+        raise typer.BadParameter(str(error), param_hint="SOURCE") from error
+    if not paths:
+        raise typer.BadParameter("no images", param_hint="SOURCE")
+    network = common.load_model(model, weights, seed)
+
+    from wsol.classes import class_names, find_class
+    from wsol.images import ImageError
+    from wsol.localizer import Localizer
+    from wsol.writers import create_writer
+
+    names = class_names(1000)
+    labels: list[int] | None = None
+    if class_name is not None:
+        with common.wrong_use("--class"):
+            labels = [find_class(class_name, names)] * len(paths)
+    if class_from_folder:
+        with common.wrong_use("--class-from-folder"):
+            known = {path.absolute().parent.name for path in paths}
+            classes = {name: find_class(name, names) for name in known}
+            labels = [classes[path.absolute().parent.name] for path in paths]
+    with common.wrong_use("--device"):
+        localizer = Localizer(
+            network,
+            method,
+            threshold,
+            "outer" if multi else "largest",
+            topk,
+            names=names,
+            device=device,
+            batch_size=batch_size,
+            workers=workers,
+        )
+    writers: list[Writer] = []
+    if kinds or save_images:
+        common.free_folder(out, force)
+        writers = [create_writer(kind, out, names) for kind in kinds]
+    pictures: set[str] = set()
+    failed = 0
+    with localizer, common.progress("predict", len(paths)) as advance:
+        results: Iterable[tuple[Path, Localization | ImageError]]
+        results = localizer.stream(paths, labels)
+        if sort is Order.uncertain:
+            results = sorted(results, key=_certainty)
+        for path, found in results:
+            if isinstance(found, ImageError):
+                failed += 1
+                sys.stderr.write(f"{found}\n")
+                typer.echo(f"{path}\terror\t{found}")
+                for writer in writers:
+                    writer.add_error(path, str(found).removeprefix(f"{path}: "))
+            else:
+                for each in found.classes:
+                    typer.echo(_line(each))
+                for writer in writers:
+                    writer.add(found)
+                if save_images:
+                    _save_picture(found, threshold, out / "pictures", pictures)
+            advance(1)
+    for writer in writers:
+        writer.close()
+    if writers or save_images:
+        sys.stderr.write(f"{len(paths) - failed} images localized, files in {out}\n")
+    if failed:
+        sys.stderr.write(f"{failed} of {len(paths)} images could not be read\n")
+        raise typer.Exit(1)
+
+
+def _certainty(pair: tuple[Path, Localization | ImageError]) -> float:
+    return getattr(pair[1], "score", -1.0)
+
+
+def _line(found: Localization) -> str:
+    boxes = ["{:.1f} {:.1f} {:.1f} {:.1f}".format(*box) for box in found.boxes.tolist()]
+    return "\t".join([str(found.path), found.name, f"{found.score:.4f}", *(boxes or ["no box"])])
+
+
+def _save_picture(found: Localization, threshold: float, folder: Path, taken: set[str]) -> None:
+    from wsol.figures import draw_localization, save_figure
+    from wsol.images import read_image
+    from wsol.writers.names import unique_stem
+
+    folder.mkdir(exist_ok=True)
+    image = read_image(found.path or "")
+    figure = draw_localization(image, found, threshold)
+    save_figure(figure, folder / f"{unique_stem(found.path, taken)}.png")

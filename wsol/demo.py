@@ -1,0 +1,99 @@
+"""The demonstration: photographs that installed packages carry, boxed, scored and drawn."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from eval.geometry import pairwise_iou
+from eval.manifest import load_classes, load_split
+from wsol.evaluation import Evaluation, evaluate
+from wsol.figures import draw_localization, save_figure
+from wsol.images import read_image
+from wsol.localizer import Localizer
+from wsol.shipped import manifests_folder
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from wsol.results import Localization
+
+# Where each photograph of data_manifests/photos lies inside the installed packages.
+_PHOTOS = {
+    "chelsea.png": ("skimage", "data/chelsea.png"),
+    "coffee.png": ("skimage", "data/coffee.png"),
+    "rocket.jpg": ("skimage", "data/rocket.jpg"),
+    "motorcycle_left.png": ("skimage", "data/motorcycle_left.png"),
+    "grace_hopper.jpg": ("matplotlib", "mpl-data/sample_data/grace_hopper.jpg"),
+}
+
+
+@dataclass(frozen=True)
+class DemoPhoto:
+    """One photograph of the demonstration.
+
+    Args:
+        found: the network's own choice of class and box
+        true_name: of the class set by hand
+        iou: of the predicted with the true box, outer edges
+        picture: path of the drawing
+    """
+
+    found: Localization
+    true_name: str
+    iou: float
+    picture: Path
+
+
+def copy_photos(folder: Path) -> list[Path]:
+    """Copy the photographs out of the installed packages.
+
+    Args:
+        folder: created where it does not exist
+
+    Returns:
+        the copies
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    copies = []
+    for name, (package, inside) in _PHOTOS.items():
+        with resources.as_file(resources.files(package).joinpath(inside)) as source:
+            copies.append(Path(shutil.copyfile(source, folder / name)))
+    return copies
+
+
+def run_demo(model: nn.Module, folder: Path, threshold: float) -> tuple[list[DemoPhoto], Evaluation]:
+    """Localize, draw and score the photographs.
+
+    Args:
+        model: a registered network with ImageNet's 1000 classes
+        folder: for copies and drawings
+        threshold: share of the map's range that makes the boxes
+
+    Returns:
+        what was found on every photograph, and the scores of all
+    """
+    data = manifests_folder() / "photos"
+    paths = copy_photos(folder / "photos")
+    split = load_split(data, "test")
+    classes = load_classes(data / "classes.csv")
+    photos = []
+    with Localizer(model, threshold=threshold) as localizer:
+        for row, path in enumerate(paths):
+            found = localizer(path)
+            if split.boxes is None or isinstance(found, list):
+                raise TypeError("expected boxes and one localization")
+            true_boxes = split.boxes[row] + [0, 0, 1, 1]  # from last pixels to outer edges
+            picture = folder / f"{path.stem}.png"
+            figure = draw_localization(read_image(path), found, threshold, true_boxes)
+            save_figure(figure, picture)
+            iou = float(np.max(pairwise_iou(found.boxes, true_boxes), initial=0))
+            name = localizer.class_name(classes[int(split.labels[row])])
+            photos.append(DemoPhoto(found, name, iou, picture))
+    scores = evaluate(model, split, folder / "photos", threshold=threshold, classes=classes)
+    return photos, scores

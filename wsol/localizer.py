@@ -1,0 +1,306 @@
+"""From images to localizations: reads, classifies, maps and boxes by the parts that do each."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from dataclasses import replace
+from itertools import repeat
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from PIL import Image
+
+from wsol.boxes import CONTOURS, threshold_boxes
+from wsol.classes import class_names
+from wsol.heatmap import to_heatmap
+from wsol.images import ImageError, read_image, to_rgb
+from wsol.loading import read_ahead
+from wsol.maps import find_method
+from wsol.results import Localization, Step
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from torch import Tensor, nn
+
+    from tdam.preprocessing import Preprocessing
+
+
+class Localizer:
+    """Finds objects with a classifier that was trained on image labels only.
+
+    A context manager, so that hooks never outlive it. Between calls the model is as it was.
+
+    Args:
+        model: a registered network, or any other with `preprocessing` and `target_layer` given
+        method: name of a map method
+        threshold: share of the map's range that a pixel has to exceed to belong to the object
+        contours: `largest` for one box, `outer` for one a region, `all` for hole borders too
+        topk: how many classes to localize on each image
+        preprocessing: what the network wants as input
+        target_layer: what the maps are made of
+        fc_layer: the classifier's linear layer, which class activation maps need
+        names: of the classes
+        device: `auto`, `cpu`, `cuda`, or any name that torch knows
+        batch_size: how many images go through the network at once
+        workers: threads that read images ahead
+
+    Raises:
+        ValueError: an unknown method, layer or kind of contour, or a threshold outside [0, 1]
+
+    >>> from tdam import create_model
+    >>> with Localizer(create_model("resnet18")) as localizer:
+    ...     found = localizer(Image.new("RGB", (64, 48)))
+    >>> found.boxes.shape[1], found.width, len(found.steps)
+    (4, 64, 1)
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        method: str = "cam",
+        threshold: float = 0.2,
+        contours: str = "largest",
+        topk: int = 1,
+        *,
+        preprocessing: Preprocessing | None = None,
+        target_layer: str | nn.Module | None = None,
+        fc_layer: str | nn.Module | None = None,
+        names: Sequence[str] | None = None,
+        device: str = "auto",
+        batch_size: int = 16,
+        workers: int = 2,
+    ) -> None:
+        if not 0 <= threshold <= 1:
+            raise ValueError(f"Expected threshold to be in [0, 1] but got {threshold}")
+        if contours not in CONTOURS:
+            raise ValueError(f"Expected contours to be one of {CONTOURS} but got {contours!r}")
+        if topk < 1:
+            raise ValueError(f"Expected topk to be at least 1 but got {topk}")
+        if batch_size < 1:
+            raise ValueError(f"Expected batch_size to be at least 1 but got {batch_size}")
+        if preprocessing is None:
+            spec = getattr(model, "spec", None)
+            if spec is None:
+                raise ValueError("Expected preprocessing for a network that is not registered")
+            preprocessing = spec.preprocessing
+        self.device = find_device(device)
+        self.model = model.to(self.device)
+        self.threshold = threshold
+        self.contours = contours
+        self.topk = topk
+        self.batch_size = batch_size
+        self.workers = workers
+        self.preprocessing = preprocessing
+        self.names = None if names is None else tuple(names)
+        options = {} if fc_layer is None else {"fc_layer": fc_layer}
+        self.extractor = find_method(method)(model, target_layer, **options)
+
+    def __enter__(self) -> Localizer:
+        self.extractor.__enter__()
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        self.extractor.__exit__(*error)
+
+    def __call__(
+        self, images: Any, labels: int | Sequence[int | None] | None = None
+    ) -> Localization | list[Localization]:
+        """Localize the objects on one image or several.
+
+        Args:
+            images: a path, a PIL image, a uint8 RGB array (H, W, 3), or a tensor (3, H, W) of
+                uint8 or of floats in [0, 1]; or a list of them, or an array or tensor with one
+                more dimension in front
+            labels: classes that are known to be there, so that only the box is wanted; None lets
+                the network choose
+
+        Returns:
+            one localization for one image, a list for several
+
+        Raises:
+            ImageError: a path that cannot be read as an image
+            TypeError: something that is not an image
+            ValueError: an array of the wrong shape, or a class that does not exist
+        """
+        if isinstance(images, (np.ndarray, torch.Tensor)):
+            one = images.ndim < 4
+        else:
+            one = not isinstance(images, (list, tuple))
+        items = [images] if one else list(images)
+        if not items:
+            return []
+        known = [labels] * len(items) if labels is None or isinstance(labels, int) else list(labels)
+        if len(known) != len(items):
+            raise ValueError(f"Expected {len(items)} labels but got {len(known)}")
+        found = []
+        for _, result in self.stream(items, known):
+            if isinstance(result, ImageError):
+                raise result
+            found.append(result)
+        return found[0] if one else found
+
+    def class_name(self, label: int) -> str:
+        """Name a class of a network with ImageNet's classes, or of the names given."""
+        return (self.names or class_names(1000))[label]
+
+    def stream(
+        self, images: Iterable[Any], labels: Iterable[int | None] | None = None
+    ) -> Iterator[tuple[Any, Localization | ImageError]]:
+        """Localize image after image, in memory that does not grow with their number.
+
+        Args:
+            images: each as in a call
+            labels: one known class or None an image
+
+        Yields:
+            the image as it was given, and what was found on it, or why it could not be read
+        """
+        known = repeat(None) if labels is None else labels
+        tasks = zip(images, known, strict=labels is not None)
+        for batch in read_ahead(tasks, self._prepare, self.batch_size, self.workers):
+            good = [(task, ready) for task, ready in batch if not isinstance(ready, ImageError)]
+            found = iter(self._localize(good) if good else [])
+            for (item, _), ready in batch:
+                yield item, ready if isinstance(ready, ImageError) else next(found)
+
+    def _prepare(self, task: tuple[Any, int | None]) -> tuple[tuple[int, int], Tensor]:
+        item, _ = task
+        try:
+            image = to_image(item)
+        except ImageError as error:
+            raise ImageError(f"{item}: {error}") from error
+        return image.size, self.preprocessing(image)
+
+    def _localize(
+        self, batch: list[tuple[tuple[Any, int | None], tuple[tuple[int, int], Tensor]]]
+    ) -> list[Localization]:
+        known = [label for (_, label), _ in batch]
+        inputs = torch.stack([ready for _, (_, ready) in batch]).to(self.device)
+        with evaluation_mode(self.model), torch.set_grad_enabled(self.extractor.needs_gradients):
+            scores = self.model(inputs)
+            probabilities = scores.detach().float().softmax(dim=1)
+            ranked = self._choose(probabilities, known)
+            maps = [
+                self.extractor(ranked[:, place], scores, normalized=False)[0].cpu().numpy()
+                for place in range(ranked.shape[1])
+            ]
+        names = self.names or class_names(scores.shape[1])
+        results = []
+        for row, ((item, _), (size, _)) in enumerate(batch):
+            first, *others = (
+                self._describe(
+                    raw=maps[place][row],
+                    label=label,
+                    name=names[label],
+                    score=float(probabilities[row, label]),
+                    size=size,
+                    path=Path(item) if isinstance(item, (str, Path)) else None,
+                )
+                for place, label in enumerate(ranked[row].tolist())
+            )
+            results.append(replace(first, others=tuple(others)))
+        return results
+
+    def _choose(self, probabilities: Tensor, known: list[int | None]) -> Tensor:
+        """Rank `topk` classes an image, a known one first and alone: (N, topk)."""
+        count = probabilities.shape[1]
+        ranked = probabilities.topk(min(self.topk, count), dim=1).indices
+        for row, label in enumerate(known):
+            if label is None:
+                continue
+            if not 0 <= label < count:
+                raise ValueError(f"Expected labels from 0 to {count - 1} but got {label}")
+            others = [int(other) for other in ranked[row] if int(other) != label]
+            chosen = [label, *others][: ranked.shape[1]]
+            ranked[row] = torch.tensor(chosen, device=ranked.device)
+        return ranked
+
+    def _describe(
+        self,
+        *,
+        raw: np.ndarray,
+        label: int,
+        name: str,
+        score: float,
+        size: tuple[int, int],
+        path: Path | None,
+    ) -> Localization:
+        side = self.preprocessing.size
+        heat = to_heatmap(raw, (side, side))
+        boxes = threshold_boxes(heat, self.threshold, self.contours)
+        peaks = np.array([heat[y0:y1, x0:x1].max() for x0, y0, x1, y1 in boxes])
+        width, height = size
+        return Localization(
+            label=label,
+            name=name,
+            score=score,
+            boxes=self.preprocessing.to_original(boxes, width, height),
+            box_scores=score * peaks.reshape(-1),
+            steps=(Step(to_heatmap(raw), self.preprocessing.region(width, height)),),
+            width=width,
+            height=height,
+            path=path,
+        )
+
+
+def to_image(item: Any) -> Image.Image:
+    """Turn anything that a localizer takes for an image into RGB.
+
+    Raises:
+        ImageError: a path that cannot be read as an image
+        TypeError: something else
+        ValueError: an array of the wrong shape or type
+    """
+    if isinstance(item, (str, Path)):
+        return read_image(item)
+    if isinstance(item, Image.Image):
+        return to_rgb(item)
+    if isinstance(item, torch.Tensor):
+        array = item.detach().cpu().numpy()
+        if array.ndim == 3:
+            array = array.transpose(1, 2, 0)
+        if np.issubdtype(array.dtype, np.floating):
+            if array.size and not (array.min() >= 0 and array.max() <= 1):
+                raise ValueError("Expected a float image in [0, 1]; do not normalise it")
+            array = (array * 255).round().astype(np.uint8)
+    elif isinstance(item, np.ndarray):
+        array = item
+    else:
+        raise TypeError(f"Expected a path, an image or an array but got {type(item).__name__}")
+    if array.dtype != np.uint8 or array.ndim != 3 or array.shape[2] != 3 or array.size == 0:
+        raise ValueError(
+            f"Expected an RGB image, uint8 (H, W, 3), but got {array.dtype} {array.shape}"
+        )
+    return Image.fromarray(np.ascontiguousarray(array))
+
+
+def find_device(name: str) -> torch.device:
+    """Return the device that a name stands for.
+
+    Args:
+        name: `auto` for the GPU where there is one, else as torch names it
+
+    Raises:
+        ValueError: a device that this machine does not have
+    """
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        return torch.empty(0, device=name).device
+    except (RuntimeError, AssertionError) as error:
+        raise ValueError(f"Expected a device of this machine but got {name!r}") from error
+
+
+@contextmanager
+def evaluation_mode(model: nn.Module) -> Iterator[None]:
+    """Put a model into evaluation mode, and every part of it back into its own mode afterwards."""
+    modes = [(module, module.training) for module in model.modules()]
+    model.eval()
+    try:
+        yield
+    finally:
+        for module, training in modes:
+            module.training = training

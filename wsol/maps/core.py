@@ -1,0 +1,169 @@
+"""The life of a map extractor: hook a layer, remember its output, leave the model as it was."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from types import TracebackType
+
+    from torch import Tensor, nn
+
+
+class MapExtractor(ABC):
+    """Class maps from the activations of one or more layers.
+
+    Used as a context manager around forward passes; the hooks are gone afterwards, also after an
+    exception. The model's modes, parameters and gradients are never touched.
+
+    Args:
+        model: any network that ends in class scores, (N, K)
+        target_layer: module or its name, or several, whose output is (N, C, h, w); by default
+            the registered network's own map layer
+
+    Raises:
+        TypeError: a layer that is neither a name nor a module
+        ValueError: a layer that the model does not have, or no default to fall back on
+    """
+
+    needs_gradients = False
+
+    def __init__(
+        self,
+        model: nn.Module,
+        target_layer: str | nn.Module | Sequence[str | nn.Module] | None = None,
+    ) -> None:
+        self.model = model
+        if target_layer is None:
+            target_layer = default_layer(model, "map_layer", "target_layer")
+        wanted = [target_layer] if not isinstance(target_layer, (list, tuple)) else target_layer
+        self.layers = [find_layer(model, layer) for layer in wanted]
+        self.activations: dict[int, Tensor] = {}
+        self._handles: list[Any] = []
+
+    def __enter__(self) -> MapExtractor:
+        for index, layer in enumerate(self.layers):
+            self._handles.append(layer.register_forward_hook(self._keep(index)))
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        for handle in self._handles:
+            handle.remove()
+        self._handles.clear()
+        self.activations.clear()
+
+    def _keep(self, index: int) -> Any:
+        def hook(module: nn.Module, args: Any, output: Tensor) -> None:
+            if not isinstance(output, torch.Tensor) or output.ndim != 4:
+                shape = tuple(output.shape) if isinstance(output, torch.Tensor) else type(output)
+                raise ValueError(
+                    f"Expected the target layer to put out (N, C, h, w) but got {shape}"
+                )
+            if self.needs_gradients and not output.requires_grad:
+                if not torch.is_grad_enabled() or output.is_inference():
+                    raise RuntimeError(
+                        f"{type(self).__name__} needs gradients: run the model outside no_grad "
+                        "and inference_mode, or within torch.enable_grad()"
+                    )
+                output.requires_grad_()
+            self.activations[index] = output
+
+        return hook
+
+    def __call__(
+        self,
+        class_ids: int | Sequence[int] | Tensor,
+        scores: Tensor,
+        normalized: bool = True,
+    ) -> list[Tensor]:
+        """Compute the maps of one class an image, for the last forward pass.
+
+        Args:
+            class_ids: one class for all images, or one an image
+            scores: (N, K), what the model returned
+            normalized: stretch every map to [0, 1]; a constant map becomes zeros
+
+        Returns:
+            one (N, h, w) tensor a target layer
+
+        Raises:
+            ValueError: no forward pass yet, or classes that do not fit the scores
+        """
+        if len(self.activations) != len(self.layers):
+            raise ValueError(
+                "Expected a forward pass of the model inside the `with` block, through every "
+                "target layer, but saw none"
+            )
+        if scores.ndim != 2:
+            raise ValueError(f"Expected scores to be of shape (N, K) but got {tuple(scores.shape)}")
+        ids = torch.as_tensor(class_ids, device=scores.device).long().reshape(-1)
+        if len(ids) not in (1, len(scores)):
+            raise ValueError(f"Expected one class or {len(scores)} but got {len(ids)}")
+        ids = ids.expand(len(scores))
+        if not bool(((ids >= 0) & (ids < scores.shape[1])).all()):
+            raise ValueError(
+                f"Expected class_ids from 0 to {scores.shape[1] - 1} but got {ids.tolist()}"
+            )
+        activations = [self.activations[index] for index in range(len(self.layers))]
+        maps = [m.detach().float() for m in self._compute(activations, ids, scores)]
+        return [stretch(m) for m in maps] if normalized else maps
+
+    @abstractmethod
+    def _compute(self, activations: list[Tensor], ids: Tensor, scores: Tensor) -> list[Tensor]:
+        """Turn each (N, C, h, w) activation into (N, h, w) maps of the classes `ids`, (N,)."""
+
+
+def stretch(maps: Tensor) -> Tensor:
+    """Stretch every map to [0, 1].
+
+    Args:
+        maps: (N, h, w)
+
+    Returns:
+        the same shape; a constant map becomes zeros
+    """
+    low = maps.amin(dim=(1, 2), keepdim=True)
+    span = maps.amax(dim=(1, 2), keepdim=True) - low
+    return torch.where(span > 0, (maps - low) / span, torch.zeros_like(maps))
+
+
+def find_layer(model: nn.Module, layer: str | nn.Module) -> nn.Module:
+    """Look a layer up.
+
+    Raises:
+        TypeError: neither a name nor a module
+        ValueError: the model has no such layer; the message lists its children
+    """
+    if isinstance(layer, torch.nn.Module):
+        if not any(layer is module for module in model.modules()):
+            raise ValueError("Expected target_layer to be a module of the model but it is not")
+        return layer
+    if not isinstance(layer, str):
+        raise TypeError(f"Expected a layer to be a name or a module but got {type(layer).__name__}")
+    try:
+        return model.get_submodule(layer)
+    except AttributeError:
+        children = ", ".join(name for name, _ in model.named_children())
+        raise ValueError(
+            f"Expected a layer of the model (at the top: {children}) but got {layer!r}"
+        ) from None
+
+
+def default_layer(model: nn.Module, attribute: str, argument: str) -> str:
+    spec = getattr(model, "spec", None)
+    if spec is None:
+        children = ", ".join(name for name, _ in model.named_children())
+        raise ValueError(
+            f"Expected {argument} for a network that is not registered; at its top: {children}"
+        )
+    name: str = getattr(spec, attribute)
+    return name

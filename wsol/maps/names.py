@@ -1,0 +1,46 @@
+"""The registry of map methods, which needs no torch until a method is asked for."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from wsol.maps.core import MapExtractor
+
+METHODS: dict[str, str] = {
+    "cam": "wsol.maps.activation:CAM",
+    "layercam": "wsol.maps.gradient:LayerCAM",
+}
+
+
+def check_method(name: str) -> str:
+    """Return a method's registered name.
+
+    Args:
+        name: in any case, with or without `-` and `_`
+
+    Raises:
+        ValueError: no method has this name; the message lists those there are
+    """
+    key = name.lower().replace("-", "").replace("_", "")
+    if key not in METHODS:
+        raise ValueError(f"Expected method to be one of {', '.join(METHODS)} but got {name!r}")
+    return key
+
+
+def find_method(name: str) -> type[MapExtractor]:
+    """Look a map method up.
+
+    Args:
+        name: as for `check_method`
+
+    Returns:
+        the extractor's class
+
+    Raises:
+        ValueError: no method has this name; the message lists those there are
+    """
+    module, _, attribute = METHODS[check_method(name)].partition(":")
+    found: type[MapExtractor] = getattr(import_module(module), attribute)
+    return found

@@ -1,0 +1,127 @@
+"""What a localizer found on one image: a frozen record that can describe and save itself."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from wsol.heatmap import to_heatmap
+
+
+@dataclass(frozen=True)
+class Step:
+    """One step's map.
+
+    Args:
+        map: (h, w), float, in [0, 1], at the size of the features
+        region: part of the photograph that the map covers, x0 y0 x1 y1, outer edges in pixels
+    """
+
+    map: np.ndarray
+    region: tuple[float, float, float, float]
+
+    def heatmap(self, size: tuple[int, int]) -> np.ndarray:
+        """Upsample the map.
+
+        Args:
+            size: width, height of the result, which shows `region`
+
+        Returns:
+            (height, width), float64, in [0, 1]
+        """
+        return to_heatmap(self.map, size)
+
+
+@dataclass(frozen=True)
+class Localization:
+    """One class found on one image.
+
+    Args:
+        label: index of the class
+        name: of the class
+        score: probability of the class, in [0, 1]
+        boxes: (B, 4), float64, x0 y0 x1 y1, outer edges in pixels of the original image: a box
+            around everything is (0, 0, width, height)
+        box_scores: (B,), the class's probability times the peak of the map inside the box
+        steps: the map of every step, the last being the one that the boxes come from
+        width: of the original image, in pixels
+        height: of the original image, in pixels
+        path: of the image, or None for one that came from memory
+        others: the next classes on the same image, in the order of their probability
+    """
+
+    label: int
+    name: str
+    score: float
+    boxes: np.ndarray
+    box_scores: np.ndarray
+    steps: tuple[Step, ...]
+    width: int
+    height: int
+    path: Path | None = None
+    others: tuple[Localization, ...] = field(default=(), repr=False)
+
+    def __post_init__(self) -> None:
+        if self.boxes.ndim != 2 or self.boxes.shape[1] != 4:
+            raise ValueError(f"Expected boxes to be of shape (B, 4) but got {self.boxes.shape}")
+        if self.box_scores.shape != (len(self.boxes),):
+            raise ValueError(
+                f"Expected {len(self.boxes)} box_scores but got shape {self.box_scores.shape}"
+            )
+
+    @property
+    def classes(self) -> tuple[Localization, ...]:
+        """This class and the others, most probable first."""
+        return (self, *self.others)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Describe everything but the maps in plain values.
+
+        Returns:
+            a dict that `json` can write, floats unrounded
+        """
+        return {
+            "file": None if self.path is None else str(self.path),
+            "width": self.width,
+            "height": self.height,
+            "predictions": [
+                {
+                    "label": found.label,
+                    "name": found.name,
+                    "score": found.score,
+                    "boxes": found.boxes.tolist(),
+                    "box_scores": found.box_scores.tolist(),
+                }
+                for found in self.classes
+            ],
+        }
+
+    def save(self, folder: str | Path) -> Path:
+        """Write the maps as `step<t>.npy` and everything else as `localization.json`, last.
+
+        Args:
+            folder: created; must not exist yet
+
+        Returns:
+            the folder
+
+        Raises:
+            FileExistsError: the folder exists
+        """
+        folder = Path(folder)
+        folder.mkdir(parents=True)
+        for number, step in enumerate(self.steps, start=1):
+            np.save(folder / f"step{number}.npy", step.map, allow_pickle=False)
+        record = {
+            "schema": 1,
+            "wsol-tdam": version("wsol-tdam"),
+            "region": list(self.steps[-1].region),
+            **self.to_dict(),
+        }
+        (folder / "localization.json").write_text(json.dumps(record, indent=2), encoding="utf-8")
+        return folder

@@ -1,0 +1,33 @@
+"""One JSON object a line and image (`predictions.jsonl`), which loses nothing but the maps."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from wsol.writers.base import Writer
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from wsol.results import Localization
+
+
+class JsonLinesWriter(Writer):
+    """Writes `predictions.jsonl` image by image, so that a stopped run keeps what it had."""
+
+    def __init__(self, folder: Path, names: tuple[str, ...]) -> None:
+        super().__init__(folder, names)
+        self._lines = self._open("predictions.jsonl")
+
+    def _write(self, record: dict[str, Any]) -> None:
+        self._lines.write(json.dumps(record, ensure_ascii=False) + "\n")
+        self._lines.flush()
+
+    def add(self, found: Localization) -> None:
+        """Write the localizations of one image."""
+        self._write(found.to_dict())
+
+    def add_error(self, path: Path, reason: str) -> None:
+        """Write that an image could not be read."""
+        self._write({"file": str(path), "error": reason})
