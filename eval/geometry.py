@@ -45,9 +45,7 @@ def pairwise_iou(
     return np.divide(shared, union, out=np.zeros_like(shared), where=union > 0)
 
 
-def scale_boxes(
-    boxes: ArrayLike, size: tuple[int, int], new_size: tuple[int, int]
-) -> np.ndarray:
+def scale_boxes(boxes: ArrayLike, size: tuple[int, int], new_size: tuple[int, int]) -> np.ndarray:
     """Scale boxes with the image that they lie on.
 
     Args:

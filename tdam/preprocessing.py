@@ -61,8 +61,8 @@ class Preprocessing:
         resized = image.resize(
             (self.size, self.size), Image.Resampling.BILINEAR, box=self.region(*image.size)
         )
-        pixels = np.asarray(resized, dtype=np.float32) / 255
-        pixels = (pixels - np.float32(self.mean)) / np.float32(self.std)
+        pixels: np.ndarray = np.asarray(resized, dtype=np.float32) / 255
+        pixels = (pixels - np.array(self.mean, np.float32)) / np.array(self.std, np.float32)
         return torch.from_numpy(np.ascontiguousarray(pixels.transpose(2, 0, 1)))
 
     def region(self, width: int, height: int) -> tuple[float, float, float, float]:
@@ -94,5 +94,6 @@ class Preprocessing:
             of a squashed photograph is (0, 0, width, height)
         """
         x0, y0, x1, y1 = self.region(width, height)
-        scale = np.array([x1 - x0, y1 - y0, x1 - x0, y1 - y0]) / self.size
-        return np.asarray(boxes, dtype=np.float64).reshape(-1, 4) * scale + [x0, y0, x0, y0]
+        shown = np.array([x1 - x0, y1 - y0, x1 - x0, y1 - y0])
+        scaled = np.asarray(boxes, dtype=np.float64).reshape(-1, 4) * shown / self.size
+        return scaled + [x0, y0, x0, y0]

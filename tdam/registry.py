@@ -113,7 +113,7 @@ def create_model(
         raise ValueError(f"Expected num_classes to be at least 1 but got {num_classes}")
     family = import_module(f"tdam.backbones.{spec.family}")
     model: nn.Module = family.build(name, num_classes=num_classes)
-    model.spec = spec
+    model.spec = spec  # type: ignore[assignment]
     if weights is not None:
         load_weights(model, family.pretrained(name) if weights == "pretrained" else weights)
     return model.eval()

@@ -1,4 +1,4 @@
-"""Class names of the networks that know ImageNet's 1000 classes, and back from a name to a class."""
+"""Class names of the networks that know ImageNet's 1000 classes, and back from a name."""
 
 from __future__ import annotations
 

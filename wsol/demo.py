@@ -67,7 +67,9 @@ def copy_photos(folder: Path) -> list[Path]:
     return copies
 
 
-def run_demo(model: nn.Module, folder: Path, threshold: float) -> tuple[list[DemoPhoto], Evaluation]:
+def run_demo(
+    model: nn.Module, folder: Path, threshold: float
+) -> tuple[list[DemoPhoto], Evaluation]:
     """Localize, draw and score the photographs.
 
     Args:

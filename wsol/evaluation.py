@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from eval.manifest import Split
-    from eval.protocols import Protocol
     from tdam.preprocessing import Preprocessing
 
 ClassMap = Literal["ground_truth", "predicted"]
@@ -197,9 +196,7 @@ def _score(
     ready: bool = False,
 ) -> Evaluation:
     rules = find_protocol(protocol)
-    if threshold != "oracle" and not (
-        isinstance(threshold, (int, float)) and 0 <= threshold <= 1
-    ):
+    if threshold != "oracle" and not (isinstance(threshold, (int, float)) and 0 <= threshold <= 1):
         raise ValueError(f"Expected threshold to be oracle or in [0, 1] but got {threshold!r}")
     if split.boxes is None or split.sizes is None:
         raise ValueError(f"Expected split {split.name} to have boxes but it has none")
@@ -292,7 +289,5 @@ def _read_map(path: Path, size: int) -> np.ndarray:
         shape = getattr(found, "shape", type(found).__name__)
         raise MapError(f"{path}: expected a map of shape ({size}, {size}) but got {shape}")
     if not (found.min() >= 0 and found.max() <= 1):
-        raise MapError(
-            f"{path}: expected values in [0, 1] but got {found.min()} to {found.max()}"
-        )
+        raise MapError(f"{path}: expected values in [0, 1] but got {found.min()} to {found.max()}")
     return found

@@ -55,9 +55,7 @@ def draw_localization(
     heat = found.steps[-1].heatmap((size, size))
     left.imshow(image)
     right.imshow(image)
-    shown = right.imshow(
-        heat, cmap=MAP_COLOURS, vmin=0, vmax=1, alpha=0.6, extent=(x0, x1, y1, y0)
-    )
+    shown = right.imshow(heat, cmap=MAP_COLOURS, vmin=0, vmax=1, alpha=0.6, extent=(x0, x1, y1, y0))
     if heat.max() > 0:
         # Boxes are found where trunc(255 heat) exceeds trunc(255 threshold): the next level up.
         level = (int(threshold * 255) + 1) / 255

@@ -23,13 +23,13 @@ def to_heatmap(raw: np.ndarray, size: tuple[int, int] | None = None) -> np.ndarr
     >>> to_heatmap(np.array([[1.0, 3.0]]))
     array([[0., 1.]])
     """
-    scores = np.asarray(raw, dtype=np.float32)
+    scores: np.ndarray = np.asarray(raw, dtype=np.float32)
     if scores.ndim != 2:
         raise ValueError(f"Expected raw to be of shape (h, w) but got {scores.shape}")
+    shape = scores.shape if size is None else (size[1], size[0])
+    if not (np.isfinite(scores).all() and scores.max() > scores.min()):
+        return np.zeros(shape)  # before resizing, whose rounding would be stretched to a pattern
     if size is not None:
         scores = cv2.resize(scores, size, interpolation=cv2.INTER_CUBIC)
-    low, high = scores.min(), scores.max()
-    if not (np.isfinite(low) and np.isfinite(high) and high > low):
-        return np.zeros(scores.shape)
-    scores = scores - low
+    scores = scores - scores.min()
     return (scores / scores.max()).astype(np.float64)

@@ -140,7 +140,8 @@ def _expand(source: str) -> list[Path]:
     if path.is_file():
         return _read_list(path) if path.suffix.lower() == ".txt" else [path]
     if glob.has_magic(source):
-        return _with_image_suffix(Path(name) for name in glob.glob(source, recursive=True))
+        names = glob.glob(source, recursive=True)  # noqa: PTH207, absolute patterns too
+        return _with_image_suffix(map(Path, names))
     raise SourceError(f"{source}: no such file or folder")
 
 

@@ -44,7 +44,8 @@ def manifests_folder() -> Path:
 
 def list_data_sets() -> list[DataSet]:
     """Describe every shipped data set."""
-    return [read_data_set(path.parent) for path in sorted(manifests_folder().glob("*/manifest.toml"))]
+    found = sorted(manifests_folder().glob("*/manifest.toml"))
+    return [read_data_set(path.parent) for path in found]
 
 
 def read_data_set(folder: Path) -> DataSet:

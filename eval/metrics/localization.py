@@ -14,7 +14,7 @@ import numpy as np
 from eval.geometry import pairwise_iou, scale_boxes
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from eval.geometry import Convention
     from eval.protocols import Protocol
@@ -140,7 +140,7 @@ class LocalizationScores:
 
     def update(
         self,
-        boxes: dict[str, Sequence[np.ndarray]],
+        boxes: Mapping[str, Sequence[np.ndarray]],
         true_boxes: np.ndarray,
         rank: int | None = None,
     ) -> None:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def evaluate(
-    data: Annotated[Path, typer.Argument(help="Folder with one folder a split.")],
+    data: Annotated[Path, typer.Argument(metavar="DATA", help="Folder with one folder a split.")],
     split: Annotated[str, typer.Option(help="Such as test, or val+test.")] = "test",
     root: Annotated[Path | None, typer.Option(help="Image root of the ids.")] = None,
     maps: Annotated[
@@ -107,7 +107,7 @@ def evaluate(
     _print(found, what, table is not None and maps is None)
 
 
-def _run(split: Split, level: float | str, rule: str | None, options: dict[str, Any]) -> Evaluation:
+def _run(split: Split, level: Any, rule: str | None, options: dict[str, Any]) -> Evaluation:
     from eval.manifest import ManifestError
     from wsol.evaluation import MapError, evaluate, evaluate_maps
     from wsol.images import ImageError

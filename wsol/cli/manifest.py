@@ -31,7 +31,7 @@ def list_() -> None:
 
 @app.command()
 def check(
-    data: Annotated[Path, typer.Argument(help="Folder with one folder a split.")],
+    data: Annotated[Path, typer.Argument(metavar="DATA", help="Folder with one folder a split.")],
     root: Annotated[Path | None, typer.Option(help="Image root, to check the images too.")] = None,
 ) -> None:
     """Check every line of a data set, and what its manifest.toml promises."""

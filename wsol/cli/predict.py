@@ -29,7 +29,10 @@ class Order(str, Enum):
 def predict(
     sources: Annotated[
         list[str],
-        typer.Argument(help="Files, folders, globs, list files (.txt), or - for a list on stdin."),
+        typer.Argument(
+            metavar="SOURCE...",
+            help="Files, folders, globs, list files (.txt), or - for a list on stdin.",
+        ),
     ],
     out: Annotated[Path, typer.Option(help="Folder for files.")] = Path("wsol-predictions"),
     formats: Annotated[

@@ -50,7 +50,7 @@ class CAM(MapExtractor):
             raise ValueError(f"Expected fc_layer to have a weight but got {self.classifier}")
 
     def _compute(self, activations: list[Tensor], ids: Tensor, scores: Tensor) -> list[Tensor]:
-        weight: Tensor = self.classifier.weight.flatten(1)
+        weight = self.classifier.get_parameter("weight").flatten(1)
         for activation in activations:
             if activation.shape[1] != weight.shape[1]:
                 raise ValueError(

@@ -40,8 +40,10 @@ class MapExtractor(ABC):
         self.model = model
         if target_layer is None:
             target_layer = default_layer(model, "map_layer", "target_layer")
-        wanted = [target_layer] if not isinstance(target_layer, (list, tuple)) else target_layer
-        self.layers = [find_layer(model, layer) for layer in wanted]
+        if isinstance(target_layer, (list, tuple)):
+            self.layers = [find_layer(model, layer) for layer in target_layer]
+        else:
+            self.layers = [find_layer(model, target_layer)]
         self.activations: dict[int, Tensor] = {}
         self._handles: list[Any] = []
 
@@ -136,7 +138,7 @@ def stretch(maps: Tensor) -> Tensor:
     return torch.where(span > 0, (maps - low) / span, torch.zeros_like(maps))
 
 
-def find_layer(model: nn.Module, layer: str | nn.Module) -> nn.Module:
+def find_layer(model: nn.Module, layer: Any) -> nn.Module:
     """Look a layer up.
 
     Raises:
@@ -159,6 +161,11 @@ def find_layer(model: nn.Module, layer: str | nn.Module) -> nn.Module:
 
 
 def default_layer(model: nn.Module, attribute: str, argument: str) -> str:
+    """Return what a registered network names for a layer, or ask for the argument.
+
+    Raises:
+        ValueError: the network is not registered; the message lists its children
+    """
     spec = getattr(model, "spec", None)
     if spec is None:
         children = ", ".join(name for name, _ in model.named_children())

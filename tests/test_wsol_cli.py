@@ -1,0 +1,245 @@
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from wsol.cli import main
+from wsol.shipped import check_data, list_data_sets, manifests_folder
+
+
+@pytest.fixture
+def run(capsys):
+    def call(*arguments):
+        with pytest.raises(SystemExit) as stop:
+            main([str(argument) for argument in arguments])
+        output = capsys.readouterr()
+        return stop.value.code or 0, output.out, output.err
+
+    return call
+
+
+def test_help_is_complete(run):
+    code, out, _ = run("--help")
+    assert code == 0
+    for name in ("demo", "predict", "evaluate", "models", "manifest"):
+        assert name in out
+
+
+def test_demo(run, tmp_path):
+    code, out, _ = run("demo", "--out", tmp_path / "demo")
+    assert code == 0
+    assert "espresso" in out
+    assert re.search(r"GT-known Loc \d+ %, Top-1 Loc \d+ %", out)
+    pictures = sorted((tmp_path / "demo").glob("*.png"))
+    assert len(pictures) == 5
+    for path in pictures:
+        image = np.asarray(Image.open(path).convert("RGB"))
+        assert image.shape[1] > 500
+        assert image.std() > 20
+
+
+def test_predict_prints_a_line_an_image(run, photos):
+    code, out, err = run("predict", photos / "coffee.png", photos / "chelsea.png", "--topk", 2)
+    lines = [line.split("\t") for line in out.splitlines()]
+    assert (code, err, len(lines)) == (0, "", 4)
+    assert lines[0][:2] == [str(photos / "coffee.png"), "espresso"]
+    assert len(lines[0][3].split()) == 4
+
+
+def test_predict_goes_on_after_bad_files(run, photos, tmp_path):
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "a.jpg").write_bytes(b"")
+    (tmp_path / "in" / "b.png").write_bytes((photos / "coffee.png").read_bytes())
+    code, _, err = run(
+        "predict", tmp_path / "in", "--format", "jsonl", "--format", "coco", "--out", tmp_path / "o"
+    )
+    assert code == 1
+    assert f"{tmp_path / 'in' / 'a.jpg'}: the file is empty\n" in err
+    records = [json.loads(line) for line in (tmp_path / "o" / "predictions.jsonl").open()]
+    assert records[0] == {"file": str(tmp_path / "in" / "a.jpg"), "error": "the file is empty"}
+    assert records[1]["predictions"][0]["name"] == "espresso"
+    assert len(json.loads((tmp_path / "o" / "coco_results.json").read_text())) == 1
+    code, _, err = run("predict", tmp_path / "in", "--format", "csv", "--out", tmp_path / "o")
+    assert code == 2
+    assert "--force" in err
+    code, _, _ = run("predict", tmp_path / "in/b.png", "--save-images", "--save-maps", "--force",
+                     "--out", tmp_path / "o")  # fmt: skip
+    assert code == 0
+    assert (tmp_path / "o" / "pictures" / "b.png").is_file()
+    assert np.load(tmp_path / "o" / "maps" / "b.npy").shape == (1, 7, 7)
+
+
+def test_known_classes(run, photos, tmp_path):
+    folder = tmp_path / "coffee_mug"
+    folder.mkdir()
+    (folder / "a.png").write_bytes((photos / "coffee.png").read_bytes())
+    assert "\tcoffee mug\t" in run("predict", folder, "--class-from-folder")[1]
+    assert "\tcup\t" in run("predict", folder, "--class", "cup")[1]
+    assert "\ttench\t" in run("predict", folder, "--class", "n01440764")[1]
+    code, _, err = run("predict", folder, "--class", "mug")
+    assert code == 2
+    assert "near it: coffee mug" in err
+
+
+def test_uncertain_first(run, photos):
+    _, out, _ = run("predict", photos, "--sort", "uncertain")
+    scores = [float(line.split("\t")[2]) for line in out.splitlines()]
+    assert len(scores) == 5
+    assert scores == sorted(scores)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "parts"),
+    [
+        (["predict"], ["SOURCE"]),
+        (["predict", "nowhere"], ["nowhere", "no such"]),
+        (["predict", "*.nothing"], ["*.nothing", "no images"]),
+        (["predict", ".", "--format", "xml"], ["--format", "coco, csv, jsonl, npy"]),
+        (["predict", ".", "--method", "grad"], ["--method", "cam, layercam"]),
+        (["predict", ".", "--threshold", "2"], ["--threshold", "0 to 1"]),
+        (["predict", ".", "--sort", "up"], ["--sort", "given", "uncertain"]),
+        (["evaluate", "nowhere"], ["DATA", "nowhere"]),
+        (["evaluate", "."], ["--root"]),
+        (["evaluate", ".", "--threshold", "best"], ["--threshold", "oracle", "val"]),
+        (["evaluate", ".", "--threshold", "val", "--split", "val"], ["--threshold", "val"]),
+        (["evaluate", ".", "--protocol", "mine"], ["--protocol", "wsoleval"]),
+        (["evaluate", ".", "--class-map", "x"], ["--class-map", "predicted"]),
+        (["manifest", "check", "nowhere"], ["DATA", "nowhere"]),
+        (["fly"], ["fly"]),
+    ],
+)
+def test_wrong_use_is_one_line(run, arguments, parts, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    Image.new("RGB", (8, 8)).save("a.png")
+    code, out, err = run(*arguments)
+    assert code == 2
+    assert out == ""
+    assert err.startswith("Error: ")
+    assert err.count("\n") == 1
+    for part in parts:
+        assert part in err
+
+
+def test_unknown_models_are_named(run, photos):
+    code, _, err = run("predict", photos, "--model", "resnet49")
+    assert code == 2
+    assert "--model" in err
+    assert "resnet50" in err
+
+
+def test_random_weights_on_request(run, photos):
+    seeded = [run("predict", photos / "coffee.png", "--model", "resnet18", "--weights", "random",
+                  "--seed", seed) for seed in (1, 1, 2)]  # fmt: skip
+    assert [code for code, _, _ in seeded] == [0, 0, 0]
+    assert seeded[0][1] == seeded[1][1] != seeded[2][1]
+
+
+def test_evaluate_photographs(run, photos, tmp_path):
+    data = manifests_folder() / "photos"
+    target = tmp_path / "scores.json"
+    code, out, _ = run("evaluate", data, "--root", photos, "--threshold", 0.2, "--json", target)
+    assert code == 0
+    for part in ("wsoleval", "grid 0.001", "fixed", "ground_truth", "centre box", "full image"):
+        assert part in out
+    scores = json.loads(target.read_text())
+    assert (scores["schema"], scores["images"], scores["split"]) == (1, 5, "test")
+    assert scores["threshold"] == {"rule": "fixed", "value": 0.2, "chosen_on": None}
+    assert scores["pxap"] is scores["errors"] is scores["intervals95"] is None
+    assert scores["max_box_acc"] == max(scores["curves"]["largest"]["50"]) * 20
+    assert run("evaluate", data, "--root", photos, "--json", target)[0] == 2  # no overwriting
+
+
+def test_evaluate_without_a_class_table(run, photos, tmp_path):
+    data = tmp_path / "data"
+    source = manifests_folder() / "photos" / "test"
+    (data / "test").mkdir(parents=True)
+    for path in source.iterdir():
+        (data / "test" / path.name).write_bytes(path.read_bytes())
+    code, _, err = run("evaluate", data, "--root", photos)
+    assert code == 2
+    assert "--classes" in err
+    code, out, _ = run("evaluate", data, "--root", photos, "--class-map", "predicted")
+    assert code == 0
+    assert re.search(r"GT-known Loc at \S+ +-", out)
+    (data / "test" / "localization.txt").write_text("chelsea.png,0,0,999,1")
+    code, _, err = run("evaluate", data, "--root", photos)
+    assert code == 1
+    assert "localization.txt:1: expected" in err
+
+
+def test_evaluate_maps(run, photos, tmp_path):
+    """A map that is the true box scores 100 at the right threshold."""
+    from eval.manifest import load_split
+    from eval.metrics.localization import true_boxes_in_square
+    from eval.protocols import PROTOCOLS
+
+    split = load_split(manifests_folder() / "photos", "test")
+    for row, image_id in enumerate(split.ids):
+        size = tuple(split.sizes[row].tolist())
+        box = true_boxes_in_square(split.boxes[row], size, PROTOCOLS["wsoleval"])[0]
+        score_map = np.zeros((224, 224))
+        score_map[box[1] : box[3] + 1, box[0] : box[2] + 1] = 1
+        np.save(tmp_path / f"{image_id}.npy", score_map)
+    data = manifests_folder() / "photos"
+    code, out, _ = run("evaluate", data, "--maps", tmp_path)
+    assert code == 0
+    assert re.search(r"MaxBoxAcc \(.*\) +100.0", out)
+    np.save(tmp_path / "chelsea.png.npy", np.full((224, 224), np.nan))
+    code, _, err = run("evaluate", data, "--maps", tmp_path)
+    assert code == 1
+    assert "chelsea.png.npy: expected values in [0, 1]" in err
+    (tmp_path / "chelsea.png.npy").unlink()
+    code, _, err = run("evaluate", data, "--maps", tmp_path)
+    assert code == 1
+    assert "chelsea.png.npy: expected a map" in err
+
+
+def test_models(run):
+    code, out, _ = run("models")
+    assert code == 0
+    assert re.search(r"resnet50 +25.56 M", out)
+    assert re.search(r"efficientnet_lite0 +4.65 M", out)
+
+
+def test_manifests(run, photos, tmp_path):
+    code, out, _ = run("manifest", "list")
+    assert code == 0
+    assert "photos" in out
+    code, out, _ = run("manifest", "check", manifests_folder() / "photos", "--root", photos)
+    assert (code, out) == (0, "test: 5 images, 5 classes, 5 boxes\n")
+    code, _, err = run("manifest", "check", manifests_folder() / "photos", "--root", tmp_path)
+    assert code == 1
+    assert "chelsea.png: expected an image" in err
+
+
+def test_shipped_manifests_keep_their_promises(photos):
+    assert [each.name for each in list_data_sets()] == ["photos"]
+    assert check_data(manifests_folder() / "photos", photos)
+
+
+def test_the_command_is_installed(photos):
+    command = Path(sys.executable).with_name("wsol")
+    done = subprocess.run([command, "--help"], capture_output=True, text=True, check=True)
+    assert "Usage: wsol" in done.stdout
+
+
+@pytest.mark.slow
+def test_imagenet10(run, data, tmp_path):
+    """The figures of an independent measurement of the same network on the same images."""
+    folder = data / "imagenet10"
+    target = tmp_path / "scores.json"
+    code, _, _ = run("evaluate", folder / "manifest", "--split", "test+val", "--root", folder,
+                     "--threshold", 0.2, "--json", target)  # fmt: skip
+    assert code == 0
+    scores = json.loads(target.read_text())
+    assert scores["images"] == 500
+    wanted = {"max_box_acc": 62.6, "max_box_acc_v2": 60.47, "top1_cls": 69.6, "gt_known_loc": 60.6,
+              "top1_loc": 45.0}  # fmt: skip
+    for key, value in wanted.items():
+        assert scores[key] == pytest.approx(value, abs=0.5), key
+    assert scores["baselines"] == pytest.approx({"centre_box": 51.6, "full_image": 37.8}, abs=0.5)

@@ -1,0 +1,194 @@
+import json
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch import nn
+
+from tdam.preprocessing import Preprocessing
+from wsol import Localizer
+from wsol.images import ImageError
+
+
+class Bright(nn.Module):
+    """Class 1 is where it is bright, class 0 where it is dark; its map is the image itself."""
+
+    def __init__(self):
+        super().__init__()
+        self.features = nn.Conv2d(3, 2, 1, bias=False)
+        self.fc = nn.Linear(2, 2, bias=False)
+        with torch.no_grad():
+            self.features.weight.copy_(torch.tensor([[-1.0], [1.0]]).expand(2, 3)[..., None, None])
+            self.fc.weight.copy_(torch.eye(2))
+
+    def forward(self, x):
+        return self.fc(self.features(x).mean(dim=(2, 3)))
+
+
+SIZE = 32
+IDENTITY = Preprocessing(size=SIZE, mean=(0, 0, 0), std=(1, 1, 1))
+
+
+def localizer(method="cam", preprocessing=IDENTITY, **options):
+    layers = {"target_layer": "features", "names": ["dark", "bright"]}
+    if method == "cam":
+        layers["fc_layer"] = "fc"
+    return Localizer(Bright(), method, preprocessing=preprocessing, **layers, **options)
+
+
+def picture(width, height, box):
+    image = Image.new("RGB", (width, height), (5, 5, 5))
+    image.paste((250, 250, 250), box)
+    return image
+
+
+@pytest.mark.parametrize(
+    ("size", "box"),
+    [
+        ((32, 32), (8, 4, 20, 28)),
+        ((64, 32), (16, 4, 40, 28)),  # landscape: a width and a height that are swapped would show
+        ((32, 96), (8, 12, 20, 84)),
+        ((320, 160), (0, 0, 320, 80)),
+        ((8, 8), (2, 1, 5, 7)),
+    ],
+)
+def test_boxes_are_in_original_pixels(size, box):
+    with localizer(threshold=0.5) as locate:
+        found = locate(picture(*size, box), labels=1)
+    assert (found.width, found.height) == size
+    tolerance = max(size) / SIZE  # one pixel of the input
+    np.testing.assert_allclose(found.boxes, [box], atol=tolerance)
+
+
+def test_a_full_map_gives_the_full_image():
+    """Half black, half white, dark wanted nowhere: threshold 0 keeps all but the very minimum."""
+    image = picture(70, 50, (0, 0, 70, 50))
+    image.putpixel((35, 25), (0, 0, 0))
+    with localizer(threshold=0.0) as locate:
+        assert locate(image, labels=1).boxes.tolist() == [[0, 0, 70, 50]]
+
+
+def test_crop_moves_boxes_along():
+    crop = Preprocessing(size=SIZE, mean=(0, 0, 0), std=(1, 1, 1), mode="crop", resize=SIZE)
+    with localizer(preprocessing=crop, threshold=0.5) as locate:
+        found = locate(picture(96, 32, (40, 8, 56, 24)), labels=1)
+    np.testing.assert_allclose(found.boxes, [[40, 8, 56, 24]], atol=1)
+    assert found.steps[0].region == (32, 0, 64, 32)
+
+
+def test_batch_equals_single_and_order_is_kept(tmp_path):
+    pictures = [picture(40 + i, 30, (4 + i, 5, 20 + i, 25)) for i in range(7)]
+    with localizer(batch_size=3) as locate:
+        together = locate(pictures)
+        alone = [locate(each) for each in pictures]
+    for one, other in zip(together, alone, strict=True):
+        assert one.to_dict() == other.to_dict()
+        np.testing.assert_array_equal(one.steps[0].map, other.steps[0].map)
+
+
+def test_every_kind_of_image_gives_the_same(tmp_path):
+    image = picture(48, 32, (10, 8, 30, 20))
+    image.save(tmp_path / "a.png")
+    array = np.asarray(image)
+    tensor = torch.from_numpy(array.copy()).permute(2, 0, 1)
+    with localizer() as locate:
+        wanted = locate(image).boxes
+        for same in (tmp_path / "a.png", str(tmp_path / "a.png"), array, tensor, tensor / 255):
+            np.testing.assert_array_equal(locate(same).boxes, wanted)
+        for several in (array[None], tensor[None], [array]):
+            np.testing.assert_array_equal(locate(several)[0].boxes, wanted)
+        assert locate(tmp_path / "a.png").path == tmp_path / "a.png"
+        assert locate([]) == []
+
+
+def test_classes_ranked_and_known():
+    image = picture(32, 32, (0, 0, 32, 20))
+    with localizer(topk=2) as locate:
+        free, known = locate([image, image], labels=[None, 0])
+    assert [found.name for found in free.classes] == ["bright", "dark"]
+    assert [found.name for found in known.classes] == ["dark", "bright"]
+    assert sum(found.score for found in free.classes) == pytest.approx(1)
+    assert free.boxes[0, 1] < known.boxes[0, 1]  # bright above, dark below
+
+
+def test_multi_gives_a_box_a_region():
+    image = picture(32, 32, (2, 2, 10, 10))
+    image.paste((120, 120, 120), (20, 18, 30, 30))
+    with localizer(contours="outer", threshold=0.2) as locate:
+        found = locate(image, labels=1)
+    order = np.argsort(found.boxes[:, 0])
+    np.testing.assert_allclose(found.boxes[order], [[2, 2, 10, 10], [20, 18, 30, 30]], atol=1)
+    dim = (120 - 5) / (250 - 5)
+    np.testing.assert_allclose(found.box_scores[order] / found.score, [1, dim], atol=0.05)
+
+
+@pytest.mark.parametrize("method", ["cam", "layercam"])
+def test_the_model_is_left_as_it_was(method):
+    with localizer(method) as locate:
+        locate.model.train()
+        with torch.inference_mode(method == "cam"):
+            locate(picture(32, 32, (4, 4, 12, 12)))
+        assert all(module.training for module in locate.model.modules())
+    assert not any(module._forward_hooks for module in locate.model.modules())
+    assert all(p.grad is None for p in locate.model.parameters())
+
+
+def test_stream_goes_on_after_an_unreadable_image(tmp_path):
+    good = tmp_path / "good.png"
+    picture(20, 20, (2, 2, 9, 9)).save(good)
+    with localizer(batch_size=2) as locate:
+        results = list(locate.stream([good, tmp_path / "gone.png", good]))
+    assert [isinstance(found, ImageError) for _, found in results] == [False, True, False]
+    with localizer() as locate, pytest.raises(ImageError, match=r"gone\.png: no such file"):
+        locate(tmp_path / "gone.png")
+
+
+def test_saves_itself_once(tmp_path):
+    with localizer() as locate:
+        found = locate(picture(48, 32, (10, 8, 30, 20)))
+    folder = found.save(tmp_path / "out" / "bird")
+    record = json.loads((folder / "localization.json").read_text())
+    assert record["predictions"][0]["boxes"] == found.boxes.tolist()
+    np.testing.assert_array_equal(np.load(folder / "step1.npy"), found.steps[0].map)
+    with pytest.raises(FileExistsError):
+        found.save(folder)
+
+
+@pytest.mark.parametrize(
+    ("image", "error"),
+    [
+        (3, TypeError),
+        (np.zeros((4, 4), np.uint8), ValueError),
+        (np.zeros((4, 4, 3)), ValueError),
+        (torch.full((3, 4, 4), 2.0), ValueError),
+        (np.zeros((0, 4, 3), np.uint8), ValueError),
+    ],
+)
+def test_what_is_no_image(image, error):
+    with localizer() as locate, pytest.raises(error, match="Expected"):
+        locate(image)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"threshold": 2}, {"contours": "x"}, {"topk": 0}, {"method": "x"}, {"device": "abacus"},
+     {"batch_size": 0}],
+)  # fmt: skip
+def test_wrong_use(options):
+    with pytest.raises(ValueError, match="Expected"):
+        localizer(**options)
+    with localizer() as locate, pytest.raises(ValueError, match="labels from 0 to 1"):
+        locate(picture(9, 9, (1, 1, 4, 4)), labels=2)
+
+
+@pytest.mark.parametrize("method", ["cam", "layercam"])
+def test_real_photographs(lite0, photos, method):
+    """The cat fills its photograph; the espresso is left of the middle, in the upper part."""
+    with Localizer(lite0, method) as locate:
+        cat, espresso = locate([photos / "chelsea.png", photos / "coffee.png"], labels=[281, 967])
+    assert np.prod(cat.boxes[0, 2:] - cat.boxes[0, :2]) > 0.6 * 451 * 300
+    x0, y0, x1, y1 = espresso.boxes[0]
+    assert x0 < 292 < x1 < 500
+    assert y0 < 162 < y1
+    assert espresso.name == "espresso"

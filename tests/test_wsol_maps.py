@@ -1,0 +1,138 @@
+import pytest
+import torch
+from torch import nn
+
+from tdam import create_model
+from wsol.maps import CAM, METHODS, LayerCAM, find_method
+
+
+class Tiny(nn.Module):
+    """Two convolutions, global pooling, one linear layer: small enough to compute by hand."""
+
+    def __init__(self):
+        super().__init__()
+        self.body = nn.Sequential(nn.Conv2d(3, 4, 3, padding=1), nn.ReLU(inplace=True))
+        self.last = nn.Sequential(nn.Conv2d(4, 6, 3, stride=2), nn.ReLU(inplace=True))
+        self.fc = nn.Linear(6, 5)
+
+    def forward(self, x):
+        return self.fc(self.last(self.body(x)).mean(dim=(2, 3)))
+
+
+@pytest.fixture
+def tiny():
+    torch.manual_seed(0)
+    return Tiny()
+
+
+@pytest.fixture
+def batch():
+    return torch.rand(2, 3, 9, 11, generator=torch.Generator().manual_seed(1))
+
+
+def test_cam_by_hand(tiny, batch):
+    features = tiny.last(tiny.body(batch))
+    expected = (features * tiny.fc.weight[[3, 1]][..., None, None]).mean(dim=1)
+    with torch.inference_mode(), CAM(tiny, "last", "fc") as extractor:
+        scores = tiny(batch)
+        (found,) = extractor([3, 1], scores, normalized=False)
+    torch.testing.assert_close(found, expected)
+
+
+def test_cam_adds_up_to_the_logit(tiny, batch):
+    with CAM(tiny, "last", "fc") as extractor:
+        scores = tiny(batch)
+        (found,) = extractor(2, scores, normalized=False)
+    torch.testing.assert_close(found.mean(dim=(1, 2)) * 6 + tiny.fc.bias[2], scores[:, 2])
+
+
+def test_layercam_by_hand(tiny, batch):
+    """After global pooling every pixel's gradient is the class weight over the number of pixels."""
+    features = tiny.last(tiny.body(batch))
+    pixels = features.shape[2] * features.shape[3]
+    weights = tiny.fc.weight[4][None, :, None, None].relu() / pixels
+    expected = (features * weights).sum(dim=1)
+    with LayerCAM(tiny, "last") as extractor:
+        (found,) = extractor(4, tiny(batch), normalized=False)
+    torch.testing.assert_close(found, expected)
+
+
+def test_several_layers_and_normalized(tiny, batch):
+    with LayerCAM(tiny, ["body", tiny.last]) as extractor:
+        maps = extractor(0, tiny(batch))
+    assert [m.shape for m in maps] == [(2, 9, 11), (2, 4, 5)]
+    assert all(m.min() == 0 and m.max() == 1 for m in maps)
+
+
+def test_layercam_for_two_classes_of_one_pass(tiny, batch):
+    with LayerCAM(tiny, "last") as extractor:
+        scores = tiny(batch)
+        first, second = extractor(0, scores), extractor(3, scores)
+    assert not torch.equal(first[0], second[0])
+
+
+@pytest.mark.parametrize("frozen", [False, True])
+@pytest.mark.parametrize("name", list(METHODS))
+def test_the_model_is_left_as_it_was(tiny, batch, name, frozen):
+    tiny.requires_grad_(not frozen)
+    tiny.body.eval()
+    modes = [module.training for module in tiny.modules()]
+    with find_method(name)(tiny, "last") if name != "cam" else CAM(tiny, "last", "fc") as extractor:
+        extractor(1, tiny(batch))
+    assert [module.training for module in tiny.modules()] == modes
+    assert all(p.grad is None for p in tiny.parameters())
+    assert all(p.requires_grad is not frozen for p in tiny.parameters())
+    assert not any(module._forward_hooks for module in tiny.modules())
+
+
+def test_hooks_are_gone_after_an_exception(tiny):
+    with pytest.raises(RuntimeError), CAM(tiny, "last", "fc"):
+        tiny(torch.rand(1, 7, 9, 9))
+    assert not any(module._forward_hooks for module in tiny.modules())
+
+
+@pytest.mark.parametrize("mode", [torch.no_grad, torch.inference_mode])
+def test_gradients_that_cannot_be_had_are_explained(tiny, batch, mode):
+    message = "LayerCAM needs gradients: run the model outside no_grad"
+    with mode(), LayerCAM(tiny, "last"), pytest.raises(RuntimeError, match=message):
+        tiny(batch)
+
+
+def test_wrong_use(tiny, batch):
+    with pytest.raises(ValueError, match=r"at the top: body, last, fc\) but got 'head'"):
+        CAM(tiny, "head", "fc")
+    with pytest.raises(ValueError, match="target_layer for a network that is not registered"):
+        CAM(tiny)
+    with pytest.raises(ValueError, match="not registered"):
+        CAM(tiny, "last")
+    with pytest.raises(TypeError, match="name or a module"):
+        CAM(tiny, 3, "fc")
+    with CAM(tiny, "body", "fc") as extractor, pytest.raises(ValueError, match="use LayerCAM"):
+        extractor(0, tiny(batch))
+    with CAM(tiny, "last", "fc") as extractor:
+        with pytest.raises(ValueError, match="forward pass"):
+            extractor(0, torch.zeros(2, 5))
+        scores = tiny(batch)
+        with pytest.raises(ValueError, match="from 0 to 4"):
+            extractor(5, scores)
+        with pytest.raises(ValueError, match="one class or 2 but got 3"):
+            extractor([1, 2, 3], scores)
+    with CAM(tiny, "fc", "fc"), pytest.raises(ValueError, match=r"\(N, C, h, w\)"):
+        tiny(batch)
+
+
+@pytest.mark.parametrize("name", ["CAM", "cam", "LayerCAM", "layer-cam", "LAYER_CAM"])
+def test_names_in_any_case(name):
+    assert find_method(name) in (CAM, LayerCAM)
+
+
+def test_unknown_methods_list_the_known():
+    with pytest.raises(ValueError, match="one of cam, layercam but got 'grad'"):
+        find_method("grad")
+
+
+def test_registered_networks_know_their_layers():
+    model = create_model("resnet18")
+    with CAM(model) as extractor:
+        (found,) = extractor(0, model(torch.zeros(1, 3, 64, 96)))
+    assert found.shape == (1, 2, 3)
