@@ -96,4 +96,4 @@ class Preprocessing:
         x0, y0, x1, y1 = self.region(width, height)
         shown = np.array([x1 - x0, y1 - y0, x1 - x0, y1 - y0])
         scaled = np.asarray(boxes, dtype=np.float64).reshape(-1, 4) * shown / self.size
-        return scaled + [x0, y0, x0, y0]
+        return scaled + np.array([x0, y0, x0, y0])
