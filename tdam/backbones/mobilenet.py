@@ -1,0 +1,59 @@
+"""MobileNetV3-Large (A. Howard et al., ICCV 2019), as in torchvision.
+
+m counts the 2 or 3 convolutions of an inverted residual; squeeze-and-excitation runs with the
+depthwise one. The classifier has two layers, so a class activation map is not defined: LayerCAM
+is this network's method.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from torchvision import models
+
+from tdam.backbones.base import Backbone, adopt
+from tdam.checkpoints import torchvision_weights
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor, nn
+
+_STAGES = ((1, 2), (2, 4), (4, 7), (7, 13), (13, 16))  # of `features`, by resolution
+
+
+class MobileNetV3(Backbone, models.MobileNetV3):
+    """A MobileNetV3-Large whose last stage is `features[13:16]`."""
+
+    def trunk(self, x: Tensor) -> Tensor:
+        """Run the stem and all stages but the last."""
+        return self.features[: _STAGES[-1][0]](x)
+
+    def last_stage(self) -> nn.Sequential:
+        """Return the last three blocks."""
+        return self.features[slice(*_STAGES[-1])]
+
+    def neck(self, x: Tensor) -> Tensor:
+        """Run the last 1x1 convolution."""
+        return self.features[_STAGES[-1][1] :](x)
+
+    def classify(self, features: Tensor) -> Tensor:
+        """Pool and classify."""
+        return self.classifier(self.avgpool(features).flatten(1))
+
+    def stage_blocks(self) -> list[list[str]]:
+        """Name the blocks of each stage."""
+        return [[f"features.{i}" for i in range(*stage)] for stage in _STAGES]
+
+    def shrinking_stages(self) -> list[nn.Module]:
+        """Return the last two stages, each with what shrinks its input."""
+        return [self.features[slice(*stage)] for stage in _STAGES[-2:]]
+
+
+def build(name: str, num_classes: int) -> Backbone:
+    """Build a network with random weights."""
+    return adopt(models.mobilenet_v3_large(weights=None, num_classes=num_classes), MobileNetV3)
+
+
+def pretrained(name: str) -> dict[str, torch.Tensor]:
+    """Fetch torchvision's default ImageNet weights."""
+    return torchvision_weights(name)

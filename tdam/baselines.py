@@ -1,0 +1,96 @@
+"""Attention modules to compare with, in the same slot: behind the branch of every block."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import torch
+from timm.layers import EcaModule, SEModule
+from timm.layers.cbam import CbamModule
+from torch import nn
+from torch.nn import functional as F  # noqa: N812, torch's own short name
+
+from tdam.recurrence import Plan, PlannedBlock
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from torch import Tensor
+
+# The 16 of 49 frequencies on a 7 x 7 grid that classified best one by one (Z. Qin et al., FcaNet,
+# ICCV 2021, the two-step selection), as rows and columns.
+_ROWS = (0, 0, 6, 0, 0, 1, 1, 4, 5, 1, 3, 0, 0, 0, 3, 2)
+_COLUMNS = (0, 1, 0, 5, 2, 0, 2, 0, 0, 6, 0, 4, 6, 3, 5, 2)
+
+
+class FrequencyAttention(nn.Module):
+    """Channel attention on cosine components instead of the mean (FcaNet, two-step selection).
+
+    The channels fall into 16 groups, each pooled with its own component of the discrete cosine
+    transform. Frequencies are given on a 7 x 7 grid and multiplied on larger maps, which are
+    first averaged to the next multiple of 7.
+
+    Args:
+        channels: of input and output
+        reduction: of the hidden width
+    """
+
+    def __init__(self, channels: int, reduction: int = 16) -> None:
+        super().__init__()
+        hidden = max(channels // reduction, 1)
+        self.gate = nn.Sequential(
+            nn.Linear(channels, hidden, bias=False),
+            nn.ReLU(inplace=True),
+            nn.Linear(hidden, channels, bias=False),
+            nn.Sigmoid(),
+        )
+        groups = torch.arange(channels) * len(_ROWS) // channels
+        self.register_buffer("rows", torch.tensor(_ROWS)[groups], persistent=False)
+        self.register_buffer("columns", torch.tensor(_COLUMNS)[groups], persistent=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Scale the channels of (N, C, H, W)."""
+        sides = [max(side // 7, 1) * 7 for side in x.shape[2:]]
+        pooled = x if list(x.shape[2:]) == sides else F.adaptive_avg_pool2d(x, sides)
+        down = _cosines(self.get_buffer("rows"), sides[0]).to(x.dtype)
+        across = _cosines(self.get_buffer("columns"), sides[1]).to(x.dtype)
+        components = torch.einsum("nchw,ch,cw->nc", pooled, down, across)
+        scale: Tensor = self.gate(components)
+        return x * scale[..., None, None]
+
+
+def _cosines(frequencies: Tensor, side: int) -> Tensor:
+    """The cosine of each frequency at each of `side` places, normalised: (C, side)."""
+    places = torch.arange(side, device=frequencies.device) + 0.5
+    angles = math.pi * frequencies[:, None] * (side // 7) * places / side
+    factor = torch.where(frequencies == 0, 1.0, math.sqrt(2))[:, None]
+    return torch.cos(angles) * factor / math.sqrt(side)
+
+
+BASELINES: dict[str, Callable[[int], nn.Module]] = {
+    "se": lambda channels: SEModule(channels, rd_ratio=1 / 16, rd_divisor=1, bias=False),
+    "cbam": lambda channels: CbamModule(channels, rd_ratio=1 / 16, rd_divisor=1),
+    "eca": lambda channels: EcaModule(channels),
+    "fca": lambda channels: FrequencyAttention(channels),
+}
+
+
+class AttentionBlock(PlannedBlock):
+    """A planned block whose branch ends in an attention module.
+
+    Args:
+        block: whose modules are taken over
+        plan: in which order they run
+        name: of the module, in `BASELINES`
+
+    The new tensors are all below `attention`.
+    """
+
+    def __init__(self, block: nn.Module, plan: Plan, name: str) -> None:
+        after = ("attention", *plan.after)
+        super().__init__(
+            block, Plan(plan.branch, plan.starts, plan.shortcut, after, plan.activation)
+        )
+        _, channels = self.channels_of(plan.branch)
+        self.attention = BASELINES[name](channels)

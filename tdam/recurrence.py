@@ -1,0 +1,249 @@
+"""Recurrence: a residual block whose last m convolutions run T times, each time better aimed."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass
+from functools import reduce
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import nn
+
+from tdam.attention import TopDownAttention
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from torch import Tensor
+
+NORMS = (nn.modules.batchnorm._BatchNorm, nn.LayerNorm, nn.GroupNorm)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How a block of some family runs, in names of its modules; a parameter's name means a scale.
+
+    The block computes activation(after(branch(x)) + shortcut(x)).
+
+    Args:
+        branch: modules of the residual branch, in order, with dots for nested ones
+        starts: places in `branch` from which it can be run again, the last m of which count;
+            for most families the convolutions
+        shortcut: modules of the shortcut, () for the identity, None where nothing is added
+        after: modules between the branch and the sum, such as stochastic depth
+        activation: module after the sum
+    """
+
+    branch: tuple[str, ...]
+    starts: tuple[int, ...]
+    shortcut: tuple[str, ...] | None = None
+    after: tuple[str, ...] = ()
+    activation: str | None = None
+
+
+class PlannedBlock(nn.Module):
+    """A block of any family that runs by a plan, under the tensor names it always had.
+
+    Args:
+        block: whose modules are taken over; not to be used afterwards
+        plan: in which order they run
+    """
+
+    def __init__(self, block: nn.Module, plan: Plan) -> None:
+        super().__init__()
+        self.plan = plan
+        for name, module in block.named_children():
+            self.add_module(name, module)
+        for name, parameter in block.named_parameters(recurse=False):
+            self.register_parameter(name, parameter)
+
+    def channels_of(self, names: tuple[str, ...]) -> tuple[int, int]:
+        """Channels that some modules take and give, told from their weights."""
+        layers = [
+            module
+            for name in names
+            if not isinstance(getattr(self, name, None), nn.Parameter)
+            for module in self.get_submodule(name).modules()
+            if isinstance(module, (nn.Conv2d, nn.Linear))
+        ]
+        if not layers:
+            raise ValueError("Expected a block with convolutions but it has none")
+        first, last = layers[0], layers[-1]
+        return first.weight.shape[1] * getattr(first, "groups", 1), last.weight.shape[0]
+
+    def _run(self, names: tuple[str, ...], x: Tensor) -> Tensor:
+        for name in names:
+            part: Any = reduce(getattr, name.split("."), self)
+            x = x * part if isinstance(part, nn.Parameter) else part(x)
+        return x
+
+    def _finish(self, branch: Tensor, x: Tensor, copies: int = 1) -> Tensor:
+        """Add the shortcut of x, once for each of `copies` that stand one behind the other."""
+        out = self._run(self.plan.after, branch)
+        if self.plan.shortcut is not None:
+            short = self._run(self.plan.shortcut, x)
+            out += short if copies == 1 else short.repeat(copies, 1, 1, 1)
+        return out if self.plan.activation is None else self._run((self.plan.activation,), out)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Run the block once.
+
+        Args:
+            x: (N, C, H, W)
+        """
+        return self._finish(self._run(self.plan.branch, x), x)
+
+
+class TopDown(nn.Module):
+    """What top-down attention adds to a block.
+
+    Args:
+        attention: the searchlight and its modulations
+        norms: for every step after the first, the norms by name
+    """
+
+    def __init__(self, attention: TopDownAttention, norms: nn.ModuleList) -> None:
+        super().__init__()
+        self.attention = attention
+        self.norms = norms
+
+
+class TopDownBlock(PlannedBlock):
+    """A planned block with top-down attention over the last m places of its branch.
+
+    Convolutions are shared by the steps; whatever is normalised has its own norm at every step.
+    m = 0 runs the branch once and modulates its output by itself T times.
+
+    Args:
+        block: whose modules are taken over
+        plan: in which order they run, and where they can run again
+        steps: T
+        distance: m
+        options: of `TopDownAttention`
+
+    Raises:
+        ValueError: T below 1, or m outside the block
+
+    The new tensors are all below `top_down`.
+    """
+
+    def __init__(
+        self, block: nn.Module, plan: Plan, *, steps: int = 2, distance: int = 1, **options: Any
+    ) -> None:
+        super().__init__(block, plan)
+        if steps < 1:
+            raise ValueError(f"Expected steps to be at least 1 but got {steps}")
+        if not 0 <= distance <= len(plan.starts):
+            raise ValueError(
+                f"Expected distance from 0 to {len(plan.starts)} in this block but got {distance}"
+            )
+        self.steps = steps
+        self.distance = distance
+        start = plan.starts[-distance] if distance else len(plan.branch)
+        self.head, self.tail = plan.branch[:start], plan.branch[start:]
+        _, top = self.channels_of(plan.branch)
+        bottom, _ = self.channels_of(self.tail) if distance else (top, top)
+        self.top_down = TopDown(TopDownAttention(bottom, top, **options), self._norms(steps))
+
+    def _norms(self, steps: int) -> nn.ModuleList:
+        """The norms of every step after the first, by the names of those of the first."""
+        return nn.ModuleList(
+            nn.ModuleDict(
+                {
+                    _key(name): again
+                    for name in self.tail
+                    if (again := copy_norms(self.get_submodule(name))) is not None
+                }
+            )
+            for _ in range(1, steps)
+        )
+
+    def copy_norms_of_first_step(self) -> None:
+        """Give every later step the norms, statistics included, that the first step has."""
+        self.top_down.norms = self._norms(self.steps)
+
+    def _again(self, x: Tensor, step: int) -> Tensor:
+        """Run the tail with the norms of one step."""
+        if step == 0:
+            return self._run(self.tail, x)
+        norms = self.top_down.norms[step - 1]
+        for name in self.tail:
+            x = norms[_key(name)](x) if _key(name) in norms else self._run((name,), x)
+        return x
+
+    def _recur(self, bottom: Tensor, lights: list[Tensor], leave: int = 0) -> Iterator[Tensor]:
+        """Yield the top after every step, and note every searchlight map.
+
+        Args:
+            bottom: what the head put out
+            lights: gets one (N, H, W) map a modulation
+            leave: rows at the front that are done after each step and take no further part
+        """
+        for step in range(self.steps):
+            top = self._again(bottom, step)
+            if self.distance == 0:
+                top, light = self.top_down.attention(top, top)
+                lights.append(light)
+                bottom = top[leave:]
+            elif step < self.steps - 1:
+                bottom, light = self.top_down.attention(bottom[leave:], top[leave:])
+                lights.append(light)
+            yield top
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Run all steps.
+
+        Args:
+            x: (N, C, H, W)
+
+        Returns:
+            what the last step puts out
+        """
+        top = x
+        for top in self._recur(self._run(self.head, x), []):
+            pass
+        return self._finish(top, x)
+
+    def forward_steps(self, x: Tensor, shared: bool) -> tuple[Tensor, list[Tensor]]:
+        """Run all steps and keep what each puts out.
+
+        Args:
+            x: (N, C, H, W), from which every number of steps starts, if shared; else (T N, C, H,
+                W), group t of which runs t steps
+            shared: all numbers of steps start from the same input
+
+        Returns:
+            (T N, C', H', W'), after 1 to T steps, group behind group, and the T - 1 searchlight
+            maps of the full pass (T of them for m = 0), each (N, H, W)
+        """
+        lights: list[Tensor] = []
+        head = self._run(self.head, x)
+        if shared:
+            tops = list(self._recur(head, lights))
+            return self._finish(torch.cat(tops), x, copies=self.steps), lights
+        rows = len(x) // self.steps
+        tops = [top[:rows] for top in self._recur(head, lights, leave=rows)]
+        return self._finish(torch.cat(tops), x), [light[-rows:] for light in lights]
+
+
+def copy_norms(module: nn.Module) -> nn.Module | None:
+    """Copy a module for another step: its norms are copied, every other parameter is shared.
+
+    Args:
+        module: a norm, or anything that may hold norms
+
+    Returns:
+        the copy, or None where there is no norm and the module itself can run again
+    """
+    norms = [part for part in module.modules() if isinstance(part, NORMS)]
+    if not norms:
+        return None
+    own = {id(p) for norm in norms for p in norm.parameters()}
+    shared = {id(p): p for p in module.parameters() if id(p) not in own}
+    return copy.deepcopy(module, shared)  # type: ignore[arg-type]
+
+
+def _key(name: str) -> str:
+    """A name that can be a key of a ModuleDict."""
+    return name.replace(".", "_")
