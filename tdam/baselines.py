@@ -51,8 +51,8 @@ class FrequencyAttention(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Scale the channels of (N, C, H, W)."""
-        sides = [max(side // 7, 1) * 7 for side in x.shape[2:]]
-        pooled = x if list(x.shape[2:]) == sides else F.adaptive_avg_pool2d(x, sides)
+        sides = max(x.shape[2] // 7, 1) * 7, max(x.shape[3] // 7, 1) * 7
+        pooled = x if tuple(x.shape[2:]) == sides else F.adaptive_avg_pool2d(x, sides)
         down = _cosines(self.get_buffer("rows"), sides[0]).to(x.dtype)
         across = _cosines(self.get_buffer("columns"), sides[1]).to(x.dtype)
         components = torch.einsum("nchw,ch,cw->nc", pooled, down, across)

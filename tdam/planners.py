@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from timm.models import resnet as timm_resnet
+from timm.models._efficientnet_blocks import DepthwiseSeparableConv
 from timm.models._efficientnet_blocks import InvertedResidual as TimmInvertedResidual
 from torch import nn
 from torchvision.models import convnext, mobilenetv3, resnet
@@ -33,7 +34,7 @@ def _shortcut(block: nn.Module) -> tuple[str, ...]:
 
 
 def plan_resnet(block: nn.Module) -> Plan:
-    """m counts the block's 2 or 3 convolutions."""
+    """M counts the block's 2 or 3 convolutions."""
     names: tuple[str, ...] = ("conv1", "bn1", "relu", "conv2", "bn2")
     if isinstance(block, resnet.Bottleneck):
         names += ("relu", "conv3", "bn3")
@@ -41,8 +42,9 @@ def plan_resnet(block: nn.Module) -> Plan:
 
 
 def plan_timm_resnet(block: nn.Module) -> Plan:
-    """m counts the block's 2 or 3 convolutions; an attention module of timm's runs with them."""
+    """M counts the block's 2 or 3 convolutions; an attention module of timm's runs with them."""
     deep = isinstance(block, timm_resnet.Bottleneck)
+    names: tuple[str, ...]
     names = ("conv1", "bn1", "act1", "conv2", "bn2", "drop_block", "act2", "aa", "conv3", "bn3")
     if not deep:
         names = ("conv1", "bn1", "drop_block", "act1", "aa", "conv2", "bn2")
@@ -53,18 +55,21 @@ def plan_timm_resnet(block: nn.Module) -> Plan:
 
 
 def plan_timm_inverted(block: nn.Module) -> Plan:
-    """m counts the block's 3 convolutions: expansion, depthwise, projection."""
-    names = ("conv_s2d", "bn_s2d", "conv_pw", "bn1", "conv_dw", "bn2", "aa", "se", "conv_pwl", "bn3")
-    names = _present(block, names)
+    """M counts the block's convolutions: expansion (but for the first block), depthwise, last."""
+    names: tuple[str, ...]
+    names = ("conv_pw", "bn1", "conv_dw", "bn2", "aa", "se", "conv_pwl", "bn3")
+    if isinstance(block, DepthwiseSeparableConv):
+        names = ("conv_dw", "bn1", "aa", "se", "conv_pw", "bn2")
+    names = _present(block, ("conv_s2d", "bn_s2d", *names))
     if not block.has_skip:
         return Plan(names, _places(block, names))
     return Plan(names, _places(block, names), (), ("drop_path",))
 
 
 def plan_mobilenet(block: nn.Module) -> Plan:
-    """m counts the block's 2 or 3 convolutions; squeeze-and-excitation belongs to the depthwise."""
+    """M counts the block's 2 or 3 convolutions; squeeze-and-excitation belongs to the depthwise."""
     names: list[str] = []
-    for index, part in enumerate(block.block):  # type: ignore[union-attr, arg-type]
+    for index, part in enumerate(block.block):  # type: ignore[arg-type]
         if isinstance(part, nn.Sequential):
             names += [f"block.{index}.{inner}" for inner in range(len(part))]
         else:
@@ -74,14 +79,14 @@ def plan_mobilenet(block: nn.Module) -> Plan:
 
 
 def plan_convnext(block: nn.Module) -> Plan:
-    """m is 0 or 1, and 1 runs the whole branch again: its inner layout has no feature maps."""
+    """M is 0 or 1, and 1 runs the whole branch again: its inner layout has no feature maps."""
     parts: nn.Sequential = block.block  # type: ignore[assignment]
     branch = tuple(f"block.{index}" for index in range(len(parts)))
     return Plan(branch, (0,), (), ("layer_scale", "stochastic_depth"))
 
 
 def plan_sequence(block: nn.Module) -> Plan:
-    """m counts the children that hold a convolution; nothing is added to the last one's output."""
+    """M counts the children that hold a convolution; nothing is added to the last one's output."""
     names = tuple(name for name, _ in block.named_children())
     starts = tuple(
         place
@@ -97,6 +102,7 @@ PLANNERS: dict[type[nn.Module], Callable[[nn.Module], Plan]] = {
     timm_resnet.BasicBlock: plan_timm_resnet,
     timm_resnet.Bottleneck: plan_timm_resnet,
     TimmInvertedResidual: plan_timm_inverted,
+    DepthwiseSeparableConv: plan_timm_inverted,
     mobilenetv3.InvertedResidual: plan_mobilenet,
     convnext.CNBlock: plan_convnext,
     nn.Sequential: plan_sequence,

@@ -167,21 +167,27 @@ class TopDownBlock(PlannedBlock):
         """Run the tail with the norms of one step."""
         if step == 0:
             return self._run(self.tail, x)
-        norms = self.top_down.norms[step - 1]
+        norms: Any = self.top_down.norms[step - 1]
         for name in self.tail:
             x = norms[_key(name)](x) if _key(name) in norms else self._run((name,), x)
         return x
 
-    def _recur(self, bottom: Tensor, lights: list[Tensor], leave: int = 0) -> Iterator[Tensor]:
+    def _recur(
+        self, bottom: Tensor, lights: list[Tensor], leave: int = 0, means: bool = False
+    ) -> Iterator[Tensor]:
         """Yield the top after every step, and note every searchlight map.
 
         Args:
             bottom: what the head put out
             lights: gets one (N, H, W) map a modulation
             leave: rows at the front that are done after each step and take no further part
+            means: of all tops but the last only the mean is wanted, (N, C, 1, 1)
         """
         for step in range(self.steps):
-            top = self._again(bottom, step)
+            seen = bottom
+            if means and step < self.steps - 1:
+                seen = nn.functional.avg_pool2d(bottom, bottom.shape[2:])
+            top = self._again(seen, step)
             if self.distance == 0:
                 top, light = self.top_down.attention(top, top)
                 lights.append(light)
@@ -194,16 +200,28 @@ class TopDownBlock(PlannedBlock):
     def forward(self, x: Tensor) -> Tensor:
         """Run all steps.
 
+        The searchlight sees a top only through its mean. Where the tail is one affine map for all
+        pixels (a 1x1 convolution and its norm in evaluation mode: m = 1 in most families), the
+        mean of the top is the tail of the mean, and only the last step runs on whole maps.
+
         Args:
             x: (N, C, H, W)
 
         Returns:
             what the last step puts out
         """
-        top = x
-        for top in self._recur(self._run(self.head, x), []):
-            pass
-        return self._finish(top, x)
+        last = x
+        for top in self._recur(self._run(self.head, x), [], means=self._mean_commutes()):
+            last = top  # and only the last is kept
+        return self._finish(last, x)
+
+    def _mean_commutes(self) -> bool:
+        """Tell whether the mean over pixels of the tail's output is the tail of the mean."""
+        if self.distance == 0 or self.top_down.attention.pooling != "average":
+            return False
+        parts = [self.get_submodule(name) for name in self.tail]
+        later = [norm for norms in self.top_down.norms for norm in norms.values()]  # type: ignore[operator]
+        return all(_is_affine(part) for part in (*parts, *later))
 
     def forward_steps(self, x: Tensor, shared: bool) -> tuple[Tensor, list[Tensor]]:
         """Run all steps and keep what each puts out.
@@ -227,6 +245,16 @@ class TopDownBlock(PlannedBlock):
         return self._finish(torch.cat(tops), x), [light[-rows:] for light in lights]
 
 
+def _is_affine(module: nn.Module) -> bool:
+    """Tell whether a module is one affine map that it applies to every pixel."""
+    if isinstance(module, nn.modules.batchnorm._BatchNorm):
+        plain = isinstance(getattr(module, "act", None), (nn.Identity, type(None)))
+        return plain and not module.training and module.track_running_stats
+    if isinstance(module, nn.Conv2d):
+        return set(module.kernel_size + module.stride) == {1} and module.padding in ((0, 0), "same")
+    return isinstance(module, nn.Identity)
+
+
 def copy_norms(module: nn.Module) -> nn.Module | None:
     """Copy a module for another step: its norms are copied, every other parameter is shared.
 
@@ -241,7 +269,7 @@ def copy_norms(module: nn.Module) -> nn.Module | None:
         return None
     own = {id(p) for norm in norms for p in norm.parameters()}
     shared = {id(p): p for p in module.parameters() if id(p) not in own}
-    return copy.deepcopy(module, shared)  # type: ignore[arg-type]
+    return copy.deepcopy(module, shared)
 
 
 def _key(name: str) -> str:

@@ -87,6 +87,19 @@ def find_spec(name: str) -> ModelSpec:
         ) from None
 
 
+def find_attention(name: str) -> str:
+    """Return a kind of attention's name.
+
+    Raises:
+        ValueError: there is no such kind; the message lists those there are
+    """
+    if name not in ATTENTIONS:
+        raise ValueError(
+            f"Expected attention to be one of {', '.join(ATTENTIONS)} but got {name!r}"
+        )
+    return name
+
+
 def create_model(
     name: str,
     *,
@@ -141,11 +154,7 @@ def create_model(
     from tdam.stride import set_output_stride
 
     spec = find_spec(name)
-    attention = "none" if attention is None else attention
-    if attention not in ATTENTIONS:
-        raise ValueError(
-            f"Expected attention to be one of {', '.join(ATTENTIONS)} but got {attention!r}"
-        )
+    attention = find_attention("none" if attention is None else attention)
     if num_classes < 1:
         raise ValueError(f"Expected num_classes to be at least 1 but got {num_classes}")
     family = import_module(f"tdam.backbones.{spec.family}")
@@ -168,9 +177,7 @@ def create_model(
         state = pretrained_weights(model, family.pretrained(name))
     elif weights is not None:
         state = read_state_dict(weights)
-    whole = state is not None and any(
-        ".top_down." in key or ".attention." in key for key in state
-    )
+    whole = state is not None and any(".top_down." in key or ".attention." in key for key in state)
     set_output_stride(model.shrinking_stages(), output_stride, dilated)
     if state is not None and not whole:
         fill(model, state)

@@ -15,7 +15,7 @@ NAMES = ("tench", 'a "quoted", name')
 
 def found(path, boxes, label=1, others=()):
     boxes = np.array(boxes, dtype=np.float64).reshape(-1, 4)
-    step = Step(np.linspace(0, 1, 12).reshape(3, 4), (0.0, 0.0, 60.0, 40.0))
+    step = Step(np.linspace(0, 1, 12).reshape(3, 4), 0.9, (0.0, 0.0, 60.0, 40.0))
     scores = np.linspace(0.9, 0.5, len(boxes))
     return Localization(
         label, NAMES[label], 0.9, boxes, scores, (step,), 60, 40, Path(path), others

@@ -35,7 +35,7 @@ class Localizer:
 
     Args:
         model: a registered network, or any other with `preprocessing` and `target_layer` given
-        method: name of a map method
+        method: name of a map method, or `auto` for the one that the registered network names
         threshold: share of the map's range that a pixel has to exceed to belong to the object
         contours: `largest` for one box, `outer` for one a region, `all` for hole borders too
         topk: how many classes to localize on each image
@@ -55,12 +55,14 @@ class Localizer:
     ...     found = localizer(Image.new("RGB", (64, 48)))
     >>> found.boxes.shape[1], found.width, len(found.steps)
     (4, 64, 1)
+
+    With T steps, class and boxes are those of the last one, and `steps` holds all T maps.
     """
 
     def __init__(
         self,
         model: nn.Module,
-        method: str = "cam",
+        method: str = "auto",
         threshold: float = 0.2,
         contours: str = "largest",
         topk: int = 1,
@@ -81,11 +83,13 @@ class Localizer:
             raise ValueError(f"Expected topk to be at least 1 but got {topk}")
         if batch_size < 1:
             raise ValueError(f"Expected batch_size to be at least 1 but got {batch_size}")
+        spec = getattr(model, "spec", None)
         if preprocessing is None:
-            spec = getattr(model, "spec", None)
             if spec is None:
                 raise ValueError("Expected preprocessing for a network that is not registered")
             preprocessing = spec.preprocessing
+        if method == "auto":
+            method = "cam" if spec is None else spec.method
         self.device = find_device(device)
         self.model = model.to(self.device)
         self.threshold = threshold
@@ -97,13 +101,16 @@ class Localizer:
         self.names = None if names is None else tuple(names)
         options = {} if fc_layer is None else {"fc_layer": fc_layer}
         self.extractor = find_method(method)(model, target_layer, **options)
+        self._stepwise = target_layer is None and hasattr(model, "forward_steps")
 
     def __enter__(self) -> Localizer:
-        self.extractor.__enter__()
+        if not self._stepwise:
+            self.extractor.__enter__()
         return self
 
     def __exit__(self, *error: Any) -> None:
-        self.extractor.__exit__(*error)
+        if not self._stepwise:
+            self.extractor.__exit__(*error)
 
     def __call__(
         self, images: Any, labels: int | Sequence[int | None] | None = None
@@ -179,12 +186,20 @@ class Localizer:
     ) -> list[Localization]:
         known = [label for (_, label), _ in batch]
         inputs = torch.stack([ready for _, (_, ready) in batch]).to(self.device)
-        with evaluation_mode(self.model), torch.set_grad_enabled(self.extractor.needs_gradients):
-            scores = self.model(inputs)
-            probabilities = scores.detach().float().softmax(dim=1)
-            ranked = self._choose(probabilities, known)
+        with evaluation_mode(self.model):
+            features, scores, steps = self._forward(inputs)
+            probabilities = scores.detach().float().softmax(dim=1).unflatten(0, (-1, steps))
+            ranked = self._choose(probabilities[:, -1], known)
             maps = [
-                self.extractor(ranked[:, place], scores, normalized=False)[0].cpu().numpy()
+                self.extractor.maps_of(
+                    [features],
+                    ranked[:, place].repeat_interleave(steps),
+                    scores,
+                    normalized=False,
+                )[0]
+                .unflatten(0, (-1, steps))
+                .cpu()
+                .numpy()
                 for place in range(ranked.shape[1])
             ]
         names = self.names or class_names(scores.shape[1])
@@ -195,7 +210,7 @@ class Localizer:
                     raw=maps[place][row],
                     label=label,
                     name=names[label],
-                    score=float(probabilities[row, label]),
+                    scores=probabilities[row, :, label].tolist(),
                     size=size,
                     path=Path(item) if isinstance(item, (str, Path)) else None,
                 )
@@ -203,6 +218,26 @@ class Localizer:
             )
             results.append(replace(first, others=tuple(others)))
         return results
+
+    def _forward(self, inputs: Tensor) -> tuple[Tensor, Tensor, int]:
+        """Run the network: features (N T, C, h, w) and scores (N T, K), steps together, and T.
+
+        A registered network gives its steps itself, and gradients go back to its features only.
+        """
+        gradients = self.extractor.needs_gradients
+        if not self._stepwise:
+            with torch.set_grad_enabled(gradients):
+                scores = self.model(inputs)
+            return self.extractor.activations[0], scores, 1
+        with torch.no_grad():
+            found = self.model.forward_steps(inputs)  # type: ignore[operator]
+        steps = found.logits.shape[1]
+        features, scores = found.features.flatten(0, 1), found.logits.flatten(0, 1)
+        if gradients:
+            with torch.enable_grad():
+                features = features.detach().requires_grad_()
+                scores = self.model.classify(features)  # type: ignore[operator]
+        return features, scores, steps
 
     def _choose(self, probabilities: Tensor, known: list[int | None]) -> Tensor:
         """Rank `topk` classes an image, a known one first and alone: (N, topk)."""
@@ -224,22 +259,25 @@ class Localizer:
         raw: np.ndarray,
         label: int,
         name: str,
-        score: float,
+        scores: list[float],
         size: tuple[int, int],
         path: Path | None,
     ) -> Localization:
         side = self.preprocessing.size
-        heat = to_heatmap(raw, (side, side))
+        heat = to_heatmap(raw[-1], (side, side))
         boxes = threshold_boxes(heat, self.threshold, self.contours)
         peaks = np.array([heat[y0:y1, x0:x1].max() for x0, y0, x1, y1 in boxes])
         width, height = size
         return Localization(
             label=label,
             name=name,
-            score=score,
+            score=scores[-1],
             boxes=self.preprocessing.to_original(boxes, width, height),
-            box_scores=score * peaks.reshape(-1),
-            steps=(Step(to_heatmap(raw), self.preprocessing.region(width, height)),),
+            box_scores=scores[-1] * peaks.reshape(-1),
+            steps=tuple(
+                Step(to_heatmap(each), score, self.preprocessing.region(width, height))
+                for each, score in zip(raw, scores, strict=True)
+            ),
             width=width,
             height=height,
             path=path,

@@ -19,10 +19,12 @@ class Step:
 
     Args:
         map: (h, w), float, in [0, 1], at the size of the features
+        score: probability of the class after this step, in [0, 1]
         region: part of the photograph that the map covers, x0 y0 x1 y1, outer edges in pixels
     """
 
     map: np.ndarray
+    score: float
     region: tuple[float, float, float, float]
 
     def heatmap(self, size: tuple[int, int]) -> np.ndarray:
@@ -94,6 +96,7 @@ class Localization:
                     "label": found.label,
                     "name": found.name,
                     "score": found.score,
+                    "step_scores": [step.score for step in found.steps],
                     "boxes": found.boxes.tolist(),
                     "box_scores": found.box_scores.tolist(),
                 }

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
@@ -14,7 +14,7 @@ from tdam.attention import TopDownAttention
 from tdam.recurrence import TopDownBlock
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
 
     from torch import Tensor
 
@@ -45,14 +45,14 @@ class Backbone(nn.Module):
     """
 
     spec: ModelSpec
-    settings: dict[str, object]
+    settings: dict[str, Any]
 
     @abstractmethod
     def trunk(self, x: Tensor) -> Tensor:
         """Run everything before the last stage."""
 
     @abstractmethod
-    def last_stage(self) -> Sequence[nn.Module]:
+    def last_stage(self) -> list[nn.Module]:
         """Return the blocks of the last stage, in order."""
 
     @abstractmethod

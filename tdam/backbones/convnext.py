@@ -23,13 +23,17 @@ if TYPE_CHECKING:
 class ConvNeXt(Backbone, models.ConvNeXt):
     """A ConvNeXt whose last stage is `features[7]`."""
 
+    features: nn.Sequential
+    avgpool: nn.Module
+    classifier: nn.Module
+
     def trunk(self, x: Tensor) -> Tensor:
         """Run the stem, three stages and all transitions."""
         return self.features[:7](x)
 
-    def last_stage(self) -> nn.Sequential:
+    def last_stage(self) -> list[nn.Module]:
         """Return the blocks of the last stage."""
-        return self.features[7]
+        return list(self.features[7].children())
 
     def classify(self, features: Tensor) -> Tensor:
         """Pool and classify."""

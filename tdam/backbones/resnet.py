@@ -26,14 +26,25 @@ _THINNED = {  # by the number of blocks in stage 3
 class ResNet(Backbone, models.ResNet):
     """A ResNet whose last stage is `layer4`."""
 
+    conv1: nn.Module
+    bn1: nn.Module
+    relu: nn.Module
+    maxpool: nn.Module
+    layer1: nn.Sequential
+    layer2: nn.Sequential
+    layer3: nn.Sequential
+    layer4: nn.Sequential
+    avgpool: nn.Module
+    fc: nn.Linear
+
     def trunk(self, x: Tensor) -> Tensor:
         """Run the stem and three stages."""
         x = self.maxpool(self.relu(self.bn1(self.conv1(x))))
         return self.layer3(self.layer2(self.layer1(x)))
 
-    def last_stage(self) -> nn.Sequential:
+    def last_stage(self) -> list[nn.Module]:
         """Return the blocks of `layer4`."""
-        return self.layer4
+        return list(self.layer4)
 
     def classify(self, features: Tensor) -> Tensor:
         """Pool and classify."""

@@ -25,13 +25,17 @@ _STAGES = ((0, 4), (5, 9), (10, 16), (17, 23), (24, 30))  # of `features`; pooli
 class VGG(Backbone, models.VGG):
     """A VGG-16 whose last stage is its last three convolutions."""
 
+    features: nn.Sequential
+    avgpool: nn.Module
+    classifier: nn.Module
+
     def trunk(self, x: Tensor) -> Tensor:
         """Run the first four stages."""
         return self.features[: _STAGES[-1][0]](x)
 
-    def last_stage(self) -> nn.Sequential:
+    def last_stage(self) -> list[nn.Module]:
         """Return the last three convolutions, one block where they have attention."""
-        return self.features[slice(*_STAGES[-1])]
+        return list(self.features[slice(*_STAGES[-1])])
 
     def neck(self, x: Tensor) -> Tensor:
         """Run the last pooling."""

@@ -5,14 +5,14 @@ from __future__ import annotations
 import sys
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from torch import nn
+    from tdam.backbones.base import Backbone
 
 DEFAULT_MODEL = "efficientnet_lite0"
 
@@ -21,7 +21,16 @@ Weights = Annotated[
     str,
     typer.Option(help="auto (pretrained), random, or the path of a state dict.", metavar="W"),
 ]
-Method = Annotated[str, typer.Option(help="Map method: cam or layercam.", metavar="NAME")]
+Checkpoint = Annotated[
+    Path | None,
+    typer.Option(help="File of weights that tells its network; goes before --model."),
+]
+Attention = Annotated[str, typer.Option(help="none, tdam, se, cbam, eca or fca.", metavar="NAME")]
+Steps = Annotated[int, typer.Option(help="T, how often a TDAM block's end runs.")]
+Distance = Annotated[int, typer.Option(help="m, how many convolutions run again.")]
+Searchlight = Annotated[str, typer.Option(help="top, joint or joint_sum.", metavar="NAME")]
+OutputStride = Annotated[int, typer.Option(help="Input pixels a map pixel: 32, 16 or 8.")]
+Method = Annotated[str, typer.Option(help="Map method: auto, cam or layercam.", metavar="NAME")]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, or as torch names it.", metavar="NAME")]
 BatchSize = Annotated[int, typer.Option(help="Images at once.", min=1)]
 Workers = Annotated[int, typer.Option(help="Threads that read images.", min=0)]
@@ -44,30 +53,47 @@ def wrong_use(flag: str) -> Iterator[None]:
         raise typer.BadParameter(str(error), param_hint=flag) from error
 
 
-def load_model(name: str, weights: str, seed: int) -> nn.Module:
+def check_model(model: str, attention: str, method: str) -> None:
+    """Exit with 2 where a name is unknown, before anything slow is imported."""
+    from tdam.registry import find_attention, find_spec
+    from wsol.maps.names import check_method
+
+    with wrong_use("--model"):
+        find_spec(model)
+    with wrong_use("--attention"):
+        find_attention(attention)
+    with wrong_use("--method"):
+        if method != "auto":
+            check_method(method)
+
+
+def load_model(
+    name: str, weights: str, seed: int, checkpoint: Path | None = None, **settings: Any
+) -> Backbone:
     """Build the network that the flags ask for, or exit and say why not.
 
     Args:
         name: of a registered network
         weights: `auto`, `random`, or a path
         seed: of random weights
+        checkpoint: a file that tells its network, instead of all else but `output_stride`
+        settings: further arguments of `create_model`
     """
-    from tdam.registry import find_spec
-
-    with wrong_use("--model"):
-        find_spec(name)
     import torch
 
-    from tdam import create_model
+    from tdam import create_model, load_checkpoint
     from tdam.checkpoints import WeightsError
 
     torch.manual_seed(seed)
     source: str | None = {"auto": "pretrained", "random": None}.get(weights, weights)
     try:
-        with wrong_use("--weights"):
-            return create_model(name, weights=source)
+        if checkpoint is not None:
+            with wrong_use("--checkpoint"):
+                return load_checkpoint(checkpoint, output_stride=settings["output_stride"])[0]
+        with wrong_use("--model, --attention, --steps, --distance or --weights"):
+            return create_model(name, weights=source, **settings)
     except WeightsError as error:
-        fail(f"{error}; give --weights PATH, or --weights random to try without")
+        fail(f"{error}; give --checkpoint FILE, or --weights random to try without")
 
 
 def free_folder(folder: Path, force: bool) -> Path:

@@ -24,7 +24,13 @@ def evaluate(
     ] = None,
     model: common.Model = common.DEFAULT_MODEL,
     weights: common.Weights = "auto",
-    method: common.Method = "cam",
+    checkpoint: common.Checkpoint = None,
+    attention: common.Attention = "none",
+    steps: common.Steps = 2,
+    distance: common.Distance = 1,
+    searchlight: common.Searchlight = "joint",
+    output_stride: common.OutputStride = 32,
+    method: common.Method = "auto",
     protocol: Annotated[str, typer.Option(help="wsoleval.", metavar="NAME")] = "wsoleval",
     threshold: Annotated[
         str, typer.Option(help="oracle, val, or a number from 0 to 1.", metavar="T")
@@ -53,12 +59,10 @@ def evaluate(
     """
     from eval.manifest import ManifestError, load_split
     from eval.protocols import find_protocol
-    from wsol.maps.names import check_method
 
     with common.wrong_use("--protocol"):
         find_protocol(protocol)
-    with common.wrong_use("--method"):
-        check_method(method)
+    common.check_model(model, attention, method)
     if class_map not in ("ground_truth", "predicted"):
         message = f"expected ground_truth or predicted, got {class_map!r}"
         raise typer.BadParameter(message, param_hint="--class-map")
@@ -84,8 +88,20 @@ def evaluate(
     table = _class_table(data, root, classes)
     options: dict[str, Any] = {"protocol": protocol, "class_map": class_map}
     if maps is None:
+        network = common.load_model(
+            model,
+            weights,
+            seed,
+            checkpoint,
+            attention=attention,
+            steps=steps,
+            distance=distance,
+            searchlight=searchlight,
+            output_stride=output_stride,
+        )
+        method = network.spec.method if method == "auto" else method
         options |= {
-            "model": common.load_model(model, weights, seed),
+            "model": network,
             "root": root,
             "method": method,
             "classes": table,
@@ -103,7 +119,9 @@ def evaluate(
     if json_file is not None:
         json_file.parent.mkdir(parents=True, exist_ok=True)
         json_file.write_text(json.dumps(found.to_dict()) + "\n", encoding="utf-8")
-    what = f"maps of {maps}" if maps else f"{model}, {method}"
+    what = f"maps of {maps}"
+    if maps is None:
+        what = f"{_describe(network.settings)}, {method}"
     _print(found, what, table is not None and maps is None)
 
 
@@ -121,6 +139,16 @@ def _run(split: Split, level: Any, rule: str | None, options: dict[str, Any]) ->
         except ValueError as error:
             hint = "--classes" if "class" in str(error) else "DATA"
             raise typer.BadParameter(str(error), param_hint=hint) from error
+
+
+def _describe(settings: dict[str, Any]) -> str:
+    """Name a network as `resnet50 + tdam (joint, T2, m1)`."""
+    text = str(settings["name"])
+    if settings["attention"] == "tdam":
+        text += " + tdam ({searchlight}, T{steps}, m{distance})".format(**settings)
+    elif settings["attention"] != "none":
+        text += f" + {settings['attention']}"
+    return text if settings["output_stride"] == 32 else f"{text} /{settings['output_stride']}"
 
 
 def _threshold(text: str) -> float | str:

@@ -45,7 +45,13 @@ def predict(
     ] = False,
     model: common.Model = common.DEFAULT_MODEL,
     weights: common.Weights = "auto",
-    method: common.Method = "cam",
+    checkpoint: common.Checkpoint = None,
+    attention: common.Attention = "none",
+    steps: common.Steps = 2,
+    distance: common.Distance = 1,
+    searchlight: common.Searchlight = "joint",
+    output_stride: common.OutputStride = 32,
+    method: common.Method = "auto",
     threshold: Annotated[
         float, typer.Option(help="Share of the map's range above which a pixel counts.")
     ] = 0.2,
@@ -73,15 +79,13 @@ def predict(
     rest is done, and the exit code is 1.
     """
     from wsol.images import SourceError, find_images
-    from wsol.maps.names import check_method
     from wsol.writers import check_format
 
     kinds = list(dict.fromkeys([*(formats or []), *(["npy"] if save_maps else [])]))
     with common.wrong_use("--format"):
         for kind in kinds:
             check_format(kind)
-    with common.wrong_use("--method"):
-        check_method(method)
+    common.check_model(model, attention, method)
     if class_name is not None and class_from_folder:
         raise typer.BadParameter("goes not with --class", param_hint="--class-from-folder")
     if not 0 <= threshold <= 1:
@@ -92,14 +96,24 @@ def predict(
         raise typer.BadParameter(str(error), param_hint="SOURCE") from error
     if not paths:
         raise typer.BadParameter("no images", param_hint="SOURCE")
-    network = common.load_model(model, weights, seed)
+    network = common.load_model(
+        model,
+        weights,
+        seed,
+        checkpoint,
+        attention=attention,
+        steps=steps,
+        distance=distance,
+        searchlight=searchlight,
+        output_stride=output_stride,
+    )
 
     from wsol.classes import class_names, find_class
     from wsol.images import ImageError
     from wsol.localizer import Localizer
     from wsol.writers import create_writer
 
-    names = class_names(1000)
+    names = class_names(network.settings["num_classes"])
     labels: list[int] | None = None
     if class_name is not None:
         with common.wrong_use("--class"):

@@ -105,6 +105,31 @@ class MapExtractor(ABC):
                 "Expected a forward pass of the model inside the `with` block, through every "
                 "target layer, but saw none"
             )
+        activations = [self.activations[index] for index in range(len(self.layers))]
+        return self.maps_of(activations, class_ids, scores, normalized)
+
+    def maps_of(
+        self,
+        activations: list[Tensor],
+        class_ids: int | Sequence[int] | Tensor,
+        scores: Tensor,
+        normalized: bool = True,
+    ) -> list[Tensor]:
+        """Compute the maps of one class an image from activations at hand, without hooks.
+
+        Args:
+            activations: each (N, C, h, w); where gradients are needed, `scores` must come from
+                them
+            class_ids: one class for all images, or one an image
+            scores: (N, K)
+            normalized: stretch every map to [0, 1]; a constant map becomes zeros
+
+        Returns:
+            one (N, h, w) tensor an activation
+
+        Raises:
+            ValueError: classes that do not fit the scores
+        """
         if scores.ndim != 2:
             raise ValueError(f"Expected scores to be of shape (N, K) but got {tuple(scores.shape)}")
         ids = torch.as_tensor(class_ids, device=scores.device).long().reshape(-1)
@@ -115,7 +140,6 @@ class MapExtractor(ABC):
             raise ValueError(
                 f"Expected class_ids from 0 to {scores.shape[1] - 1} but got {ids.tolist()}"
             )
-        activations = [self.activations[index] for index in range(len(self.layers))]
         maps = [m.detach().float() for m in self._compute(activations, ids, scores)]
         return [stretch(m) for m in maps] if normalized else maps
 
