@@ -119,6 +119,8 @@ def plan_block(block: nn.Module) -> Plan:
         ValueError: a type that no planner knows; the message lists those there are
     """
     planner = PLANNERS.get(type(block))
+    if planner is None and getattr(type(block), "forward", None) is nn.Sequential.forward:
+        planner = plan_sequence  # a sequence by another name
     if planner is None:
         known = ", ".join(f"{t.__module__.split('.')[0]}'s {t.__name__}" for t in PLANNERS)
         raise ValueError(f"Expected a block to be {known}, but got {type(block).__name__}")

@@ -86,14 +86,8 @@ def tell_settings(
     lights = [light for key in state if (light := _LIGHT.fullmatch(key))]
     if not lights:
         return "plain", told
-    block = f"{lights[0]['block']}RA_block."
     told["attention"] = "tdam"
-    if f"{block}Ug_mlp.2.weight" in state:
-        told["searchlight"] = "top"
-    else:
-        hidden = state[f"{block}Ug_top_mlp.0.weight"].shape[0]
-        wide = state[f"{block}Ug_mlp.0.weight"].shape[1] == 2 * hidden
-        told["searchlight"] = "joint" if wide else "joint_sum"
+    told["searchlight"] = _tell_searchlight(state, [light["block"] for light in lights])
     norms = [norm for key in state if (norm := _NORM.fullmatch(key))]
     if norms:
         told["steps"] = 1 + max(int(norm["step"]) for norm in norms)
@@ -105,6 +99,18 @@ def tell_settings(
             "pass steps=1 and its distance, or distance=0 and its steps"
         )
     return "published", told
+
+
+def _tell_searchlight(state: Mapping[str, Tensor], blocks: list[str]) -> str:
+    """Tell the searchlight from the first block that has the layers to tell it by."""
+    for block in blocks:
+        hidden = state.get(f"{block}RA_block.Ug_top_mlp.0.weight")
+        last = state.get(f"{block}RA_block.Ug_mlp.0.weight")
+        if f"{block}RA_block.Ug_mlp.2.weight" in state:
+            return "top"
+        if hidden is not None and last is not None:
+            return "joint" if last.shape[1] == 2 * hidden.shape[0] else "joint_sum"
+    raise ValueError("Expected the layers of a searchlight but no block has them all")
 
 
 def _tell_name(plain: Mapping[str, Tensor], name: str | None) -> tuple[str, int]:

@@ -191,9 +191,10 @@ class TopDownBlock(PlannedBlock):
             if self.distance == 0:
                 top, light = self.top_down.attention(top, top)
                 lights.append(light)
-                bottom = top[leave:]
+                bottom = top[leave:] if leave else top
             elif step < self.steps - 1:
-                bottom, light = self.top_down.attention(bottom[leave:], top[leave:])
+                going = (bottom[leave:], top[leave:]) if leave else (bottom, top)
+                bottom, light = self.top_down.attention(*going)
                 lights.append(light)
             yield top
 

@@ -19,6 +19,8 @@ from tdam import create_model
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from tdam.backbones.base import Backbone
+
 
 @dataclass(frozen=True)
 class Ratio:
@@ -120,11 +122,12 @@ def compare_network(
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     layout = torch.channels_last
 
-    def prepare(**chosen: Any) -> torch.nn.Module:
-        return create_model(name, **chosen).to(device).to(memory_format=layout)  # type: ignore[call-overload, no-any-return]
+    def prepare(**chosen: Any) -> Backbone:
+        network = create_model(name, **chosen)
+        return network.to(device).to(memory_format=layout)
 
     plain, ours = prepare(), prepare(**settings)
-    side = plain.spec.preprocessing.size  # type: ignore[union-attr]
+    side = plain.spec.preprocessing.size
     images = torch.rand(batch_size, 3, side, side, device=device).to(memory_format=layout)
     label = settings["attention"]
     ratios = []
@@ -142,7 +145,7 @@ def compare_network(
             ratios.append(
                 compare_times(
                     f"all {settings['steps']} steps / one forward of the same network",
-                    lambda: ours.forward_steps(images),  # type: ignore[operator]
+                    lambda: ours.forward_steps(images),
                     lambda: ours(images),
                     repeats,
                     1.30,
@@ -150,9 +153,14 @@ def compare_network(
             )
         memory = peak_bytes(lambda: ours(images)) / peak_bytes(lambda: plain(images))
     ratios.append(Ratio(f"peak memory of inference, {label} / plain", 1.15, *[memory] * 3))
-    trainers = [_Trainer(network.train(), images) for network in (ours, plain)]
     ratios.append(
-        compare_times(f"training step, {label} / plain", *trainers, repeats=repeats, target=1.25)
+        compare_times(
+            f"training step, {label} / plain",
+            _Trainer(ours.train(), images),
+            _Trainer(plain.train(), images),
+            repeats,
+            1.25,
+        )
     )
     return ratios
 

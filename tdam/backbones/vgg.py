@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 
 import torch
 from torch import nn
-from torchvision import models
+from torchvision.models.vgg import cfgs, make_layers
 
-from tdam.backbones.base import Backbone, adopt
+from tdam.backbones.base import Backbone
 from tdam.checkpoints import WeightsError
 
 if TYPE_CHECKING:
@@ -22,12 +22,28 @@ if TYPE_CHECKING:
 _STAGES = ((0, 4), (5, 9), (10, 16), (17, 23), (24, 30))  # of `features`; poolings stand between
 
 
-class VGG(Backbone, models.VGG):
-    """A VGG-16 whose last stage is its last three convolutions."""
+class VGG(Backbone):
+    """A VGG-16 whose last stage is its last three convolutions.
 
-    features: nn.Sequential
-    avgpool: nn.Module
-    classifier: nn.Module
+    Args:
+        num_classes: width of the linear layer
+    """
+
+    def __init__(self, num_classes: int) -> None:
+        super().__init__()
+        self.features = make_layers(cfgs["D"])
+        self.avgpool = nn.AdaptiveAvgPool2d(1)
+        self.classifier = nn.Linear(512, num_classes)
+        for layer in self.features:
+            if isinstance(layer, nn.Conv2d):
+                nn.init.kaiming_normal_(layer.weight, mode="fan_out", nonlinearity="relu")
+                nn.init.zeros_(layer.get_parameter("bias"))
+        nn.init.normal_(self.classifier.weight, 0, 0.01)
+        nn.init.zeros_(self.classifier.bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Classify (N, 3, H, W): logits, (N, K)."""
+        return self.classify(self.features(x))
 
     def trunk(self, x: Tensor) -> Tensor:
         """Run the first four stages."""
@@ -56,12 +72,7 @@ class VGG(Backbone, models.VGG):
 
 def build(name: str, num_classes: int) -> Backbone:
     """Build a network with random weights."""
-    network = models.vgg16(weights=None, num_classes=1)
-    network.avgpool = nn.AdaptiveAvgPool2d(1)
-    network.classifier = nn.Linear(512, num_classes)
-    nn.init.normal_(network.classifier.weight, 0, 0.01)
-    nn.init.zeros_(network.classifier.bias)
-    return adopt(network, VGG)
+    return VGG(num_classes)
 
 
 def pretrained(name: str) -> dict[str, torch.Tensor]:

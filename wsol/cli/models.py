@@ -1,21 +1,54 @@
-"""`wsol models`: the networks there are."""
+"""`wsol models`: the networks there are, and what they cost."""
 
 from __future__ import annotations
 
+import typer
 
-def models() -> None:
-    """List the networks: parameters, input, and where their default weights come from."""
-    import torch
+from wsol.cli import common
 
-    from tdam.registry import MODELS, create_model
-    from wsol.cli.common import print_table
 
+def models(
+    attention: common.Attention = "none",
+    steps: common.Steps = 2,
+    distance: common.Distance = 1,
+    searchlight: common.Searchlight = "joint",
+) -> None:
+    """List the networks: parameters, multiply-adds, map method, and their default weights.
+
+    Multiply-adds are counted by torch on one image of the network's input size: as the recurrence
+    is written, which is what training runs, and in inference, which leaves out what it can.
+    """
+    common.check_model(common.DEFAULT_MODEL, attention, "auto")
+    from tdam.profile import profile
+    from tdam.registry import MODELS
+
+    settings = {
+        "attention": attention,
+        "steps": steps,
+        "distance": distance,
+        "searchlight": searchlight,
+    }
     rows = []
     for name, spec in MODELS.items():
-        with torch.device("meta"):
-            parameters = sum(p.numel() for p in create_model(name).parameters())
+        try:
+            found = profile(name, **settings)
+        except ValueError as error:
+            if attention != "tdam" or "distance" not in str(error):
+                raise typer.BadParameter(str(error), param_hint="--steps") from error
+            rows.append([name, "-", "-", "-", "-", spec.method, f"m = {distance} is out of range"])
+            continue
         side = spec.preprocessing.size
-        rows.append([name, f"{parameters / 1e6:.2f} M", f"{side} x {side}", spec.map_layer])
-        rows[-1].append(spec.pretrained)
-    header = ["network", "parameters", "input", "map layer", "default weights"]
-    print_table("Networks", header, rows)
+        rows.append(
+            [
+                name,
+                f"{found.parameters / 1e6:.2f} M",
+                f"{found.multiply_adds / 1e9:.3f} G",
+                f"{found.multiply_adds_inference / 1e9:.3f} G",
+                f"{side} x {side}",
+                spec.method,
+                spec.pretrained,
+            ]
+        )
+    title = "Networks" if attention == "none" else f"Networks with {attention}"
+    header = ["network", "parameters", "multiply-adds", "in inference", "input", "maps by"]
+    common.print_table(title, [*header, "default weights"], rows)

@@ -1,0 +1,336 @@
+import numpy as np
+import pytest
+import reference_tdam
+import timm
+import torch
+import torchvision
+from torch.utils.flop_counter import FlopCounterMode
+
+from tdam import attach_top_down, create_model, list_models, load_checkpoint, start_as_identity
+from tdam.recurrence import TopDownBlock
+from tdam.registry import ATTENTIONS
+
+NETWORKS = list_models()
+DEPTHS = {"convnext_tiny": (0, 1), "resnet18": (0, 1, 2), "resnet34": (0, 1, 2)}
+SMALL = ["efficientnet_lite0", "resnet18", "mobilenet_v3_large", "convnext_tiny", "vgg16"]
+
+
+def tiny(name, **settings):
+    torch.manual_seed(0)
+    return create_model(name, num_classes=5, **settings)
+
+
+def images(count=2, side=64):
+    return torch.rand(count, 3, side, side, generator=torch.Generator().manual_seed(3))
+
+
+@pytest.mark.parametrize("name", reference_tdam.NAMES)
+def test_published_networks(name, tmp_path):
+    """Figures of the published code, through a file with the published names."""
+    wanted = np.load(reference_tdam.FOLDER / f"{name}.npz")
+    torch.save({"state_dict": reference_tdam.state_dict(name)}, tmp_path / "published.pth.tar")
+    model, info = load_checkpoint(tmp_path / "published.pth.tar")
+    described = reference_tdam.describe(name)
+    assert info.source == "published"
+    assert model.settings["name"] == described["arch"]
+    assert sum(p.numel() for p in model.parameters()) == described["params"]
+    with torch.inference_mode():
+        x = reference_tdam.images()
+        logits, found = model(x), model.forward_steps(x)
+    for ours, key in (
+        (logits, "logits"),
+        (found.logits.transpose(0, 1), "logits_per_step"),
+        (found.features.mean(2).transpose(0, 1), "layer4_channel_mean_per_step"),
+        (found.features[:, -1].mean(1), "feature_channel_mean"),
+    ):
+        np.testing.assert_allclose(ours, wanted[key], atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("name", "settings", "parameters", "multiply_adds"),
+    [
+        ("resnet50", {}, 25_557_032, 4.089),
+        ("resnet50", {"attention": "tdam"}, 27_645_992, 4.554),
+        ("resnet50", {"attention": "tdam", "searchlight": "top"}, 27_056_168, 4.553),
+        ("resnet50", {"attention": "tdam", "searchlight": "top", "distance": 3}, 27_789_352, 6.159),
+        ("resnet101", {"attention": "tdam"}, 46_754_856, None),
+        ("resnet18", {"attention": "tdam", "distance": 2}, 11_828_776, None),
+        ("resnet34", {"attention": "tdam", "distance": 2}, 22_074_152, None),
+        ("resnet50", {"attention": "se"}, 28_071_976, None),  # the paper's 28.07 M
+        ("resnet50", {"attention": "fca"}, 28_071_976, None),
+        ("resnet50", {"attention": "cbam"}, 28_073_576, None),
+        ("resnet50", {"attention": "eca"}, 25_557_118, None),
+    ],
+)
+def test_published_sizes(name, settings, parameters, multiply_adds):
+    with torch.device("meta"):
+        model = create_model(name, **settings).train()
+        with FlopCounterMode(display=False) as counter:
+            model(torch.zeros(1, 3, 224, 224))
+    assert sum(p.numel() for p in model.parameters()) == parameters
+    if multiply_adds:
+        assert counter.get_total_flops() / 2e9 == pytest.approx(multiply_adds, rel=0.005)
+
+
+@pytest.mark.parametrize("name", [n for n in NETWORKS if n not in ("efficientnet_lite0", "vgg16")])
+def test_without_attention_equals_torchvision(name):
+    torch.manual_seed(0)
+    twin = torchvision.models.get_model(name, weights=None, num_classes=5).eval()
+    ours = tiny(name)
+    assert list(ours.state_dict()) == list(twin.state_dict())
+    assert torch.equal(ours(images()), twin(images()))
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_one_step_equals_the_plain_network(name):
+    plain, one = tiny(name), tiny(name, attention="tdam", steps=1)
+    one.load_state_dict(plain.state_dict(), strict=False)
+    if name == "vgg16":  # its parts lie one level deeper
+        return
+    assert torch.equal(one(images()), plain(images()))
+
+
+@pytest.mark.parametrize(
+    ("name", "attention"),
+    [
+        *((name, "tdam") for name in NETWORKS),
+        *((name, attention) for name in SMALL for attention in ATTENTIONS if attention != "tdam"),
+    ],
+)
+def test_every_parameter_learns(name, attention):
+    model = tiny(name, attention=attention).train()
+    for module in model.modules():
+        if isinstance(module, torchvision.ops.StochasticDepth):
+            module.p = 0.0  # a block that is left out by chance learns nothing
+    model(images()).square().sum().backward()
+    assert [n for n, p in model.named_parameters() if p.grad is None] == []
+    if attention == "tdam":
+        dead = [n for n, p in model.named_parameters() if not p.grad.abs().sum() > 0]
+        assert dead == []
+
+
+@pytest.mark.parametrize("name", SMALL)
+@pytest.mark.parametrize("steps", [1, 2, 3])
+def test_steps_equal_networks_of_fewer_steps(name, steps):
+    """Step t is the network whose last stage runs t steps, computed without sharing anything."""
+    for distance in DEPTHS.get(name, (0, 1, 3)):
+        model = tiny(name, attention="tdam", steps=steps, distance=distance)
+        with torch.inference_mode():
+            found = model.forward_steps(images())
+            last = [b for b in model.last_stage() if isinstance(b, TopDownBlock)]
+            for step in range(1, steps + 1):
+                for block in last:
+                    block.steps = step
+                logits = model(images())
+                torch.testing.assert_close(found.logits[:, step - 1], logits, atol=1e-5, rtol=1e-4)
+        assert found.features.shape[:2] == (2, steps)
+        lights = steps if distance == 0 else steps - 1
+        blocks = sum(isinstance(m, TopDownBlock) for m in model.modules())
+        assert [len(light[0]) for light in found.searchlights] == [lights] * (
+            blocks if lights else 0
+        )
+        assert all(light.min() >= 0 and light.max() <= 1 for light in found.searchlights)
+
+
+@pytest.mark.parametrize("name", ["resnet50", "efficientnet_lite0", "mobilenet_v3_large"])
+def test_skipping_tops_changes_nothing(name, monkeypatch):
+    """Where the mean of a top is enough, inference does without the top."""
+    model = tiny(name, attention="tdam", steps=3)
+    with torch.inference_mode():
+        quick = model(images())
+        monkeypatch.setattr(TopDownBlock, "_mean_commutes", lambda self: False)
+        torch.testing.assert_close(model(images()), quick, atol=1e-5, rtol=1e-4)
+
+
+def test_tops_are_only_skipped_where_that_is_right():
+    commutes = {
+        (name, distance): tiny(name, attention="tdam", distance=distance).last_stage()[0]
+        for name, distance in [("resnet50", 1), ("resnet50", 2), ("resnet18", 1), ("vgg16", 1)]
+    }
+    assert {key: block._mean_commutes() for key, block in commutes.items()} == {
+        ("resnet50", 1): True,
+        ("resnet50", 2): False,
+        ("resnet18", 1): False,
+        ("vgg16", 1): False,
+    }
+    assert not commutes["resnet50", 1].train()._mean_commutes()
+    largest = tiny("resnet50", attention="tdam", pooling="max").last_stage()[0]
+    assert not largest._mean_commutes()
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_identity_start(name):
+    """From plain weights every step begins equal to the plain network, in any depth."""
+    for distance in DEPTHS.get(name, (0, 1, 3)):
+        plain = tiny(name)
+        torch.manual_seed(0)
+        ours = create_model(name, num_classes=5)
+        blocks = ours.top_down_blocks()
+        start_as_identity(attach_top_down(ours, blocks, steps=3, distance=distance))
+        for training in (False, True):
+            for network in (plain, ours):
+                network.train(training)
+                for module in network.modules():
+                    if isinstance(module, (torch.nn.Dropout, torchvision.ops.StochasticDepth)):
+                        module.eval()
+            with torch.no_grad():
+                torch.testing.assert_close(ours(images()), plain(images()), atol=1e-5, rtol=1e-4)
+        with torch.no_grad():
+            logits = ours.eval().forward_steps(images()).logits
+        torch.testing.assert_close(logits, logits[:, :1].expand_as(logits), atol=1e-5, rtol=1e-4)
+
+
+def test_pretrained_weights_survive_attention(lite0):
+    ours = create_model("efficientnet_lite0", attention="tdam", steps=2, weights="pretrained")
+    with torch.inference_mode():
+        x = images(side=224)
+        torch.testing.assert_close(ours(x), lite0(x), atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize(
+    "name", ["resnet18", "resnet50", "efficientnet_lite0", "mobilenet_v3_large"]
+)
+def test_dilation_refines_the_same_map(name):
+    """Every second pixel of the finer map is the coarse map."""
+    coarse = tiny(name)
+    with torch.inference_mode():
+        wanted = features(coarse)
+        for stride, first in ((16, 2), (8, 4)):
+            fine = create_model(name, num_classes=5, output_stride=stride)
+            fine.load_state_dict(coarse.state_dict())
+            found = features(fine)
+            assert found.shape[2:] == (64 // stride * 2, 64 // stride * 2)
+            offset = first - 1 if name == "efficientnet_lite0" else 0  # its padding leans right
+            torch.testing.assert_close(
+                found[..., offset::first, offset::first], wanted, atol=1e-4, rtol=1e-3
+            )
+
+
+def features(model, side=128):
+    return model.forward_steps(images(side=side)).features[:, 0]
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_output_strides(name):
+    for stride, dilated in ((32, True), (16, True), (16, False), (8, True)):
+        with torch.device("meta"):
+            model = tiny(name, attention="tdam", output_stride=stride, dilated=dilated)
+            found = model.forward_steps(torch.zeros(2, 3, 64, 64))
+        assert found.features.shape[-2:] == (64 // stride, 64 // stride)
+    with pytest.raises(ValueError, match=r"one of \(32, 16, 8\) but got 4"):
+        tiny(name, output_stride=4)
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_export_and_low_precision(name):
+    model = tiny(name, attention="tdam")
+    with torch.no_grad():
+        wanted = model(images())
+        exported = torch.export.export(model, (images(),)).module()
+        torch.testing.assert_close(exported(images()), wanted, atol=1e-5, rtol=1e-4)
+        x = images().to(memory_format=torch.channels_last)
+        model = model.to(memory_format=torch.channels_last)
+        torch.testing.assert_close(model(x), wanted, atol=1e-4, rtol=1e-3)
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            low = model(x), model.forward_steps(x).logits[:, -1]
+    for logits in low:
+        assert logits.dtype == torch.bfloat16
+        torch.testing.assert_close(logits.float(), wanted, atol=0.1 * float(wanted.abs().max()),
+                                   rtol=0.1)  # fmt: skip
+
+
+def test_compile_has_no_breaks():
+    model = tiny("resnet18", attention="tdam", distance=2)
+    with torch.no_grad():
+        compiled = torch.compile(model, backend="aot_eager", fullgraph=True)
+        torch.testing.assert_close(compiled(images()), model(images()), atol=1e-5, rtol=1e-4)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", NETWORKS)
+def test_every_network_compiles_and_exports(name):
+    torch._dynamo.reset()
+    model = tiny(name, attention="tdam")
+    with torch.no_grad():
+        wanted = model(images())
+        compiled = torch.compile(model, fullgraph=True)
+        torch.testing.assert_close(compiled(images()), wanted, atol=1e-4, rtol=1e-3)
+        exported = torch.export.export(model, (images(),)).module()
+        torch.testing.assert_close(exported(images()), wanted, atol=1e-5, rtol=1e-4)
+
+
+def test_nan_goes_through():
+    logits = tiny("resnet18", attention="tdam")(torch.full((1, 3, 64, 64), torch.nan))
+    assert logits.isnan().all()
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"steps": 0}, "steps to be at least 1 but got 0"),
+        ({"distance": 3}, "distance from 0 to 2 in this block but got 3"),
+        ({"distance": -1}, "distance from 0 to 2"),
+        ({"searchlight": "bottom"}, "searchlight to be one of"),
+        ({"attention": "nonlocal"}, "one of none, tdam, se, cbam, eca, fca but got 'nonlocal'"),
+    ],
+)
+def test_wrong_settings(settings, message):
+    with pytest.raises(ValueError, match=message):
+        tiny("resnet18", **{"attention": "tdam", **settings})
+
+
+@pytest.mark.parametrize(
+    ("network", "blocks", "distance"),
+    [
+        (lambda: timm.create_model("resnet26", num_classes=5), ["layer4.0", "layer4.1"], 3),
+        (lambda: timm.create_model("resnet26", num_classes=5), ["layer4"], 1),
+        (lambda: timm.create_model("resnet26", num_classes=5), ["layer4.1", "layer3.0"], 0),
+        (
+            lambda: timm.create_model("efficientnet_b0", num_classes=5),
+            ["blocks.5", "blocks.6.0"],
+            1,
+        ),
+        (lambda: torchvision.models.vgg11_bn(num_classes=5), ["features.15:21"], 1),
+        (lambda: torchvision.models.densenet121(num_classes=5).features, ["transition3"], 1),
+    ],
+)
+def test_attach_to_any_network(network, blocks, distance):
+    torch.manual_seed(0)
+    model = network().eval()
+    for module in model.modules():  # timm's blocks begin with branches of zero
+        if isinstance(module, torch.nn.BatchNorm2d):
+            torch.nn.init.uniform_(module.weight, 0.5, 1)
+    with torch.no_grad():
+        wanted = model(images())
+    attached = attach_top_down(model, blocks, steps=2, distance=distance)
+    assert attached is model
+    with torch.no_grad():
+        assert not torch.allclose(model.eval()(images()), wanted)
+        start_as_identity(model).eval()
+        torch.testing.assert_close(model(images()), wanted, atol=1e-5, rtol=1e-4)
+
+
+def test_sequences_share_all_but_their_norms():
+    model = timm.create_model("resnet26", num_classes=5)
+    before = sum(p.numel() for p in model.parameters())
+    norms = sum(m.weight.numel() * 2 for m in model.layer4[1].modules()
+                if isinstance(m, torch.nn.BatchNorm2d))  # fmt: skip
+    attach_top_down(model, ["layer4"], steps=2, distance=1)
+    light = sum(p.numel() for p in model.layer4.top_down.attention.parameters())
+    assert sum(p.numel() for p in model.parameters()) == before + norms + light
+
+
+@pytest.mark.parametrize(
+    ("blocks", "message"),
+    [
+        (["layer5"], r"of the network \(conv1, .*fc\) but got 'layer5'"),
+        (["layer4.2"], r"of layer4 \(0, 1\) but got '2'"),
+        (["layer4.0:3"], "part of a sequence of 2 modules but got 0:3"),
+        (["conv1"], "Expected a block to be torchvision's BasicBlock.* but got Conv2d"),
+        (["layer4.0", "layer4.0"], r"block without attention but layer4\.0 has some"),
+        (["layer9.0"], "module of the network but got 'layer9'"),
+    ],
+)
+def test_attach_to_what_is_no_block(blocks, message):
+    with pytest.raises(ValueError, match=message):
+        attach_top_down(torchvision.models.resnet18(), blocks)
