@@ -26,7 +26,7 @@ def run(capsys):
 def test_help_is_complete(run):
     code, out, _ = run("--help")
     assert code == 0
-    for name in ("demo", "predict", "evaluate", "models", "manifest"):
+    for name in ("demo", "predict", "evaluate", "models", "speed", "manifest"):
         assert name in out
 
 
@@ -154,6 +154,40 @@ def test_evaluate_photographs(run, photos, tmp_path):
     assert run("evaluate", data, "--root", photos, "--json", target)[0] == 2  # no overwriting
 
 
+def test_networks_and_attention_by_flags(run, photos, tmp_path):
+    data = manifests_folder() / "photos"
+    plain = run("evaluate", data, "--root", photos, "--threshold", 0.2)[1]
+    code, out, _ = run("evaluate", data, "--root", photos, "--threshold", 0.2,
+                       "--attention", "tdam", "--steps", 3, "--distance", 2)  # fmt: skip
+    assert code == 0
+    assert "efficientnet_lite0 + tdam (joint, T3, m2), cam" in out
+    assert out.splitlines()[1:] == plain.splitlines()[1:]  # it begins as the identity
+    code, out, _ = run("predict", photos / "coffee.png", "--model", "mobilenet_v3_large",
+                       "--weights", "random", "--attention", "se")  # fmt: skip
+    assert code == 0
+    code, _, err = run("predict", photos, "--attention", "tdam", "--distance", 4)
+    assert code == 2
+    assert "distance from 0 to 3 in this block but got 4" in err
+    code, _, err = run("predict", photos, "--model", "vgg16")
+    assert code == 1
+    assert "--weights random" in err
+
+
+def test_checkpoints_tell_their_network(run, photos, tmp_path):
+    from tdam import create_model, save_checkpoint
+
+    model = create_model("efficientnet_lite0", attention="tdam", steps=3, weights="pretrained")
+    path = save_checkpoint(model, tmp_path / "w.safetensors")
+    code, out, _ = run("predict", photos / "coffee.png", "--checkpoint", path, "--format", "npy",
+                       "--out", tmp_path / "o")  # fmt: skip
+    assert code == 0
+    assert "\tespresso\t" in out
+    assert np.load(tmp_path / "o" / "maps" / "coffee.npy").shape == (3, 7, 7)
+    code, _, err = run("predict", photos, "--checkpoint", tmp_path / "none.pth")
+    assert code == 1
+    assert "no such file" in err
+
+
 def test_evaluate_without_a_class_table(run, photos, tmp_path):
     data = tmp_path / "data"
     source = manifests_folder() / "photos" / "test"
@@ -200,10 +234,21 @@ def test_evaluate_maps(run, photos, tmp_path):
 
 
 def test_models(run):
-    code, out, _ = run("models")
+    code, out, _ = run("models", "--attention", "tdam", "--distance", 3, "--searchlight", "top")
     assert code == 0
-    assert re.search(r"resnet50 +25.56 M", out)
-    assert re.search(r"efficientnet_lite0 +4.65 M", out)
+    assert re.search(r"resnet50 +27.79 M +6.1\d\d G +6.1\d\d G", out)
+    assert re.search(r"resnet18 +- .*m = 3 is out of range", out)
+    assert run("models", "--attention", "x")[0] == 2
+    assert run("models", "--attention", "tdam", "--steps", 0)[0] == 2
+
+
+def test_speed(run):
+    code, out, _ = run("speed", "--model", "resnet18", "--distance", 2, "--batch-size", 2,
+                       "--repeats", 1)  # fmt: skip
+    assert code == 0
+    for part in ("inference, tdam / plain", "all 2 steps", "peak memory", "training step"):
+        assert re.search(rf"{part}.* \d\.\d+ - ", out)
+    assert run("speed", "--attention", "none")[0] == 2
 
 
 def test_manifests(run, photos, tmp_path):

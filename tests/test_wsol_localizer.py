@@ -192,3 +192,36 @@ def test_real_photographs(lite0, photos, method):
     assert x0 < 292 < x1 < 500
     assert y0 < 162 < y1
     assert espresso.name == "espresso"
+
+
+@pytest.mark.parametrize(
+    ("name", "steps"), [("efficientnet_lite0", 2), ("mobilenet_v3_large", 3), ("vgg16", 1)]
+)
+def test_every_step_has_its_map(name, steps):
+    from tdam import create_model
+
+    torch.manual_seed(0)
+    model = create_model(name, attention="tdam", steps=steps, num_classes=5)
+    image = Image.effect_noise((90, 70), 90).convert("RGB")
+    with Localizer(model, topk=2) as locate:
+        found = locate([image, image])
+    for each in (kind for one in found for kind in one.classes):
+        assert [step.map.shape for step in each.steps] == [(7, 7)] * steps
+        assert each.score == each.steps[-1].score
+    assert all(p.grad is None for p in model.parameters())
+    with torch.inference_mode():
+        x = model.spec.preprocessing(image)[None]
+        logits = model.forward_steps(x).logits[0].softmax(-1)
+    got = [step.score for step in found[0].steps]
+    np.testing.assert_allclose(got, logits[:, found[0].label], atol=1e-6)
+
+
+def test_the_last_map_is_what_hooks_see(lite0, photos):
+    """Maps from the network's own steps and from hooks on its forward pass are the same."""
+    for method in ("cam", "layercam"):
+        with Localizer(lite0, method) as locate:
+            ours = locate(photos / "chelsea.png")
+        with Localizer(lite0, method, target_layer="bn2") as locate:
+            other = locate(photos / "chelsea.png")
+        np.testing.assert_allclose(ours.steps[-1].map, other.steps[-1].map, atol=1e-5)
+        np.testing.assert_array_equal(ours.boxes, other.boxes)
