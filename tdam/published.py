@@ -1,4 +1,4 @@
-"""Tensors that others named: which network they belong to, and what we call them.
+"""The tensor names of published TDAM checkpoints, and what we call them.
 
 A published TDAM checkpoint adds to torchvision's names `RA_block.*` for a block's searchlight and
 `bn<conv>_<t>` for the norms of step t, counted from 0; step 0 uses the plain norm.
@@ -7,15 +7,15 @@ A published TDAM checkpoint adds to torchvision's names `RA_block.*` for a block
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from torch import Tensor
 
-_LIGHT = re.compile(r"(?P<block>.+\.)RA_block\.(?P<layer>\w+\.\d)\.weight")
-_NORM = re.compile(r"(?P<block>layer\d\.\d+\.)(?P<norm>bn\d)_(?P<step>\d+)\.(?P<tensor>\w+)")
+LIGHT = re.compile(r"(?P<block>.+\.)RA_block\.(?P<layer>\w+\.\d)\.weight")
+NORM = re.compile(r"(?P<block>layer\d\.\d+\.)(?P<norm>bn\d)_(?P<step>\d+)\.(?P<tensor>\w+)")
 
 
 def rename(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -26,7 +26,7 @@ def rename(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """
     renamed: dict[str, Tensor] = {}
     for key, tensor in state.items():
-        if light := _LIGHT.fullmatch(key):
+        if light := LIGHT.fullmatch(key):
             block, layer = light["block"], light["layer"]
             names = {
                 "Ug_top_mlp.0": "from_top",
@@ -40,98 +40,9 @@ def rename(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
                 renamed[f"{block}top_down.attention.{names[layer]}.weight"] = tensor
                 renamed[f"{block}top_down.attention.gain"] = tensor.new_ones(())
                 continue
-        elif norm := _NORM.fullmatch(key):
+        elif norm := NORM.fullmatch(key):
             place = f"top_down.norms.{int(norm['step']) - 1}.{norm['norm']}.{norm['tensor']}"
             renamed[norm["block"] + place] = tensor
             continue
         renamed[key] = tensor
     return renamed
-
-
-def list_misfits(wanted: Mapping[str, Tensor], state: Mapping[str, Tensor]) -> list[str]:
-    """List every missing, unexpected and misshapen tensor.
-
-    Args:
-        wanted: tensors of the network, by name
-        state: tensors of the file, by name
-    """
-    faults = [f"missing {name}" for name in wanted if name not in state]
-    faults += [f"unexpected {name}" for name in state if name not in wanted]
-    faults += [
-        f"{name} is {tuple(state[name].shape)}, expected {tuple(tensor.shape)}"
-        for name, tensor in wanted.items()
-        if name in state and state[name].shape != tensor.shape
-    ]
-    return faults
-
-
-def tell_settings(
-    state: Mapping[str, Tensor], given: Mapping[str, Any]
-) -> tuple[str, dict[str, Any]]:
-    """Tell a network from the names and shapes of its tensors.
-
-    Args:
-        state: tensors by name, as published
-        given: settings that the caller knows; they stand in for what cannot be told
-
-    Returns:
-        `published` for a TDAM checkpoint, else `plain`; and arguments of `create_model`
-
-    Raises:
-        ValueError: tensors of no registered network, or steps and distance that cannot be told
-    """
-    plain = {k: v for k, v in state.items() if not (_LIGHT.fullmatch(k) or _NORM.fullmatch(k))}
-    name, classes = _tell_name(plain, given.get("name"))
-    told: dict[str, Any] = {"name": name, "num_classes": classes}
-    lights = [light for key in state if (light := _LIGHT.fullmatch(key))]
-    if not lights:
-        return "plain", told
-    told["attention"] = "tdam"
-    told["searchlight"] = _tell_searchlight(state, [light["block"] for light in lights])
-    norms = [norm for key in state if (norm := _NORM.fullmatch(key))]
-    if norms:
-        told["steps"] = 1 + max(int(norm["step"]) for norm in norms)
-        one = norms[0]["block"]
-        told["distance"] = len({norm["norm"] for norm in norms if norm["block"] == one})
-    elif not {"steps", "distance"} <= set(given):
-        raise ValueError(
-            "Expected norms of later steps but the file has none, so that T and m cannot be told; "
-            "pass steps=1 and its distance, or distance=0 and its steps"
-        )
-    return "published", told
-
-
-def _tell_searchlight(state: Mapping[str, Tensor], blocks: list[str]) -> str:
-    """Tell the searchlight from the first block that has the layers to tell it by."""
-    for block in blocks:
-        hidden = state.get(f"{block}RA_block.Ug_top_mlp.0.weight")
-        last = state.get(f"{block}RA_block.Ug_mlp.0.weight")
-        if f"{block}RA_block.Ug_mlp.2.weight" in state:
-            return "top"
-        if hidden is not None and last is not None:
-            return "joint" if last.shape[1] == 2 * hidden.shape[0] else "joint_sum"
-    raise ValueError("Expected the layers of a searchlight but no block has them all")
-
-
-def _tell_name(plain: Mapping[str, Tensor], name: str | None) -> tuple[str, int]:
-    """Find the registered network that has just these tensors, whatever its classifier's width."""
-    import torch
-
-    from tdam.registry import MODELS, create_model, find_spec
-
-    candidates = [find_spec(name)] if name else list(MODELS.values())
-    nearest: tuple[int, str] | None = None
-    for spec in candidates:
-        weight = plain.get(f"{spec.classifier}.weight")
-        if weight is None:
-            continue
-        with torch.device("meta"):
-            wanted = create_model(spec.name, num_classes=weight.shape[0]).state_dict()
-        faults = list_misfits(wanted, plain)
-        if not faults:
-            return spec.name, weight.shape[0]
-        if nearest is None or len(faults) < nearest[0]:
-            nearest = len(faults), f"nearest is {spec.name}: {'; '.join(faults)}"
-    known = ", ".join(spec.name for spec in candidates)
-    detail = nearest[1] if nearest else "no classifier of theirs is in the file"
-    raise ValueError(f"Expected the tensors of one of {known}, but not so: {detail}")

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from importlib import import_module
 from typing import TYPE_CHECKING
 
 from tdam.preprocessing import Preprocessing
+from tdam.spec import ModelSpec
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -15,29 +15,6 @@ if TYPE_CHECKING:
 
 
 ATTENTIONS = ("none", "tdam", "se", "cbam", "eca", "fca")
-
-
-@dataclass(frozen=True)
-class ModelSpec:
-    """One registered network.
-
-    Args:
-        name: the registry's key
-        family: module of `tdam.backbones` whose `build` makes the network
-        map_layer: module whose output the maps are made of, (N, C, h, w)
-        classifier: the last linear layer, whose weights a class activation map uses
-        method: the map method that is right for its head
-        pretrained: where the default weights come from, for people
-        preprocessing: what the default weights were trained on
-    """
-
-    name: str
-    family: str
-    map_layer: str
-    classifier: str
-    method: str = "cam"
-    pretrained: str = "torchvision (downloaded)"
-    preprocessing: Preprocessing = field(default_factory=Preprocessing)
 
 
 _RESNETS = ("resnet18", "resnet34", "resnet50", "resnet101", "resnet152", "resnext50_32x4d")
@@ -150,8 +127,8 @@ def create_model(
     """
     from tdam.attach import attach_top_down, replace_blocks, start_as_identity
     from tdam.baselines import AttentionBlock
-    from tdam.checkpoints import fill, pretrained_weights, read_state_dict
     from tdam.stride import set_output_stride
+    from tdam.weights import fill, pretrained_weights, read_state_dict
 
     spec = find_spec(name)
     attention = find_attention("none" if attention is None else attention)

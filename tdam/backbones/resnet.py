@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from torchvision import models
 
 from tdam.backbones.base import Backbone, adopt, numbered
-from tdam.checkpoints import torchvision_weights
+from tdam.weights import torchvision_weights
 
 if TYPE_CHECKING:
     import torch

@@ -14,7 +14,7 @@ from torch import nn
 from torchvision.models.vgg import cfgs, make_layers
 
 from tdam.backbones.base import Backbone
-from tdam.checkpoints import WeightsError
+from tdam.weights import WeightsError
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -82,7 +82,7 @@ def load_model(
     import torch
 
     from tdam import create_model, load_checkpoint
-    from tdam.checkpoints import WeightsError
+    from tdam.weights import WeightsError
 
     torch.manual_seed(seed)
     source: str | None = {"auto": "pretrained", "random": None}.get(weights, weights)

@@ -1,0 +1,141 @@
+"""Weights by name: from files, read without running code in them, from servers, into networks."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from pickle import UnpicklingError
+from typing import TYPE_CHECKING, Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+
+from tdam.published import rename
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from torch import Tensor, nn
+
+    from tdam.backbones.base import Backbone
+
+
+class WeightsError(RuntimeError):
+    """Weights that could not be had or read."""
+
+
+def torchvision_weights(name: str) -> dict[str, torch.Tensor]:
+    """Fetch a network's default ImageNet weights from torchvision's cache or its server.
+
+    Raises:
+        WeightsError: they are not cached and could not be downloaded
+    """
+    from torchvision import models
+
+    weights = models.get_model_weights(name).DEFAULT
+    try:
+        return weights.get_state_dict(progress=False, check_hash=True)
+    except (OSError, RuntimeError) as error:
+        raise WeightsError(f"no weights for {name}: {weights.url} gave {error}") from error
+
+
+def pretrained_weights(
+    model: Backbone, state: Mapping[str, torch.Tensor]
+) -> dict[str, torch.Tensor]:
+    """Fit ImageNet weights to a network's number of classes: other classifiers stay random.
+
+    Args:
+        model: a registered network
+        state: its ImageNet weights
+    """
+    own = model.state_dict()
+    last = f"{model.spec.classifier}."
+    return {
+        key: own[key] if key.startswith(last) and own[key].shape != tensor.shape else tensor
+        for key, tensor in state.items()
+    }
+
+
+def read_file(path: str | Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
+    """Read a file of weights.
+
+    Nothing in the file is run: torch unpickles tensors and plain values, and one class more,
+    `argparse.Namespace`, in which timm's trainer keeps its arguments.
+
+    Args:
+        path: `.safetensors`, or a file that `torch.save` wrote: a state dict, or a dict that
+            holds one under `state_dict` or `model`
+
+    Returns:
+        tensors by name, on the CPU, without the prefix `module.` of a parallel trainer; and what
+        else the file holds
+
+    Raises:
+        WeightsError: the file is missing, broken, or holds something else
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise WeightsError(f"{path}: no such file")
+    try:
+        if path.suffix == ".safetensors":
+            with safe_open(path, framework="pt") as file:
+                return {k: file.get_tensor(k) for k in file.keys()}, file.metadata() or {}  # noqa: SIM118
+        with torch.serialization.safe_globals([argparse.Namespace]):
+            content = torch.load(path, map_location="cpu", weights_only=True)
+    except (SafetensorError, UnpicklingError, RuntimeError, EOFError, ValueError) as error:
+        reason = str(error).splitlines()[0]
+        raise WeightsError(f"{path}: not a file of weights ({reason})") from error
+    if not isinstance(content, dict) or not content:
+        raise WeightsError(f"{path}: expected tensors by name but got {type(content).__name__}")
+    rest: dict[str, Any] = {}
+    for key in ("state_dict", "model"):
+        if isinstance(content.get(key), dict):
+            rest = {k: v for k, v in content.items() if k != key}
+            content = content[key]
+            break
+    strays = [key for key, value in content.items() if not isinstance(value, torch.Tensor)]
+    if strays:
+        raise WeightsError(f"{path}: expected tensors by name but {strays[0]!r} is not one")
+    return {str(key).removeprefix("module."): tensor for key, tensor in content.items()}, rest
+
+
+def read_state_dict(path: str | Path) -> dict[str, torch.Tensor]:
+    """Read the tensors of a file of weights under this project's names.
+
+    Raises:
+        WeightsError: the file is missing, broken, or holds something else
+    """
+    return rename(read_file(path)[0])
+
+
+def list_misfits(wanted: Mapping[str, Tensor], state: Mapping[str, Tensor]) -> list[str]:
+    """List every missing, unexpected and misshapen tensor.
+
+    Args:
+        wanted: tensors of the network, by name
+        state: tensors of the file, by name
+    """
+    faults = [f"missing {name}" for name in wanted if name not in state]
+    faults += [f"unexpected {name}" for name in state if name not in wanted]
+    faults += [
+        f"{name} is {tuple(state[name].shape)}, expected {tuple(tensor.shape)}"
+        for name, tensor in wanted.items()
+        if name in state and state[name].shape != tensor.shape
+    ]
+    return faults
+
+
+def fill(model: nn.Module, state: Mapping[str, torch.Tensor]) -> None:
+    """Fill a network with weights that fit it exactly.
+
+    Args:
+        model: changed in place
+        state: tensors by name
+
+    Raises:
+        ValueError: a missing, unexpected or misshapen tensor; the message lists every one
+    """
+    faults = list_misfits(model.state_dict(), state)
+    if faults:
+        raise ValueError(f"weights do not fit the network: {'; '.join(faults)}")
+    model.load_state_dict(state)
