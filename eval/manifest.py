@@ -22,7 +22,7 @@ class ManifestError(ValueError):
     """A fault in a manifest; the message names file and line."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Split:
     """One split of a data set.
 
@@ -180,6 +180,8 @@ def _integers(
             )
         try:
             values = [int(field) for field in fields]
+            if max(map(abs, values)) >= 2**31:
+                raise ValueError
         except ValueError:
             raise ManifestError(
                 f"{path}:{number}: expected integers {','.join(columns)} but got "
@@ -239,7 +241,7 @@ def load_classes(path: str | Path) -> dict[int, int]:
     """
     path = Path(path)
     try:
-        with path.open(newline="", encoding="utf-8") as file:
+        with path.open(newline="", encoding="utf-8-sig") as file:
             reader = csv.DictReader(file)
             wanted = {"label", "imagenet1k_index"}
             if not wanted <= set(reader.fieldnames or ()):
@@ -261,4 +263,6 @@ def load_classes(path: str | Path) -> dict[int, int]:
                 classes[label] = index
     except OSError as error:
         raise ManifestError(f"{path}: cannot be read ({error.strerror})") from error
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise ManifestError(f"{path}: expected a table in UTF-8 but {error}") from error
     return classes

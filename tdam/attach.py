@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from torch import nn
 
+from tdam.baselines import AttentionBlock
 from tdam.planners import plan_block, plan_sequence
 from tdam.recurrence import Plan, PlannedBlock, TopDownBlock
 
@@ -67,41 +68,44 @@ def replace_blocks(
     Raises:
         ValueError: no such module, or one that is no block
     """
+    blocks = list(blocks)
     for name in blocks:
-        part = re.fullmatch(r"(.+)\.(\d+):(\d+)", name)
-        if part is not None:
-            _replace_part(find_module(model, part[1]), int(part[2]), int(part[3]), convert)
-            continue
-        block = find_module(model, name)
-        if isinstance(block, PlannedBlock):
-            raise ValueError(f"Expected a block without attention but {name} has some")
+        if blocks.count(name) > 1:
+            raise ValueError(f"Expected every block once but got {name} {blocks.count(name)} times")
+    made = {name: convert(block, plan) for name in blocks for block, plan in [_find(model, name)]}
+    for name, block in made.items():  # nothing is changed before everything was found
         parent, _, child = name.rpartition(".")
-        setattr(find_module(model, parent), child, convert(block, plan_block(block)))
+        first, _, stop = child.partition(":")
+        holder = find_module(model, parent)
+        setattr(holder, first, block)
+        for place in range(int(first) + 1, int(stop)) if stop else ():
+            setattr(holder, str(place), nn.Identity())  # keeps the numbers of what follows
     return model
 
 
-def _replace_part(
-    sequence: nn.Module,
-    start: int,
-    stop: int,
-    convert: Callable[[nn.Module, Plan], nn.Module],
-) -> None:
+def _find(model: nn.Module, name: str) -> tuple[nn.Module, Plan]:
+    """Find the block that a name means, and how it runs."""
+    part = re.fullmatch(r"(.+)\.(\d+):(\d+)", name)
+    if part is None:
+        block = find_module(model, name)
+        if isinstance(block, PlannedBlock):
+            raise ValueError(f"Expected a block without attention but {name} has some")
+        return block, plan_block(block)
+    sequence, start, stop = find_module(model, part[1]), int(part[2]), int(part[3])
     if not isinstance(sequence, nn.Sequential) or not 0 <= start < stop <= len(sequence):
         size = len(sequence) if isinstance(sequence, nn.Sequential) else 0
         raise ValueError(f"Expected a part of a sequence of {size} modules but got {start}:{stop}")
-    part = nn.Sequential(*sequence[start:stop])
-    sequence[start] = convert(part, plan_sequence(part))
-    for place in range(start + 1, stop):  # keep the numbers of what follows
-        sequence[place] = nn.Identity()
+    block = nn.Sequential(*sequence[start:stop])
+    return block, plan_sequence(block)
 
 
 def start_as_identity(model: nn.Module) -> nn.Module:
-    """Make every step of a network's top-down blocks begin equal to its plain blocks.
+    """Make a network with attention begin equal to the plain one, at every step.
 
     A fresh searchlight scales the bottom features by about 1/4, which pretrained weights after it
     were not trained for: step 2 would see noise. Here the searchlight is zero and the module's
     gain undoes its sigmoids without rounding, and every step's norms are those of step 1. The
-    whole network then gives the plain network's logits at every step.
+    modules to compare with start the same way: gates of 1/2, undone by a gain.
 
     Args:
         model: changed in place
@@ -113,6 +117,8 @@ def start_as_identity(model: nn.Module) -> nn.Module:
         if isinstance(block, TopDownBlock):
             block.top_down.attention.start_as_identity()
             block.copy_norms_of_first_step()
+        elif isinstance(block, AttentionBlock):
+            block.start_as_identity()
     return model
 
 

@@ -29,7 +29,7 @@ class FrequencyAttention(nn.Module):
 
     The channels fall into 16 groups, each pooled with its own component of the discrete cosine
     transform. Frequencies are given on a 7 x 7 grid and multiplied on larger maps, which are
-    first averaged to the next multiple of 7.
+    first averaged to the largest multiple of 7 that fits, 7 at least.
 
     Args:
         channels: of input and output
@@ -76,6 +76,15 @@ BASELINES: dict[str, Callable[[int], nn.Module]] = {
 }
 
 
+# The last layer before each sigmoid of a module.
+_GATES = {
+    "se": ("fc2",),
+    "cbam": ("channel.fc2", "spatial.conv.bn"),
+    "eca": ("conv",),
+    "fca": ("gate.2",),
+}
+
+
 class AttentionBlock(PlannedBlock):
     """A planned block whose branch ends in an attention module.
 
@@ -84,13 +93,26 @@ class AttentionBlock(PlannedBlock):
         plan: in which order they run
         name: of the module, in `BASELINES`
 
-    The new tensors are all below `attention`.
+    The new tensors are `gain` and those below `attention`.
     """
 
+    gain: Tensor
+
     def __init__(self, block: nn.Module, plan: Plan, name: str) -> None:
-        after = ("attention", *plan.after)
+        after = ("attention", "gain", *plan.after)
         super().__init__(
             block, Plan(plan.branch, plan.starts, plan.shortcut, after, plan.activation)
         )
         _, channels = self.channels_of(plan.branch)
         self.attention = BASELINES[name](channels)
+        self.register_buffer("gain", torch.ones(()))
+        self._gates = _GATES[name]
+        like = next(block.parameters())
+        self.to(device=like.device, dtype=like.dtype)
+
+    def start_as_identity(self) -> None:
+        """Make the module pass features through: gates of 1/2, undone by a gain of 2 for each."""
+        for gate in self._gates:
+            for parameter in self.attention.get_submodule(gate).parameters():
+                nn.init.zeros_(parameter)
+        self.gain.fill_(2 ** len(self._gates))

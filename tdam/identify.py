@@ -70,7 +70,7 @@ def _tell_name(plain: Mapping[str, Tensor], name: str | None) -> tuple[str, int]
     nearest: tuple[int, str] | None = None
     for spec in candidates:
         weight = plain.get(f"{spec.classifier}.weight")
-        if weight is None:
+        if weight is None or weight.ndim == 0:
             continue
         with torch.device("meta"):
             wanted = create_model(spec.name, num_classes=weight.shape[0]).state_dict()

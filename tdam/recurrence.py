@@ -22,7 +22,7 @@ NORMS = (nn.modules.batchnorm._BatchNorm, nn.LayerNorm, nn.GroupNorm)
 
 @dataclass(frozen=True)
 class Plan:
-    """How a block of some family runs, in names of its modules; a parameter's name means a scale.
+    """How a block of some family runs, in names of its modules; a tensor's name means a scale.
 
     The block computes activation(after(branch(x)) + shortcut(x)).
 
@@ -75,7 +75,7 @@ class PlannedBlock(nn.Module):
     def _run(self, names: tuple[str, ...], x: Tensor) -> Tensor:
         for name in names:
             part: Any = reduce(getattr, name.split("."), self)
-            x = x * part if isinstance(part, nn.Parameter) else part(x)
+            x = x * part if isinstance(part, torch.Tensor) else part(x)
         return x
 
     def _finish(self, branch: Tensor, x: Tensor, copies: int = 1) -> Tensor:
@@ -132,8 +132,7 @@ class TopDownBlock(PlannedBlock):
         self, block: nn.Module, plan: Plan, *, steps: int = 2, distance: int = 1, **options: Any
     ) -> None:
         super().__init__(block, plan)
-        if steps < 1:
-            raise ValueError(f"Expected steps to be at least 1 but got {steps}")
+        check_steps(steps)
         if not 0 <= distance <= len(plan.starts):
             raise ValueError(
                 f"Expected distance from 0 to {len(plan.starts)} in this block but got {distance}"
@@ -144,7 +143,9 @@ class TopDownBlock(PlannedBlock):
         self.head, self.tail = plan.branch[:start], plan.branch[start:]
         _, top = self.channels_of(plan.branch)
         bottom, _ = self.channels_of(self.tail) if distance else (top, top)
-        self.top_down = TopDown(TopDownAttention(bottom, top, **options), self._norms(steps))
+        like = next(block.parameters())
+        attention = TopDownAttention(bottom, top, **options).to(like.device, like.dtype)
+        self.top_down = TopDown(attention, self._norms(steps))
 
     def _norms(self, steps: int) -> nn.ModuleList:
         """The norms of every step after the first, by the names of those of the first."""
@@ -254,6 +255,19 @@ def _is_affine(module: nn.Module) -> bool:
     if isinstance(module, nn.Conv2d):
         return set(module.kernel_size + module.stride) == {1} and module.padding in ((0, 0), "same")
     return isinstance(module, nn.Identity)
+
+
+def check_steps(steps: int) -> None:
+    """Check a number of steps.
+
+    Raises:
+        TypeError: not a whole number
+        ValueError: below 1
+    """
+    if not isinstance(steps, int):
+        raise TypeError(f"Expected steps to be a whole number but got {steps!r}")
+    if steps < 1:
+        raise ValueError(f"Expected steps to be at least 1 but got {steps}")
 
 
 def copy_norms(module: nn.Module) -> nn.Module | None:

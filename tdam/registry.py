@@ -110,7 +110,7 @@ def create_model(
         weights: None for random weights; `pretrained` for the network's ImageNet weights (with
             another number of classes all but the classifier's); or the path of a state dict
             (`.safetensors`, or a file that torch saved). Weights without attention fill the plain
-            network, and top-down attention starts from them as the identity.
+            network, and attention starts from them as the identity.
 
     Returns:
         the network, in evaluation mode; `spec` says what it wants as input, `settings` repeats
@@ -127,11 +127,13 @@ def create_model(
     """
     from tdam.attach import attach_top_down, replace_blocks, start_as_identity
     from tdam.baselines import AttentionBlock
+    from tdam.recurrence import check_steps
     from tdam.stride import set_output_stride
     from tdam.weights import fill, pretrained_weights, read_state_dict
 
     spec = find_spec(name)
     attention = find_attention("none" if attention is None else attention)
+    check_steps(steps)
     if num_classes < 1:
         raise ValueError(f"Expected num_classes to be at least 1 but got {num_classes}")
     family = import_module(f"tdam.backbones.{spec.family}")
@@ -168,11 +170,11 @@ def create_model(
             order=order,
             pooling=pooling,
         )
-        if state is not None:
-            start_as_identity(model)
     elif attention != "none":
         blocks = [block for stage in model.stage_blocks() for block in stage]
         replace_blocks(model, blocks, lambda block, plan: AttentionBlock(block, plan, attention))
     if state is not None and whole:
         fill(model, state)
+    elif state is not None and attention != "none":
+        start_as_identity(model)
     return model.eval()

@@ -82,8 +82,12 @@ def read_file(path: str | Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]
                 return {k: file.get_tensor(k) for k in file.keys()}, file.metadata() or {}  # noqa: SIM118
         with torch.serialization.safe_globals([argparse.Namespace]):
             content = torch.load(path, map_location="cpu", weights_only=True)
-    except (SafetensorError, UnpicklingError, RuntimeError, EOFError, ValueError) as error:
-        reason = str(error).splitlines()[0]
+    except UnpicklingError as error:  # whose own text advises to run the file's code
+        raise WeightsError(
+            f"{path}: not a file of weights (expected tensors and plain values and nothing else)"
+        ) from error
+    except (SafetensorError, RuntimeError, EOFError, ValueError, OSError) as error:
+        reason = (str(error).splitlines() or ["it ends too early"])[0]
         raise WeightsError(f"{path}: not a file of weights ({reason})") from error
     if not isinstance(content, dict) or not content:
         raise WeightsError(f"{path}: expected tensors by name but got {type(content).__name__}")

@@ -180,8 +180,9 @@ def test_identity_start(name):
         torch.testing.assert_close(logits, logits[:, :1].expand_as(logits), atol=1e-5, rtol=1e-4)
 
 
-def test_pretrained_weights_survive_attention(lite0):
-    ours = create_model("efficientnet_lite0", attention="tdam", steps=2, weights="pretrained")
+@pytest.mark.parametrize("attention", ATTENTIONS)
+def test_pretrained_weights_survive_attention(lite0, attention):
+    ours = create_model("efficientnet_lite0", attention=attention, weights="pretrained")
     with torch.inference_mode():
         x = images(side=224)
         torch.testing.assert_close(ours(x), lite0(x), atol=1e-4, rtol=1e-4)
@@ -327,10 +328,33 @@ def test_sequences_share_all_but_their_norms():
         (["layer4.2"], r"of layer4 \(0, 1\) but got '2'"),
         (["layer4.0:3"], "part of a sequence of 2 modules but got 0:3"),
         (["conv1"], "Expected a block to be torchvision's BasicBlock.* but got Conv2d"),
-        (["layer4.0", "layer4.0"], r"block without attention but layer4\.0 has some"),
+        (["layer4.0", "layer4.0"], r"every block once but got layer4\.0 2 times"),
         (["layer9.0"], "module of the network but got 'layer9'"),
     ],
 )
 def test_attach_to_what_is_no_block(blocks, message):
+    model = torchvision.models.resnet18()
     with pytest.raises(ValueError, match=message):
-        attach_top_down(torchvision.models.resnet18(), blocks)
+        attach_top_down(model, ["layer3.1", *blocks])
+    assert isinstance(model.layer3[1], torchvision.models.resnet.BasicBlock)  # nothing is changed
+
+
+def test_attach_twice_and_in_double_precision():
+    model = attach_top_down(torchvision.models.resnet18().double(), ["layer4.1"])
+    assert model.eval()(images().double()).dtype == torch.float64
+    with pytest.raises(ValueError, match=r"block without attention but layer4\.1 has some"):
+        attach_top_down(model, ["layer4.1"])
+
+
+def test_blocks_must_agree_on_their_steps():
+    model = create_model("resnet18", num_classes=5)
+    attach_top_down(model, ["layer4.0"], steps=2)
+    attach_top_down(model, ["layer4.1"], steps=3)
+    with pytest.raises(ValueError, match=r"as many steps in all blocks but got \[2, 3\]"):
+        model.forward_steps(images())
+
+
+def test_no_images_give_no_steps():
+    found = tiny("resnet18", attention="tdam").forward_steps(torch.zeros(0, 3, 64, 64))
+    assert found.logits.shape == (0, 2, 5)
+    assert found.features.shape == (0, 2, 512, 2, 2)

@@ -81,13 +81,16 @@ class Trap:
 def test_files_that_are_no_weights(tmp_path, capsys):
     with pytest.raises(WeightsError, match="no such file"):
         create_model("resnet18", weights=tmp_path / "none.pth")
-    for name in ("text.pth", "text.safetensors"):
-        (tmp_path / name).write_text("not weights")
+    for name in ("text.pth", "text.safetensors", "empty.pth"):
+        (tmp_path / name).write_text("" if name == "empty.pth" else "not weights")
         with pytest.raises(WeightsError, match="not a file of weights"):
             create_model("resnet18", weights=tmp_path / name)
     torch.save({"state_dict": {"fc.weight": Trap()}}, tmp_path / "trap.pth")
     with pytest.raises(WeightsError):
         create_model("resnet18", weights=tmp_path / "trap.pth")
+    with pytest.raises(WeightsError) as caught:
+        create_model("resnet18", weights=tmp_path / "trap.pth")
+    assert "weights_only" not in str(caught.value)  # torch's own text advises to run the file
     assert "caught" not in capsys.readouterr().out
 
 

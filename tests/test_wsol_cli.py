@@ -105,6 +105,7 @@ def test_uncertain_first(run, photos):
         (["predict", ".", "--sort", "up"], ["--sort", "given", "uncertain"]),
         (["evaluate", "nowhere"], ["DATA", "nowhere"]),
         (["evaluate", "."], ["--root"]),
+        (["evaluate", ".", "--root", ".", "--split", "tset"], ["--split", "tset"]),
         (["evaluate", ".", "--threshold", "best"], ["--threshold", "oracle", "val"]),
         (["evaluate", ".", "--threshold", "val", "--split", "val"], ["--threshold", "val"]),
         (["evaluate", ".", "--protocol", "mine"], ["--protocol", "wsoleval"]),
@@ -188,6 +189,50 @@ def test_checkpoints_tell_their_network(run, photos, tmp_path):
     assert "no such file" in err
 
 
+def test_checkpoints_keep_their_stride_and_their_classes(run, photos, tmp_path):
+    from tdam import create_model, save_checkpoint
+
+    path = save_checkpoint(
+        create_model("efficientnet_lite0", num_classes=5, output_stride=16),
+        tmp_path / "w.safetensors",
+    )
+    code, _, _ = run("predict", photos / "coffee.png", "--checkpoint", path, "--save-maps",
+                     "--out", tmp_path / "o")  # fmt: skip
+    assert code == 0
+    assert np.load(tmp_path / "o" / "maps" / "coffee.npy").shape == (1, 14, 14)
+    data = manifests_folder() / "photos"  # whose classes.csv is for 1000 classes
+    code, out, err = run("evaluate", data, "--root", photos, "--checkpoint", path)
+    assert (code, err) == (0, "")
+    assert "efficientnet_lite0 /16" in out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "flag"),
+    [
+        (["--model", "mobilenet_v3_large", "--weights", "random", "--method", "cam"], "--method"),
+        (["--attention", "tdam", "--searchlight", "x"], "--searchlight"),
+        (["--output-stride", "7"], "--output-stride"),
+        (["--attention", "tdam", "--steps", "0"], "--steps"),
+        (["--device", "abacus"], "--device"),
+        (["--format", "csv", "--out", "FILE/sub"], "--out"),
+    ],
+)
+def test_the_flag_at_fault_is_named(run, photos, tmp_path, arguments, flag):
+    (tmp_path / "f").write_text("")
+    arguments = [a.replace("FILE", str(tmp_path / "f")) for a in arguments]
+    code, _, err = run("predict", photos / "coffee.png", *arguments)
+    assert code == 2
+    assert err.count("\n") == 1
+    assert f"Invalid value for {flag}:" in err
+
+
+def test_demo_leaves_other_folders_alone(run, tmp_path):
+    (tmp_path / "mine.txt").write_text("")
+    code, _, err = run("demo", "--out", tmp_path)
+    assert code == 2
+    assert "--force" in err
+
+
 def test_evaluate_without_a_class_table(run, photos, tmp_path):
     data = tmp_path / "data"
     source = manifests_folder() / "photos" / "test"
@@ -257,6 +302,7 @@ def test_manifests(run, photos, tmp_path):
     assert "photos" in out
     code, out, _ = run("manifest", "check", manifests_folder() / "photos", "--root", photos)
     assert (code, out) == (0, "test: 5 images, 5 classes, 5 boxes\n")
+    assert run("manifest", "check", manifests_folder() / "photos", "--root", "nowhere")[0] == 2
     code, _, err = run("manifest", "check", manifests_folder() / "photos", "--root", tmp_path)
     assert code == 1
     assert "chelsea.png: expected an image" in err

@@ -60,6 +60,11 @@ def test_modes(tmp_path, mode):
     assert corner(image).mean() > np.asarray(image)[20:, 30:].mean()
 
 
+def test_a_transparent_colour_is_white(tmp_path):
+    photo().save(tmp_path / "key.png", transparency=COLOUR)
+    np.testing.assert_array_equal(corner(read_image(tmp_path / "key.png")), (255, 255, 255))
+
+
 def test_transparent_pixels_lie_on_white(tmp_path):
     layer = photo().convert("RGBA")
     layer.putalpha(Image.new("L", layer.size, 0))
@@ -127,6 +132,7 @@ def test_sources(folder, source, expected):
 
 def test_lists_are_relative_to_their_folder(folder, monkeypatch):
     (folder / "list.txt").write_text("b.jpg\n\nmissing.jpg\n")
+    (folder / "list.txt").write_text("\ufeffb.jpg\n\nmissing.jpg\n")
     assert find_images([folder / "list.txt"]) == [folder / "b.jpg", folder / "missing.jpg"]
     monkeypatch.setattr(sys, "stdin", io.StringIO(f"{folder}/b.jpg\n"))
     assert find_images(["-", folder / "b.jpg"]) == [folder / "b.jpg"]

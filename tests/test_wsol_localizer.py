@@ -102,10 +102,21 @@ def test_every_kind_of_image_gives_the_same(tmp_path):
         assert locate([]) == []
 
 
+def test_photographs_in_memory_are_turned_upright_too(tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    picture(60, 30, (5, 5, 20, 20)).save(tmp_path / "turned.png", exif=exif)
+    with localizer() as locate:
+        found = locate(Image.open(tmp_path / "turned.png"))
+        np.testing.assert_array_equal(found.boxes, locate(tmp_path / "turned.png").boxes)
+    assert (found.width, found.height) == (30, 60)
+
+
 def test_classes_ranked_and_known():
     image = picture(32, 32, (0, 0, 32, 20))
     with localizer(topk=2) as locate:
         free, known = locate([image, image], labels=[None, 0])
+        assert locate(image, labels=np.int64(0)).label == 0
     assert [found.name for found in free.classes] == ["bright", "dark"]
     assert [found.name for found in known.classes] == ["dark", "bright"]
     assert sum(found.score for found in free.classes) == pytest.approx(1)

@@ -83,7 +83,8 @@ def test_maps_of_images_with_one_name(tmp_path):
     write(tmp_path, "npy")
     with (tmp_path / "maps.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
-    assert [row["map"] for row in rows] == ["maps/x.npy", "maps/x-2.npy"]
+    assert [row["map"] for row in rows] == ["maps/x.npy", "", "maps/x-2.npy"]
+    assert rows[1]["error"] == "the file is empty"
     found = np.load(tmp_path / rows[0]["map"])
     np.testing.assert_allclose(found, FIRST.steps[0].map[None])
     assert [float(rows[0][key]) for key in ("x0", "y0", "x1", "y1")] == [0, 0, 60, 40]

@@ -7,8 +7,8 @@ from wsol.cli import main
 
 if __name__ == "__main__":
     found = importlib.util.find_spec("eval")
-    if found is None or found.submodule_search_locations is None:
-        stray = Path(found.origin or "eval.py") if found else Path("eval")
+    stray = Path(found.origin) if found and found.origin else Path("eval")
+    if not (stray.parent / "protocols.py").is_file():
         raise SystemExit(
             f"Error: {stray} hides this project's package of the same name; run the command "
             "`wsol`, which is not affected, or start from another folder"

@@ -69,7 +69,12 @@ def sweep_boxes(
     >>> sweep_boxes(spot, [0.2, 1.0])
     [array([[3, 2, 7, 5]]), array([[0, 0, 0, 0]])]
     """
+    if contours not in CONTOURS[:2]:
+        raise ValueError(f"Expected contours to be one of {CONTOURS[:2]} but got {contours!r}")
     levels = _quantise(score_map)
+    thresholds = list(thresholds)
+    if not all(0 <= threshold <= 1 for threshold in thresholds):
+        raise ValueError("Expected thresholds to be in [0, 1] but got others")
     height, width = levels.shape
     last = np.array([width - 1, height - 1] * 2)
     steps = [int(threshold * int(levels.max())) for threshold in thresholds]
@@ -82,6 +87,8 @@ def sweep_boxes(
 
 def _quantise(score_map: np.ndarray) -> np.ndarray:
     scores = np.asarray(score_map)
+    if not np.issubdtype(scores.dtype, np.floating):
+        scores = scores.astype(np.float64)
     if scores.ndim != 2 or scores.size == 0:
         raise ValueError(f"Expected score_map to be of shape (H, W) but got {scores.shape}")
     if not (scores.min() >= 0 and scores.max() <= 1):  # NaN fails both

@@ -47,9 +47,11 @@ def find_class(text: str, names: tuple[str, ...]) -> int:
         ValueError: no class is meant, or several are; the message lists near names
     """
     wanted = text.strip().replace("_", " ").casefold()
-    exact = [index for index, name in enumerate(names) if name.casefold() == wanted]
-    if len(exact) == 1:
-        return exact[0]
+    exact = [index for index, name in enumerate(names) if name == text.strip().replace("_", " ")]
+    alike = [index for index, name in enumerate(names) if name.casefold() == wanted]
+    for found in (exact, alike):  # `cardigan` is a garment, `Cardigan` a dog
+        if len(found) == 1:
+            return found[0]
     if wanted.isdigit() and int(wanted) < len(names):
         return int(wanted)
     if len(names) == 1000 and (index := _imagenet_wnids().get(wanted)) is not None:

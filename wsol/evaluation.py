@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -25,7 +27,7 @@ from wsol.maps import find_method
 from wsol.runtime import evaluation_mode, find_device
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Generator, Mapping
 
     from torch import Tensor, nn
 
@@ -33,7 +35,8 @@ if TYPE_CHECKING:
     from tdam.preprocessing import Preprocessing
 
 ClassMap = Literal["ground_truth", "predicted"]
-Scored = tuple[int, np.ndarray, "int | None"]  # row of the image, its map, the true class's place
+# Row of the image, its map (None where it could not be read), place of the true class.
+Scored = tuple[int, "np.ndarray | None", "int | None"]
 
 
 class MapError(ValueError):
@@ -52,6 +55,7 @@ class Evaluation:
             (the best on the val split) or `fixed`
         class_map: whose map made the boxes, the true class's or the predicted one's
         result: the scores
+        unreadable: images that could not be read, with the reason; they count as missed
     """
 
     protocol: str
@@ -60,6 +64,7 @@ class Evaluation:
     rule: str
     class_map: ClassMap
     result: LocalizationResult
+    unreadable: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """Return the JSON output: scores in percent, null for what was not asked or not known."""
@@ -81,6 +86,7 @@ class Evaluation:
             "class_map": self.class_map,
             "intervals95": None,
             "errors": None,
+            "unreadable": list(self.unreadable),
         }
 
 
@@ -121,7 +127,6 @@ def evaluate(
         progress: called with the number of images done since the last call
 
     Raises:
-        ImageError: an image that cannot be read; the message names it
         ValueError: an unknown name, a split without boxes, labels that do not fit the network
     """
     where = find_device(device)
@@ -130,14 +135,24 @@ def evaluate(
     model.to(where)
     read = partial(_read, root=Path(root), split=split, preprocessing=wanted)
 
-    def scored() -> Iterator[Scored]:
+    def scored() -> Generator[Scored]:
         targets = None
+        outputs = sys.maxsize  # no place among the predictions
         with find_method(method)(model) as extractor, evaluation_mode(model):
             for batch in read_ahead(range(len(split)), read, batch_size, workers):
-                rows = [row for row, _ in batch]
+                rows = []
+                for row, ready in batch:
+                    if isinstance(ready, ImageError):
+                        unreadable.append(str(ready))
+                        yield row, None, outputs
+                    else:
+                        rows.append(row)
+                if not rows:
+                    continue
                 with torch.set_grad_enabled(extractor.needs_gradients):
-                    scores = model(torch.stack(_all_read(batch)).to(where))
-                    if rows[0] == 0:
+                    inputs = [x for _, x in batch if not isinstance(x, ImageError)]
+                    scores = model(torch.stack(inputs).to(where))
+                    if targets is None:
                         targets = _targets(split, scores.shape[1], classes, class_map)
                     true = None if targets is None else targets[rows]
                     chosen = scores.argmax(dim=1)
@@ -146,7 +161,9 @@ def evaluate(
                     maps = extractor(chosen, scores, normalized=False)[0].cpu().numpy()
                 yield from zip(rows, maps, _ranks(scores, true), strict=True)
 
-    return _score(scored(), split, protocol, threshold, rule, class_map, progress)
+    unreadable: list[str] = []
+    found = _score(scored(), split, protocol, threshold, rule, class_map, progress)
+    return replace(found, unreadable=tuple(unreadable))
 
 
 def evaluate_maps(
@@ -178,7 +195,7 @@ def evaluate_maps(
     folder = Path(maps)
     size = find_protocol(protocol).size
 
-    def scored() -> Iterator[Scored]:
+    def scored() -> Generator[Scored]:
         for row, image_id in enumerate(split.ids):
             yield row, _read_map(folder / f"{image_id}.npy", size), None
 
@@ -186,7 +203,7 @@ def evaluate_maps(
 
 
 def _score(
-    scored: Iterator[Scored],
+    scored: Generator[Scored],
     split: Split,
     protocol: str,
     threshold: float | Literal["oracle"],
@@ -205,16 +222,20 @@ def _score(
             f"Expected class_map to be ground_truth or predicted but got {class_map!r}"
         )
     scores = LocalizationScores(rules, None if threshold == "oracle" else threshold)
-    for row, raw, rank in scored:
-        heat = raw if ready else to_heatmap(raw, (rules.size, rules.size))
-        width, height = split.sizes[row].tolist()
-        scores.update(
-            _sweep(heat, scores.thresholds),
-            true_boxes_in_square(split.boxes[row], (width, height), rules),
-            rank,
-        )
-        if progress is not None:
-            progress(1)
+    with closing(scored):  # so that hooks and modes are undone before an exception leaves
+        for row, raw, rank in scored:
+            if raw is None:
+                heat = np.zeros((rules.size, rules.size))
+            else:
+                heat = raw if ready else to_heatmap(raw, (rules.size, rules.size))
+            width, height = split.sizes[row].tolist()
+            scores.update(
+                _sweep(heat, scores.thresholds),
+                true_boxes_in_square(split.boxes[row], (width, height), rules),
+                rank,
+            )
+            if progress is not None:
+                progress(1)
     return Evaluation(
         protocol=rules.name,
         split=split.name,
@@ -237,21 +258,19 @@ def _read(row: int, root: Path, split: Split, preprocessing: Preprocessing) -> T
         raise ImageError(f"{path}: {error}") from error
 
 
-def _all_read(batch: list[tuple[int, Tensor | ImageError]]) -> list[Tensor]:
-    inputs = []
-    for _, ready in batch:
-        if isinstance(ready, ImageError):
-            raise ready
-        inputs.append(ready)
-    return inputs
-
-
 def _ranks(scores: Tensor, targets: np.ndarray | None) -> list[int | None]:
-    """Place of the true class among all outputs, from 0; None where it is not known."""
+    """Place of the true class among all outputs, from 0; None where it is not known.
+
+    Among equal scores the first output comes first, as argmax has it; scores that are not numbers
+    put the true class last.
+    """
     if targets is None:
         return [None] * len(scores)
+    order = scores.argsort(dim=1, descending=True, stable=True)
     wanted = torch.as_tensor(targets, device=scores.device)[:, None]
-    ranks: list[int | None] = (scores > scores.gather(1, wanted)).sum(dim=1).tolist()
+    places = (order == wanted).int().argmax(dim=1)
+    last = scores.shape[1] - 1
+    ranks: list[int | None] = torch.where(scores.isnan().any(dim=1), last, places).tolist()
     return ranks
 
 
@@ -285,9 +304,10 @@ def _read_map(path: Path, size: int) -> np.ndarray:
         raise MapError(f"{path}: expected a map but there is no such file") from None
     except (OSError, ValueError, EOFError) as error:
         raise MapError(f"{path}: expected an array but {error}") from error
-    if not isinstance(found, np.ndarray) or found.shape != (size, size):
-        shape = getattr(found, "shape", type(found).__name__)
-        raise MapError(f"{path}: expected a map of shape ({size}, {size}) but got {shape}")
+    numbers = np.issubdtype(getattr(found, "dtype", str), np.number)
+    if not numbers or np.iscomplexobj(found) or found.shape != (size, size):
+        what = f"{getattr(found, 'dtype', type(found).__name__)} {getattr(found, 'shape', '')}"
+        raise MapError(f"{path}: expected numbers of shape ({size}, {size}) but got {what}")
     if not (found.min() >= 0 and found.max() <= 1):
         raise MapError(f"{path}: expected values in [0, 1] but got {found.min()} to {found.max()}")
     return found

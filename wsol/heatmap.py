@@ -24,7 +24,7 @@ def to_heatmap(raw: np.ndarray, size: tuple[int, int] | None = None) -> np.ndarr
     array([[0., 1.]])
     """
     scores: np.ndarray = np.asarray(raw, dtype=np.float32)
-    if scores.ndim != 2:
+    if scores.ndim != 2 or scores.size == 0:
         raise ValueError(f"Expected raw to be of shape (h, w) but got {scores.shape}")
     shape = scores.shape if size is None else (size[1], size[0])
     if not (np.isfinite(scores).all() and scores.max() > scores.min()):

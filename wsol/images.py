@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import glob
 import sys
-import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import cv2
 import numpy as np
+import tifffile
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 if TYPE_CHECKING:
@@ -45,13 +44,13 @@ def read_image(path: str | Path) -> Image.Image:
     try:
         if path.stat().st_size == 0:
             raise ImageError("the file is empty")
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            with Image.open(path) as image:
-                image.load()
-                return to_rgb(ImageOps.exif_transpose(image))
-    except UnidentifiedImageError:
-        return _read_deep(path)
+        with Image.open(path) as image:
+            image.load()
+            return to_rgb(image)
+    except UnidentifiedImageError as error:
+        if path.suffix.lower() in (".tif", ".tiff"):
+            return _read_deep(path)
+        raise ImageError("not an image") from error
     except Image.DecompressionBombError as error:
         raise ImageError(f"the image is too large ({error})") from error
     except ImageError:
@@ -71,15 +70,16 @@ def to_rgb(image: Image.Image) -> Image.Image:
         image: any mode that PIL knows
 
     Returns:
-        RGB; transparent pixels on white, 16-bit values divided by 256, floats on a scale to 1
-        multiplied by 255
+        RGB, upright; transparent pixels on white; 16-bit values divided by 256, wider integers too
+        where one exceeds 255; floats multiplied by 255 where none exceeds 1
     """
-    if image.mode == "RGB":
+    image = ImageOps.exif_transpose(image)
+    if image.mode == "RGB" and "transparency" not in image.info:
         return image
     if image.mode.startswith("I") or image.mode == "F":
         return Image.fromarray(_to_8_bit(np.asarray(image))).convert("RGB")
     if image.mode in ("LA", "PA", "RGBA", "RGBa", "La") or "transparency" in image.info:
-        layer = image.convert("RGBA")
+        layer = image.convert("LA" if image.mode == "La" else image.mode).convert("RGBA")
         return Image.alpha_composite(Image.new("RGBA", layer.size, "white"), layer).convert("RGB")
     return image.convert("RGB")
 
@@ -90,22 +90,21 @@ def _to_8_bit(pixels: np.ndarray) -> np.ndarray:
     if np.issubdtype(pixels.dtype, np.floating):
         pixels = np.nan_to_num(pixels, nan=0.0)
         return (np.clip(pixels * (255 if pixels.max() <= 1 else 1), 0, 255)).astype(np.uint8)
-    return np.clip(pixels // (256 if pixels.max() > 255 else 1), 0, 255).astype(np.uint8)
+    deep = pixels.dtype == np.uint16 or pixels.max() > 255
+    return np.clip(pixels // (256 if deep else 1), 0, 255).astype(np.uint8)
 
 
 def _read_deep(path: Path) -> Image.Image:
-    """Read what PIL does not know, such as 16-bit RGB TIFF, by OpenCV."""
-    data = np.frombuffer(path.read_bytes(), dtype=np.uint8)
-    level = cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+    """Read a TIFF that PIL does not know, such as 16-bit RGB."""
     try:
-        pixels = cv2.imdecode(data, cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH)
-    except cv2.error:
-        pixels = None
-    finally:
-        cv2.utils.logging.setLogLevel(level)
-    if pixels is None:
-        raise ImageError("not an image")
-    return Image.fromarray(_to_8_bit(pixels[..., ::-1]))
+        pixels = tifffile.imread(path, key=0)
+    except Exception as error:  # a broken file breaks in many ways
+        raise ImageError("not an image") from error
+    if pixels.ndim == 3 and pixels.shape[0] in (3, 4) and pixels.shape[2] > 4:
+        pixels = pixels.transpose(1, 2, 0)
+    if pixels.ndim != 3 or pixels.shape[2] < 3 or pixels.dtype.kind not in "uif":
+        raise ImageError(f"an unusual TIFF, {pixels.dtype} {pixels.shape}")
+    return Image.fromarray(np.ascontiguousarray(_to_8_bit(pixels[..., :3])))
 
 
 def find_images(sources: Iterable[str | Path]) -> list[Path]:
@@ -151,7 +150,7 @@ def _with_image_suffix(paths: Iterable[Path]) -> list[Path]:
 
 def _read_list(path: Path) -> list[Path]:
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
     except UnicodeDecodeError as error:
         raise SourceError(f"{path}: expected a list of paths in UTF-8") from error
     return [path.parent / line.strip() for line in lines if line.strip()]

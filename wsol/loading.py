@@ -28,7 +28,12 @@ def read_ahead(
 
     Yields:
         a batch of items, each with its result or the error
+
+    Raises:
+        ValueError: a batch size below 1
     """
+    if batch_size < 1:
+        raise ValueError(f"Expected batch_size to be at least 1 but got {batch_size}")
 
     def attempt(item: T) -> R | ImageError:
         try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from itertools import repeat
+from numbers import Integral
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -140,7 +141,8 @@ class Localizer:
         items = [images] if one else list(images)
         if not items:
             return []
-        known = [labels] * len(items) if labels is None or isinstance(labels, int) else list(labels)
+        one_class = labels is None or isinstance(labels, Integral)
+        known: list[Any] = [labels] * len(items) if one_class else list(labels)  # type: ignore[arg-type]
         if len(known) != len(items):
             raise ValueError(f"Expected {len(items)} labels but got {len(known)}")
         found = []
@@ -151,7 +153,7 @@ class Localizer:
         return found[0] if one else found
 
     def class_name(self, label: int) -> str:
-        """Name a class of a network with ImageNet's classes, or of the names given."""
+        """Name a class, for a network with ImageNet's classes or with names given."""
         return (self.names or class_names(1000))[label]
 
     def stream(
@@ -226,9 +228,13 @@ class Localizer:
         A registered network gives its steps itself, and gradients go back to its features only.
         """
         gradients = self.extractor.needs_gradients
+        if gradients and torch.is_inference_mode_enabled():
+            raise RuntimeError("Expected gradients but inference_mode is on: call outside of it")
         if not self._stepwise:
             with torch.set_grad_enabled(gradients):
                 scores = self.model(inputs)
+            if not self.extractor.activations:
+                raise RuntimeError("Expected a localizer with a target_layer to be used in `with`")
             return self.extractor.activations[0], scores, 1
         with torch.no_grad():
             found = self.model.forward_steps(inputs)  # type: ignore[operator]
@@ -241,7 +247,7 @@ class Localizer:
         return features, scores, steps
 
     def _choose(self, probabilities: Tensor, known: list[int | None]) -> Tensor:
-        """Rank `topk` classes an image, a known one first and alone: (N, topk)."""
+        """Rank `topk` classes an image, (N, topk): a known one, then the most probable ones."""
         count = probabilities.shape[1]
         ranked = probabilities.topk(min(self.topk, count), dim=1).indices
         for row, label in enumerate(known):

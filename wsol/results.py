@@ -13,7 +13,7 @@ import numpy as np
 from wsol.heatmap import to_heatmap
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Step:
     """One step's map.
 
@@ -39,7 +39,7 @@ class Step:
         return to_heatmap(self.map, size)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Localization:
     """One class found on one image.
 
@@ -54,7 +54,7 @@ class Localization:
         width: of the original image, in pixels
         height: of the original image, in pixels
         path: of the image, or None for one that came from memory
-        others: the next classes on the same image, in the order of their probability
+        others: the next classes on the same image, most probable first
     """
 
     label: int
@@ -78,7 +78,7 @@ class Localization:
 
     @property
     def classes(self) -> tuple[Localization, ...]:
-        """This class and the others, most probable first."""
+        """This class and the others."""
         return (self, *self.others)
 
     def to_dict(self) -> dict[str, Any]:

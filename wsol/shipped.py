@@ -57,6 +57,8 @@ def read_data_set(folder: Path) -> DataSet:
     path = folder / "manifest.toml"
     try:
         content = tomllib.loads(path.read_text(encoding="utf-8"))
+        if not isinstance(content.get("splits"), dict):
+            raise KeyError("splits")
         return DataSet(
             name=folder.name,
             description=content["description"],
@@ -66,7 +68,7 @@ def read_data_set(folder: Path) -> DataSet:
         )
     except OSError as error:
         raise ManifestError(f"{path}: cannot be read ({error.strerror})") from error
-    except (tomllib.TOMLDecodeError, KeyError) as error:
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, KeyError) as error:
         raise ManifestError(f"{path}: expected a description of a data set ({error})") from error
 
 
@@ -87,6 +89,9 @@ def check_data(data: Path, root: Path | None = None) -> list[str]:
     if not names:
         raise ManifestError(f"{data}: expected a folder with one folder a split")
     promised = read_data_set(data) if (data / "manifest.toml").is_file() else None
+    for name in promised.splits if promised else ():
+        if name not in names:
+            raise ManifestError(f"{data}: expected split {name}, as manifest.toml has it")
     lines = []
     for name in names:
         split = load_split(data, name)

@@ -89,9 +89,15 @@ class Backbone(nn.Module):
         Returns:
             the outputs of T steps, the last equal to `forward`; T = 1 without top-down blocks in
             the last stage
+
+        Raises:
+            ValueError: blocks of the last stage with different numbers of steps
         """
         blocks = self.last_stage()
-        steps = max((b.steps for b in blocks if isinstance(b, TopDownBlock)), default=1)
+        counts = {block.steps for block in blocks if isinstance(block, TopDownBlock)} or {1}
+        if len(counts) > 1:
+            raise ValueError(f"Expected as many steps in all blocks but got {sorted(counts)}")
+        (steps,) = counts
         with _recorded(self) as trunk_lights:
             x = self.trunk(x)
         lights = [torch.stack(maps, dim=1) for maps in trunk_lights.values()]
@@ -108,7 +114,7 @@ class Backbone(nn.Module):
         logits = self.classify(features)
         rows = len(logits) // steps
         return StepOutputs(
-            logits=logits.view(steps, rows, -1).transpose(0, 1),
+            logits=logits.view(steps, rows, logits.shape[1]).transpose(0, 1),
             features=features.view(steps, rows, *features.shape[1:]).transpose(0, 1),
             searchlights=tuple(lights),
         )

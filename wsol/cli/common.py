@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
+
+from wsol.maps.names import check_method
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -29,13 +32,27 @@ Attention = Annotated[str, typer.Option(help="none, tdam, se, cbam, eca or fca."
 Steps = Annotated[int, typer.Option(help="T, how often a TDAM block's end runs.")]
 Distance = Annotated[int, typer.Option(help="m, how many convolutions run again.")]
 Searchlight = Annotated[str, typer.Option(help="top, joint or joint_sum.", metavar="NAME")]
-OutputStride = Annotated[int, typer.Option(help="Input pixels a map pixel: 32, 16 or 8.")]
+OutputStride = Annotated[
+    int | None, typer.Option(help="Input pixels a map pixel: 32 (default), 16 or 8.")
+]
 Method = Annotated[str, typer.Option(help="Map method: auto, cam or layercam.", metavar="NAME")]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, or as torch names it.", metavar="NAME")]
 BatchSize = Annotated[int, typer.Option(help="Images at once.", min=1)]
 Workers = Annotated[int, typer.Option(help="Threads that read images.", min=0)]
 Seed = Annotated[int, typer.Option(help="Seed of random weights.")]
 Force = Annotated[bool, typer.Option("--force", help="Overwrite what an earlier run wrote.")]
+
+
+_ARGUMENTS = (
+    "model",
+    "attention",
+    "steps",
+    "distance",
+    "searchlight",
+    "output_stride",
+    "method",
+    "threshold",
+)
 
 
 def fail(message: str) -> NoReturn:
@@ -46,17 +63,23 @@ def fail(message: str) -> NoReturn:
 
 @contextmanager
 def wrong_use(flag: str) -> Iterator[None]:
-    """Turn a ValueError of the library into a complaint about a flag, which exits with 2."""
+    """Turn a ValueError of the library into a complaint about a flag, which exits with 2.
+
+    Args:
+        flag: to name where the message does not begin with the name of a flag's argument
+    """
     try:
         yield
     except ValueError as error:
+        named = re.match(r"Expected (\w+) (to be|from)", str(error))
+        if named is not None and named[1] in _ARGUMENTS:
+            flag = "--" + named[1].replace("_", "-")
         raise typer.BadParameter(str(error), param_hint=flag) from error
 
 
 def check_model(model: str, attention: str, method: str) -> None:
     """Exit with 2 where a name is unknown, before anything slow is imported."""
     from tdam.registry import find_attention, find_spec
-    from wsol.maps.names import check_method
 
     with wrong_use("--model"):
         find_spec(model)
@@ -68,7 +91,12 @@ def check_model(model: str, attention: str, method: str) -> None:
 
 
 def load_model(
-    name: str, weights: str, seed: int, checkpoint: Path | None = None, **settings: Any
+    name: str,
+    weights: str,
+    seed: int,
+    checkpoint: Path | None = None,
+    output_stride: int | None = None,
+    **settings: Any,
 ) -> Backbone:
     """Build the network that the flags ask for, or exit and say why not.
 
@@ -76,7 +104,8 @@ def load_model(
         name: of a registered network
         weights: `auto`, `random`, or a path
         seed: of random weights
-        checkpoint: a file that tells its network, instead of all else but `output_stride`
+        checkpoint: a file that tells its network, instead of all but the next
+        output_stride: None for the checkpoint's own, or 32
         settings: further arguments of `create_model`
     """
     import torch
@@ -85,25 +114,68 @@ def load_model(
     from tdam.weights import WeightsError
 
     torch.manual_seed(seed)
+    if output_stride is not None:
+        settings["output_stride"] = output_stride
     source: str | None = {"auto": "pretrained", "random": None}.get(weights, weights)
     try:
         if checkpoint is not None:
             with wrong_use("--checkpoint"):
-                return load_checkpoint(checkpoint, output_stride=settings["output_stride"])[0]
-        with wrong_use("--model, --attention, --steps, --distance or --weights"):
+                stride = {} if output_stride is None else {"output_stride": output_stride}
+                return load_checkpoint(checkpoint, **stride)[0]
+        with wrong_use("--weights"):
             return create_model(name, weights=source, **settings)
     except WeightsError as error:
         fail(f"{error}; give --checkpoint FILE, or --weights random to try without")
 
 
+def choose_method(network: Backbone, method: str) -> str:
+    """Return the map method to use, or exit with 2 where the network's head rules it out."""
+    if method == "auto":
+        return network.spec.method
+    method = check_method(method)
+    if method == "cam" and network.spec.method != "cam":
+        raise typer.BadParameter(
+            f"cam asks for one linear layer behind the pooling, which {network.spec.name} has "
+            f"not; use {network.spec.method}",
+            param_hint="--method",
+        )
+    return method
+
+
+def choose_device(name: str) -> str:
+    """Return a device's name, or exit with 2 where this machine does not have it."""
+    from wsol.runtime import find_device
+
+    with wrong_use("--device"):
+        return str(find_device(name))
+
+
 def free_folder(folder: Path, force: bool) -> Path:
     """Create an output folder, or exit with 2 where that would overwrite something."""
-    if folder.is_file() or (folder.is_dir() and any(folder.iterdir()) and not force):
+    if folder.is_dir() and any(folder.iterdir()) and not force:
         raise typer.BadParameter(
             f"{folder} exists; choose another folder or add --force", param_hint="--out"
         )
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        message = f"{folder} cannot be a folder ({error.strerror})"
+        raise typer.BadParameter(message, param_hint="--out") from error
     return folder
+
+
+def free_file(path: Path, flag: str, force: bool) -> Path:
+    """Check that an output file can be written, or exit with 2."""
+    if path.is_dir() or (path.exists() and not force):
+        raise typer.BadParameter(
+            f"{path} exists; choose another file or add --force", param_hint=flag
+        )
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        message = f"{path.parent} cannot be a folder ({error.strerror})"
+        raise typer.BadParameter(message, param_hint=flag) from error
+    return path
 
 
 @contextmanager

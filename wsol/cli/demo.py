@@ -10,12 +10,15 @@ import typer
 from wsol.cli import common
 
 THRESHOLD = 0.2
+OWN_FOLDER = Path("wsol-demo")
 
 
 def demo(
-    out: Annotated[Path, typer.Option(help="Folder for pictures.")] = Path("wsol-demo"),
+    out: Annotated[Path, typer.Option(help="Folder for pictures.")] = OWN_FOLDER,
+    force: common.Force = False,
 ) -> None:
     """Localize, draw and score five photographs that installed packages carry."""
+    common.free_folder(out, force or out == OWN_FOLDER)
     typer.echo(f"loading {common.DEFAULT_MODEL} with its ImageNet weights", err=True)
     model = common.load_model(common.DEFAULT_MODEL, "auto", 0)
 

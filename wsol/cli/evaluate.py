@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -29,7 +30,7 @@ def evaluate(
     steps: common.Steps = 2,
     distance: common.Distance = 1,
     searchlight: common.Searchlight = "joint",
-    output_stride: common.OutputStride = 32,
+    output_stride: common.OutputStride = None,
     method: common.Method = "auto",
     protocol: Annotated[str, typer.Option(help="wsoleval.", metavar="NAME")] = "wsoleval",
     threshold: Annotated[
@@ -57,7 +58,7 @@ def evaluate(
     localization.txt. Every score is in percent and names its protocol, threshold rule and class
     map; an oracle threshold is chosen on the very split that is scored.
     """
-    from eval.manifest import ManifestError, load_split
+    from eval.manifest import ManifestError, list_splits, load_split
     from eval.protocols import find_protocol
 
     with common.wrong_use("--protocol"):
@@ -70,9 +71,8 @@ def evaluate(
     if level == "val" and "val" in split.split("+"):
         message = f"val cannot be chosen on while {split!r} scores it"
         raise typer.BadParameter(message, param_hint="--threshold")
-    if json_file is not None and json_file.exists() and not force:
-        message = f"{json_file} exists; choose another file or add --force"
-        raise typer.BadParameter(message, param_hint="--json")
+    if json_file is not None:
+        common.free_file(json_file, "--json", force)
     if not data.is_dir():
         raise typer.BadParameter(f"{data}: no such folder", param_hint="DATA")
     if maps is None and root is None:
@@ -80,12 +80,17 @@ def evaluate(
     for flag, folder in (("--root", root), ("--maps", maps)):
         if folder is not None and not folder.is_dir():
             raise typer.BadParameter(f"{folder}: no such folder", param_hint=flag)
+    unknown = set(split.split("+")) - set(list_splits(data))
+    if unknown:
+        known = ", ".join(list_splits(data)) or "none"
+        message = f"{data} has no split {min(unknown)!r}; it has {known}"
+        raise typer.BadParameter(message, param_hint="--split")
     try:
         scored = load_split(data, split)
         chooser = load_split(data, "val") if level == "val" else None
     except ManifestError as error:
         common.fail(str(error))
-    table = _class_table(data, root, classes)
+    table = None
     options: dict[str, Any] = {"protocol": protocol, "class_map": class_map}
     if maps is None:
         network = common.load_model(
@@ -99,7 +104,8 @@ def evaluate(
             searchlight=searchlight,
             output_stride=output_stride,
         )
-        method = network.spec.method if method == "auto" else method
+        method = common.choose_method(network, method)
+        table = _class_table(data, root, classes, network.settings["num_classes"])
         options |= {
             "model": network,
             "root": root,
@@ -107,7 +113,7 @@ def evaluate(
             "classes": table,
             "batch_size": batch_size,
             "workers": workers,
-            "device": device,
+            "device": common.choose_device(device),
         }
     else:
         options["maps"] = maps
@@ -117,27 +123,30 @@ def evaluate(
     else:
         found = _run(scored, level, None, options)
     if json_file is not None:
-        json_file.parent.mkdir(parents=True, exist_ok=True)
         json_file.write_text(json.dumps(found.to_dict()) + "\n", encoding="utf-8")
     what = f"maps of {maps}"
     if maps is None:
         what = f"{_describe(network.settings)}, {method}"
-    _print(found, what, table is not None and maps is None)
+    _print(found, what)
+    for line in found.unreadable:
+        sys.stderr.write(f"{line}\n")
+    if found.unreadable:
+        sys.stderr.write(f"{len(found.unreadable)} images could not be read: counted as missed\n")
+        raise typer.Exit(1)
 
 
 def _run(split: Split, level: Any, rule: str | None, options: dict[str, Any]) -> Evaluation:
     from eval.manifest import ManifestError
     from wsol.evaluation import MapError, evaluate, evaluate_maps
-    from wsol.images import ImageError
 
     score = evaluate_maps if "maps" in options else evaluate
     with common.progress(f"evaluate {split.name}", len(split)) as advance:
         try:
             return score(split=split, threshold=level, rule=rule, progress=advance, **options)
-        except (ManifestError, MapError, ImageError) as error:
+        except (ManifestError, MapError) as error:
             common.fail(str(error))
         except ValueError as error:
-            hint = "--classes" if "class" in str(error) else "DATA"
+            hint = "--classes" if "class table" in str(error) else "DATA"
             raise typer.BadParameter(str(error), param_hint=hint) from error
 
 
@@ -164,10 +173,16 @@ def _threshold(text: str) -> float | str:
     return level
 
 
-def _class_table(data: Path, root: Path | None, classes: Path | None) -> dict[int, int] | None:
-    """Read the class table: the one named, or the first classes.csv near the data."""
-    from eval.manifest import ManifestError, load_classes
+def _class_table(
+    data: Path, root: Path | None, classes: Path | None, outputs: int
+) -> dict[int, int] | None:
+    """Read the class table: the one named, or for 1000 outputs the first classes.csv near."""
+    from eval.manifest import ManifestError, list_splits, load_classes, load_split
 
+    if classes is None and outputs != 1000:
+        # A split may lack the last classes, so all of them say how many there are.
+        labels = [load_split(data, name).labels.max() for name in list_splits(data)]
+        return {i: i for i in range(outputs)} if max(labels) + 1 == outputs else None
     if classes is None:
         folders = [data, data.absolute().parent, *([root] if root else [])]
         classes = next((f / "classes.csv" for f in folders if (f / "classes.csv").is_file()), None)
@@ -181,7 +196,7 @@ def _class_table(data: Path, root: Path | None, classes: Path | None) -> dict[in
     return table
 
 
-def _print(found: Evaluation, what: str, mapped: bool) -> None:
+def _print(found: Evaluation, what: str) -> None:
     result = found.result
     rules = {
         "oracle": f"best on {found.split} itself (oracle)",
@@ -199,7 +214,7 @@ def _print(found: Evaluation, what: str, mapped: bool) -> None:
         [f"GT-known Loc at {result.threshold:.3f}"],
         [f"Top-1 Loc at {result.threshold:.3f}"],
         [f"Top-5 Loc at {result.threshold:.3f}"],
-        ["top-1 accuracy" + (" (over all outputs)" if mapped else "")],
+        ["top-1 accuracy (over all outputs)"],
         ["top-5 accuracy"],
         ["baseline: centre box"],
         ["baseline: full image"],

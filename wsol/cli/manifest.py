@@ -41,6 +41,8 @@ def check(
 
     if not data.is_dir():
         raise typer.BadParameter(f"{data}: no such folder", param_hint="DATA")
+    if root is not None and not root.is_dir():
+        raise typer.BadParameter(f"{root}: no such folder", param_hint="--root")
     try:
         for line in check_data(data, root):
             typer.echo(line)

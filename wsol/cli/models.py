@@ -34,7 +34,9 @@ def models(
             found = profile(name, **settings)
         except ValueError as error:
             if attention != "tdam" or "distance" not in str(error):
-                raise typer.BadParameter(str(error), param_hint="--steps") from error
+                raise typer.BadParameter(
+                    str(error), param_hint="--steps or --searchlight"
+                ) from error
             rows.append([name, "-", "-", "-", "-", spec.method, f"m = {distance} is out of range"])
             continue
         side = spec.preprocessing.size

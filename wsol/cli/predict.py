@@ -50,7 +50,7 @@ def predict(
     steps: common.Steps = 2,
     distance: common.Distance = 1,
     searchlight: common.Searchlight = "joint",
-    output_stride: common.OutputStride = 32,
+    output_stride: common.OutputStride = None,
     method: common.Method = "auto",
     threshold: Annotated[
         float, typer.Option(help="Share of the map's range above which a pixel counts.")
@@ -113,6 +113,8 @@ def predict(
     from wsol.localizer import Localizer
     from wsol.writers import create_writer
 
+    device = common.choose_device(device)
+    method = common.choose_method(network, method)
     names = class_names(network.settings["num_classes"])
     labels: list[int] | None = None
     if class_name is not None:
@@ -123,18 +125,17 @@ def predict(
             known = {path.absolute().parent.name for path in paths}
             classes = {name: find_class(name, names) for name in known}
             labels = [classes[path.absolute().parent.name] for path in paths]
-    with common.wrong_use("--device"):
-        localizer = Localizer(
-            network,
-            method,
-            threshold,
-            "outer" if multi else "largest",
-            topk,
-            names=names,
-            device=device,
-            batch_size=batch_size,
-            workers=workers,
-        )
+    localizer = Localizer(
+        network,
+        method,
+        threshold,
+        "outer" if multi else "largest",
+        topk,
+        names=names,
+        device=device,
+        batch_size=batch_size,
+        workers=workers,
+    )
     writers: list[Writer] = []
     if kinds or save_images:
         common.free_folder(out, force)

@@ -26,7 +26,8 @@ class Writer(ABC):
 
     def _open(self, name: str) -> TextIO:
         """Open a text file of the folder that `close` will close."""
-        file = (self.folder / name).open("w", encoding="utf-8", newline="")
+        path = self.folder / name  # written with whatever bytes a file's name holds
+        file = path.open("w", encoding="utf-8", errors="surrogateescape", newline="")
         self._files.append(file)
         return file
 

@@ -21,7 +21,7 @@ class JsonLinesWriter(Writer):
         self._lines = self._open("predictions.jsonl")
 
     def _write(self, record: dict[str, Any]) -> None:
-        self._lines.write(json.dumps(record, ensure_ascii=False) + "\n")
+        self._lines.write(json.dumps(record) + "\n")
         self._lines.flush()
 
     def add(self, found: Localization) -> None:

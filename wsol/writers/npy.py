@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -25,17 +26,16 @@ class NpyWriter(Writer):
         super().__init__(folder, names)
         (folder / "maps").mkdir(exist_ok=True)
         self._taken: set[str] = set()
-        self._table = self._open("maps.csv")
-        self._table.write("file,map,x0,y0,x1,y1\n")
+        self._rows = csv.writer(self._open("maps.csv"))
+        self._rows.writerow(["file", "map", "x0", "y0", "x1", "y1", "error"])
 
     def add(self, found: Localization) -> None:
         """Write the map of one image."""
         stem = unique_stem(found.path, self._taken)
         maps = np.stack([step.map for step in found.steps]).astype(np.float32)
         np.save(self.folder / "maps" / f"{stem}.npy", maps, allow_pickle=False)
-        region = ",".join(map(str, found.steps[-1].region))
-        file = str(found.path).replace('"', '""')
-        self._table.write(f'"{file}","maps/{stem}.npy",{region}\n')
+        self._rows.writerow([found.path, f"maps/{stem}.npy", *found.steps[-1].region, ""])
 
     def add_error(self, path: Path, reason: str) -> None:
-        """Write nothing: an image that could not be read has no map."""
+        """Write that an image could not be read, and so has no map."""
+        self._rows.writerow([path, *[""] * 5, reason])
