@@ -82,3 +82,11 @@ def test_half_overlap_is_a_hit():
 def test_unknown_protocols_list_the_known():
     with pytest.raises(ValueError, match="one of wsoleval"):
         find_protocol("wsol")
+
+
+def test_thresholds_without_boxes_overlap_nothing():
+    some, none = np.array([[0, 0, 9, 9], [0, 0, 9, 4]]), np.zeros((0, 4))
+    found = best_ious([none, some, none, some], np.array([[0, 0, 9, 4]]), "inclusive")
+    assert found.tolist() == [0, 1, 0, 1]
+    assert best_ious([some], np.zeros((0, 4)), "inclusive").tolist() == [0]
+    assert best_ious([], np.zeros((0, 4)), "inclusive").shape == (0,)

@@ -53,14 +53,15 @@ def best_ious(
     Returns:
         (number of thresholds,), float64, in [0, 1]; 0 where there is no box on either side
     """
-    known: dict[int, float] = {}
-    out = np.zeros(len(boxes))
-    for index, found in enumerate(boxes):
-        if id(found) not in known:
-            overlaps = pairwise_iou(found, true_boxes, convention)
-            known[id(found)] = float(overlaps.max(initial=0))
-        out[index] = known[id(found)]
-    return out
+    if not len(boxes):
+        return np.zeros(0)
+    distinct = {id(found): np.reshape(found, (-1, 4)) for found in boxes}
+    every = np.concatenate(list(distinct.values()))
+    overlaps = pairwise_iou(every, true_boxes, convention).max(axis=1, initial=0)
+    ends = np.cumsum([len(found) for found in distinct.values()])
+    best = [part.max(initial=0) for part in np.split(overlaps, ends[:-1])]
+    places = dict(zip(distinct, best, strict=True))
+    return np.array([places[id(found)] for found in boxes])
 
 
 @dataclass(frozen=True)
