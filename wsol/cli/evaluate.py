@@ -90,7 +90,6 @@ def evaluate(
         chooser = load_split(data, "val") if level == "val" else None
     except ManifestError as error:
         common.fail(str(error))
-    table = None
     options: dict[str, Any] = {"protocol": protocol, "class_map": class_map}
     if maps is None:
         network = common.load_model(
@@ -105,12 +104,11 @@ def evaluate(
             output_stride=output_stride,
         )
         method = common.choose_method(network, method)
-        table = _class_table(data, root, classes, network.settings["num_classes"])
         options |= {
             "model": network,
             "root": root,
             "method": method,
-            "classes": table,
+            "classes": _class_table(data, root, classes, network.settings["num_classes"]),
             "batch_size": batch_size,
             "workers": workers,
             "device": common.choose_device(device),
