@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
+from importlib import import_module
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -103,6 +104,30 @@ class Localization:
                 for found in self.classes
             ],
         }
+
+    def to_supervision(self) -> Any:
+        """Convert the boxes of this class and the others for the package `supervision`.
+
+        Returns:
+            `supervision.Detections`, one a box: xyxy float32 in pixels of the original image,
+            confidence float32 (the box's score), class_id int, data `class_name`
+
+        Raises:
+            ImportError: `supervision` is not installed
+        """
+        try:
+            supervision = import_module("supervision")
+        except ImportError as error:
+            raise ImportError("supervision is missing: pip install supervision") from error
+        counts = [len(found.boxes) for found in self.classes]
+        return supervision.Detections(
+            xyxy=np.concatenate([found.boxes for found in self.classes]).astype(np.float32),
+            confidence=np.concatenate([found.box_scores for found in self.classes]).astype(
+                np.float32
+            ),
+            class_id=np.repeat([found.label for found in self.classes], counts),
+            data={"class_name": np.repeat([found.name for found in self.classes], counts)},
+        )
 
     def save(self, folder: str | Path) -> Path:
         """Write the maps as `step<t>.npy` and everything else as `localization.json`, last.

@@ -37,8 +37,15 @@ def predict(
     out: Annotated[Path, typer.Option(help="Folder for files.")] = Path("wsol-predictions"),
     formats: Annotated[
         list[str] | None,
-        typer.Option("--format", help="coco, csv, jsonl or npy; repeatable.", metavar="NAME"),
+        typer.Option(
+            "--format",
+            help="coco, coco-dataset, csv, jsonl, labelstudio, npy, voc or yolo; repeatable.",
+            metavar="NAME",
+        ),
     ] = None,
+    confidence: Annotated[
+        bool, typer.Option("--confidence", help="Add the confidence column to yolo files.")
+    ] = False,
     save_maps: Annotated[bool, typer.Option("--save-maps", help="As --format npy.")] = False,
     save_images: Annotated[
         bool, typer.Option("--save-images", help="A picture of boxes and map for every image.")
@@ -85,6 +92,8 @@ def predict(
     with common.wrong_use("--format"):
         for kind in kinds:
             check_format(kind)
+    if confidence and "yolo" not in kinds:
+        raise typer.BadParameter("goes only with --format yolo", param_hint="--confidence")
     common.check_model(model, attention, method)
     if class_name is not None and class_from_folder:
         raise typer.BadParameter("goes not with --class", param_hint="--class-from-folder")
@@ -139,7 +148,7 @@ def predict(
     writers: list[Writer] = []
     if kinds or save_images:
         common.free_folder(out, force)
-        writers = [create_writer(kind, out, names) for kind in kinds]
+        writers = [create_writer(kind, out, names, confidence) for kind in kinds]
     pictures: set[str] = set()
     failed = 0
     with localizer, common.progress("predict", len(paths)) as advance:

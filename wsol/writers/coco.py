@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from wsol.writers.base import Writer
+from wsol.writers.base import Writer, each_box
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from wsol.results import Localization
 
 
-class CocoWriter(Writer):
-    """Writes `coco_results.json` (a list) and `coco_images.json` (image ids and categories)."""
+class CocoRecords(Writer):
+    """Collects images, results and errors as COCO describes them; subclasses write them."""
 
     def __init__(self, folder: Path, names: tuple[str, ...]) -> None:
         super().__init__(folder, names)
@@ -27,42 +27,49 @@ class CocoWriter(Writer):
         self._errors: list[dict[str, str]] = []
 
     def add(self, found: Localization) -> None:
-        """Write the localizations of one image."""
+        """Collect the localizations of one image."""
         image_id = len(self._images) + 1
         self._images.append(
             {
                 "id": image_id,
-                "file_name": str(found.path),
+                "file_name": self._reference(found),
                 "width": found.width,
                 "height": found.height,
             }
         )
-        for each in found.classes:
-            for (x0, y0, x1, y1), score in zip(
-                each.boxes.tolist(), each.box_scores.tolist(), strict=True
-            ):
-                self._results.append(
-                    {
-                        "image_id": image_id,
-                        "category_id": each.label + 1,
-                        "bbox": [x0, y0, x1 - x0, y1 - y0],
-                        "score": score,
-                    }
-                )
+        for each, (x0, y0, x1, y1), score in each_box(found):
+            self._results.append(
+                {
+                    "image_id": image_id,
+                    "category_id": each.label + 1,
+                    "bbox": [x0, y0, x1 - x0, y1 - y0],
+                    "score": score,
+                }
+            )
 
     def add_error(self, path: Path, reason: str) -> None:
-        """Write that an image could not be read, under a key that COCO readers pass over."""
+        """Collect that an image could not be read."""
         self._errors.append({"file_name": str(path), "error": reason})
+
+    def _categories(self) -> list[dict[str, Any]]:
+        return [{"id": i, "name": name} for i, name in enumerate(self.names, start=1)]
+
+    def _error_keys(self) -> dict[str, Any]:
+        """Return the errors, if any, under a key that COCO readers pass over."""
+        return {"errors": self._errors} if self._errors else {}
+
+
+class CocoWriter(CocoRecords):
+    """Writes `coco_results.json` (a list) and `coco_images.json` (image ids and categories)."""
 
     def close(self) -> None:
         """Write both files, the results last."""
-        images: dict[str, Any] = {
+        images = {
             "images": self._images,
-            "categories": [{"id": i, "name": name} for i, name in enumerate(self.names, start=1)],
+            "categories": self._categories(),
             "annotations": [],
+            **self._error_keys(),
         }
-        if self._errors:
-            images["errors"] = self._errors
         json.dump(images, self._open("coco_images.json"))
         json.dump(self._results, self._open("coco_results.json"))
         super().close()

@@ -30,7 +30,13 @@ class NpyWriter(Writer):
         self._rows.writerow(["file", "map", "x0", "y0", "x1", "y1", "error"])
 
     def add(self, found: Localization) -> None:
-        """Write the map of one image."""
+        """Write the map of one image.
+
+        Raises:
+            ValueError: the localization has no steps, as those that come from map files
+        """
+        if not found.steps:
+            raise ValueError(f"Expected a localization with steps but got none for {found.path}")
         stem = unique_stem(found.path, self._taken)
         maps = np.stack([step.map for step in found.steps]).astype(np.float32)
         np.save(self.folder / "maps" / f"{stem}.npy", maps, allow_pickle=False)
