@@ -6,9 +6,13 @@ import hashlib
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from eval.headers import read_headers
 from eval.manifest import FILES, ManifestError, list_splits, load_split
+
+if TYPE_CHECKING:
+    from eval.manifest import Split
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -72,58 +76,116 @@ def read_data_set(folder: Path) -> DataSet:
         raise ManifestError(f"{path}: expected a description of a data set ({error})") from error
 
 
-def check_data(data: Path, root: Path | None = None) -> list[str]:
-    """Check a data set: every line of every split, and what `manifest.toml` promises.
+def find_data_set(name: str) -> DataSet:
+    """Look a shipped data set up.
+
+    Raises:
+        ValueError: no data set has this name; the message lists those there are
+    """
+    known = {each.name: each for each in list_data_sets()}
+    if name not in known:
+        raise ValueError(f"Expected name to be one of {', '.join(known)} but got {name!r}")
+    return known[name]
+
+
+def check_data(data: Path, root: Path | None = None, against: DataSet | None = None) -> list[str]:
+    """Check a data set: every line of every split, and what descriptions of it promise.
 
     Args:
-        data: folder with one folder a split
+        data: folder with one folder a split, COCO file, or folder of class folders; what a
+            `manifest.toml` in it promises must hold
         root: folder of the images; None leaves them unchecked
+        against: one more description whose promises must hold
 
     Returns:
-        one line a split, saying what is there
+        one line a split, saying what is there; images may be stored in another size than the
+        manifest says, since boxes scale with them, and the line says how many are
 
     Raises:
         ManifestError: the first fault, with file and line
     """
     names = list_splits(data)
     if not names:
-        raise ManifestError(f"{data}: expected a folder with one folder a split")
-    promised = read_data_set(data) if (data / "manifest.toml").is_file() else None
-    for name in promised.splits if promised else ():
-        if name not in names:
-            raise ManifestError(f"{data}: expected split {name}, as manifest.toml has it")
+        raise ManifestError(
+            f"{data}: expected a folder with one folder a split, a COCO file or class folders"
+        )
+    promised: list[tuple[str, DataSet]] = []
+    if (data / "manifest.toml").is_file():
+        promised.append(("manifest.toml", read_data_set(data)))
+    if against is not None:
+        promised.append((f"data set {against.name}", against))
+    for source, each in promised:
+        for name in each.splits:
+            if name not in names:
+                raise ManifestError(f"{data}: expected split {name}, as {source} has it")
+    hashes = {image: digest for _, each in promised for image, digest in each.images.items()}
     lines = []
     for name in names:
         split = load_split(data, name)
-        boxes = sum(map(len, split.boxes or ()))
-        if promised is not None:
-            _compare(data, name, promised.splits.get(name, {}), len(split), boxes)
-        if root is not None:
-            for image_id in split.ids:
-                _check_image(root / image_id, (promised.images if promised else {}).get(image_id))
-        classes = len(set(split.labels.tolist()))
-        lines.append(f"{name}: {len(split)} images, {classes} classes, {boxes} boxes")
+        for source, each in promised:
+            _compare(data / name, each.splits.get(name, {}), split, source)
+        note = "" if root is None else _check_images(split, root, hashes)
+        lines.append(split.summary + note)
     return lines
 
 
-def _compare(data: Path, name: str, promise: dict[str, Any], images: int, boxes: int) -> None:
-    for what, count in (("images", images), ("boxes", boxes)):
+def _compare(folder: Path, promise: dict[str, Any], split: Split, source: str) -> None:
+    for what, count in (("images", len(split)), ("boxes", sum(map(len, split.boxes or ())))):
         if promise.get(what, count) != count:
-            raise ManifestError(f"{data / name}: expected {promise[what]} {what} but got {count}")
+            raise ManifestError(
+                f"{folder}: expected {promise[what]} {what}, as {source} has it, but got {count}"
+            )
     for file in FILES:
         wanted = promise.get("sha256", {}).get(file)
         if wanted is not None:
-            _check_hash(data / name / file, wanted)
+            _check_hash(folder / file, wanted)
 
 
-def _check_image(path: Path, wanted: str | None) -> None:
-    if not path.is_file():
-        raise ManifestError(f"{path}: expected an image but there is no such file")
-    if wanted is not None:
-        _check_hash(path, wanted)
+def _check_images(split: Split, root: Path, hashes: dict[str, str]) -> str:
+    """Check that the images are there, and say how many have not the size that the split says."""
+    paths = [root / image_id for image_id in split.ids]
+    for path, image_id in zip(paths, split.ids, strict=True):
+        if not path.is_file():
+            raise ManifestError(f"{path}: expected an image but there is no such file")
+        if image_id in hashes:
+            _check_hash(path, hashes[image_id])
+    if split.sizes is None:
+        return ""
+    headers = read_headers(paths)
+    squashed = len(headers) > 1 and len({header.upright for header in headers}) == 1
+    resized, turned = 0, []
+    for path, (width, height), header in zip(paths, split.sizes.tolist(), headers, strict=True):
+        stored = header.upright
+        if stored == (width, height):
+            continue
+        if squashed or not _is_swapped(stored, (width, height)):
+            resized += 1
+        elif header.turned:
+            turned.append(path)
+        else:
+            raise ManifestError(
+                f"{path}: expected {width} x {height} pixels, or a resized copy, but got "
+                f"{stored[0]} x {stored[1]}: width and height are swapped"
+            )
+    note = f"; {resized} stored in another size, boxes scale with them" if resized else ""
+    if turned:
+        note += f"; {len(turned)} turned by EXIF but boxed as stored, such as {turned[0]}"
+    return note
+
+
+def _is_swapped(stored: tuple[int, int], size: tuple[int, int]) -> bool:
+    """Tell whether width and height have changed places, in an image that may be resized."""
+    if stored == size[::-1]:
+        return True
+    aspect, wanted = stored[0] / stored[1], size[0] / size[1]
+    # A copy's size is rounded; an image that is nearly square cannot tell.
+    return abs(aspect * wanted - 1) < 0.02 and abs(aspect / wanted - 1) > 0.1
 
 
 def _check_hash(path: Path, wanted: str) -> None:
-    found = hashlib.sha256(path.read_bytes()).hexdigest()
+    try:
+        found = hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError as error:
+        raise ManifestError(f"{path}: cannot be read ({error.strerror})") from error
     if found != wanted:
         raise ManifestError(f"{path}: expected sha256 {wanted} but got {found}")

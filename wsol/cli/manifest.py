@@ -1,4 +1,4 @@
-"""`wsol manifest`: the data sets that come along, and a check of any other."""
+"""`wsol manifest`: data sets as text files; list those that come along, build and check others."""
 
 from __future__ import annotations
 
@@ -7,8 +7,10 @@ from typing import Annotated
 
 import typer
 
+from wsol.cli import common
+
 app = typer.Typer(
-    help="Data sets as text files: list those that come along, check your own.",
+    help="Data sets: list what comes along, build from official downloads, check your own.",
     no_args_is_help=True,
     rich_markup_mode=None,
 )
@@ -17,7 +19,6 @@ app = typer.Typer(
 @app.command("list")
 def list_() -> None:
     """List the data sets whose manifests come with the project."""
-    from wsol.cli.common import print_table
     from wsol.shipped import list_data_sets, manifests_folder
 
     rows = [
@@ -25,26 +26,82 @@ def list_() -> None:
         for each in list_data_sets()
         for name, split in each.splits.items()
     ]
-    print_table("Manifests", ["data set", "split", "images", "boxes", "licence"], rows)
+    common.print_table("Manifests", ["data set", "split", "images", "boxes", "licence"], rows)
     typer.echo(f"in {manifests_folder()}")
 
 
 @app.command()
-def check(
-    data: Annotated[Path, typer.Argument(metavar="DATA", help="Folder with one folder a split.")],
-    root: Annotated[Path | None, typer.Option(help="Image root, to check the images too.")] = None,
+def build(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="cub or ilsvrc.")],
+    source: Annotated[Path, typer.Option(help="Folder of the official download.")],
+    out: Annotated[Path, typer.Option(help="Folder to write, which becomes DATA.")],
+    val: Annotated[
+        float | None,
+        typer.Option(
+            help="Move this share of train into a split val, to choose thresholds on.",
+            metavar="SHARE",
+        ),
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Chooses the images of val.")] = 0,
+    force: common.Force = False,
 ) -> None:
-    """Check every line of a data set, and what its manifest.toml promises."""
-    from eval.manifest import ManifestError
-    from wsol.cli.common import fail
-    from wsol.shipped import check_data
+    """Turn an official download into a folder with one folder a split.
 
-    if not data.is_dir():
-        raise typer.BadParameter(f"{data}: no such folder", param_hint="DATA")
+    The splits are the official ones; ILSVRC's validation images become test. Neither download has
+    a val split; --val SHARE makes one out of train, with boxes, for --threshold val.
+    """
+    from eval.builders import find_builder
+    from eval.manifest import ManifestError
+    from eval.writing import check_free
+
+    with common.wrong_use("NAME"):
+        builder = find_builder(name)
+    if not source.is_dir():
+        raise typer.BadParameter(f"{source}: no such folder", param_hint="--source")
+    if val is not None and not 0 < val < 1:
+        raise typer.BadParameter(f"expected between 0 and 1, got {val}", param_hint="--val")
+    with common.wrong_use("--out"):
+        check_free(out, force)
+    try:
+        built = builder(source, out, val=val, seed=seed, force=force)
+    except ManifestError as error:
+        common.fail(str(error))
+    for split in built.splits:
+        typer.echo(split.summary)
+    typer.echo(f"in {out}; images: --root {built.root}")
+
+
+@app.command()
+def check(
+    data: Annotated[
+        Path,
+        typer.Argument(
+            metavar="DATA",
+            help="Folder with one folder a split, COCO file, or folder of class folders.",
+        ),
+    ],
+    root: Annotated[Path | None, typer.Option(help="Image root, to check the images too.")] = None,
+    against: Annotated[
+        str | None,
+        typer.Option(help="Shipped data set that DATA should equal.", metavar="NAME"),
+    ] = None,
+) -> None:
+    """Check every line of a data set, and what its manifest.toml promises.
+
+    Images may be stored in another size than the manifest says, since boxes scale with them; they
+    are counted. Width and height that are swapped are a fault.
+    """
+    from eval.manifest import ManifestError
+    from wsol.shipped import check_data, find_data_set
+
+    if not data.exists():
+        raise typer.BadParameter(f"{data}: no such file or folder", param_hint="DATA")
     if root is not None and not root.is_dir():
         raise typer.BadParameter(f"{root}: no such folder", param_hint="--root")
+    with common.wrong_use("--against"):
+        wanted = None if against is None else find_data_set(against)
     try:
-        for line in check_data(data, root):
+        for line in check_data(data, root, wanted):
             typer.echo(line)
     except ManifestError as error:
-        fail(str(error))
+        common.fail(str(error))

@@ -1,0 +1,122 @@
+"""The boxes of ILSVRC's localization task: one XML file an image, or one table of all images."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+from xml.parsers import expat
+
+from eval.splits import ManifestError
+from eval.tables import read_table
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+_CORNERS = ("xmin", "ymin", "xmax", "ymax")
+
+
+@dataclass
+class Annotation:
+    """What is known of one image.
+
+    Args:
+        where: the file, with a line where it has several images
+        wnid: WordNet id of the image's class
+        size: width and height, or None where only the image itself tells
+        boxes: x0 y0 x1 y1, first and last pixel, each with its file and line
+    """
+
+    where: str
+    wnid: str = ""
+    size: tuple[int, int] | None = None
+    boxes: list[tuple[str, list[int]]] = field(default_factory=list)
+
+    def add(self, where: str, wnid: str, corners: list[str]) -> None:
+        """Add an object.
+
+        Raises:
+            ManifestError: no class, or another one than the other objects', or no numbers
+        """
+        if not wnid or self.wnid not in ("", wnid):
+            raise ManifestError(
+                f"{where}: expected the objects of an image to have one class but got "
+                f"{', '.join(filter(None, (self.wnid, wnid))) or 'none'}"
+            )
+        self.wnid = wnid
+        try:
+            box = [int(corner) for corner in corners]
+        except ValueError:
+            raise ManifestError(
+                f"{where}: expected integers x0 y0 x1 y1 but got {' '.join(corners)!r}"
+            ) from None
+        self.boxes.append((where, box))
+
+
+def read_xml(path: Path) -> Annotation:
+    """Read one image's file, whose fields may come in any order.
+
+    Raises:
+        ManifestError: no XML, or no object with a `name` and the four corners of a `bndbox`
+    """
+    size: dict[str, str] = {}
+    objects: list[tuple[int, dict[str, str]]] = []  # line, fields
+    place: list[str] = []
+    text: list[str] = []
+    parser = expat.ParserCreate()
+
+    def start(tag: str, _: dict[str, str]) -> None:
+        place.append(tag)
+        text.clear()
+        if place[1:] == ["object"]:
+            objects.append((parser.CurrentLineNumber, {}))
+
+    def end(tag: str) -> None:
+        value = "".join(text).strip()
+        if place[1:-1] == ["size"]:
+            size[tag] = value
+        elif place[1:] == ["object", "name"] or place[1:-1] == ["object", "bndbox"]:
+            objects[-1][1][tag] = value
+        place.pop()
+
+    parser.StartElementHandler, parser.EndElementHandler = start, end
+    parser.CharacterDataHandler = text.append
+    try:
+        parser.Parse(path.read_bytes(), True)
+    except OSError as error:
+        raise ManifestError(f"{path}: cannot be read ({error.strerror})") from error
+    except expat.ExpatError as error:
+        message = expat.ErrorString(error.code)
+        raise ManifestError(f"{path}:{error.lineno}: expected XML but {message}") from error
+    if not objects:
+        raise ManifestError(f"{path}: expected at least one object")
+    found = Annotation(str(path))
+    for line, fields in objects:
+        found.add(f"{path}:{line}", fields.get("name", ""), [fields.get(c, "") for c in _CORNERS])
+    width, height = (size.get(side, "") for side in ("width", "height"))
+    if width.isdecimal() and height.isdecimal() and int(width) and int(height):
+        found.size = int(width), int(height)
+    return found
+
+
+def read_solution(path: Path) -> dict[str, Annotation]:
+    """Read Kaggle's table of all images (`ImageId,PredictionString`).
+
+    Returns:
+        by image id, which is the file's name without suffix
+
+    Raises:
+        ManifestError: no such table, or a row that breaks its rules
+    """
+    found: dict[str, Annotation] = {}
+    for where, row in read_table(path, ("ImageId", "PredictionString")):
+        image, words = row["ImageId"], row["PredictionString"].split()
+        if image in found:
+            raise ManifestError(f"{where}: expected every image once but got {image} again")
+        if not words or len(words) % 5:
+            raise ManifestError(
+                f"{where}: expected groups of wnid x0 y0 x1 y1 but got {len(words)} words"
+            )
+        found[image] = Annotation(where)
+        for i in range(0, len(words), 5):
+            found[image].add(where, words[i], words[i + 1 : i + 5])
+    return found

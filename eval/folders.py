@@ -1,0 +1,142 @@
+"""The form of torchvision's ImageFolder: a folder's name is the class of the images below it."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path, PurePath
+from typing import NoReturn
+
+import numpy as np
+
+from eval.splits import ManifestError, Split
+
+SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif")
+
+# A folder with one of these names (in any case) is a split; a class can hardly be called so.
+_SPLIT_NAMES = ("train", "training", "val", "valid", "validation", "test", "testing")
+
+
+def load_folders(data: Path, name: str) -> Split:
+    """Read one split of class folders.
+
+    Args:
+        data: holds `<class>/.../<image>`, then the name only names the split; or
+            `<split>/<class>/.../<image>`
+        name: of the split
+
+    Returns:
+        a split without sizes and boxes; ids relative to `data`, class by class, sorted; the label
+        is the rank of the class folder's name among those of all splits
+
+    Raises:
+        ManifestError: no such split, a class folder without an image, an image beside the class
+            folders
+    """
+    try:
+        return _load_folders(data, name)
+    except OSError as error:
+        _raise(error)
+
+
+def list_split_folders(data: Path) -> list[str]:
+    """Name the folders that are splits, sorted; none where the folders are classes.
+
+    They are splits if all have a split's name, or if some have and no folder holds an image
+    directly.
+    """
+    folders = list_folders(data)
+    named = [name.lower() in _SPLIT_NAMES for name in folders]
+    if not all(named) and any(named) and any(_first_image(data / name) for name in folders):
+        return []
+    return folders if any(named) else []
+
+
+def list_folders(folder: Path) -> list[str]:
+    """Name the folders directly in a folder, sorted, hidden ones not."""
+    return sorted(p.name for p in folder.iterdir() if p.is_dir() and not p.name.startswith("."))
+
+
+def list_images(folder: Path) -> list[str]:
+    """List the images at any depth below a folder, hidden ones not.
+
+    Returns:
+        paths relative to the folder, with `/`, sorted
+
+    Raises:
+        ManifestError: a folder that cannot be read
+    """
+    found: list[tuple[str, ...]] = []
+    seen = set()
+    for place, below, files in os.walk(folder, onerror=_raise, followlinks=True):
+        real = os.path.realpath(place)  # a link may lead back up
+        if real in seen:
+            below.clear()
+            continue
+        seen.add(real)
+        below[:] = [name for name in below if not name.startswith(".")]
+        parts = Path(place).relative_to(folder).parts
+        found.extend((*parts, name) for name in files if _is_image(name))
+    return ["/".join(parts) for parts in sorted(found)]
+
+
+def _load_folders(data: Path, name: str) -> Split:
+    splits = list_split_folders(data)
+    if splits and name not in splits:
+        raise ManifestError(
+            f"{data}: expected a split of class folders but got {name!r}; splits here: "
+            f"{', '.join(splits)}"
+        )
+    if splits:
+        stray = _first_image(data / name)
+        if stray is not None:
+            raise ManifestError(f"{stray}: expected the images of a split to lie in class folders")
+        classes = sorted({each for split in splits for each in list_folders(data / split)})
+        return _load(data, data / name, name, classes)
+    classes = list_folders(data)
+    if name in classes and name.lower() not in _SPLIT_NAMES:
+        raise ManifestError(
+            f"{data / name}: expected a split but took it for a class, as its neighbours; folders "
+            f"of splits are called {', '.join(_SPLIT_NAMES)}"
+        )
+    return _load(data, data, name, classes)
+
+
+def _load(data: Path, folder: Path, name: str, classes: list[str]) -> Split:
+    ids: list[str] = []
+    labels: list[int] = []
+    prefix = "" if folder == data else f"{folder.name}/"
+    for label, each in enumerate(classes):
+        if not (folder / each).is_dir():
+            continue  # a class of another split
+        images = list_images(folder / each)
+        if not images:
+            raise ManifestError(
+                f"{folder / each}: expected a class folder to hold images but got "
+                f"{_describe(folder / each)} ({' '.join(SUFFIXES)})"
+            )
+        ids.extend(f"{prefix}{each}/{image}" for image in images)
+        labels.extend([label] * len(images))
+    if not ids:
+        raise ManifestError(
+            f"{folder}: expected class folders, or a folder a split with image_ids.txt, but got "
+            f"{_describe(folder)}"
+        )
+    return Split(name, tuple(ids), np.array(labels, dtype=np.int64), class_names=tuple(classes))
+
+
+def _first_image(folder: Path) -> Path | None:
+    return next((path for path in folder.iterdir() if _is_image(path.name)), None)
+
+
+def _is_image(name: str) -> bool:
+    return not name.startswith(".") and PurePath(name).suffix.lower() in SUFFIXES
+
+
+def _describe(folder: Path) -> str:
+    """Say what is in a folder instead of what was expected."""
+    names = sorted(path.name for path in folder.iterdir() if not path.name.startswith("."))
+    return f"others, such as {names[0]!r}" if names else "an empty folder"
+
+
+def _raise(error: OSError) -> NoReturn:
+    raise ManifestError(f"{error.filename}: cannot be read ({error.strerror})") from error
