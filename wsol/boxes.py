@@ -12,6 +12,9 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
+from wsol.sweep.graph import LEVELS
+from wsol.sweep.map_sweep import sweep_map
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -41,7 +44,7 @@ def threshold_boxes(
     """
     if not 0 <= threshold <= 1:
         raise ValueError(f"Expected threshold to be in [0, 1] but got {threshold}")
-    levels = _quantise(score_map)
+    levels = _scale(score_map).astype(np.uint8)
     return _rectangles(levels, int(threshold * int(levels.max())), contours)
 
 
@@ -50,7 +53,8 @@ def sweep_boxes(
 ) -> list[np.ndarray]:
     """Find the boxes of a map at many thresholds, in the convention of the benchmarks.
 
-    Thresholds that fall on the same integer level share one array.
+    Thresholds that fall on the same integer level share one array. The boxes of one threshold come
+    in no particular order.
 
     Args:
         score_map: (H, W), in [0, 1]; quantised as it is, without a further normalisation
@@ -71,21 +75,31 @@ def sweep_boxes(
     """
     if contours not in CONTOURS[:2]:
         raise ValueError(f"Expected contours to be one of {CONTOURS[:2]} but got {contours!r}")
-    levels = _quantise(score_map)
-    thresholds = list(thresholds)
-    if not all(0 <= threshold <= 1 for threshold in thresholds):
+    scaled = _scale(score_map)
+    if not isinstance(thresholds, np.ndarray):
+        thresholds = np.array(list(thresholds), np.float64)
+    if not ((thresholds >= 0) & (thresholds <= 1)).all():
         raise ValueError("Expected thresholds to be in [0, 1] but got others")
-    height, width = levels.shape
-    last = np.array([width - 1, height - 1] * 2)
-    steps = [int(threshold * int(levels.max())) for threshold in thresholds]
-    found: dict[int, np.ndarray] = {}
-    for step in set(steps):
-        boxes = np.minimum(_rectangles(levels, step, contours), last)
-        found[step] = boxes if len(boxes) else np.zeros((1, 4), dtype=np.int64)
-    return [found[step] for step in steps]
+    height, width = scaled.shape
+    found = sweep_map(scaled, contours == "largest", contours == "all")
+    boxes, spans = found.boxes, found.spans
+    if contours == "largest":
+        boxes, starts = found.largest, np.arange(LEVELS)
+        spans = np.stack([starts, starts + 1], axis=1)
+    boxes = boxes.astype(np.int64)
+    np.minimum(boxes[:, 2], width - 1, out=boxes[:, 2])
+    np.minimum(boxes[:, 3], height - 1, out=boxes[:, 3])
+    steps = (thresholds * found.peak).astype(np.int64).tolist()
+    nothing = np.zeros((1, 4), dtype=np.int64)
+    by_level = {
+        step: boxes[spans[step, 0] : spans[step, 1]] if step < found.peak else nothing
+        for step in set(steps)
+    }
+    return [by_level[step] for step in steps]
 
 
-def _quantise(score_map: np.ndarray) -> np.ndarray:
+def _scale(score_map: np.ndarray) -> np.ndarray:
+    """Check a map and stretch [0, 1] to [0, 255], in the map's own precision."""
     scores = np.asarray(score_map)
     if not np.issubdtype(scores.dtype, np.floating):
         scores = scores.astype(np.float64)
@@ -95,7 +109,7 @@ def _quantise(score_map: np.ndarray) -> np.ndarray:
         raise ValueError(
             f"Expected score_map to be in [0, 1] but got {scores.min()} to {scores.max()}"
         )
-    return (scores * 255).astype(np.uint8)
+    return scores * 255
 
 
 def _rectangles(levels: np.ndarray, above: int, contours: str) -> np.ndarray:
