@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
+import sys
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import Any, Literal, get_args
 
 import numpy as np
 
 from eval.geometry import Convention
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+ClassMap = Literal["ground_truth", "predicted"]
 
 
 @dataclass(frozen=True)
@@ -17,22 +26,67 @@ class Protocol:
     Args:
         name: what the results are printed under
         source: where the protocol is defined
+        image: what a network sees, the whole image squashed to a square (`squash`), or the centre
+            of the image resized to 256 (`crop`)
         size: side of the square that maps and boxes are compared in, in pixels
+        interpolation: how a small map is resized to that square, before it is stretched to [0, 1]
+        levels: number of steps between 0 and 1 that a map is quantised to
+        rounding: whether to quantise to the level below or to the nearest one
         interval: step of the grid of thresholds
-        contours: the contour whose box Top-k and GT-known Loc use
+        threshold: the protocol's own, where none is asked for; None means the best on the split
+            that is scored
+        contours: the contour whose box GT-known, Top-1 and Top-5 Loc use: the one with the largest
+            polygon area, or the one with the most points after straight runs are shortened
+        least_points: points that this contour must exceed, or there is no box
         convention: what a box's four numbers mean when overlaps are computed
+        strict: whether an overlap must exceed a limit instead of reaching it
+        class_map: whose map makes the boxes, where nothing else is asked for
         deltas: overlaps that count as a hit, in percent
         centre_box: the baseline box in the middle, x0 y0 x1 y1
     """
 
     name: str
     source: str
-    size: int
-    interval: float
-    contours: Literal["largest", "all"]
-    convention: Convention
-    deltas: tuple[int, ...]
-    centre_box: tuple[int, int, int, int]
+    image: Literal["squash", "crop"] = "squash"
+    size: int = 224
+    interpolation: Literal["bicubic", "bilinear"] = "bicubic"
+    levels: int = 255
+    rounding: Literal["below", "nearest"] = "below"
+    interval: float = 0.001
+    threshold: float | None = None
+    contours: Literal["largest", "most_points"] = "largest"
+    least_points: int = 0
+    convention: Convention = "inclusive"
+    strict: bool = False
+    class_map: ClassMap = "ground_truth"
+    deltas: tuple[int, ...] = (30, 50, 70)
+    centre_box: tuple[int, int, int, int] = (33, 33, 191, 191)
+
+    def __post_init__(self) -> None:
+        for name, value, allowed in (
+            ("image", self.image, ("squash", "crop")),
+            ("interpolation", self.interpolation, ("bicubic", "bilinear")),
+            ("rounding", self.rounding, ("below", "nearest")),
+            ("contours", self.contours, ("largest", "most_points")),
+            ("convention", self.convention, get_args(Convention)),
+            ("class_map", self.class_map, get_args(ClassMap)),
+        ):
+            if value not in allowed:
+                raise ValueError(f"Expected {name} to be one of {allowed} but got {value!r}")
+        for name, good, wanted in (
+            ("size", 1 <= self.size <= 4096, "from 1 to 4096"),
+            ("levels", 1 <= self.levels <= 255, "from 1 to 255"),
+            ("interval", 0 < self.interval <= 0.5, "above 0 and at most 0.5"),
+            ("threshold", self.threshold is None or 0 <= self.threshold <= 1, "from 0 to 1"),
+            (
+                "deltas",
+                50 in self.deltas and all(0 < d <= 100 for d in self.deltas),
+                "percentages, 50 among them",
+            ),
+            ("centre_box", len(self.centre_box) == 4, "four numbers"),
+        ):
+            if not good:
+                raise ValueError(f"Expected {name} to be {wanted} but got {getattr(self, name)!r}")
 
     @property
     def thresholds(self) -> np.ndarray:
@@ -45,6 +99,19 @@ class Protocol:
         last = self.size - 1 if self.convention == "inclusive" else self.size
         return {"centre_box": self.centre_box, "full_image": (0, 0, last, last)}
 
+    def hits(self, overlaps: np.ndarray, delta: float) -> np.ndarray:
+        """Tell which overlaps count.
+
+        Args:
+            overlaps: intersection over union, any shape
+            delta: the limit, in percent
+        """
+        return overlaps > delta / 100 if self.strict else overlaps >= delta / 100
+
+
+def _is_percent(deltas: tuple[int, ...]) -> bool:
+    return 50 in deltas and all(isinstance(d, int) and 0 < d <= 100 for d in deltas)
+
 
 PROTOCOLS: dict[str, Protocol] = {
     protocol.name: protocol
@@ -53,26 +120,78 @@ PROTOCOLS: dict[str, Protocol] = {
             name="wsoleval",
             source="J. Choe et al., Evaluating Weakly Supervised Object Localization Methods "
             "Right, CVPR 2020",
-            size=224,
-            interval=0.001,
-            contours="largest",
-            convention="inclusive",
-            deltas=(30, 50, 70),
-            centre_box=(33, 33, 191, 191),
+        ),
+        Protocol(
+            name="tdam",
+            source="S. Jaiswal et al., TDAM: Top-Down Attention Module for Contextually Guided "
+            "Feature Selection in CNNs, ECCV 2022, published helpers",
+            image="crop",
+            interpolation="bilinear",
+            levels=155,
+            rounding="nearest",
+            threshold=36.5 / 155,
+            contours="most_points",
+            least_points=15,
+            convention="edges",
+            class_map="predicted",
+            centre_box=(33, 33, 192, 192),
+        ),
+        Protocol(
+            name="clean",
+            source="this project: outer pixel edges, areas without a pixel added",
+            convention="edges",
+            centre_box=(33, 33, 192, 192),
         ),
     )
 }
 
 
-def find_protocol(name: str) -> Protocol:
+def find_protocol(name: str | Protocol) -> Protocol:
     """Look a protocol up.
 
+    Args:
+        name: of a protocol, or the path of a TOML file that describes one: the keys are the fields
+            of `Protocol`, and `base` names the protocol whose values hold where a key is missing
+
     Raises:
-        ValueError: no protocol has this name; the message lists those there are
+        ValueError: no protocol has this name, or the file is wrong; the message says what there is
     """
-    try:
+    if isinstance(name, Protocol):
+        return name
+    if name in PROTOCOLS:
         return PROTOCOLS[name]
-    except KeyError:
+    if name.endswith(".toml"):
+        return _read(Path(name))
+    raise ValueError(
+        f"Expected protocol to be one of {', '.join(PROTOCOLS)} or a .toml file but got {name!r}"
+    )
+
+
+def _read(path: Path) -> Protocol:
+    try:
+        content: dict[str, Any] = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ValueError(f"Expected protocol to be a file but {path}: {error.strerror}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ValueError(f"Expected protocol to be a TOML file but {path}: {error}") from error
+    base = find_protocol(content.pop("base", "wsoleval"))
+    known = [field.name for field in fields(Protocol)]
+    unknown = sorted(set(content) - set(known))
+    if unknown:
         raise ValueError(
-            f"Expected protocol to be one of {', '.join(PROTOCOLS)} but got {name!r}"
-        ) from None
+            f"Expected protocol to have keys among base, {', '.join(known)} but {path} has "
+            f"{', '.join(unknown)}"
+        )
+    content.setdefault("name", path.stem)
+    content.setdefault("source", str(path))
+    if content["name"] in PROTOCOLS:
+        raise ValueError(
+            f"Expected protocol to have a name of its own but {path} has {content['name']!r}"
+        )
+    for key in ("deltas", "centre_box"):
+        if key in content:
+            content[key] = tuple(content[key])
+    try:
+        return replace(base, **content)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"Expected protocol to hold in {path} but: {error}") from error

@@ -1,7 +1,7 @@
 """Box accuracy at every threshold: MaxBoxAcc, GT-known, Top-1 and Top-5 localization.
 
-Per image the scores need, for each threshold, the best overlap of any predicted with any true
-box. What is kept over a data set is counts of hits, so scores of shards add up exactly.
+An image enters as its hits at all thresholds. What is kept over a data set is counts and their
+bootstrap replicates, so the scores of its parts add up exactly and no image has to be kept.
 """
 
 from __future__ import annotations
@@ -11,12 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from eval.geometry import pairwise_iou, scale_boxes
+from eval.geometry import scale_boxes, to_edges
+from eval.metrics.failures import KINDS
+from eval.statistics import REPLICATES, image_weights, interval
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
-    from eval.geometry import Convention
     from eval.protocols import Protocol
 
 MODES = ("largest", "all")
@@ -24,44 +23,55 @@ HIT = 50  # percent of overlap that GT-known, Top-1 and Top-5 localization ask f
 
 
 def true_boxes_in_square(
-    boxes: np.ndarray, size: tuple[int, int], protocol: Protocol
+    boxes: np.ndarray,
+    size: tuple[int, int],
+    protocol: Protocol,
+    region: tuple[float, float, float, float] | None = None,
 ) -> np.ndarray:
     """Carry true boxes to the square in which a protocol compares boxes.
 
     Args:
-        boxes: (k, 4), x0 y0 x1 y1 in original pixels
+        boxes: (k, 4), x0 y0 x1 y1, first and last pixel in the original
         size: width, height of the original
         protocol: gives the square and the convention
+        region: part of the original that the square shows, x0 y0 x1 y1, outer edges; None: all
 
     Returns:
-        (k, 4), int64 where the protocol's boxes are pixel indices (each truncated), else float64
+        (k, 4): first and last pixel, truncated to int64, or outer edges, float64, cut to the region
     """
-    scaled = scale_boxes(boxes, size, (protocol.size, protocol.size))
-    return scaled.astype(np.int64) if protocol.convention == "inclusive" else scaled
+    side = (protocol.size, protocol.size)
+    if region is None or tuple(region) == (0, 0, *size):
+        if protocol.convention == "inclusive":
+            return scale_boxes(boxes, size, side).astype(np.int64)
+        return scale_boxes(to_edges(boxes), size, side)
+    shown = (region[2] - region[0], region[3] - region[1])
+    edges = scale_boxes(to_edges(boxes) - np.tile(region[:2], 2), shown, side)
+    edges = edges.clip(0, protocol.size)
+    if protocol.convention == "edges":
+        return edges
+    return np.maximum(edges - [0, 0, 1, 1], 0).astype(np.int64)
 
 
-def best_ious(
-    boxes: Sequence[np.ndarray], true_boxes: np.ndarray, convention: Convention
-) -> np.ndarray:
-    """Find the best overlap of any predicted with any true box, at every threshold.
+@dataclass(frozen=True, eq=False)
+class Outcome:
+    """How one image fared at every threshold of the grid, and at the one more if there is one.
 
     Args:
-        boxes: one (k, 4) array a threshold; thresholds that share an array are computed once
-        true_boxes: (m, 4), in the same pixels
-        convention: what the four numbers of a box mean
-
-    Returns:
-        (number of thresholds,), float64, in [0, 1]; 0 where there is no box on either side
+        image_id: names the image
+        hits: (modes, deltas, thresholds), bool: whether the protocol's one contour, or any of all
+            contours, overlaps a true box enough
+        kinds: (thresholds,), places in `KINDS`: why the one contour's box misses
+        rank: place of the true class among the predictions, from 0; None where unknown
+        true_boxes: how many there are
+        baselines: hits of the protocol's baselines, in their order
     """
-    if not len(boxes):
-        return np.zeros(0)
-    distinct = {id(found): np.reshape(found, (-1, 4)) for found in boxes}
-    every = np.concatenate(list(distinct.values()))
-    overlaps = pairwise_iou(every, true_boxes, convention).max(axis=1, initial=0)
-    ends = np.cumsum([len(found) for found in distinct.values()])
-    best = [part.max(initial=0) for part in np.split(overlaps, ends[:-1])]
-    places = dict(zip(distinct, best, strict=True))
-    return np.array([places[id(found)] for found in boxes])
+
+    image_id: str
+    hits: np.ndarray
+    kinds: np.ndarray
+    rank: int | None
+    true_boxes: int
+    baselines: tuple[bool, ...]
 
 
 @dataclass(frozen=True)
@@ -80,6 +90,9 @@ class LocalizationResult:
         top5_loc: share of hits with the true class among the five
         top1_cls: share of images with the right top-1 class
         top5_cls: share of images with the true class among the five
+        intervals95: by the name of a score, its bootstrap interval; of a score with a threshold
+            chosen on this very split, the choice is made anew in every replicate
+        errors: number of images by why their box misses, and `misclassified`
         baselines: by name, the share of hits of boxes that need no network
         several_true_boxes: share of images, from 0 to 1, with more than one true box
         without_true_box: number of images that can never be hit
@@ -97,6 +110,8 @@ class LocalizationResult:
     top5_loc: float | None
     top1_cls: float | None
     top5_cls: float | None
+    intervals95: dict[str, list[float] | None]
+    errors: dict[str, int | None]
     baselines: dict[str, float]
     several_true_boxes: float
     without_true_box: int
@@ -108,30 +123,34 @@ class LocalizationResult:
 
 @dataclass
 class LocalizationScores:
-    """Counts of hits that grow image by image.
+    """Counts that grow image by image.
+
+    The last column of every table is the plain count, the ones before are bootstrap replicates.
 
     Args:
         protocol: deltas, grid and baselines
         threshold: one more threshold beside the grid, or None
-
-    Every image brings its boxes at `thresholds`, which is the grid and then the one more.
     """
 
     protocol: Protocol
     threshold: float | None = None
-    images: int = 0
     several: int = 0
     without: int = 0
-    right: dict[str, int] = field(default_factory=lambda: {"top1": 0, "top5": 0})
     classified: int = 0
-    hits: dict[str, np.ndarray] = field(init=False)
-    baseline_hits: dict[str, int] = field(init=False)
+    tables: dict[str, np.ndarray] = field(init=False)
+    kinds: np.ndarray = field(init=False)
 
     def __post_init__(self) -> None:
-        shape = (len(self.protocol.deltas), len(self.thresholds))
-        self.hits = {mode: np.zeros(shape, dtype=np.int64) for mode in MODES}
-        self.hits |= {k: np.zeros(shape[1], dtype=np.int64) for k in ("top1", "top5")}
-        self.baseline_hits = dict.fromkeys(self.protocol.baselines, 0)
+        count, columns = len(self.thresholds), REPLICATES + 1
+        curves = (len(MODES) * len(self.protocol.deltas) + 2, count + 1, columns)
+        self.tables = {
+            # Where a count begins and ceases to be up, by threshold; `curves` adds it up.
+            "changes": np.zeros(curves, np.int32),
+            "right": np.zeros((2, columns), np.int32),
+            "baselines": np.zeros((len(self.protocol.baselines), columns), np.int32),
+            "images": np.zeros(columns, np.int32),
+        }
+        self.kinds = np.zeros((len(KINDS), count), np.int64)
 
     @property
     def thresholds(self) -> np.ndarray:
@@ -139,36 +158,37 @@ class LocalizationScores:
         extra = [] if self.threshold is None else [self.threshold]
         return np.concatenate([self.protocol.thresholds, extra])
 
-    def update(
-        self,
-        boxes: Mapping[str, Sequence[np.ndarray]],
-        true_boxes: np.ndarray,
-        rank: int | None = None,
-    ) -> None:
-        """Add one image.
+    @property
+    def images(self) -> int:
+        """How many images were added."""
+        return int(self.tables["images"][-1])
 
-        Args:
-            boxes: by mode (`largest`, `all`), one (k, 4) array a threshold, in the square
-            true_boxes: (m, 4), in the square
-            rank: place of the true class among the predictions, from 0; None where unknown
-        """
-        convention = self.protocol.convention
-        deltas = np.array(self.protocol.deltas)[:, None] / 100
-        overlaps = {mode: best_ious(boxes[mode], true_boxes, convention) for mode in MODES}
-        for mode in MODES:
-            self.hits[mode] += overlaps[mode] >= deltas
-        hit = overlaps[self.protocol.contours] >= HIT / 100
+    def update(self, outcome: Outcome) -> None:
+        """Add one image."""
+        weights = np.append(image_weights(outcome.image_id), np.int32(1))
+        rank = outcome.rank
+        count = len(self.thresholds)
+        located = outcome.hits[0, self.protocol.deltas.index(HIT)]
+        rows = [*outcome.hits.reshape(-1, count)]
+        rows += [located & (rank is not None and rank < places) for places in (1, 5)]
+        up = np.zeros((len(rows), count + 2), np.int8)
+        up[:, 1:-1] = rows
+        steps = np.diff(up, axis=1)
+        for row, at in zip(*np.nonzero(steps), strict=True):
+            if steps[row, at] > 0:
+                self.tables["changes"][row, at] += weights
+            else:
+                self.tables["changes"][row, at] -= weights
         if rank is not None:
             self.classified += 1
-            for name, places in (("top1", 1), ("top5", 5)):
-                self.right[name] += rank < places
-                self.hits[name] += hit & (rank < places)
-        for name, box in self.protocol.baselines.items():
-            overlap = pairwise_iou([box], true_boxes, convention).max(initial=0)
-            self.baseline_hits[name] += bool(overlap >= HIT / 100)
-        self.images += 1
-        self.several += len(true_boxes) > 1
-        self.without += len(true_boxes) == 0
+            for row, places in enumerate((1, 5)):
+                self.tables["right"][row] += weights * (rank < places)
+        for row, hit in enumerate(outcome.baselines):
+            self.tables["baselines"][row] += weights * hit
+        self.tables["images"] += weights
+        self.kinds[outcome.kinds, np.arange(count)] += 1
+        self.several += outcome.true_boxes > 1
+        self.without += outcome.true_boxes == 0
 
     def merge(self, other: LocalizationScores) -> None:
         """Add the counts of another shard.
@@ -181,14 +201,54 @@ class LocalizationScores:
                 f"Expected scores under {self.protocol.name} at threshold {self.threshold} but "
                 f"got {other.protocol.name} at {other.threshold}"
             )
-        for name in self.hits:
-            self.hits[name] += other.hits[name]
-        for name in self.right:
-            self.right[name] += other.right[name]
-        for name in self.baseline_hits:
-            self.baseline_hits[name] += other.baseline_hits[name]
-        for name in ("images", "several", "without", "classified"):
+        for name, table in self.tables.items():
+            table += other.tables[name]
+        self.kinds += other.kinds
+        for name in ("several", "without", "classified"):
             setattr(self, name, getattr(self, name) + getattr(other, name))
+
+    def curves(self) -> np.ndarray:
+        """Count the hits at every threshold.
+
+        Returns:
+            (rows, thresholds, 1001), int32: modes and deltas, then Top-1 Loc and Top-5 Loc; 1000
+            replicates, then the plain count
+        """
+        return np.cumsum(self.tables["changes"][:, :-1], axis=1, dtype=np.int32)
+
+    def replicates(self) -> dict[str, np.ndarray]:
+        """Compute every score from every replicate.
+
+        Returns:
+            by name, (1001,) percent: 1000 replicates, NaN where one holds no image, and last the
+            score itself; `threshold` and `max_box_acc_threshold` are places among the thresholds
+
+        Raises:
+            ValueError: no image was added
+        """
+        if self.images == 0:
+            raise ValueError("Expected at least one image but got none")
+        total = self.tables["images"].astype(np.float64)
+        share = np.divide(100, total, out=np.full_like(total, np.nan), where=total > 0)
+        curves = self.curves()
+        deltas = self.protocol.deltas
+        grid = len(self.protocol.thresholds)
+        columns = np.arange(len(total))
+        located = curves[deltas.index(HIT)]
+        best = located[:grid].argmax(axis=0)
+        scores = {"max_box_acc_threshold": best, "max_box_acc": share * located[best, columns]}
+        for row, delta in enumerate(deltas):
+            scores[f"box_acc_{delta}"] = share * curves[len(deltas) + row, :grid].max(axis=0)
+        scores["max_box_acc_v2"] = np.mean([scores[f"box_acc_{d}"] for d in deltas], axis=0)
+        at = best if self.threshold is None else np.full(len(total), grid)
+        scores["threshold"] = at
+        scores["gt_known_loc"] = share * located[at, columns]
+        scores["top1_loc"] = share * curves[-2][at, columns]
+        scores["top5_loc"] = share * curves[-1][at, columns]
+        scores["top1_cls"], scores["top5_cls"] = share * self.tables["right"]
+        for row, name in enumerate(self.protocol.baselines):
+            scores[name] = share * self.tables["baselines"][row]
+        return scores
 
     def compute(self, true_class: bool = True) -> LocalizationResult:
         """Turn the counts into scores.
@@ -199,39 +259,41 @@ class LocalizationScores:
         Raises:
             ValueError: no image was added
         """
-        if self.images == 0:
-            raise ValueError("Expected at least one image but got none")
-        grid = self.protocol.thresholds
-        share = 100 / self.images
-        rows = {delta: row for row, delta in enumerate(self.protocol.deltas)}
-        curves = {mode: self.hits[mode][:, : len(grid)] for mode in MODES}
-        v1 = curves["largest"][rows[HIT]]
-        best = int(np.argmax(v1))
-        at = best if self.threshold is None else len(grid)
-        box_acc = {str(d): float(share * curves["all"][row].max()) for d, row in rows.items()}
-        classes_known = self.classified == self.images
-
-        def classified(count: int) -> float | None:
-            return float(share * count) if classes_known else None
-
-        known = self.hits[self.protocol.contours][rows[HIT], at]
+        every = self.replicates()
+        if not true_class:
+            del every["gt_known_loc"]
+        if self.classified < self.images:
+            for name in ("top1_loc", "top5_loc", "top1_cls", "top5_cls"):
+                del every[name]
+        at, best = int(every.pop("threshold")[-1]), int(every.pop("max_box_acc_threshold")[-1])
+        score = {name: float(found[-1]) for name, found in every.items()}
+        deltas = [str(delta) for delta in self.protocol.deltas]
+        counts = self.curves()[:-2, : len(self.protocol.thresholds), -1]
+        by_mode = counts.reshape(len(MODES), len(deltas), -1).tolist()
+        errors: dict[str, int | None] = {
+            kind: int(self.kinds[row, at]) for row, kind in enumerate(KINDS) if kind != "none"
+        }
+        known = self.classified == self.images
+        wrong = self.images - int(self.tables["right"][0, -1])
         return LocalizationResult(
             images=self.images,
             curves={
-                mode: {str(d): curves[mode][row].tolist() for d, row in rows.items()}
-                for mode in MODES
+                mode: dict(zip(deltas, rows, strict=True))
+                for mode, rows in zip(MODES, by_mode, strict=True)
             },
-            max_box_acc=float(share * v1[best]),
-            max_box_acc_threshold=float(grid[best]),
-            box_acc=box_acc,
-            max_box_acc_v2=float(np.mean(list(box_acc.values()))),
+            max_box_acc=score["max_box_acc"],
+            max_box_acc_threshold=float(self.thresholds[best]),
+            box_acc={delta: score[f"box_acc_{delta}"] for delta in deltas},
+            max_box_acc_v2=score["max_box_acc_v2"],
             threshold=float(self.thresholds[at]),
-            gt_known_loc=float(share * known) if true_class else None,
-            top1_loc=classified(self.hits["top1"][at]),
-            top5_loc=classified(self.hits["top5"][at]),
-            top1_cls=classified(self.right["top1"]),
-            top5_cls=classified(self.right["top5"]),
-            baselines={k: float(share * v) for k, v in self.baseline_hits.items()},
+            gt_known_loc=score.get("gt_known_loc"),
+            top1_loc=score.get("top1_loc"),
+            top5_loc=score.get("top5_loc"),
+            top1_cls=score.get("top1_cls"),
+            top5_cls=score.get("top5_cls"),
+            intervals95={name: interval(found[:-1]) for name, found in every.items()},
+            errors={**errors, "misclassified": wrong if known else None},
+            baselines={name: score[name] for name in self.protocol.baselines},
             several_true_boxes=self.several / self.images,
             without_true_box=self.without,
         )

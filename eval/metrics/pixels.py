@@ -1,0 +1,214 @@
+"""Pixel scores against masks: PxAP, and the best overlap of map and object over the thresholds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from eval.compiled import compiled
+from eval.statistics import REPLICATES, image_weights, interval
+
+if TYPE_CHECKING:
+    from eval.protocols import Protocol
+
+BACKGROUND, FOREGROUND, IGNORED = 0, 1, 2
+_BLOCK = 64  # images whose histograms are weighted in one product
+
+
+def bin_edges(thresholds: np.ndarray) -> np.ndarray:
+    """Return the edges of the bins that pixel scores are counted in: the grid, then 1, 2, 3."""
+    return np.append(thresholds, [1.0, 2.0, 3.0])
+
+
+def count_pixels(scores: np.ndarray, mask: np.ndarray, edges: np.ndarray) -> np.ndarray:
+    """Count the pixels of a map by score.
+
+    Args:
+        scores: (H, W), in [0, 1]
+        mask: (H, W), uint8: 0 background, 1 foreground, 2 ignored
+        edges: (b + 1,), ascending; a bin holds its lower edge and not its upper one
+
+    Returns:
+        (2, b), int64: pixels of the background, and of the foreground
+
+    Raises:
+        ValueError: scores and mask differ in shape
+
+    >>> count_pixels(np.array([[0.1, 0.9]]), np.array([[0, 1]], np.uint8), np.array([0, 0.5, 1]))
+    array([[1, 0],
+           [0, 1]])
+    """
+    if scores.shape != mask.shape:
+        raise ValueError(f"Expected mask to be of shape {scores.shape} but got {mask.shape}")
+    return _count(
+        np.ascontiguousarray(scores, np.float64).reshape(-1),
+        np.ascontiguousarray(mask, np.uint8).reshape(-1),
+        np.ascontiguousarray(edges, np.float64),
+    )
+
+
+@compiled
+def _count(scores: np.ndarray, mask: np.ndarray, edges: np.ndarray) -> np.ndarray:
+    bins = edges.size - 1
+    counts = np.zeros((2, bins), np.int64)
+    per_unit = 1 / (edges[1] - edges[0])
+    for i in range(scores.size):
+        if mask[i] > 1:
+            continue
+        score = scores[i]
+        place = min(int(score * per_unit), bins - 1)
+        while score < edges[place]:  # the guess is at most a rounding away
+            place -= 1
+        while place + 1 < bins and score >= edges[place + 1]:
+            place += 1
+        counts[mask[i], place] += 1
+    return counts
+
+
+def pixel_average_precision(counts: np.ndarray) -> np.ndarray:
+    """Compute PxAP, the area under the curve of precision over recall.
+
+    Args:
+        counts: (..., 2, b), pixels of background and foreground by score
+
+    Returns:
+        (...,), percent; NaN without a foreground pixel
+    """
+    false, true = _above(counts)
+    total = true[..., -1:]
+    found = true + false
+    precision = np.divide(true, found, out=np.zeros_like(true), where=found > 0)
+    recall = np.divide(true, total, out=np.full_like(true, np.nan), where=total > 0)
+    return 100 * (precision * np.diff(recall, axis=-1, prepend=0)).sum(axis=-1)
+
+
+def best_pixel_iou(counts: np.ndarray) -> np.ndarray:
+    """Compute the overlap of thresholded maps with the objects, at the threshold where it is best.
+
+    Args:
+        counts: (..., 2, b), pixels of background and foreground by score
+
+    Returns:
+        (...,), percent; NaN without a foreground pixel
+    """
+    false, true = _above(counts)
+    total = true[..., -1:]
+    union = false + total
+    overlap = np.divide(true, union, out=np.zeros_like(true), where=total > 0)
+    return np.where(total[..., 0] > 0, 100 * overlap.max(axis=-1), np.nan)
+
+
+def _above(counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Count the pixels from each bin upwards, highest bin first."""
+    sums = np.cumsum(np.asarray(counts, np.float64)[..., ::-1], axis=-1)
+    return sums[..., 0, :], sums[..., 1, :]
+
+
+@dataclass(frozen=True)
+class PixelResult:
+    """Pixel scores of one split, in percent.
+
+    Args:
+        images: number of images
+        pxap: area under the curve of precision over recall, over the pixels of all images
+        peak_pixel_iou: overlap at the best threshold
+        intervals95: by the name of a score, its bootstrap interval
+        curve: precision and recall in percent at every threshold of the grid, from the lowest
+    """
+
+    images: int
+    pxap: float
+    peak_pixel_iou: float
+    intervals95: dict[str, list[float] | None]
+    curve: dict[str, list[float]]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the scores under the keys of the JSON output."""
+        return dict(vars(self))
+
+
+@dataclass
+class PixelScores:
+    """Counts of pixels that grow image by image, with their bootstrap replicates.
+
+    Args:
+        protocol: gives the grid
+    """
+
+    protocol: Protocol
+    images: int = 0
+    counts: np.ndarray = field(init=False)
+    _waiting: list[tuple[np.ndarray, np.ndarray]] = field(init=False, default_factory=list)
+
+    def __post_init__(self) -> None:
+        bins = len(self.edges) - 1
+        self.counts = np.zeros((REPLICATES + 1, 2, bins))
+
+    @property
+    def edges(self) -> np.ndarray:
+        """The edges of the bins, see `bin_edges`."""
+        return bin_edges(self.protocol.thresholds)
+
+    def update(self, image_id: str, counts: np.ndarray) -> None:
+        """Add one image.
+
+        Args:
+            image_id: names the image
+            counts: (2, b), as `count_pixels` returns them for `edges`
+        """
+        self._waiting.append((np.append(image_weights(image_id), 1), counts))
+        self.images += 1
+        if len(self._waiting) == _BLOCK:
+            self._add_up()
+
+    def merge(self, other: PixelScores) -> None:
+        """Add the counts of another shard.
+
+        Raises:
+            ValueError: the other shard was scored under another protocol
+        """
+        if self.protocol != other.protocol:
+            raise ValueError(
+                f"Expected scores under {self.protocol.name} but got {other.protocol.name}"
+            )
+        self._add_up()
+        other._add_up()
+        self.counts += other.counts
+        self.images += other.images
+
+    def compute(self) -> PixelResult:
+        """Turn the counts into scores.
+
+        Raises:
+            ValueError: no image was added, or none has a foreground pixel
+        """
+        self._add_up()
+        if not self.counts[-1, 1].sum() > 0:
+            raise ValueError("Expected at least one foreground pixel but got none")
+        scores = {
+            "pxap": pixel_average_precision(self.counts),
+            "peak_pixel_iou": best_pixel_iou(self.counts),
+        }
+        false, true = _above(self.counts[-1])
+        grid = len(self.protocol.thresholds)
+        precision = 100 * np.divide(true, true + false, out=np.zeros_like(true), where=true > 0)
+        return PixelResult(
+            images=self.images,
+            pxap=float(scores["pxap"][-1]),
+            peak_pixel_iou=float(scores["peak_pixel_iou"][-1]),
+            intervals95={name: interval(found[:-1]) for name, found in scores.items()},
+            curve={
+                "precision": precision[::-1][:grid].tolist(),
+                "recall": (100 * true / true[-1])[::-1][:grid].tolist(),
+            },
+        )
+
+    def _add_up(self) -> None:
+        if not self._waiting:
+            return
+        weights = np.stack([row for row, _ in self._waiting]).astype(np.float64)
+        counts = np.stack([found for _, found in self._waiting]).astype(np.float64)
+        self.counts += np.tensordot(weights, counts, axes=(0, 0))
+        self._waiting.clear()
