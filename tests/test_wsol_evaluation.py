@@ -1,10 +1,22 @@
+import cv2
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
+from eval.geometry import pairwise_iou, to_edges
 from eval.manifest import Split
+from eval.metrics.pixels import bin_edges, count_pixels, pixel_average_precision
+from eval.protocols import find_protocol
+from eval.splits import MaskPaths
 from tdam import create_model
 from wsol import evaluate, evaluate_maps
+from wsol.comparison import ResultError, compare_results, read_results
+from wsol.evaluation import score_maps
+from wsol.heatmap import to_heatmap
+from wsol.map_files import PRECISIONS, MapWriter
+from wsol.map_sources import FolderMaps, MapError
+from wsol.work_file import WorkFileError, is_unfinished
 
 
 @pytest.fixture
@@ -89,6 +101,7 @@ def test_wrong_use(model, split, photos, options, message):
 )
 def test_bad_maps_are_named(split, tmp_path, bad):
     np.save(tmp_path / "chelsea.png.npy", bad)
+    np.save(tmp_path / "coffee.png.npy", np.zeros((224, 224)))
     with pytest.raises(ValueError, match=r"chelsea\.png\.npy: expected"):
         evaluate_maps(split, tmp_path)
 
@@ -97,3 +110,220 @@ def test_maps_of_integers_are_maps(split, tmp_path):
     for image_id in split.ids:
         np.save(tmp_path / f"{image_id}.npy", np.ones((224, 224), dtype=np.int8))
     assert evaluate_maps(split, tmp_path).result.baselines["full_image"] in (0, 50, 100)
+
+
+def write_maps(split, folder, precision="float64"):
+    writer = MapWriter(folder, precision)
+    random = np.random.default_rng(0)
+    maps = {}
+    for image_id in split.ids:
+        small = random.random((7, 7)).astype(np.float32)
+        maps[image_id] = to_heatmap(small, (224, 224))
+        writer.write(image_id, maps[image_id])
+    return maps
+
+
+def many(count):
+    """A split of maps without images."""
+    random = np.random.default_rng(count)
+    low = random.integers(0, 100, (count, 2))
+    boxes = np.hstack([low, low + random.integers(20, 100, (count, 2))])
+    return Split(
+        "test",
+        tuple(f"{i % 3}/{i}.jpg" for i in range(count)),
+        np.arange(count) % 3,
+        np.full((count, 2), 200),
+        tuple(boxes[i : i + 1 + (i % 5 == 0)][:2] for i in range(count)),
+    )
+
+
+def test_missing_and_extra_maps(tmp_path):
+    data = many(4)
+    write_maps(data, tmp_path)
+    (tmp_path / "0/3.jpg.npy").rename(tmp_path / "0/4.jpg.npy")
+    with pytest.raises(MapError) as stop:
+        evaluate_maps(data, tmp_path)
+    assert stop.value.faults == [
+        f"{tmp_path}/0/3.jpg.npy: expected a map but there is no such file",
+        f"{tmp_path}/0/4.jpg.npy: a map of no image",
+    ]
+    found = evaluate_maps(data, tmp_path, allow_missing=True)
+    assert found.result.images == 4
+    assert found.result.errors["blank"] >= 1
+    assert found.unreadable == (
+        f"{tmp_path}/0/3.jpg.npy: expected a map but there is no such file",
+    )
+
+
+@pytest.mark.parametrize("precision", ["uint8", "float16"])
+def test_what_a_precision_costs(tmp_path, precision):
+    data = many(12)
+    maps = write_maps(data, tmp_path / "full")
+    write_maps(data, tmp_path / "short", precision)
+    full, short = (evaluate_maps(data, tmp_path / name) for name in ("full", "short"))
+    for image_id, heat in maps.items():
+        stored = np.load(tmp_path / "short" / f"{image_id}.npy").astype(np.float64)
+        stored = stored / 255 if precision == "uint8" else stored
+        assert np.abs(stored - heat).max() <= PRECISIONS[precision]
+    if precision == "uint8":
+        assert short.result == full.result
+    else:
+        assert short.result.max_box_acc == pytest.approx(full.result.max_box_acc, abs=10)
+
+
+class KillError(Exception):
+    pass
+
+
+@pytest.mark.parametrize("after", [0, 1, 33, 40])
+def test_a_run_that_was_cut_off_goes_on_to_the_same_figures(tmp_path, after):
+    data = many(70)
+    write_maps(data, tmp_path / "maps")
+    whole = evaluate_maps(data, tmp_path / "maps", out=tmp_path / "whole")
+    done = 0
+
+    def stop(count):
+        nonlocal done
+        if done == after:
+            raise KillError
+        done += count
+
+    out = tmp_path / "cut"
+    with pytest.raises(KillError):
+        evaluate_maps(data, tmp_path / "maps", out=out, progress=stop)
+    assert is_unfinished(out)
+    with (out / "unfinished.bin").open("ab") as file:
+        file.write(b"torn")  # as a kill in the middle of a record leaves it
+    with pytest.raises(WorkFileError, match="thresholds"):
+        evaluate_maps(data, tmp_path / "maps", out=out, threshold=0.3)
+    again = []
+    found = evaluate_maps(data, tmp_path / "maps", out=out, progress=again.append)
+    assert len(again) == 70
+    assert found == whole
+    for name in ("scores.json", "images.jsonl", "images.csv"):
+        assert (out / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+    assert not is_unfinished(out)
+    assert len(list(out.iterdir())) == 3
+
+
+def test_results_of_every_image(tmp_path):
+    data = many(40)
+    write_maps(data, tmp_path / "maps")
+    found = evaluate_maps(data, tmp_path / "maps", threshold=0.4, out=tmp_path / "out").result
+    rows = list(read_results(tmp_path / "out").rows.values())
+    assert [row["id"] for row in rows] == list(data.ids)
+    kinds = [row["error"] for row in rows]
+    assert {kind: kinds.count(kind) for kind in set(kinds) - {None}} == {
+        kind: count for kind, count in found.errors.items() if count
+    }
+    assert found.gt_known_loc == pytest.approx(100 * kinds.count(None) / 40)
+    for row, true in zip(rows, data.boxes, strict=True):
+        assert row["true_boxes"] == to_edges(true).tolist()
+        assert row["best_iou"] >= row["iou"]
+        assert (row["iou"] >= 0.5) == (row["error"] is None)
+        near = pairwise_iou([row["box"]], row["true_boxes"]).max()
+        assert near == pytest.approx(row["iou"], abs=0.03)  # the protocol compares cut integers
+    hits = np.zeros(1000, int)
+    for row in rows:
+        for start, stop in row["hits"]["all"]["30"]:
+            hits[start:stop] += 1
+    assert hits.tolist() == found.curves["all"]["30"]
+
+
+def test_comparison_of_two_runs(tmp_path):
+    data = many(60)
+    for name, seed in (("one", 0), ("two", 1)):
+        random = np.random.default_rng(seed)
+        writer = MapWriter(tmp_path / name, "float16")
+        for image_id, boxes in zip(data.ids, data.boxes, strict=True):
+            heat = np.zeros((224, 224))
+            x0, y0, x1, y1 = (boxes[0] * 1.12).astype(int) + random.integers(-25, 25, 4)
+            heat[max(y0, 0) : max(y1, y0 + 1), max(x0, 0) : max(x1, x0 + 1)] = 1
+            writer.write(image_id, heat)
+        evaluate_maps(data, tmp_path / name, threshold=0.5, out=tmp_path / f"{name}-out")
+    runs = [read_results(tmp_path / f"{name}-out") for name in ("one", "two")]
+    found = compare_results(*runs)
+    each = found["gt_known_loc"]
+    values = [run.scores["gt_known_loc"] for run in runs]
+    assert [each.first, each.second] == values
+    pairs = [(runs[0].rows[i]["error"] is None, runs[1].rows[i]["error"] is None) for i in data.ids]
+    assert each.gained == pairs.count((False, True)) > 0
+    assert each.lost == pairs.count((True, False)) > 0
+    assert 100 * (each.gained - each.lost) / 60 == pytest.approx(each.difference)
+    # The paired interval, by the plain bootstrap over pairs.
+    change = np.array([after - before for before, after in np.array(pairs, int)])
+    random = np.random.default_rng(0)
+    plain = [100 * change[random.integers(0, 60, 60)].mean() for _ in range(4000)]
+    assert [each.low, each.high] == pytest.approx(np.percentile(plain, [2.5, 97.5]).tolist(), abs=3)
+    assert "top1_loc" not in found  # maps alone know no classes
+    same = compare_results(runs[0], runs[0])["max_box_acc_v2"]
+    assert (same.difference, same.low, same.high) == (0, 0, 0)
+
+
+def test_runs_that_cannot_be_compared(tmp_path):
+    write_maps(many(9), tmp_path / "maps")
+    evaluate_maps(many(9), tmp_path / "maps", out=tmp_path / "a")
+    evaluate_maps(many(9), tmp_path / "maps", out=tmp_path / "b", protocol="clean")
+    evaluate_maps(many(8), tmp_path / "maps", out=tmp_path / "c", allow_missing=True)
+    first, *others = (read_results(tmp_path / name) for name in "abc")
+    with pytest.raises(ResultError, match="expected protocol 'wsoleval'"):
+        compare_results(first, others[0])
+    with pytest.raises(ResultError, match="same images"):
+        compare_results(first, others[1])
+    with pytest.raises(ResultError, match="finished evaluation"):
+        read_results(tmp_path / "maps")
+
+
+def test_masks(tmp_path):
+    random = np.random.default_rng(0)
+    maps, masks = {}, []
+    for name in ("a.jpg", "b.jpg"):
+        maps[name] = to_heatmap(random.random((7, 7)), (224, 224))
+        parts = []
+        for part in ("1", "2", "ignore"):
+            pixels = (random.random((60, 80)) < 0.2).astype(np.uint8) * 255
+            Image.fromarray(pixels).save(tmp_path / f"{name}.{part}.png")
+            parts.append(f"{name}.{part}.png")
+        masks.append(MaskPaths(tuple(parts[:2]), parts[2]))
+    writer = MapWriter(tmp_path / "maps", "float64")
+    for name, heat in maps.items():
+        writer.write(name, heat)
+    data = Split("test", tuple(maps), np.array([0, 0]), masks=tuple(masks))
+    found = evaluate_maps(data, tmp_path / "maps", mask_root=tmp_path, out=tmp_path / "out")
+    total = 0
+    for name in maps:
+        one, two, ignore = (
+            cv2.resize(
+                np.asarray(Image.open(tmp_path / f"{name}.{part}.png")), (224, 224),
+                interpolation=cv2.INTER_NEAREST,
+            ) > 0
+            for part in ("1", "2", "ignore")
+        )  # fmt: skip
+        mask = np.where(one | two, 1, np.where(ignore, 2, 0)).astype(np.uint8)
+        total = total + count_pixels(maps[name], mask, bin_edges(np.arange(0, 1, 0.001)))
+    assert found.result.pxap == pytest.approx(float(pixel_average_precision(total)), abs=1e-9)
+    scores = found.to_dict()
+    assert scores["max_box_acc"] is scores["curves"] is scores["threshold"]["value"] is None
+    assert len(read_results(tmp_path / "out").rows) == 2
+    with pytest.raises(ValueError, match="masks and a root"):
+        score_maps(FolderMaps(data, tmp_path / "maps"), [find_protocol("clean")], [None])
+
+
+def test_all_protocols_see_the_same_maps(tmp_path):
+    data = many(10)
+    write_maps(data, tmp_path)
+    rules = [find_protocol(name) for name in ("wsoleval", "tdam", "clean")]
+    together = score_maps(FolderMaps(data, tmp_path), rules, [0.3, 0.3, 0.3], out=tmp_path / "out")
+    for each, protocol in zip(together, rules, strict=True):
+        alone = evaluate_maps(data, tmp_path, protocol=protocol, threshold=0.3,
+                              class_map="ground_truth")  # fmt: skip
+        assert each.result == alone.result
+        assert read_results(tmp_path / "out" / protocol.name).scores["protocol"] == protocol.name
+
+
+def test_crops_are_scored_where_they_lie(model, split, photos):
+    """Under `tdam` a network sees the centre, and true boxes are cut to it."""
+    found = evaluate(model, split, photos, protocol="tdam")
+    assert (found.rule, found.class_map) == ("fixed", "predicted")
+    assert found.result.gt_known_loc is None
+    assert found.result.baselines["full_image"] >= 50  # the cat fills its crop

@@ -1,46 +1,47 @@
-"""Scoring a split: from a network and images, or from maps on disk, to scores under a protocol."""
+"""Scoring a split: from maps to scores under one or several protocols, image by image."""
 
 from __future__ import annotations
 
-import sys
+import hashlib
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
-import torch
 
-from eval.metrics.localization import (
-    MODES,
-    LocalizationResult,
-    LocalizationScores,
-    true_boxes_in_square,
-)
-from eval.protocols import find_protocol
-from wsol.boxes import sweep_boxes
-from wsol.heatmap import to_heatmap
-from wsol.images import ImageError, read_image
+from eval.protocols import ClassMap, find_protocol
+from wsol.box_scorer import BoxScorer
+from wsol.image_results import write_results
+from wsol.images import ImageError
 from wsol.loading import read_ahead
-from wsol.maps import find_method
-from wsol.runtime import evaluation_mode, find_device
+from wsol.map_sources import FolderMaps, FoundMap, MapError, MapSource, NetworkMaps
+from wsol.mask_scorer import MaskScorer
+from wsol.work_file import WorkFile
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
-    from torch import Tensor, nn
+    from torch import nn
 
-    from eval.manifest import Split
+    from eval.metrics.localization import LocalizationResult
+    from eval.metrics.pixels import PixelResult
+    from eval.protocols import Protocol
+    from eval.splits import Split
     from tdam.preprocessing import Preprocessing
+    from wsol.map_files import MapWriter
 
-ClassMap = Literal["ground_truth", "predicted"]
-# Row of the image, its map (None where it could not be read), place of the true class.
-Scored = tuple[int, "np.ndarray | None", "int | None"]
-
-
-class MapError(ValueError):
-    """A map on disk that cannot be scored; the message names its file."""
+Threshold = float | Literal["oracle"] | None
+# What is kept of one image beside its scores under each protocol.
+_IMAGE = [
+    ("row", np.int32),
+    ("label", np.int32),
+    ("rank", np.int32),
+    ("score", np.float64),
+    ("region", np.float64, 4),
+    ("fault", "S400"),
+]
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,7 @@ class Evaluation:
             (the best on the val split) or `fixed`
         class_map: whose map made the boxes, the true class's or the predicted one's
         result: the scores
-        unreadable: images that could not be read, with the reason; they count as missed
+        unreadable: images or maps that could not be read, with the reason; they count as missed
     """
 
     protocol: str
@@ -63,13 +64,14 @@ class Evaluation:
     interval: float
     rule: str
     class_map: ClassMap
-    result: LocalizationResult
+    result: LocalizationResult | PixelResult
     unreadable: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """Return the JSON output: scores in percent, null for what was not asked or not known."""
+        scores = {**dict.fromkeys(_KEYS), **self.result.to_dict()}
+        value = getattr(self.result, "threshold", None)
         chosen_on = {"oracle": self.split, "val": "val"}.get(self.rule)
-        scores = self.result.to_dict()
         return {
             "schema": 1,
             "protocol": self.protocol,
@@ -77,17 +79,17 @@ class Evaluation:
             "images": scores.pop("images"),
             "interval": self.interval,
             **scores,
-            "pxap": None,
-            "threshold": {
-                "rule": self.rule,
-                "value": self.result.threshold,
-                "chosen_on": chosen_on,
-            },
+            "threshold": {"rule": self.rule, "value": value, "chosen_on": chosen_on},
             "class_map": self.class_map,
-            "intervals95": None,
-            "errors": None,
             "unreadable": list(self.unreadable),
         }
+
+
+_KEYS = (
+    "images", "max_box_acc", "max_box_acc_threshold", "max_box_acc_v2", "box_acc", "curves", "pxap",
+    "peak_pixel_iou", "gt_known_loc", "top1_loc", "top5_loc", "top1_cls", "top5_cls", "intervals95",
+    "errors", "several_true_boxes", "without_true_box", "baselines",
+)  # fmt: skip
 
 
 def evaluate(
@@ -96,218 +98,271 @@ def evaluate(
     root: str | Path,
     *,
     method: str = "cam",
-    protocol: str = "wsoleval",
-    threshold: float | Literal["oracle"] = "oracle",
+    protocol: str | Protocol = "wsoleval",
+    threshold: Threshold = None,
     rule: str | None = None,
     classes: Mapping[int, int] | None = None,
-    class_map: ClassMap = "ground_truth",
+    class_map: ClassMap | None = None,
     preprocessing: Preprocessing | None = None,
+    mask_root: str | Path | None = None,
     batch_size: int = 32,
     workers: int = 2,
     device: str = "auto",
+    out: str | Path | None = None,
     progress: Callable[[int], None] | None = None,
 ) -> Evaluation:
     """Score a network's localizations on a split.
 
     Args:
         model: a registered network, or any other with `preprocessing` given
-        split: with true boxes
+        split: with true boxes or masks
         root: folder that the split's ids are relative to
         method: name of a map method
-        protocol: name of a protocol
-        threshold: share of the map's range, or `oracle` for the best on this very split
+        protocol: name of a protocol, path of its TOML file, or the record itself
+        threshold: share of the map's range, `oracle` for the best on this very split, or None for
+            the protocol's own if it has one, else `oracle`
         rule: how a number was come by, for the record; `fixed` by default
         classes: index among the network's outputs by label; None means that they are the same
         class_map: whose map to score; with `predicted`, labels need not fit the network, and what
-            needs the true class is None
-        preprocessing: what the network wants as input; `squash` is imposed by the protocol
+            needs the true class is None; None: as the protocol has it
+        preprocessing: what the network wants as input; the protocol says how an image is cut
+        mask_root: folder that the split's mask paths are relative to; None: `root`
         batch_size: images at once
-        workers: threads that read images
+        workers: threads that read images and score maps
         device: `auto`, `cpu`, `cuda`, or any name that torch knows
+        out: folder for per-image results; a run that was cut off in it goes on
         progress: called with the number of images done since the last call
 
     Raises:
         ValueError: an unknown name, a split without boxes, labels that do not fit the network
     """
-    where = find_device(device)
-    wanted = preprocessing or model.spec.preprocessing  # type: ignore[union-attr]
-    wanted = replace(cast("Preprocessing", wanted), mode="squash")
-    model.to(where)
-    read = partial(_read, root=Path(root), split=split, preprocessing=wanted)
-
-    def scored() -> Generator[Scored]:
-        targets = None
-        outputs = sys.maxsize  # no place among the predictions
-        with find_method(method)(model) as extractor, evaluation_mode(model):
-            for batch in read_ahead(range(len(split)), read, batch_size, workers):
-                rows = []
-                for row, ready in batch:
-                    if isinstance(ready, ImageError):
-                        unreadable.append(str(ready))
-                        yield row, None, outputs
-                    else:
-                        rows.append(row)
-                if not rows:
-                    continue
-                with torch.set_grad_enabled(extractor.needs_gradients):
-                    inputs = [x for _, x in batch if not isinstance(x, ImageError)]
-                    scores = model(torch.stack(inputs).to(where))
-                    if targets is None:
-                        targets = _targets(split, scores.shape[1], classes, class_map)
-                    true = None if targets is None else targets[rows]
-                    chosen = scores.argmax(dim=1)
-                    if class_map == "ground_truth":
-                        chosen = torch.as_tensor(true, device=where)
-                    maps = extractor(chosen, scores, normalized=False)[0].cpu().numpy()
-                yield from zip(rows, maps, _ranks(scores, true), strict=True)
-
-    unreadable: list[str] = []
-    found = _score(scored(), split, protocol, threshold, rule, class_map, progress)
-    return replace(found, unreadable=tuple(unreadable))
+    rules = find_protocol(protocol)
+    source = NetworkMaps(
+        model,
+        split,
+        Path(root),
+        method,
+        classes,
+        class_map or rules.class_map,
+        rules.image,
+        preprocessing,
+        batch_size,
+        workers,
+        device,
+    )
+    return score_maps(
+        source,
+        [rules],
+        [threshold],
+        rule=rule,
+        mask_root=mask_root or root,
+        workers=workers,
+        out=out,
+        progress=progress,
+    )[0]
 
 
 def evaluate_maps(
     split: Split,
     maps: str | Path,
     *,
-    protocol: str = "wsoleval",
-    threshold: float | Literal["oracle"] = "oracle",
+    protocol: str | Protocol = "wsoleval",
+    threshold: Threshold = None,
     rule: str | None = None,
-    class_map: ClassMap = "ground_truth",
+    class_map: ClassMap | None = None,
+    mask_root: str | Path | None = None,
+    allow_missing: bool = False,
+    workers: int = 2,
+    out: str | Path | None = None,
     progress: Callable[[int], None] | None = None,
 ) -> Evaluation:
     """Score maps that any program wrote.
 
     Args:
-        split: with true boxes
+        split: with true boxes or masks
         maps: folder with `<image id>.npy` for every image (the id's suffix kept), each (S, S) with
-            S the protocol's size, in [0, 1]
-        protocol: name of a protocol
-        threshold: share of the map's range, or `oracle` for the best on this very split
+            S the protocol's size, in [0, 1], or uint8 with 255 for 1
+        protocol: name of a protocol, path of its TOML file, or the record itself
+        threshold: as for `evaluate`
         rule: how a number was come by, for the record; `fixed` by default
-        class_map: whose maps they are, for the record
+        class_map: whose maps they are, for the record; None: as the protocol has it
+        mask_root: folder that the split's mask paths are relative to; None: `maps`
+        allow_missing: count maps that are missing or broken as missed
+        workers: threads that read and score maps
+        out: folder for per-image results; a run that was cut off in it goes on
         progress: called with the number of images done since the last call
 
     Raises:
-        MapError: a map that is missing, has another shape, or leaves [0, 1]
+        MapError: a map that is missing, has another shape or leaves [0, 1], or one of no image
         ValueError: an unknown name, or a split without boxes
     """
-    folder = Path(maps)
-    size = find_protocol(protocol).size
-
-    def scored() -> Generator[Scored]:
-        for row, image_id in enumerate(split.ids):
-            yield row, _read_map(folder / f"{image_id}.npy", size), None
-
-    return _score(scored(), split, protocol, threshold, rule, class_map, progress, ready=True)
-
-
-def _score(
-    scored: Generator[Scored],
-    split: Split,
-    protocol: str,
-    threshold: float | Literal["oracle"],
-    rule: str | None,
-    class_map: ClassMap,
-    progress: Callable[[int], None] | None,
-    ready: bool = False,
-) -> Evaluation:
     rules = find_protocol(protocol)
-    if threshold != "oracle" and not (isinstance(threshold, (int, float)) and 0 <= threshold <= 1):
-        raise ValueError(f"Expected threshold to be oracle or in [0, 1] but got {threshold!r}")
-    if split.boxes is None or split.sizes is None:
-        raise ValueError(f"Expected split {split.name} to have boxes but it has none")
-    if class_map not in ("ground_truth", "predicted"):
-        raise ValueError(
-            f"Expected class_map to be ground_truth or predicted but got {class_map!r}"
-        )
-    scores = LocalizationScores(rules, None if threshold == "oracle" else threshold)
-    with closing(scored):  # so that hooks and modes are undone before an exception leaves
-        for row, raw, rank in scored:
-            if raw is None:
-                heat = np.zeros((rules.size, rules.size))
-            else:
-                heat = raw if ready else to_heatmap(raw, (rules.size, rules.size))
-            width, height = split.sizes[row].tolist()
-            scores.update(
-                _sweep(heat, scores.thresholds),
-                true_boxes_in_square(split.boxes[row], (width, height), rules),
-                rank,
-            )
-            if progress is not None:
-                progress(1)
-    return Evaluation(
-        protocol=rules.name,
-        split=split.name,
-        interval=rules.interval,
-        rule="oracle" if threshold == "oracle" else rule or "fixed",
-        class_map=class_map,
-        result=scores.compute(true_class=class_map == "ground_truth"),
-    )
+    source = FolderMaps(split, Path(maps), class_map or rules.class_map, allow_missing)
+    return score_maps(
+        source,
+        [rules],
+        [threshold],
+        rule=rule,
+        mask_root=mask_root or maps,
+        workers=workers,
+        out=out,
+        progress=progress,
+    )[0]
 
 
-def _sweep(heat: np.ndarray, thresholds: np.ndarray) -> dict[str, list[np.ndarray]]:
-    return {mode: sweep_boxes(heat, thresholds, mode) for mode in MODES}
+def score_maps(
+    source: MapSource,
+    protocols: Sequence[Protocol],
+    thresholds: Sequence[Threshold],
+    *,
+    rule: str | None = None,
+    mask_root: str | Path | None = None,
+    workers: int = 2,
+    out: str | Path | None = None,
+    save: MapWriter | None = None,
+    progress: Callable[[int], None] | None = None,
+) -> list[Evaluation]:
+    """Score the same maps under one or several protocols.
 
+    Memory does not grow with the number of images. What is known of an image goes to `out`, where
+    a run that was cut off goes on after the last whole batch, to the same figures.
 
-def _read(row: int, root: Path, split: Split, preprocessing: Preprocessing) -> Tensor:
-    path = root / split.ids[row]
-    try:
-        return preprocessing(read_image(path))
-    except ImageError as error:
-        raise ImageError(f"{path}: {error}") from error
+    Args:
+        source: of the maps
+        protocols: at least one
+        thresholds: one a protocol, as for `evaluate`
+        rule: how numbers were come by, for the record; `fixed` by default
+        mask_root: folder that the split's mask paths are relative to
+        workers: threads that score
+        out: folder for per-image results; with several protocols, of one folder each
+        save: also writes the first protocol's maps
+        progress: called with the number of images done since the last call
 
+    Returns:
+        one record a protocol
 
-def _ranks(scores: Tensor, targets: np.ndarray | None) -> list[int | None]:
-    """Place of the true class among all outputs, from 0; None where it is not known.
-
-    Among equal scores the first output comes first, as argmax has it; scores that are not numbers
-    put the true class last.
+    Raises:
+        MapError: maps on disk that cannot be scored
+        ValueError: an unknown name, or a split without boxes
+        wsol.work_file.WorkFileError: `out` holds an unfinished run with other settings
     """
-    if targets is None:
-        return [None] * len(scores)
-    order = scores.argsort(dim=1, descending=True, stable=True)
-    wanted = torch.as_tensor(targets, device=scores.device)[:, None]
-    places = (order == wanted).int().argmax(dim=1)
-    last = scores.shape[1] - 1
-    ranks: list[int | None] = torch.where(scores.isnan().any(dim=1), last, places).tolist()
-    return ranks
+    split = source.split
+    if source.class_map not in get_args(ClassMap):
+        raise ValueError(
+            f"Expected class_map to be one of {get_args(ClassMap)} but got {source.class_map!r}"
+        )
+    scorer_of = BoxScorer if split.masks is None else partial(MaskScorer, root=mask_root)
+    scorers = [
+        scorer_of(split, rules, _level(rules, threshold))
+        for rules, threshold in zip(protocols, thresholds, strict=True)
+    ]
+    dtype = np.dtype([*_IMAGE, *((f"p{i}", each.dtype) for i, each in enumerate(scorers))])
+    unreadable: list[str] = []
+    work = None
+    folder = None if out is None else Path(out)
+    if folder is not None:
+        folder.mkdir(parents=True, exist_ok=True)
+        header = _describe(source, protocols, scorers)
+        work = WorkFile(folder, header, dtype, source.batch_size)
 
+    def score(found: FoundMap) -> Any:
+        record = np.zeros((), dtype)
+        fault = found.fault
+        heats: list[np.ndarray | None] = [None] * len(scorers)
+        if found.heat is not None:
+            try:
+                heats = [found.heat(rules) for rules in protocols]
+            except ImageError as error:
+                fault = str(error)
+        size = (1, 1) if split.sizes is None else split.sizes[found.row].tolist()
+        region = np.multiply(found.region, (*size, *size))
+        for i, scorer in enumerate(scorers):
+            heat = heats[i]
+            if heat is None:
+                heat = np.zeros((scorer.protocol.size,) * 2)
+            record[f"p{i}"] = scorer.trace(found.row, heat, region)
+        if save is not None and heats[0] is not None:
+            save.write(split.ids[found.row], heats[0])
+        record["row"], record["label"], record["score"] = found.row, found.label, found.score
+        record["rank"] = -1 if found.rank is None else found.rank
+        record["region"], record["fault"] = region, fault.encode()[:400]
+        return record[()]
 
-def _targets(
-    split: Split, outputs: int, classes: Mapping[int, int] | None, class_map: ClassMap
-) -> np.ndarray | None:
-    """Index of the true class among the network's outputs, (N,), or None where not known."""
-    labels = split.labels.tolist()
-    if classes is not None:
-        unknown = sorted(set(labels) - set(classes))
-        if unknown:
-            raise ValueError(f"Expected the class table to have every label but not {unknown}")
-        classes = {label: classes[label] for label in set(labels)}
-        if max(classes.values()) < outputs:
-            return np.array([classes[label] for label in labels])
-    elif max(labels) + 1 == outputs:
-        return split.labels
-    if class_map == "predicted":
-        return None
-    known = max(classes.values()) + 1 if classes else max(labels) + 1
-    raise ValueError(
-        f"Expected labels for the network's {outputs} classes but got {known} classes; map them "
-        "by a class table, or score the predicted class's map"
-    )
+    def add(record: Any) -> None:
+        if record["fault"]:
+            unreadable.append(record["fault"].decode(errors="replace"))
+        for i, scorer in enumerate(scorers):
+            scorer.add(record, record[f"p{i}"])
+        if progress is not None:
+            progress(1)
 
-
-def _read_map(path: Path, size: int) -> np.ndarray:
     try:
-        found = np.load(path, allow_pickle=False)
-    except FileNotFoundError:
-        raise MapError(f"{path}: expected a map but there is no such file") from None
-    except (OSError, ValueError, EOFError) as error:
-        raise MapError(f"{path}: expected an array but {error}") from error
-    numbers = np.issubdtype(getattr(found, "dtype", str), np.number)
-    if not numbers or np.iscomplexobj(found) or found.shape != (size, size):
-        what = f"{getattr(found, 'dtype', type(found).__name__)} {getattr(found, 'shape', '')}"
-        raise MapError(f"{path}: expected numbers of shape ({size}, {size}) but got {what}")
-    if not (found.min() >= 0 and found.max() <= 1):
-        raise MapError(f"{path}: expected values in [0, 1] but got {found.min()} to {found.max()}")
-    return found
+        if work is not None:
+            for record in work:
+                add(record)
+        found = source.read(0 if work is None else work.done)
+        with closing(found):  # so that hooks and modes are undone before an exception leaves
+            for batch in read_ahead(found, score, source.batch_size, workers):
+                for _, scored in batch:
+                    if isinstance(scored, ImageError):
+                        raise scored
+                    add(scored)
+                    if work is not None:
+                        work.append(scored)
+        if unreadable and isinstance(source, FolderMaps) and not source.allow_missing:
+            if work is not None:
+                work.remove()
+            raise MapError(unreadable)
+        evaluations = [
+            Evaluation(
+                protocol=scorer.protocol.name,
+                split=split.name,
+                interval=scorer.protocol.interval,
+                rule="oracle" if scorer.threshold is None else rule or "fixed",
+                class_map=source.class_map,
+                result=scorer.compute(source.class_map == "ground_truth"),
+                unreadable=tuple(unreadable),
+            )
+            for scorer in scorers
+        ]
+        if folder is not None and work is not None:
+            for i, (scorer, each) in enumerate(zip(scorers, evaluations, strict=True)):
+                place = folder if len(scorers) == 1 else folder / scorer.protocol.name
+                level = getattr(each.result, "threshold", 0.0)
+                rows = (scorer.describe(record, record[f"p{i}"], level) for record in work)
+                write_results(place, each.to_dict(), rows)
+            work.remove()
+    finally:
+        if work is not None:
+            work.close()
+    return evaluations
+
+
+def _level(rules: Protocol, threshold: Threshold) -> float | None:
+    """Turn what was asked for into a number, or None for an oracle."""
+    if threshold is None:
+        return rules.threshold
+    if threshold == "oracle":
+        return None
+    if not (isinstance(threshold, (int, float)) and 0 <= threshold <= 1):
+        raise ValueError(f"Expected threshold to be oracle or in [0, 1] but got {threshold!r}")
+    return float(threshold)
+
+
+def _describe(
+    source: MapSource, protocols: Sequence[Protocol], scorers: Sequence[BoxScorer | MaskScorer]
+) -> dict[str, Any]:
+    """Name everything that the records depend on."""
+    split = source.split
+    digest = hashlib.sha256("\n".join(split.ids).encode("utf-8", "surrogateescape"))
+    digest.update(split.labels.tobytes())
+    for boxes in split.boxes or ():
+        digest.update(np.asarray(boxes, np.float64).tobytes())
+    return {
+        **source.describe(),
+        "split": split.name,
+        "images": len(split),
+        "truth": digest.hexdigest(),
+        "protocols": [{**asdict(rules), "source": ""} for rules in protocols],
+        "thresholds": [scorer.threshold for scorer in scorers],
+    }

@@ -5,9 +5,13 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
+_INTERPOLATIONS = {"bicubic": cv2.INTER_CUBIC, "bilinear": cv2.INTER_LINEAR}
 
-def to_heatmap(raw: np.ndarray, size: tuple[int, int] | None = None) -> np.ndarray:
-    """Resize a map by bicubic interpolation, then stretch it to [0, 1].
+
+def to_heatmap(
+    raw: np.ndarray, size: tuple[int, int] | None = None, interpolation: str = "bicubic"
+) -> np.ndarray:
+    """Resize a map by bicubic or bilinear interpolation, then stretch it to [0, 1].
 
     The order matters: bicubic interpolation overshoots, so a map that is stretched first would
     leave [0, 1] afterwards.
@@ -15,6 +19,7 @@ def to_heatmap(raw: np.ndarray, size: tuple[int, int] | None = None) -> np.ndarr
     Args:
         raw: (h, w), any range
         size: width, height of the result; None keeps the map's own
+        interpolation: `bicubic` or `bilinear`
 
     Returns:
         (height, width), float64, minimum 0 and maximum 1; all zeros for a map that is constant
@@ -30,6 +35,6 @@ def to_heatmap(raw: np.ndarray, size: tuple[int, int] | None = None) -> np.ndarr
     if not (np.isfinite(scores).all() and scores.max() > scores.min()):
         return np.zeros(shape)  # before resizing, whose rounding would be stretched to a pattern
     if size is not None:
-        scores = cv2.resize(scores, size, interpolation=cv2.INTER_CUBIC)
+        scores = cv2.resize(scores, size, interpolation=_INTERPOLATIONS[interpolation])
     scores = scores - scores.min()
     return (scores / scores.max()).astype(np.float64)

@@ -7,7 +7,7 @@ import sys
 
 import typer
 
-from wsol.cli import demo, evaluate, manifest, models, predict, speed
+from wsol.cli import compare, demo, evaluate, manifest, models, predict, speed
 
 app = typer.Typer(
     name="wsol",
@@ -21,6 +21,7 @@ app = typer.Typer(
 app.command("demo")(demo.demo)
 app.command("predict")(predict.predict)
 app.command("evaluate")(evaluate.evaluate)
+app.command("compare")(compare.compare)
 app.command("models")(models.models)
 app.command("speed")(speed.speed)
 app.add_typer(manifest.app, name="manifest")

@@ -200,13 +200,30 @@ def progress(text: str, total: int) -> Iterator[Callable[[int], None]]:
         yield lambda done: p.advance(task, done)
 
 
+def describe_threshold(scores: dict[str, Any]) -> str:
+    """Say which threshold an evaluation took, and where from.
+
+    Args:
+        scores: the JSON output
+    """
+    threshold = scores["threshold"]
+    if threshold["value"] is None:
+        return "no threshold"
+    where = {
+        "oracle": f"the best on {threshold['chosen_on']} itself (oracle)",
+        "val": "the best on val",
+        "fixed": "fixed",
+    }
+    return f"threshold {threshold['value']:.3f}, {where[threshold['rule']]}"
+
+
 def print_table(title: str, header: list[str], rows: list[list[str]]) -> None:
     """Print a table on stdout, the first column to the left and the others to the right."""
     from rich import box
     from rich.console import Console
     from rich.table import Table
 
-    table = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD)
+    table = Table(box=box.SIMPLE_HEAD)
     for index, column in enumerate(header):
         table.add_column(column, justify="right" if index else "left", overflow="fold")
     for row in rows:
@@ -214,4 +231,5 @@ def print_table(title: str, header: list[str], rows: list[list[str]]) -> None:
     console = Console(highlight=False, markup=False)
     if not console.is_terminal:  # a pipe has no width: keep every line whole
         console = Console(highlight=False, markup=False, width=160)
+    console.print(title, style="bold", soft_wrap=True)
     console.print(table)

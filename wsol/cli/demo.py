@@ -37,12 +37,13 @@ def demo(
     ]
     title = "Boxes of the predicted class, IoU with the box drawn by hand"
     common.print_table(title, ["photograph", "class", "predicted", "IoU", "IoU >= 0.5"], rows)
-    result = scores.result
+    result = scores.to_dict()
+    baselines = result["baselines"]
     typer.echo(
-        f"protocol {scores.protocol}, threshold {result.threshold}: GT-known Loc "
-        f"{result.gt_known_loc:.0f} %, Top-1 Loc {result.top1_loc:.0f} %, top-1 "
-        f"{result.top1_cls:.0f} %; centre box {result.baselines['centre_box']:.0f} %, full image "
-        f"{result.baselines['full_image']:.0f} % ({result.images} photographs: a demonstration, "
+        f"protocol {scores.protocol}, threshold {result['threshold']['value']}: GT-known Loc "
+        f"{result['gt_known_loc']:.0f} %, Top-1 Loc {result['top1_loc']:.0f} %, top-1 "
+        f"{result['top1_cls']:.0f} %; centre box {baselines['centre_box']:.0f} %, full image "
+        f"{baselines['full_image']:.0f} % ({result['images']} photographs: a demonstration, "
         "not a benchmark)"
     )
     typer.echo(f"\nPictures: {out}/*.png")

@@ -1,4 +1,4 @@
-"""`wsol evaluate`: localization scores of a network, or of maps on disk, under a named protocol."""
+"""`wsol evaluate`: localization scores of a network, or of maps on disk, under named protocols."""
 
 from __future__ import annotations
 
@@ -12,16 +12,26 @@ import typer
 from wsol.cli import common
 
 if TYPE_CHECKING:
-    from eval.manifest import Split
+    from eval.protocols import Protocol
+    from eval.splits import Split
     from wsol.evaluation import Evaluation
+    from wsol.map_sources import MapSource
 
 
 def evaluate(
-    data: Annotated[Path, typer.Argument(metavar="DATA", help="Folder with one folder a split.")],
+    data: Annotated[
+        Path,
+        typer.Argument(
+            metavar="DATA", help="Folder with one folder a split, or a COCO data set file."
+        ),
+    ],
     split: Annotated[str, typer.Option(help="Such as test, or val+test.")] = "test",
     root: Annotated[Path | None, typer.Option(help="Image root of the ids.")] = None,
     maps: Annotated[
         Path | None, typer.Option(help="Score <id>.npy maps of this folder, not a network.")
+    ] = None,
+    mask_root: Annotated[
+        Path | None, typer.Option(help="Root of mask paths; default: --root, or DATA.")
     ] = None,
     model: common.Model = common.DEFAULT_MODEL,
     weights: common.Weights = "auto",
@@ -32,66 +42,111 @@ def evaluate(
     searchlight: common.Searchlight = "joint",
     output_stride: common.OutputStride = None,
     method: common.Method = "auto",
-    protocol: Annotated[str, typer.Option(help="wsoleval.", metavar="NAME")] = "wsoleval",
+    protocol: Annotated[
+        str, typer.Option(help="wsoleval, tdam, clean, all, or a .toml file.", metavar="NAME")
+    ] = "wsoleval",
     threshold: Annotated[
-        str, typer.Option(help="oracle, val, or a number from 0 to 1.", metavar="T")
-    ] = "oracle",
+        str | None,
+        typer.Option(
+            help="oracle, val, or a number from 0 to 1; default: the protocol's own, or oracle.",
+            metavar="T",
+        ),
+    ] = None,
     classes: Annotated[
         Path | None,
         typer.Option(help="CSV with label,imagenet1k_index; default: classes.csv near DATA."),
     ] = None,
     class_map: Annotated[
-        str, typer.Option(help="Whose map: ground_truth or predicted.", metavar="NAME")
-    ] = "ground_truth",
+        str | None,
+        typer.Option(
+            help="Whose map: ground_truth or predicted; default: the protocol's.", metavar="NAME"
+        ),
+    ] = None,
     json_file: Annotated[
         Path | None, typer.Option("--json", help="Write all scores and curves to this file.")
     ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="Folder for results of every image; a run that was cut off goes on."),
+    ] = None,
+    formats: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--format", help="Boxes as predict writes them, into --out; repeatable.", metavar="NAME"
+        ),
+    ] = None,
+    save_maps: Annotated[
+        str | None,
+        typer.Option(help="Maps into --out: float64, float16 or uint8.", metavar="TYPE"),
+    ] = None,
+    coco: Annotated[bool, typer.Option("--coco", help="Add COCO's AP and AR.")] = False,
+    allow_missing: Annotated[
+        bool, typer.Option("--allow-missing", help="Missing or broken maps count as missed.")
+    ] = False,
     device: common.Device = "auto",
     batch_size: common.BatchSize = 32,
     workers: common.Workers = 2,
     seed: common.Seed = 0,
     force: common.Force = False,
 ) -> None:
-    """Score localizations against true boxes.
+    """Score localizations against true boxes or masks.
 
-    DATA holds one folder a split with image_ids.txt, class_labels.txt, image_sizes.txt and
-    localization.txt. Every score is in percent and names its protocol, threshold rule and class
-    map; an oracle threshold is chosen on the very split that is scored.
+    Every score is in percent, with its bootstrap 95 % interval, and names its protocol, threshold
+    rule and class map; an oracle threshold is chosen on the very split that is scored. With
+    --protocol all the same maps are scored under every protocol.
     """
-    from eval.manifest import ManifestError, list_splits, load_split
-    from eval.protocols import find_protocol
+    from eval.protocols import PROTOCOLS, find_protocol
+    from wsol.writers import check_format
 
     with common.wrong_use("--protocol"):
-        find_protocol(protocol)
+        rules = [*PROTOCOLS.values()] if protocol == "all" else [find_protocol(protocol)]
     common.check_model(model, attention, method)
-    if class_map not in ("ground_truth", "predicted"):
+    if class_map not in (None, "ground_truth", "predicted"):
         message = f"expected ground_truth or predicted, got {class_map!r}"
         raise typer.BadParameter(message, param_hint="--class-map")
     level = _threshold(threshold)
     if level == "val" and "val" in split.split("+"):
         message = f"val cannot be chosen on while {split!r} scores it"
         raise typer.BadParameter(message, param_hint="--threshold")
+    with common.wrong_use("--format"):
+        kinds = [check_format(kind) for kind in dict.fromkeys(formats or [])]
+    if "npy" in kinds:
+        raise typer.BadParameter("npy is --save-maps float64 here", param_hint="--format")
+    for flag, given in (("--format", kinds), ("--save-maps", save_maps), ("--coco", coco)):
+        if given and out is None:
+            raise typer.BadParameter("needs --out", param_hint=flag)
+    if (kinds or coco) and protocol == "all":
+        raise typer.BadParameter("goes with one protocol", param_hint="--format")
+    writer = None
+    if out is not None and save_maps is not None:
+        from wsol.map_files import PRECISIONS, MapWriter
+
+        with common.wrong_use("--save-maps"):
+            writer = MapWriter(out / "maps", save_maps)
     if json_file is not None:
         common.free_file(json_file, "--json", force)
-    if not data.is_dir():
-        raise typer.BadParameter(f"{data}: no such folder", param_hint="DATA")
+    if not data.exists():
+        raise typer.BadParameter(f"{data}: no such file or folder", param_hint="DATA")
+    if root is None and data.is_file():
+        root = data.parent
     if maps is None and root is None:
         raise typer.BadParameter("needed to find the images", param_hint="--root")
-    for flag, folder in (("--root", root), ("--maps", maps)):
+    for flag, folder in (("--root", root), ("--maps", maps), ("--mask-root", mask_root)):
         if folder is not None and not folder.is_dir():
             raise typer.BadParameter(f"{folder}: no such folder", param_hint=flag)
-    unknown = set(split.split("+")) - set(list_splits(data))
-    if unknown:
-        known = ", ".join(list_splits(data)) or "none"
-        message = f"{data} has no split {min(unknown)!r}; it has {known}"
-        raise typer.BadParameter(message, param_hint="--split")
-    try:
-        scored = load_split(data, split)
-        chooser = load_split(data, "val") if level == "val" else None
-    except ManifestError as error:
-        common.fail(str(error))
-    options: dict[str, Any] = {"protocol": protocol, "class_map": class_map}
+    scored, chooser = _load(data, split, level == "val")
+    if out is not None:
+        _free(out, force)
+
+    chosen = class_map or rules[0].class_map
+    sources: list[MapSource]
+    what = f"maps of {maps}"
+    table: dict[int, int] | None = None
+    names: tuple[str, ...] = scored.class_names or ()
     if maps is None:
+        from wsol.classes import class_names
+        from wsol.map_sources import NetworkMaps
+
         network = common.load_model(
             model,
             weights,
@@ -104,45 +159,137 @@ def evaluate(
             output_stride=output_stride,
         )
         method = common.choose_method(network, method)
-        options |= {
-            "model": network,
-            "root": root,
-            "method": method,
-            "classes": _class_table(data, root, classes, network.settings["num_classes"]),
-            "batch_size": batch_size,
-            "workers": workers,
-            "device": common.choose_device(device),
-        }
-    else:
-        options["maps"] = maps
-    if chooser is not None:
-        level = _run(chooser, "oracle", None, options).result.max_box_acc_threshold
-        found = _run(scored, level, "val", options)
-    else:
-        found = _run(scored, level, None, options)
-    if json_file is not None:
-        json_file.write_text(json.dumps(found.to_dict()) + "\n", encoding="utf-8")
-    what = f"maps of {maps}"
-    if maps is None:
+        outputs = network.settings["num_classes"]
+        names = class_names(outputs)
         what = f"{_describe(network.settings)}, {method}"
-    _print(found, what)
-    for line in found.unreadable:
-        sys.stderr.write(f"{line}\n")
-    if found.unreadable:
-        sys.stderr.write(f"{len(found.unreadable)} images could not be read: counted as missed\n")
+        table = _class_table(data, root, classes, outputs)
+        where = common.choose_device(device)
+        sources = [
+            NetworkMaps(
+                network,
+                each,
+                root or data,
+                method,
+                table,
+                chosen,  # type: ignore[arg-type]
+                rules[0].image,
+                batch_size=batch_size,
+                workers=workers,
+                device=where,
+            )
+            for each in (scored, chooser)
+            if each is not None
+        ]
+    else:
+        from wsol.map_sources import FolderMaps
+
+        others = _other_ids(data)
+        sources = [
+            FolderMaps(each, maps, chosen, allow_missing, others)  # type: ignore[arg-type]
+            for each in (scored, chooser)
+            if each is not None
+        ]
+        if allow_missing:
+            sys.stderr.writelines(f"{line}\n" for line in sources[0].list_faults())  # type: ignore[attr-defined]
+    options: dict[str, Any] = {
+        "mask_root": mask_root or root or data,
+        "workers": workers,
+        "save": writer,
+    }
+    levels: list[Any] = [level] * len(rules)
+    spoiled: list[str] = []
+    if chooser is not None:
+        folder = None if out is None else out / "val"
+        found = _run(sources[1], rules, ["oracle"] * len(rules), {**options, "out": folder})
+        levels = [getattr(each.result, "max_box_acc_threshold", None) for each in found]
+        spoiled += found[0].unreadable
+    options |= {"out": out, "rule": None if chooser is None else "val"}
+    evaluations = _run(sources[0], rules, levels, options)
+    if out is not None and (kinds or coco):
+        from wsol.exports import export_boxes, score_coco
+
+        export_boxes(out, kinds, names, root)
+        if coco:
+            _print_coco(score_coco(out, scored, table), chosen)
+    if json_file is not None:
+        content = [each.to_dict() for each in evaluations]
+        json_file.write_text(
+            json.dumps(content[0] if protocol != "all" else content) + "\n", encoding="utf-8"
+        )
+    from wsol.cli.score_tables import print_evaluation, print_protocols
+
+    if protocol == "all":
+        print_protocols(evaluations, what)
+    else:
+        print_evaluation(evaluations[0], what)
+    if save_maps is not None:
+        sys.stderr.write(
+            f"maps in {out}/maps as {save_maps}, off by at most {PRECISIONS[save_maps]:.2g}\n"
+        )
+    spoiled += evaluations[0].unreadable
+    sys.stderr.writelines(f"{line}\n" for line in spoiled)
+    if spoiled:
+        sys.stderr.write(f"{len(spoiled)} images could not be read: counted as missed\n")
         raise typer.Exit(1)
 
 
-def _run(split: Split, level: Any, rule: str | None, options: dict[str, Any]) -> Evaluation:
-    from eval.manifest import ManifestError
-    from wsol.evaluation import MapError, evaluate, evaluate_maps
+def _load(data: Path, split: str, with_val: bool) -> tuple[Split, Split | None]:
+    from eval.manifest import ManifestError, list_splits, load_split
 
-    score = evaluate_maps if "maps" in options else evaluate
+    unknown = set(split.split("+")) - set(list_splits(data)) if data.is_dir() else set()
+    if unknown:
+        known = ", ".join(list_splits(data)) or "none"
+        message = f"{data} has no split {min(unknown)!r}; it has {known}"
+        raise typer.BadParameter(message, param_hint="--split")
+    if with_val and "val" not in list_splits(data):
+        raise typer.BadParameter(f"{data} has no split val", param_hint="--threshold")
+    try:
+        return load_split(data, split), load_split(data, "val") if with_val else None
+    except ManifestError as error:
+        common.fail(str(error))
+
+
+def _other_ids(data: Path) -> set[str]:
+    """List the ids of every split, whose maps may share a folder."""
+    from eval.manifest import list_splits, load_split
+
+    if data.is_file():
+        return set()
+    return {image_id for name in list_splits(data) for image_id in load_split(data, name).ids}
+
+
+def _free(out: Path, force: bool) -> None:
+    """Make room for results, or leave an unfinished run as it is, to go on."""
+    from wsol.work_file import discard, is_unfinished
+
+    if force:
+        for folder in (out, out / "val"):
+            discard(folder)
+    if is_unfinished(out) or is_unfinished(out / "val"):
+        sys.stderr.write(f"going on with the unfinished run in {out}\n")
+        return
+    common.free_folder(out, force)
+
+
+def _run(
+    source: MapSource, rules: list[Protocol], levels: list[Any], options: dict[str, Any]
+) -> list[Evaluation]:
+    from eval.manifest import ManifestError
+    from wsol.evaluation import score_maps
+    from wsol.map_sources import MapError
+    from wsol.work_file import WorkFileError
+
+    split = source.split
     with common.progress(f"evaluate {split.name}", len(split)) as advance:
         try:
-            return score(split=split, threshold=level, rule=rule, progress=advance, **options)
-        except (ManifestError, MapError) as error:
+            return score_maps(source, rules, levels, progress=advance, **options)
+        except ManifestError as error:
             common.fail(str(error))
+        except MapError as error:
+            sys.stderr.writelines(f"{line}\n" for line in error.faults)
+            common.fail(f"{len(error.faults)} maps cannot be scored; --allow-missing counts them")
+        except WorkFileError as error:
+            raise typer.BadParameter(f"{error}; --force begins anew", param_hint="--out") from error
         except ValueError as error:
             hint = "--classes" if "class table" in str(error) else "DATA"
             raise typer.BadParameter(str(error), param_hint=hint) from error
@@ -158,8 +305,8 @@ def _describe(settings: dict[str, Any]) -> str:
     return text if settings["output_stride"] == 32 else f"{text} /{settings['output_stride']}"
 
 
-def _threshold(text: str) -> float | str:
-    if text in ("oracle", "val"):
+def _threshold(text: str | None) -> float | str | None:
+    if text in (None, "oracle", "val"):
         return text
     try:
         level = float(text)
@@ -183,7 +330,8 @@ def _class_table(
         return {i: i for i in range(outputs)} if max(labels) + 1 == outputs else None
     if classes is None:
         folders = [data, data.absolute().parent, *([root] if root else [])]
-        classes = next((f / "classes.csv" for f in folders if (f / "classes.csv").is_file()), None)
+        paths = [folder / "classes.csv" for folder in folders]
+        classes = next((path for path in paths if _maps_classes(path)), None)
         if classes is None:
             return None
     try:
@@ -194,49 +342,14 @@ def _class_table(
     return table
 
 
-def _print(found: Evaluation, what: str) -> None:
-    result = found.result
-    rules = {
-        "oracle": f"best on {found.split} itself (oracle)",
-        "val": "best on val",
-        "fixed": "fixed",
-    }
+def _maps_classes(path: Path) -> bool:
+    """Tell whether a table maps labels onto ImageNet's classes, and does not only name them."""
+    if not path.is_file():
+        return False
+    with path.open(encoding="utf-8-sig", errors="replace") as file:
+        return "imagenet1k_index" in file.readline()
 
-    def percent(value: float | None) -> str:
-        return "-" if value is None else f"{value:.1f}"
 
-    acc = " / ".join(percent(result.box_acc[str(delta)]) for delta in (30, 50, 70))
-    rows = [
-        [f"MaxBoxAcc (largest contour, at {result.max_box_acc_threshold:.3f})"],
-        [f"box accuracy 30 / 50 / 70 (all contours): {acc};  MaxBoxAccV2"],
-        [f"GT-known Loc at {result.threshold:.3f}"],
-        [f"Top-1 Loc at {result.threshold:.3f}"],
-        [f"Top-5 Loc at {result.threshold:.3f}"],
-        ["top-1 accuracy (over all outputs)"],
-        ["top-5 accuracy"],
-        ["baseline: centre box"],
-        ["baseline: full image"],
-    ]
-    values = [
-        result.max_box_acc,
-        result.max_box_acc_v2,
-        result.gt_known_loc,
-        result.top1_loc,
-        result.top5_loc,
-        result.top1_cls,
-        result.top5_cls,
-        result.baselines["centre_box"],
-        result.baselines["full_image"],
-    ]
-    title = f"{what}: {result.images} images of {found.split}, protocol {found.protocol}"
-    common.print_table(
-        title,
-        ["score", "percent"],
-        [[*row, percent(value)] for row, value in zip(rows, values, strict=True)],
-    )
-    typer.echo(
-        f"threshold {result.threshold:.3f}, {rules[found.rule]}; grid {found.interval}; class map "
-        f"{found.class_map}; several true boxes on {result.several_true_boxes:.1%} of the images"
-    )
-    if result.without_true_box:
-        typer.echo(f"{result.without_true_box} images have no true box and count as missed")
+def _print_coco(scores: dict[str, float], class_map: str) -> None:
+    rows = [[name, f"{value:.1f}"] for name, value in scores.items()]
+    common.print_table(f"COCOeval, class map {class_map}", ["score", "percent"], rows)

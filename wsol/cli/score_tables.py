@@ -1,0 +1,111 @@
+"""Scores on the terminal: one evaluation as a column, several protocols side by side."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import typer
+
+from wsol.cli import common
+
+if TYPE_CHECKING:
+    from wsol.evaluation import Evaluation
+
+_OF_PIXELS = ("pxap", "peak_pixel_iou")
+_NAMES = {
+    "pxap": "PxAP",
+    "peak_pixel_iou": "peak pixel IoU",
+    "max_box_acc": "MaxBoxAcc (one contour, oracle)",
+    "max_box_acc_v2": "MaxBoxAccV2 (all contours, oracle)",
+    "box_acc_30": "box accuracy at 30 (all contours, oracle)",
+    "box_acc_50": "box accuracy at 50",
+    "box_acc_70": "box accuracy at 70",
+    "gt_known_loc": "GT-known Loc",
+    "top1_loc": "Top-1 Loc",
+    "top5_loc": "Top-5 Loc",
+    "top1_cls": "top-1 accuracy (over all outputs)",
+    "top5_cls": "top-5 accuracy",
+    "centre_box": "baseline: centre box",
+    "full_image": "baseline: full image",
+}
+
+
+def _scores(found: Evaluation) -> dict[str, float | None]:
+    content = found.to_dict()
+    acc = {f"box_acc_{delta}": value for delta, value in (content["box_acc"] or {}).items()}
+    flat = {**content, **acc, **(content["baselines"] or {})}
+    names = [*dict.fromkeys([*_NAMES, *acc])]
+    of_pixels = content["pxap"] is not None
+    return {name: flat.get(name) for name in names if (name in _OF_PIXELS) == of_pixels}
+
+
+def _name(score: str) -> str:
+    return _NAMES.get(score, score.replace("box_acc_", "box accuracy at "))
+
+
+def _percent(value: float | None) -> str:
+    return "-" if value is None else f"{value:.1f}"
+
+
+def _interval(found: Evaluation, name: str) -> str:
+    ends = found.result.intervals95.get(name)
+    return "" if ends is None else f"{ends[0]:.1f} - {ends[1]:.1f}"
+
+
+def print_evaluation(found: Evaluation, what: str) -> None:
+    """Print the scores of one split under one protocol.
+
+    Args:
+        found: the scores
+        what: was scored
+    """
+    rows = [
+        [
+            _NAMES.get(name, name.replace("box_acc_", "box accuracy at ")),
+            _percent(value),
+            _interval(found, name),
+        ]
+        for name, value in _scores(found).items()
+    ]
+    title = f"{what}: {found.result.images} images of {found.split}, protocol {found.protocol}"
+    common.print_table(title, ["score", "percent", "95 % interval"], rows)
+    content = found.to_dict()
+    typer.echo(
+        f"{common.describe_threshold(content)}; grid {found.interval}; class map {found.class_map}"
+    )
+    if content["errors"] is not None:
+        counts = {name: count for name, count in content["errors"].items() if count is not None}
+        wrong = counts.pop("misclassified", None)
+        text = ", ".join(f"{name} {count}" for name, count in counts.items())
+        typer.echo(f"misses at this threshold, of {found.result.images} images: {text}")
+        if wrong is not None:
+            typer.echo(f"misclassified: {wrong} images")
+        typer.echo(f"several true boxes on {content['several_true_boxes']:.1%} of the images")
+        if content["without_true_box"]:
+            typer.echo(f"{content['without_true_box']} images have no true box and count as missed")
+
+
+def print_protocols(found: list[Evaluation], what: str) -> None:
+    """Print the scores of the same maps under several protocols.
+
+    Args:
+        found: one evaluation a protocol
+        what: was scored
+    """
+    every = [_scores(each) for each in found]
+    rows = []
+    for name in dict.fromkeys(name for scores in every for name in scores):
+        values = [scores.get(name) for scores in every]
+        if any(value is not None for value in values):
+            cells = [
+                f"{_percent(value)} ({_interval(each, name)})" if value is not None else "-"
+                for value, each in zip(values, found, strict=True)
+            ]
+            rows.append([_name(name), *cells])
+    title = f"{what}: the same maps of {found[0].result.images} images of {found[0].split}"
+    common.print_table(title, ["percent (95 % interval)", *(each.protocol for each in found)], rows)
+    for each in found:
+        typer.echo(
+            f"{each.protocol}: {common.describe_threshold(each.to_dict())}; grid {each.interval}; "
+            f"class map {each.class_map}"
+        )

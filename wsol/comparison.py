@@ -1,0 +1,157 @@
+"""Two runs on the same images, compared image by image."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from eval.metrics.failures import KINDS
+from eval.metrics.localization import MODES, LocalizationScores, Outcome
+from eval.protocols import PROTOCOLS
+from eval.statistics import Difference, interval, mcnemar
+from wsol.image_results import LINES, SCORES
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from eval.protocols import Protocol
+
+# Scores that count images one by one, and when an image counts.
+_COUNTED: dict[str, Callable[[dict[str, Any]], bool]] = {
+    "gt_known_loc": lambda row: row["error"] is None,
+    "top1_loc": lambda row: row["error"] is None and row["rank"] < 1,
+    "top5_loc": lambda row: row["error"] is None and row["rank"] < 5,
+    "top1_cls": lambda row: bool(row["rank"] < 1),
+    "top5_cls": lambda row: bool(row["rank"] < 5),
+}
+
+
+class ResultError(ValueError):
+    """Results that cannot be read or compared; the message names the folder."""
+
+
+@dataclass(frozen=True, eq=False)
+class Results:
+    """What an evaluation left in a folder.
+
+    Args:
+        folder: where it lies
+        scores: the JSON output
+        rows: one record an image, by id
+    """
+
+    folder: Path
+    scores: dict[str, Any]
+    rows: dict[str, dict[str, Any]]
+
+
+def read_results(path: str | Path) -> Results:
+    """Read the results of an evaluation.
+
+    Args:
+        path: its folder, or one of the files in it
+
+    Raises:
+        ResultError: no results here, or results of an evaluation that did not end
+    """
+    folder = Path(path)
+    if folder.is_file():
+        folder = folder.parent
+    try:
+        scores = json.loads((folder / SCORES).read_text(encoding="utf-8"))
+        with (folder / LINES).open(encoding="utf-8") as lines:
+            rows = {row["id"]: row for row in map(json.loads, lines)}
+    except OSError as error:
+        raise ResultError(
+            f"{folder}: expected {SCORES} and {LINES} of a finished evaluation ({error.strerror})"
+        ) from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise ResultError(f"{folder}: expected results of an evaluation but {error}") from error
+    return Results(folder, scores, rows)
+
+
+def compare_results(first: Results, second: Results) -> dict[str, Difference]:
+    """Compare two runs, score by score.
+
+    Both are resampled with the same images; a threshold that a run chose on this very split is
+    chosen anew in every sample.
+
+    Args:
+        first: the run to compare with
+        second: the run in question
+
+    Returns:
+        by the name of a score, those that both runs have
+
+    Raises:
+        ResultError: other images, another protocol or grid, or scores of masks
+    """
+    for name in ("protocol", "interval", "split", "class_map"):
+        if first.scores.get(name) != second.scores.get(name):
+            raise ResultError(
+                f"{second.folder}: expected {name} {first.scores.get(name)!r}, as "
+                f"{first.folder} has it, but got {second.scores.get(name)!r}"
+            )
+    if first.rows.keys() != second.rows.keys():
+        odd = min(first.rows.keys() ^ second.rows.keys())
+        raise ResultError(
+            f"{second.folder}: expected the same images as {first.folder} but one has {odd!r} and "
+            "the other has not"
+        )
+    if first.scores.get("box_acc") is None:
+        raise ResultError(f"{first.folder}: expected scores of boxes")
+    samples = [_rebuild(run).replicates() for run in (first, second)]
+    found = {}
+    for name in samples[0]:
+        before, after = (_value(run.scores, name) for run in (first, second))
+        if before is None or after is None or name.endswith("threshold"):
+            continue
+        low, high = interval(samples[1][name][:-1] - samples[0][name][:-1]) or (np.nan, np.nan)
+        gained = lost = p_value = None
+        if name in _COUNTED:
+            right = _COUNTED[name]
+            pairs = [(right(first.rows[i]), right(second.rows[i])) for i in first.rows]
+            gained = sum(new and not old for old, new in pairs)
+            lost = sum(old and not new for old, new in pairs)
+            p_value = mcnemar(gained, lost)
+        found[name] = Difference(before, after, low, high, gained, lost, p_value)
+    return found
+
+
+def _value(scores: dict[str, Any], name: str) -> float | None:
+    if name.startswith("box_acc_"):
+        name, delta = "box_acc", name.removeprefix("box_acc_")
+        return None if scores[name] is None else scores[name].get(delta)
+    return scores.get(name)
+
+
+def _rebuild(run: Results) -> LocalizationScores:
+    """Add the images of a run up again."""
+    protocol = _find(run.scores)
+    oracle = run.scores["threshold"]["rule"] == "oracle"
+    scores = LocalizationScores(protocol, None if oracle else run.scores["threshold"]["value"])
+    count, grid = len(scores.thresholds), len(protocol.thresholds)
+    for image_id, row in run.rows.items():
+        hits = np.zeros((len(MODES), len(protocol.deltas), count), bool)
+        for i, mode in enumerate(MODES):
+            for j, delta in enumerate(protocol.deltas):
+                for start, stop in row["hits"][mode][str(delta)]:
+                    hits[i, j, start:stop] = True
+        if not oracle:
+            hits[0, protocol.deltas.index(50), grid] = row["error"] is None
+        kinds = np.full(count, KINDS.index(row["error"] or "none"))
+        boxes = len(row["true_boxes"])
+        baselines = tuple(row["baselines"].values())
+        scores.update(Outcome(image_id, hits, kinds, row["rank"], boxes, baselines))
+    return scores
+
+
+def _find(scores: dict[str, Any]) -> Protocol:
+    """Describe the protocol of a run as far as counting hits needs it."""
+    deltas = tuple(map(int, scores["box_acc"]))
+    base = PROTOCOLS.get(scores["protocol"], PROTOCOLS["wsoleval"])
+    return replace(base, name=scores["protocol"], interval=scores["interval"], deltas=deltas)

@@ -1,0 +1,323 @@
+"""Where the maps of a split come from: a network that looks at images, or files in a folder."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, replace
+from functools import cache, partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, Protocol, cast
+
+import numpy as np
+
+from wsol.heatmap import to_heatmap
+from wsol.images import ImageError, read_image
+from wsol.loading import read_ahead
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator, Iterable, Mapping
+
+    from torch import Tensor, nn
+
+    from eval.protocols import ClassMap
+    from eval.protocols import Protocol as Rules
+    from eval.splits import Split
+    from tdam.preprocessing import Preprocessing
+
+NO_RANK = 2**31 - 1  # of an image that could not be read: not among the predictions
+
+
+class MapError(ValueError):
+    """Maps on disk that cannot be scored.
+
+    Args:
+        faults: one line a fault, each naming a file
+    """
+
+    def __init__(self, faults: list[str]) -> None:
+        super().__init__(
+            f"{len(faults)} maps cannot be scored, the first: {faults[0]}; allow missing maps to "
+            "count them as missed"
+        )
+        self.faults = faults
+
+
+@dataclass(frozen=True, eq=False)
+class FoundMap:
+    """The map of one image, made when a protocol asks for it.
+
+    Args:
+        row: of the image in its split
+        heat: gives the map in [0, 1] in a protocol's square, (S, S); may raise ImageError
+        fault: why there is none
+        label: class whose map it is, among the network's outputs or, without one, the labels
+        rank: place of the true class among the predictions, from 0; None where unknown
+        score: probability of the class
+        region: part of the image that the map covers, x0 y0 x1 y1 as shares of width and height
+    """
+
+    row: int
+    heat: Callable[[Rules], np.ndarray] | None
+    fault: str = ""
+    label: int = -1
+    rank: int | None = None
+    score: float = 1.0
+    region: tuple[float, float, float, float] = (0.0, 0.0, 1.0, 1.0)
+
+
+class MapSource(Protocol):
+    """Gives the maps of a split in order, from any batch on."""
+
+    @property
+    def split(self) -> Split:
+        """The split whose maps these are."""
+        ...
+
+    @property
+    def class_map(self) -> ClassMap:
+        """Whose maps these are."""
+        ...
+
+    @property
+    def batch_size(self) -> int:
+        """Images at once."""
+        ...
+
+    def describe(self) -> dict[str, Any]:
+        """Name everything that the maps depend on, in plain values."""
+        ...
+
+    def read(self, start: int) -> Generator[FoundMap]:
+        """Give the maps from a row on, which is the first of a batch."""
+        ...
+
+
+@dataclass(frozen=True, eq=False)
+class NetworkMaps:
+    """Maps that a network makes of images.
+
+    Args:
+        model: a registered network, or any other with `preprocessing` given
+        split: ids and labels
+        root: folder that the split's ids are relative to
+        method: name of a map method
+        classes: index among the network's outputs by label; None means that they are the same
+        class_map: whose map; with `predicted`, labels need not fit the network
+        image: `squash` or `crop`, what the network sees of an image
+        preprocessing: what the network wants as input
+        batch_size: images at once
+        workers: threads that read images
+        device: `auto`, `cpu`, `cuda`, or any name that torch knows
+    """
+
+    model: nn.Module
+    split: Split
+    root: Path
+    method: str = "cam"
+    classes: Mapping[int, int] | None = None
+    class_map: ClassMap = "ground_truth"
+    image: Literal["squash", "crop"] = "squash"
+    preprocessing: Preprocessing | None = None
+    batch_size: int = 32
+    workers: int = 2
+    device: str = "auto"
+
+    def describe(self) -> dict[str, Any]:
+        """Name network, weights and settings."""
+        digest = hashlib.sha256()
+        for name, tensor in self.model.state_dict().items():
+            digest.update(name.encode())
+            digest.update(np.ascontiguousarray(tensor.detach().cpu().float().numpy()).tobytes())
+        return {
+            "weights": digest.hexdigest(),
+            "method": self.method,
+            "class_map": self.class_map,
+            "preprocessing": repr(self._wanted),
+            "classes": sorted((self.classes or {}).items()),
+            "batch_size": self.batch_size,
+        }
+
+    @property
+    def _wanted(self) -> Preprocessing:
+        wanted = self.preprocessing or self.model.spec.preprocessing  # type: ignore[union-attr]
+        return replace(cast("Preprocessing", wanted), mode=self.image)
+
+    def read(self, start: int) -> Generator[FoundMap]:
+        """Give the maps from a row on.
+
+        Raises:
+            ValueError: an unknown name, or labels that do not fit the network
+        """
+        import torch
+
+        from wsol.maps import find_method
+        from wsol.runtime import evaluation_mode, find_device
+
+        where = find_device(self.device)
+        self.model.to(where)
+        targets = None
+        load = partial(_read_image, root=self.root, split=self.split, preprocessing=self._wanted)
+        with find_method(self.method)(self.model) as extractor, evaluation_mode(self.model):
+            rows = range(start, len(self.split))
+            for batch in read_ahead(rows, load, self.batch_size, self.workers):
+                good = [(row, found) for row, found in batch if not isinstance(found, ImageError)]
+                for row, found in batch:
+                    if isinstance(found, ImageError):
+                        yield FoundMap(row, None, str(found), rank=NO_RANK)
+                if not good:
+                    continue
+                with torch.set_grad_enabled(extractor.needs_gradients):
+                    scores = self.model(torch.stack([x for _, (x, _) in good]).to(where))
+                    if targets is None:
+                        targets = self._targets(scores.shape[1])
+                    true = None if targets is None else targets[[row for row, _ in good]]
+                    chosen = scores.argmax(dim=1)
+                    if self.class_map == "ground_truth":
+                        chosen = torch.as_tensor(true, device=where)
+                    maps = extractor(chosen, scores, normalized=False)[0].cpu().numpy()
+                likely = scores.detach().softmax(dim=1).gather(1, chosen[:, None])[:, 0].tolist()
+                for place, (label, rank) in enumerate(
+                    zip(chosen.tolist(), _ranks(scores, true), strict=True)
+                ):
+                    yield FoundMap(
+                        row=good[place][0],
+                        heat=partial(_upsample, maps[place]),
+                        label=label,
+                        rank=rank,
+                        score=likely[place],
+                        region=good[place][1][1],
+                    )
+
+    def _targets(self, outputs: int) -> np.ndarray | None:
+        """Index of the true class among the network's outputs, (N,), or None where not known."""
+        labels = self.split.labels.tolist()
+        classes = self.classes
+        if classes is not None:
+            unknown = sorted(set(labels) - set(classes))
+            if unknown:
+                raise ValueError(f"Expected the class table to have every label but not {unknown}")
+            classes = {label: classes[label] for label in set(labels)}
+            if max(classes.values()) < outputs:
+                return np.array([classes[label] for label in labels])
+        elif max(labels) + 1 == outputs:
+            return self.split.labels
+        if self.class_map == "predicted":
+            return None
+        known = max(classes.values()) + 1 if classes else max(labels) + 1
+        raise ValueError(
+            f"Expected labels for the network's {outputs} classes but got {known} classes; map "
+            "them by a class table, or score the predicted class's map"
+        )
+
+
+def _read_image(
+    row: int, root: Path, split: Split, preprocessing: Preprocessing
+) -> tuple[Tensor, tuple[float, float, float, float]]:
+    path = root / split.ids[row]
+    try:
+        image = read_image(path)
+    except ImageError as error:
+        raise ImageError(f"{path}: {error}") from error
+    width, height = image.size
+    x0, y0, x1, y1 = preprocessing.region(width, height)
+    return preprocessing(image), (x0 / width, y0 / height, x1 / width, y1 / height)
+
+
+def _upsample(raw: np.ndarray, rules: Rules) -> np.ndarray:
+    return to_heatmap(raw, (rules.size, rules.size), rules.interpolation)
+
+
+def _ranks(scores: Tensor, targets: np.ndarray | None) -> list[int | None]:
+    """Place of the true class among all outputs, from 0; None where it is not known.
+
+    Among equal scores the first output comes first, as argmax has it; scores that are not numbers
+    put the true class last.
+    """
+    import torch
+
+    if targets is None:
+        return [None] * len(scores)
+    order = scores.argsort(dim=1, descending=True, stable=True)
+    wanted = torch.as_tensor(targets, device=scores.device)[:, None]
+    places = (order == wanted).int().argmax(dim=1)
+    last = scores.shape[1] - 1
+    ranks: list[int | None] = torch.where(scores.isnan().any(dim=1), last, places).tolist()
+    return ranks
+
+
+@dataclass(frozen=True, eq=False)
+class FolderMaps:
+    """Maps that any program wrote: `<image id>.npy`, the id's suffix kept.
+
+    Args:
+        split: ids and labels
+        folder: of the maps, each (S, S), in [0, 1], or uint8 with 255 for 1
+        class_map: whose maps they are, for the record
+        allow_missing: count maps that are missing or broken as missed, instead of an error
+        others: ids of other splits, whose maps may lie in the same folder
+    """
+
+    split: Split
+    folder: Path
+    class_map: ClassMap = "ground_truth"
+    allow_missing: bool = False
+    others: Iterable[str] = ()
+    batch_size: int = 32
+
+    def describe(self) -> dict[str, Any]:
+        """Name the folder."""
+        return {"maps": str(self.folder.resolve()), "class_map": self.class_map}
+
+    def read(self, start: int) -> Generator[FoundMap]:
+        """Give the maps from a row on.
+
+        Raises:
+            MapError: maps that are missing, or that belong to no image, unless these are allowed
+        """
+        faults = self.list_faults()
+        if faults and not self.allow_missing:
+            raise MapError(faults)
+        for row in range(start, len(self.split)):
+            path = self.folder / f"{self.split.ids[row]}.npy"
+            label = int(self.split.labels[row])
+            yield FoundMap(row, partial(_fit, cache(partial(_read_map, path)), path), label=label)
+
+    def list_faults(self) -> list[str]:
+        """Name the maps that are missing and those that belong to no image."""
+        wanted = {self.folder / f"{image_id}.npy" for image_id in self.split.ids}
+        others = {self.folder / f"{image_id}.npy" for image_id in self.others}
+        there = set(self.folder.rglob("*.npy"))
+        missing = [
+            f"{path}: expected a map but there is no such file" for path in sorted(wanted - there)
+        ]
+        extra = [f"{path}: a map of no image" for path in sorted(there - wanted - others)]
+        return missing + extra
+
+
+def _fit(load: Callable[[], np.ndarray], path: Path, rules: Rules) -> np.ndarray:
+    found = load()
+    if found.shape != (rules.size, rules.size):
+        raise ImageError(
+            f"{path}: expected numbers of shape ({rules.size}, {rules.size}) but got "
+            f"{found.dtype} {found.shape}"
+        )
+    return found
+
+
+def _read_map(path: Path) -> np.ndarray:
+    try:
+        found = np.load(path, allow_pickle=False)
+    except FileNotFoundError:
+        raise ImageError(f"{path}: expected a map but there is no such file") from None
+    except (OSError, ValueError, EOFError) as error:
+        raise ImageError(f"{path}: expected an array but {error}") from error
+    if not np.issubdtype(getattr(found, "dtype", str), np.number) or np.iscomplexobj(found):
+        what = f"{getattr(found, 'dtype', type(found).__name__)} {getattr(found, 'shape', '')}"
+        raise ImageError(f"{path}: expected numbers but got {what}")
+    if found.dtype == np.uint8:
+        found = found / 255  # exact: k / 255 * 255 is k
+    if found.size and not (found.min() >= 0 and found.max() <= 1):
+        raise ImageError(
+            f"{path}: expected values in [0, 1] but got {found.min()} to {found.max()}"
+        )
+    return found if np.issubdtype(found.dtype, np.floating) else found.astype(np.float64)

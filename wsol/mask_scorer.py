@@ -1,0 +1,87 @@
+"""Scoring against true masks: pixels by score, on and off the object."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from eval.masks import read_mask
+from eval.metrics.pixels import PixelResult, PixelScores, count_pixels
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from eval.protocols import Protocol
+    from eval.splits import Split
+
+
+class MaskScorer:
+    """Scores maps of a split with masks.
+
+    Args:
+        split: with masks
+        protocol: gives square and grid
+        threshold: none of these scores has one; kept for the record
+        root: folder that the mask paths are relative to
+
+    Raises:
+        ValueError: the split has no masks, or there is no root
+    """
+
+    def __init__(
+        self, split: Split, protocol: Protocol, threshold: float | None, root: str | Path | None
+    ) -> None:
+        if split.masks is None or root is None:
+            raise ValueError(f"Expected split {split.name} to have masks and a root for them")
+        self.split = split
+        self.masks = split.masks
+        self.root = root
+        self.protocol = protocol
+        self.threshold = threshold
+        self.scores = PixelScores(protocol)
+        self._edges = self.scores.edges
+        self.dtype = np.dtype((np.int32, (2, len(self._edges) - 1)))
+
+    def trace(self, row: int, heat: np.ndarray, region: np.ndarray) -> np.ndarray:
+        """Count the pixels of one map by score.
+
+        Args:
+            row: of the image in its split
+            heat: (S, S), in [0, 1]
+            region: the map has to cover the whole image
+
+        Returns:
+            (2, bins), background and foreground
+
+        Raises:
+            ValueError: the map shows a part of the image only
+        """
+        if tuple(region[:2]) != (0, 0):
+            raise ValueError("Expected maps of whole images, since masks are not cut")
+        mask = read_mask(self.masks[row], self.root, self.protocol.size)
+        return count_pixels(heat, mask, self._edges).astype(np.int32)
+
+    def add(self, record: Any, trace: np.ndarray) -> None:
+        """Add one image's counts to the scores."""
+        self.scores.update(self.split.ids[record["row"]], trace)
+
+    def compute(self, true_class: bool) -> PixelResult:
+        """Turn what was added into scores."""
+        return self.scores.compute()
+
+    def describe(self, record: Any, trace: np.ndarray, threshold: float) -> dict[str, Any]:
+        """Tell how one image fared: its own PxAP, in percent."""
+        scores = PixelScores(self.protocol)
+        image_id = self.split.ids[record["row"]]
+        scores.update(image_id, trace)
+        own = scores.compute().pxap if trace[1].any() else None
+        return {
+            "id": image_id,
+            "label": int(self.split.labels[record["row"]]),
+            "map_class": int(record["label"]),
+            "rank": None if record["rank"] < 0 else int(record["rank"]),
+            "score": float(record["score"]),
+            "pxap": own,
+            "unreadable": record["fault"].decode(errors="replace") or None,
+        }
