@@ -91,10 +91,8 @@ def sweep_boxes(
     np.minimum(boxes[:, 3], height - 1, out=boxes[:, 3])
     steps = (thresholds * found.peak).astype(np.int64).tolist()
     nothing = np.zeros((1, 4), dtype=np.int64)
-    by_level = {
-        step: boxes[spans[step, 0] : spans[step, 1]] if step < found.peak else nothing
-        for step in set(steps)
-    }
+    by_level = [boxes[start:stop] for start, stop in spans[: found.peak].tolist()]
+    by_level.append(nothing)
     return [by_level[step] for step in steps]
 
 

@@ -1,0 +1,1 @@
+"""How fast this machine runs each stage, as ratios."""
