@@ -33,24 +33,6 @@ def pairwise_iou(
     >>> pairwise_iou([[0, 0, 2, 2]], [[1, 0, 3, 2]])
     array([[0.33333333]])
     """
-    shared, area, other_area = pairwise_intersection(boxes, others, convention)
-    union = area + other_area - shared
-    return np.divide(shared, union, out=np.zeros_like(shared), where=union > 0)
-
-
-def pairwise_intersection(
-    boxes: ArrayLike, others: ArrayLike, convention: Convention = "edges"
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Compute the area that every box shares with every other.
-
-    Args:
-        boxes: (k, 4), x0 y0 x1 y1
-        others: (m, 4), x0 y0 x1 y1
-        convention: what the four numbers mean
-
-    Returns:
-        shared area (k, m), area of the boxes (k, 1), area of the others (1, m), float64
-    """
     first = np.asarray(boxes, dtype=np.float64).reshape(-1, 1, 4)
     second = np.asarray(others, dtype=np.float64).reshape(1, -1, 4)
     extra = {"edges": 0.0, "inclusive": 1.0}[convention]
@@ -59,7 +41,8 @@ def pairwise_intersection(
     shared = np.maximum(corner1 - corner0 + extra, 0).prod(axis=-1)
     area = (first[..., 2:] - first[..., :2] + extra).prod(axis=-1)
     other_area = (second[..., 2:] - second[..., :2] + extra).prod(axis=-1)
-    return shared, area, other_area
+    union = area + other_area - shared
+    return np.divide(shared, union, out=np.zeros_like(shared), where=union > 0)
 
 
 def to_edges(boxes: ArrayLike) -> np.ndarray:

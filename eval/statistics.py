@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
+from math import exp, factorial
 
 import numpy as np
 
@@ -20,15 +21,26 @@ REPLICATES = 1000
 def image_weights(image_id: str) -> np.ndarray:
     """Draw an image's weights, always the same for the same id.
 
+    Two bytes of the id's SHAKE-256 digest choose each weight, so that no library's random numbers
+    are involved.
+
     Args:
         image_id: any text
 
     Returns:
         (1000,), int32, how often the image occurs in each replicate
     """
-    seed = hashlib.blake2b(image_id.encode("utf-8", "surrogateescape"), digest_size=16).digest()
-    generator = np.random.Generator(np.random.PCG64(int.from_bytes(seed, "little")))
-    return generator.poisson(1.0, REPLICATES).astype(np.int32)
+    digest = hashlib.shake_256(image_id.encode("utf-8", "surrogateescape"))
+    return _WEIGHTS[np.frombuffer(digest.digest(2 * REPLICATES), "<u2")]
+
+
+def _tabulate_poisson() -> np.ndarray:
+    """Tabulate the inverse of the Poisson distribution with mean 1 at 65,536 even places."""
+    chances = np.cumsum([exp(-1) / factorial(k) for k in range(12)])
+    return np.searchsorted(chances, (np.arange(2**16) + 0.5) / 2**16).astype(np.int32)
+
+
+_WEIGHTS = _tabulate_poisson()
 
 
 def interval(replicates: np.ndarray) -> list[float] | None:

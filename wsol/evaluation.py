@@ -303,12 +303,11 @@ def score_maps(
         found = source.read(0 if work is None else work.done)
         with closing(found):  # so that hooks and modes are undone before an exception leaves
             for batch in read_ahead(found, score, source.batch_size, workers):
-                for _, scored in batch:
-                    if isinstance(scored, ImageError):
-                        raise scored
-                    add(scored)
-                    if work is not None:
-                        work.append(scored)
+                records = [record for _, record in batch if not isinstance(record, ImageError)]
+                for record in records:
+                    add(record)
+                if work is not None:
+                    work.append(records)
         if unreadable and isinstance(source, FolderMaps) and not source.allow_missing:
             if work is not None:
                 work.remove()

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
-from eval.geometry import pairwise_iou
 from eval.metrics.failures import failure_kinds
 from eval.metrics.localization import MODES, Outcome
 from eval.metrics.overlaps import best_overlaps
@@ -89,11 +88,12 @@ def read_trace(
         true_boxes,
         protocol.convention,
     )
-    baselines = []
-    for box in protocol.baselines.values():
-        overlap = pairwise_iou([box], true_boxes, protocol.convention).max(initial=0)
-        baselines.append(bool(protocol.hits(overlap, 50)))
-    return Outcome(image_id, hits[:, :, at], kinds[at], rank, len(true_boxes), tuple(baselines))
+    fixed = np.array([*protocol.baselines.values()])
+    each = np.stack([np.arange(len(fixed)), np.arange(1, len(fixed) + 1)], axis=1)
+    baselines = protocol.hits(best_overlaps(fixed, each, true_boxes, protocol.convention), 50)
+    return Outcome(
+        image_id, hits[:, :, at], kinds[at], rank, len(true_boxes), tuple(baselines.tolist())
+    )
 
 
 def levels_of(trace: np.ndarray, thresholds: np.ndarray) -> np.ndarray:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
 
 DATA, HEADER = "unfinished.bin", "unfinished.json"
@@ -52,9 +52,9 @@ class WorkFile:
         self._file.truncate(done * dtype.itemsize)
         self._file.seek(0, 2)
 
-    def append(self, record: np.ndarray) -> None:
-        """Write one record."""
-        self._file.write(record.tobytes())
+    def append(self, records: Iterable[np.ndarray]) -> None:
+        """Write the records of a batch."""
+        self._file.writelines(record.tobytes() for record in records)
         self._file.flush()
 
     def __iter__(self) -> Iterator[np.ndarray]:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from eval.geometry import pairwise_intersection
+from eval.compiled import compiled
 
 if TYPE_CHECKING:
     from eval.geometry import Convention
@@ -41,14 +41,43 @@ def failure_kinds(
     >>> KINDS[failure_kinds(box, np.array([False]), np.array([False]), true, "edges")[0]]
     'part'
     """
-    shared, area, true_area = pairwise_intersection(boxes, true_boxes, convention)
-    of_true = np.divide(shared, true_area, out=np.zeros_like(shared), where=true_area > 0)
-    of_found = np.divide(shared, area, out=np.zeros_like(shared), where=area > 0)
-    tests = (
-        hits,
-        blank,
-        (of_true > 0.3).sum(axis=1) > 1,
-        (of_found > 0.5).any(axis=1),
-        (of_true > 0.7).any(axis=1),
+    extra = {"edges": 0.0, "inclusive": 1.0}[convention]
+    return _kinds(
+        np.ascontiguousarray(boxes, np.float64).reshape(-1, 4),
+        np.ascontiguousarray(blank, np.bool_),
+        np.ascontiguousarray(hits, np.bool_),
+        np.ascontiguousarray(true_boxes, np.float64).reshape(-1, 4),
+        extra,
     )
-    return np.select(tests, range(len(tests)), len(tests)).astype(np.uint8)
+
+
+@compiled
+def _kinds(
+    boxes: np.ndarray, blank: np.ndarray, hits: np.ndarray, true_boxes: np.ndarray, extra: float
+) -> np.ndarray:
+    kinds = np.empty(boxes.shape[0], np.uint8)
+    for i in range(boxes.shape[0]):
+        x0, y0, x1, y1 = boxes[i, 0], boxes[i, 1], boxes[i, 2], boxes[i, 3]
+        area = (x1 - x0 + extra) * (y1 - y0 + extra)
+        covered, part, more = 0, False, False
+        for j in range(true_boxes.shape[0]):
+            u0, v0, u1, v1 = (
+                true_boxes[j, 0], true_boxes[j, 1], true_boxes[j, 2], true_boxes[j, 3]
+            )  # fmt: skip
+            across = max(min(x1, u1) - max(x0, u0) + extra, 0.0)
+            shared = across * max(min(y1, v1) - max(y0, v0) + extra, 0.0)
+            true_area = (u1 - u0 + extra) * (v1 - v0 + extra)
+            covered += shared > 0.3 * true_area
+            part = part or shared > 0.5 * area
+            more = more or shared > 0.7 * true_area
+        if hits[i]:
+            kinds[i] = 0
+        elif blank[i]:
+            kinds[i] = 1
+        elif covered > 1:
+            kinds[i] = 2
+        elif part:
+            kinds[i] = 3
+        else:
+            kinds[i] = 4 if more else 5
+    return kinds

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from eval.compiled import compiled
 from eval.geometry import scale_boxes, to_edges
 from eval.metrics.failures import KINDS
 from eval.statistics import REPLICATES, image_weights, interval
@@ -50,6 +51,22 @@ def true_boxes_in_square(
     if protocol.convention == "edges":
         return edges
     return np.maximum(edges - [0, 0, 1, 1], 0).astype(np.int64)
+
+
+@compiled
+def _add_changes(changes: np.ndarray, rows: np.ndarray, weights: np.ndarray) -> None:
+    """Add weights where a row of hits begins to be true, take them off where it ceases."""
+    for row in range(rows.shape[0]):
+        before = False
+        for at in range(rows.shape[1]):
+            if rows[row, at] != before:
+                before = rows[row, at]
+                sign = 1 if before else -1
+                for i in range(weights.size):
+                    changes[row, at, i] += sign * weights[i]
+        if before:
+            for i in range(weights.size):
+                changes[row, rows.shape[1], i] -= weights[i]
 
 
 @dataclass(frozen=True, eq=False)
@@ -171,14 +188,7 @@ class LocalizationScores:
         located = outcome.hits[0, self.protocol.deltas.index(HIT)]
         rows = [*outcome.hits.reshape(-1, count)]
         rows += [located & (rank is not None and rank < places) for places in (1, 5)]
-        up = np.zeros((len(rows), count + 2), np.int8)
-        up[:, 1:-1] = rows
-        steps = np.diff(up, axis=1)
-        for row, at in zip(*np.nonzero(steps), strict=True):
-            if steps[row, at] > 0:
-                self.tables["changes"][row, at] += weights
-            else:
-                self.tables["changes"][row, at] -= weights
+        _add_changes(self.tables["changes"], np.array(rows), weights)
         if rank is not None:
             self.classified += 1
             for row, places in enumerate((1, 5)):

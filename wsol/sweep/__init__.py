@@ -2,7 +2,7 @@
 
 A map is quantised to at most 256 levels. As the threshold falls, regions above it only appear,
 grow and merge, so one pass over the levels gives the regions at all of them. To keep the pass
-short, pixels are first gathered into basins: a pixel belongs to the peak that the steepest ascent
-leads to, and every basin is connected above every level. Holes are the same on the map turned
-upside down, with the four nearest neighbours instead of eight.
+short, pixels are first gathered into basins, one for every peak, each connected above every level.
+Holes are the same on the map turned upside down, with the four nearest neighbours instead of
+eight.
 """

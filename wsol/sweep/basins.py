@@ -1,11 +1,11 @@
-"""A map's rows cut into hills, and the hills gathered into basins, one for every peak.
+"""A map's rows cut into hills, and the hills gathered into basins.
 
 A hill is a stretch of a row that rises and then falls, so the part of it above any level is one
-piece. Its top touches, unless it is a peak of the map, something higher in the next row or the one
-before, and belongs to the same basin. Basins are therefore connected above every level.
+piece. Hills of one height whose flat tops touch, row to row, form a zone. Where a zone touches a
+higher hill without a way down, it joins the basin of that hill; else it is the peak of a basin of
+its own. Basins are therefore connected above every level.
 
-Maps are flat int32 arrays, padded by -1 all around, one pixel wide. Pixels of equal height are
-ordered by their place, which leaves no plateau and no cycle.
+Maps are flat int32 arrays of heights, finer than levels, padded by -1 all around, one pixel wide.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from eval.compiled import compiled
 @compiled
 def cut_rows(
     heights: np.ndarray, height: int, width: int
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Cut every row of a map into hills.
 
     Args:
@@ -28,36 +28,53 @@ def cut_rows(
 
     Returns:
         starts (n + 1,), where hills begin: hill i of a row ends where hill i + 1 begins, or at the
-        row's end; tops (n,), where they are highest; rows (height + 1,), the first hill of each row
+        row's end; first and last place of their tops, (n,) each; rows (height + 1,), the first
+        hill of each row; all int32
     """
     stride = width + 2
-    starts = np.empty(height * ((width + 1) // 2 + 1) + 1, np.int32)
-    tops = np.empty(starts.size, np.int32)
+    most = height * ((width + 1) // 2) + 1
+    starts = np.empty(most, np.int32)
+    tops = np.empty(most, np.int32)
+    ends = np.empty(most, np.int32)
     rows = np.empty(height + 1, np.int32)
     count = 0
     for y in range(height):
         rows[y] = count
         begin = (y + 1) * stride + 1
         starts[count] = begin
+        top = begin
         before = heights[begin]
         rising = True
         for p in range(begin + 1, begin + width):
             here = heights[p]
+            if here == before:
+                continue
             if rising:
-                if here < before:
-                    tops[count] = p - 1
+                if here > before:
+                    top = p
+                else:
+                    tops[count], ends[count] = top, _last_of(heights, top)
                     rising = False
-            elif here >= before:
+            elif here > before:
                 count += 1
-                starts[count] = p
+                starts[count] = top = p
                 rising = True
             before = here
         if rising:
-            tops[count] = begin + width - 1
+            tops[count], ends[count] = top, _last_of(heights, top)
         count += 1
     rows[height] = count
     starts[count] = (height + 1) * stride + 1
-    return starts[: count + 1], tops[:count], rows
+    return starts[: count + 1], tops[:count], ends[:count], rows
+
+
+@compiled
+def _last_of(heights: np.ndarray, place: int) -> int:
+    """Find the end of a flat stretch of a row."""
+    top_height = heights[place]
+    while heights[place + 1] == top_height:
+        place += 1
+    return place
 
 
 @compiled
@@ -65,6 +82,7 @@ def gather_hills(
     heights: np.ndarray,
     starts: np.ndarray,
     tops: np.ndarray,
+    ends: np.ndarray,
     rows: np.ndarray,
     width: int,
     eight: bool,
@@ -75,6 +93,7 @@ def gather_hills(
         heights: int32, padded
         starts: see `cut_rows`
         tops: see `cut_rows`
+        ends: see `cut_rows`
         rows: see `cut_rows`
         width: of the map, in pixels
         eight: whether diagonal neighbours touch
@@ -84,32 +103,63 @@ def gather_hills(
     """
     stride = width + 2
     reach = 1 if eight else 0
-    basins = np.full(tops.size, -1, np.int32)
-    nexts = np.empty(tops.size, np.int32)
-    count = 0
-    for y in range(rows.size - 1):
-        for hill in range(rows[y], rows[y + 1]):
-            top = tops[hill]
-            best, at = heights[top], top
-            for row in (-stride, stride):
-                for q in range(top + row - reach, top + row + reach + 1):
-                    if heights[q] > best or (heights[q] == best and q > at):
-                        best, at = heights[q], q
-            if at == top:
-                basins[hill] = count
-                count += 1
+    height = rows.size - 1
+    zones = np.arange(tops.size).astype(np.int32)  # hills whose tops form one flat zone
+    higher = np.full(tops.size, -1, np.int32)
+    for y in range(height):
+        for other in (y - 1, y + 1):
+            if other < 0 or other >= height:
                 continue
-            near = rows[y - 1] if at < top else rows[y + 1]
-            while starts[near + 1] <= at:
-                near += 1
-            nexts[hill] = near
-    for hill in range(tops.size):
-        last = hill
-        while basins[last] < 0:
-            last = nexts[last]
-        basin = basins[last]
-        last = hill
-        while basins[last] < 0:
-            basins[last] = basin
-            last = nexts[last]
+            near = rows[other]
+            shift = (other - y) * stride
+            for hill in range(rows[y], rows[y + 1]):
+                top_height = heights[tops[hill]]
+                low, high = tops[hill] + shift - reach, ends[hill] + shift + reach
+                while near + 1 < rows[other + 1] and starts[near + 1] <= low:
+                    near += 1
+                there = near
+                for q in range(low, high + 1):
+                    if heights[q] >= top_height:
+                        while there + 1 < rows[other + 1] and starts[there + 1] <= q:
+                            there += 1
+                        if heights[tops[there]] > top_height:
+                            higher[hill] = there
+                        else:
+                            zones[_find(zones, hill)] = _find(zones, there)
+    return _number(zones, higher)
+
+
+@compiled
+def _number(zones: np.ndarray, higher: np.ndarray) -> tuple[np.ndarray, int]:
+    """Lead every zone to one higher hill, up to a zone that has none, and number those.
+
+    One and no more: through a second one, two peaks would become one basin above their saddle.
+    """
+    basins = np.full(zones.size, -1, np.int32)
+    for hill in range(zones.size):
+        if higher[hill] >= 0:
+            higher[_find(zones, hill)] = higher[hill]
+    count = 0
+    for hill in range(zones.size):
+        if zones[hill] == hill and higher[hill] < 0:
+            basins[hill] = count
+            count += 1
+    for hill in range(zones.size):
+        zone = _find(zones, hill)
+        while basins[zone] < 0:
+            zone = _find(zones, higher[zone])
+        basin = basins[zone]
+        zone = _find(zones, hill)
+        while basins[zone] < 0:
+            basins[zone] = basin
+            zone = _find(zones, higher[zone])
+        basins[hill] = basin
     return basins, count
+
+
+@compiled
+def _find(zones: np.ndarray, hill: int) -> int:
+    while zones[hill] != hill:
+        zones[hill] = zones[zones[hill]]
+        hill = zones[hill]
+    return hill

@@ -12,7 +12,7 @@ from wsol.sweep.graph import LEVELS, join_basins, join_pixels
 from wsol.sweep.merge import merge_regions
 
 MOST_BASINS = 256  # more of them, as on noise, and pixels are the better nodes
-_FINE = 20  # bits below a level that tell pixels of one level apart
+_FINE = 20  # bits below a level that tell most pixels of one level apart
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,13 +47,12 @@ def sweep_map(scaled: np.ndarray, wants_largest: bool = True, wants_all: bool = 
         scaled = scaled.astype(np.float32)
     height, width = scaled.shape
     heights = _pad(np.ascontiguousarray(scaled))
-    levels = heights >> _FINE
+    levels = _level(heights)
     boxes, spans, largest = _regions(heights, levels, height, width, True, wants_all, wants_largest)
     if wants_all:
         _turn(heights)
-        holes, hole_spans, _ = _regions(
-            heights, heights >> _FINE, height, width, False, True, False
-        )
+        below = _level(heights)
+        holes, hole_spans, _ = _regions(heights, below, height, width, False, True, False)
         boxes, spans = _add_holes(boxes, spans, holes, hole_spans, height, width)
     return MapSweep(int(levels.max()), largest, boxes, spans)
 
@@ -67,8 +66,8 @@ def _regions(
     wants_all: bool,
     wants_largest: bool,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    starts, tops, rows = cut_rows(heights, height, width)
-    basins, count = gather_hills(heights, starts, tops, rows, width, eight)
+    starts, tops, ends, rows = cut_rows(heights, height, width)
+    basins, count = gather_hills(heights, starts, tops, ends, rows, width, eight)
     if count <= MOST_BASINS:
         labels = _label(starts, basins, levels.size)
         graph = join_basins(levels, starts, rows, basins, count, width, eight)
@@ -81,7 +80,7 @@ def _regions(
 
 @compiled
 def _pad(scaled: np.ndarray) -> np.ndarray:
-    """Turn [0, 255] into integers with 20 bits below a level, padded by -1, flat."""
+    """Turn [0, 255] into heights, integers with 20 bits below a level, flat, padded by -1."""
     height, width = scaled.shape
     stride = width + 2
     heights = np.full(stride * (height + 2), -1, np.int32)
@@ -90,6 +89,15 @@ def _pad(scaled: np.ndarray) -> np.ndarray:
         for x in range(width):
             heights[row + x] = np.int32(scaled[y, x] * (1 << _FINE))
     return heights
+
+
+@compiled
+def _level(heights: np.ndarray) -> np.ndarray:
+    """Cut heights into levels, int32, the border -1."""
+    levels = np.empty(heights.size, np.int32)
+    for p in range(heights.size):
+        levels[p] = np.int32(heights[p] >> _FINE)
+    return levels
 
 
 @compiled
