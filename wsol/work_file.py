@@ -41,7 +41,7 @@ class WorkFile:
             if self._header.read_text(encoding="utf-8") != text:
                 raise WorkFileError(
                     f"{folder}: expected to go on with an unfinished run but its settings differ "
-                    f"({_differences(json.loads(self._header.read_text()), header)})"
+                    f"({_differences(json.loads(self._header.read_text(encoding='utf-8')), json.loads(text))})"
                 )
             if self._data.exists():
                 done = self._data.stat().st_size // dtype.itemsize // batch * batch

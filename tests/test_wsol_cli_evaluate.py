@@ -1,0 +1,173 @@
+"""`wsol evaluate` and `wsol compare` from the command line, on the demonstration's photographs."""
+
+import json
+
+import numpy as np
+import pytest
+from pycocotools.coco import COCO
+
+from eval.coco import to_coco
+from eval.manifest import load_split
+from wsol.cli import main
+from wsol.shipped import manifests_folder
+
+DATA = manifests_folder() / "photos"
+
+
+@pytest.fixture
+def run(capsys):
+    def call(*arguments):
+        with pytest.raises(SystemExit) as stop:
+            main([str(argument) for argument in arguments])
+        output = capsys.readouterr()
+        return stop.value.code or 0, output.out, output.err
+
+    return call
+
+
+def test_results_boxes_maps_and_comparison(run, photos, tmp_path):
+    first, second = tmp_path / "cam", tmp_path / "layercam"
+    code, out, err = run(
+        "evaluate", DATA, "--root", photos, "--threshold", 0.2, "--out", first, "--coco",
+        "--format", "coco", "--format", "yolo", "--format", "csv", "--save-maps", "uint8",
+    )  # fmt: skip
+    assert code == 0
+    assert "ap50" in out
+    assert "off by at most 0.0039" in err
+    rows = [json.loads(line) for line in (first / "images.jsonl").open()]
+    truth = COCO(first / "coco_images.json")
+    results = truth.loadRes(str(first / "coco_results.json"))
+    found = results.loadAnns(results.getAnnIds())
+    assert len(found) == len(rows) == 5
+    for row, each in zip(rows, found, strict=True):
+        x, y, width, height = each["bbox"]
+        assert [x, y, x + width, y + height] == pytest.approx(row["box"], abs=0.01)
+        assert each["score"] == pytest.approx(row["score"])
+        assert truth.loadImgs(each["image_id"])[0]["file_name"].endswith(row["id"])
+    assert len(list((first / "yolo" / "labels" / "train").glob("*.txt"))) == 5
+    assert np.load(first / "maps" / "coffee.png.npy").dtype == np.uint8
+
+    code, again, _ = run("evaluate", DATA, "--maps", first / "maps", "--threshold", 0.2)
+    assert code == 0
+    lines = [line for line in out.splitlines() if "GT-known" in line or "MaxBoxAcc" in line]
+    assert all(line in again for line in lines)
+
+    code, _, _ = run("evaluate", DATA, "--root", photos, "--threshold", 0.2, "--out", second,
+                     "--method", "layercam")  # fmt: skip
+    assert code == 0
+    target = tmp_path / "difference.json"
+    code, out, _ = run("compare", first, second / "images.jsonl", "--json", target)
+    assert code == 0
+    for part in ("gt_known_loc", "McNemar", "protocol wsoleval", "threshold 0.200, fixed"):
+        assert part in out
+    each = json.loads(target.read_text())["gt_known_loc"]
+    assert each["low"] <= each["second"] - each["first"] <= each["high"]
+    code, _, err = run("compare", first, photos)
+    assert code == 1
+    assert "finished evaluation" in err
+
+
+def test_all_protocols_in_one_table(run, photos, tmp_path):
+    target = tmp_path / "all.json"
+    code, out, _ = run("evaluate", DATA, "--root", photos, "--protocol", "all", "--json", target)
+    assert code == 0
+    header = next(line for line in out.splitlines() if "wsoleval" in line)
+    assert header.split()[-3:] == ["wsoleval", "tdam", "clean"]
+    assert "tdam: threshold 0.235, fixed" in out
+    assert "wsoleval: threshold" in out
+    assert [each["protocol"] for each in json.loads(target.read_text())] == [
+        "wsoleval", "tdam", "clean"
+    ]  # fmt: skip
+
+
+def test_a_protocol_from_a_file(run, photos, tmp_path):
+    (tmp_path / "coarse.toml").write_text("interval = 0.1\ndeltas = [50, 75]")
+    code, out, _ = run("evaluate", DATA, "--root", photos, "--protocol", tmp_path / "coarse.toml")
+    assert code == 0
+    for part in ("protocol coarse", "grid 0.1", "box accuracy at 75"):
+        assert part in out
+    (tmp_path / "coarse.toml").write_text("intervall = 0.1")
+    code, _, err = run("evaluate", DATA, "--root", photos, "--protocol", tmp_path / "coarse.toml")
+    assert code == 2
+    assert "--protocol" in err
+
+
+def test_a_coco_file_as_data(run, photos, tmp_path):
+    path = tmp_path / "photos.json"
+    path.write_text(json.dumps(to_coco(load_split(DATA, "test"))))
+    options = ("--root", photos, "--class-map", "predicted", "--threshold", 0.2)
+    (code, out, _), (_, direct, _) = (run("evaluate", data, *options) for data in (path, DATA))
+    assert code == 0
+    wanted = [
+        line for line in direct.splitlines() if line.lstrip().startswith(("Max", "box", "ba"))
+    ]
+    assert len(wanted) == 7
+    assert all(line in out for line in wanted)
+
+
+def test_an_unfinished_run_goes_on(run, photos, tmp_path, monkeypatch):
+    from wsol.box_scorer import BoxScorer
+
+    options = ("evaluate", DATA, "--root", photos, "--batch-size", 2, "--threshold", 0.2)
+    whole, cut = tmp_path / "whole", tmp_path / "cut"
+    assert run(*options, "--out", whole)[0] == 0
+    trace, calls = BoxScorer.trace, []
+
+    def fail_at_the_fourth(self, row, *rest):
+        calls.append(row)
+        if row == 3:
+            raise KeyboardInterrupt
+        return trace(self, row, *rest)
+
+    monkeypatch.setattr(BoxScorer, "trace", fail_at_the_fourth)
+    assert run(*options, "--out", cut)[0] == 130
+    monkeypatch.setattr(BoxScorer, "trace", trace)
+    code, _, err = run(*options, "--out", cut, "--method", "layercam")
+    assert code == 2
+    assert "settings differ (method)" in err
+    code, _, err = run(*options, "--out", cut)
+    assert code == 0
+    assert "going on with the unfinished run" in err
+    for name in ("scores.json", "images.jsonl"):
+        assert (cut / name).read_bytes() == (whole / name).read_bytes()
+    assert run(*options, "--out", cut)[0] == 2  # finished: no overwriting
+
+
+@pytest.mark.parametrize(
+    ("options", "flag"),
+    [
+        (("--protocol", "x"), "--protocol"),
+        (("--format", "npy", "--out", "o"), "--format"),
+        (("--format", "coco"), "--format"),
+        (("--save-maps", "float16"), "--save-maps"),
+        (("--save-maps", "int4", "--out", "o"), "--save-maps"),
+        (("--coco",), "--coco"),
+        (("--coco", "--out", "o", "--protocol", "all"), "--format"),
+        (("--threshold", "val"), "--threshold"),
+    ],
+)
+def test_wrong_use_names_the_flag(run, photos, options, flag):
+    code, _, err = run("evaluate", DATA, "--root", photos, *options)
+    assert code == 2
+    assert flag in err
+
+
+@pytest.mark.slow
+def test_imagenet10_chosen_on_val_reported_on_test(run, data, tmp_path):
+    """The best threshold of 100 images of val, carried to 400 of test; maps score the same."""
+    manifest, root = data / "imagenet10" / "manifest", data / "imagenet10"
+    one, two = tmp_path / "one.json", tmp_path / "two.json"
+    options = ("evaluate", manifest, "--threshold", "val")
+    code, _, _ = run(*options, "--root", root, "--out", tmp_path / "out", "--save-maps", "uint8",
+                     "--json", one)  # fmt: skip
+    assert code == 0
+    found = json.loads(one.read_text())
+    assert found["images"] == 400
+    assert found["threshold"] == {"rule": "val", "value": pytest.approx(0.255), "chosen_on": "val"}
+    assert found["gt_known_loc"] == pytest.approx(62.0, abs=0.5)
+    assert found["top1_loc"] == pytest.approx(46.5, abs=0.5)
+    code, _, _ = run(*options, "--maps", tmp_path / "out" / "maps", "--json", two)
+    assert code == 0
+    other = json.loads(two.read_text())
+    for name in ("curves", "max_box_acc", "gt_known_loc", "threshold", "box_acc"):
+        assert other[name] == found[name]
