@@ -41,7 +41,7 @@ class WorkFile:
             if self._header.read_text(encoding="utf-8") != text:
                 raise WorkFileError(
                     f"{folder}: expected to go on with an unfinished run but its settings differ "
-                    f"({_differences(json.loads(self._header.read_text(encoding='utf-8')), json.loads(text))})"
+                    f"({_differences(self._header.read_text(encoding='utf-8'), text)})"
                 )
             if self._data.exists():
                 done = self._data.stat().st_size // dtype.itemsize // batch * batch
@@ -85,6 +85,8 @@ def discard(folder: Path) -> None:
         (folder / name).unlink(missing_ok=True)
 
 
-def _differences(old: dict[str, Any], new: dict[str, Any]) -> str:
-    names = [name for name in sorted({*old, *new}) if old.get(name) != new.get(name)]
-    return ", ".join(names)
+def _differences(old: str, new: str) -> str:
+    """Name the entries in which two headers differ."""
+    before, after = json.loads(old), json.loads(new)
+    names = sorted({*before, *after})
+    return ", ".join(name for name in names if before.get(name) != after.get(name))
