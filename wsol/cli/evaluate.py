@@ -260,12 +260,15 @@ def _other_ids(data: Path) -> set[str]:
 
 def _free(out: Path, force: bool) -> None:
     """Make room for results, or leave an unfinished run as it is, to go on."""
+    from wsol.image_results import SCORES
     from wsol.work_file import discard, is_unfinished
 
     if force:
         for folder in (out, out / "val"):
             discard(folder)
-    if is_unfinished(out) or is_unfinished(out / "val"):
+    # The val split is scored first, so its results alone mean that the rest was cut off.
+    waiting = (out / "val" / SCORES).is_file() and not (out / SCORES).is_file()
+    if waiting or is_unfinished(out) or is_unfinished(out / "val"):
         sys.stderr.write(f"going on with the unfinished run in {out}\n")
         return
     common.free_folder(out, force)
