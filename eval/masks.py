@@ -46,7 +46,7 @@ def _read(path: Path, size: int) -> np.ndarray:
             pixels = np.asarray(
                 image if image.mode in ("L", "P", "I", "I;16", "1") else image.convert("L")
             )
-    except OSError as error:
+    except Exception as error:  # a broken file breaks in many ways
         raise ManifestError(f"{path}: expected a mask but {error}") from error
     nearest = cv2.resize(
         (pixels != 0).astype(np.uint8), (size, size), interpolation=cv2.INTER_NEAREST

@@ -63,6 +63,11 @@ class Protocol:
     centre_box: tuple[int, int, int, int] = (33, 33, 191, 191)
 
     def __post_init__(self) -> None:
+        for name, kinds in _TYPES.items():
+            value = getattr(self, name)
+            if not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds):
+                wanted = " or ".join(kind.__name__ for kind in kinds)
+                raise ValueError(f"Expected {name} to be {wanted} but got {value!r}")
         for name, value, allowed in (
             ("image", self.image, ("squash", "crop")),
             ("interpolation", self.interpolation, ("bicubic", "bilinear")),
@@ -76,14 +81,10 @@ class Protocol:
         for name, good, wanted in (
             ("size", 1 <= self.size <= 4096, "from 1 to 4096"),
             ("levels", 1 <= self.levels <= 255, "from 1 to 255"),
-            ("interval", 0 < self.interval <= 0.5, "above 0 and at most 0.5"),
+            ("interval", 1e-4 <= self.interval <= 0.5, "from 0.0001 to 0.5"),
             ("threshold", self.threshold is None or 0 <= self.threshold <= 1, "from 0 to 1"),
-            (
-                "deltas",
-                50 in self.deltas and all(0 < d <= 100 for d in self.deltas),
-                "percentages, 50 among them",
-            ),
-            ("centre_box", len(self.centre_box) == 4, "four numbers"),
+            ("deltas", _are_percent(self.deltas), "whole percentages, 50 among them"),
+            ("centre_box", _is_box(self.centre_box), "four whole numbers"),
         ):
             if not good:
                 raise ValueError(f"Expected {name} to be {wanted} but got {getattr(self, name)!r}")
@@ -109,9 +110,27 @@ class Protocol:
         return overlaps > delta / 100 if self.strict else overlaps >= delta / 100
 
 
-def _is_percent(deltas: tuple[int, ...]) -> bool:
-    return 50 in deltas and all(isinstance(d, int) and 0 < d <= 100 for d in deltas)
+def _are_percent(deltas: tuple[Any, ...]) -> bool:
+    whole = all(type(delta) is int and 0 < delta <= 100 for delta in deltas)
+    return whole and 50 in deltas and len(set(deltas)) == len(deltas)
 
+
+def _is_box(box: tuple[Any, ...]) -> bool:
+    return len(box) == 4 and all(type(number) is int for number in box)
+
+
+_TYPES: dict[str, tuple[type, ...]] = {
+    "name": (str,),
+    "source": (str,),
+    "size": (int,),
+    "levels": (int,),
+    "least_points": (int,),
+    "interval": (int, float),
+    "threshold": (int, float, type(None)),
+    "strict": (bool,),
+    "deltas": (tuple,),
+    "centre_box": (tuple,),
+}
 
 PROTOCOLS: dict[str, Protocol] = {
     protocol.name: protocol
@@ -174,7 +193,11 @@ def _read(path: Path) -> Protocol:
         raise ValueError(f"Expected protocol to be a file but {path}: {error.strerror}") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ValueError(f"Expected protocol to be a TOML file but {path}: {error}") from error
-    base = find_protocol(content.pop("base", "wsoleval"))
+    base = content.pop("base", "wsoleval")
+    if base not in PROTOCOLS:
+        raise ValueError(
+            f"Expected base to be one of {', '.join(PROTOCOLS)} but {path} has {base!r}"
+        )
     known = [field.name for field in fields(Protocol)]
     unknown = sorted(set(content) - set(known))
     if unknown:
@@ -189,9 +212,9 @@ def _read(path: Path) -> Protocol:
             f"Expected protocol to have a name of its own but {path} has {content['name']!r}"
         )
     for key in ("deltas", "centre_box"):
-        if key in content:
+        if isinstance(content.get(key), list):
             content[key] = tuple(content[key])
     try:
-        return replace(base, **content)
-    except (TypeError, ValueError) as error:
+        return replace(PROTOCOLS[base], **content)
+    except ValueError as error:
         raise ValueError(f"Expected protocol to hold in {path} but: {error}") from error

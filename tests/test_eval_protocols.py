@@ -36,16 +36,20 @@ def test_a_protocol_of_ones_own(tmp_path):
     ("text", "message"),
     [
         ("intervall = 0.1", "keys among base, name, .* has intervall"),
-        ("interval = 0", "interval to be above 0"),
+        ("interval = 0", "interval to be from 0.0001"),
         ("interval = 'x'", "hold in"),
         ("deltas = [30]", "50 among them"),
         ("convention = 'x'", "convention to be one of"),
         ("name = 'clean'", "name of its own"),
-        ("base = 'x'", "one of wsoleval, tdam, clean"),
+        ("base = 'x'", "base to be one of wsoleval, tdam, clean"),
         ("= 3", "TOML file"),
         ("threshold = 2", "threshold to be from 0 to 1"),
         ("levels = 256", "levels to be from 1 to 255"),
-        ("centre_box = [1, 2]", "four numbers"),
+        ("centre_box = [1, 2]", "four whole numbers"),
+        ("strict = 'no'", "strict to be bool"),
+        ("levels = 155.5", "levels to be int"),
+        ("deltas = 50", "deltas to be tuple"),
+        ("deltas = [30.0, 50]", "whole percentages"),
     ],
 )
 def test_faults_of_a_file(tmp_path, text, message):

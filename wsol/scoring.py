@@ -91,9 +91,10 @@ def read_trace(
     fixed = np.array([*protocol.baselines.values()])
     each = np.stack([np.arange(len(fixed)), np.arange(1, len(fixed) + 1)], axis=1)
     baselines = protocol.hits(best_overlaps(fixed, each, true_boxes, protocol.convention), 50)
-    return Outcome(
-        image_id, hits[:, :, at], kinds[at], rank, len(true_boxes), tuple(baselines.tolist())
-    )
+    there = int((true_boxes[:, 2] >= true_boxes[:, 0]).sum())
+    if protocol.convention == "edges":
+        there = int((true_boxes[:, 2:] > true_boxes[:, :2]).all(axis=1).sum())
+    return Outcome(image_id, hits[:, :, at], kinds[at], rank, there, tuple(baselines.tolist()))
 
 
 def levels_of(trace: np.ndarray, thresholds: np.ndarray) -> np.ndarray:

@@ -67,9 +67,9 @@ def _kinds(
             across = max(min(x1, u1) - max(x0, u0) + extra, 0.0)
             shared = across * max(min(y1, v1) - max(y0, v0) + extra, 0.0)
             true_area = (u1 - u0 + extra) * (v1 - v0 + extra)
-            covered += shared > 0.3 * true_area
-            part = part or shared > 0.5 * area
-            more = more or shared > 0.7 * true_area
+            covered += 10 * shared > 3 * true_area
+            part = part or 2 * shared > area
+            more = more or 10 * shared > 7 * true_area
         if hits[i]:
             kinds[i] = 0
         elif blank[i]:

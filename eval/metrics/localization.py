@@ -50,7 +50,9 @@ def true_boxes_in_square(
     edges = edges.clip(0, protocol.size)
     if protocol.convention == "edges":
         return edges
-    return np.maximum(edges - [0, 0, 1, 1], 0).astype(np.int64)
+    inside = (edges[:, 2:] > edges[:, :2]).all(axis=1, keepdims=True)
+    pixels = np.maximum(edges - [0, 0, 1, 1], 0).astype(np.int64)
+    return np.where(inside, pixels, [0, 0, -1, -1])  # of no area
 
 
 @compiled
@@ -79,7 +81,7 @@ class Outcome:
             contours, overlaps a true box enough
         kinds: (thresholds,), places in `KINDS`: why the one contour's box misses
         rank: place of the true class among the predictions, from 0; None where unknown
-        true_boxes: how many there are
+        true_boxes: how many there are in what the maps show
         baselines: hits of the protocol's baselines, in their order
     """
 
@@ -239,25 +241,29 @@ class LocalizationScores:
         if self.images == 0:
             raise ValueError("Expected at least one image but got none")
         total = self.tables["images"].astype(np.float64)
-        share = np.divide(100, total, out=np.full_like(total, np.nan), where=total > 0)
+
+        def percent(counts: np.ndarray) -> np.ndarray:
+            blank = np.full(counts.shape, np.nan)
+            return np.divide(100.0 * counts, total, out=blank, where=total > 0)
+
         curves = self.curves()
         deltas = self.protocol.deltas
         grid = len(self.protocol.thresholds)
         columns = np.arange(len(total))
         located = curves[deltas.index(HIT)]
         best = located[:grid].argmax(axis=0)
-        scores = {"max_box_acc_threshold": best, "max_box_acc": share * located[best, columns]}
+        scores = {"max_box_acc_threshold": best, "max_box_acc": percent(located[best, columns])}
         for row, delta in enumerate(deltas):
-            scores[f"box_acc_{delta}"] = share * curves[len(deltas) + row, :grid].max(axis=0)
+            scores[f"box_acc_{delta}"] = percent(curves[len(deltas) + row, :grid].max(axis=0))
         scores["max_box_acc_v2"] = np.mean([scores[f"box_acc_{d}"] for d in deltas], axis=0)
         at = best if self.threshold is None else np.full(len(total), grid)
         scores["threshold"] = at
-        scores["gt_known_loc"] = share * located[at, columns]
-        scores["top1_loc"] = share * curves[-2][at, columns]
-        scores["top5_loc"] = share * curves[-1][at, columns]
-        scores["top1_cls"], scores["top5_cls"] = share * self.tables["right"]
+        scores["gt_known_loc"] = percent(located[at, columns])
+        scores["top1_loc"] = percent(curves[-2][at, columns])
+        scores["top5_loc"] = percent(curves[-1][at, columns])
+        scores["top1_cls"], scores["top5_cls"] = percent(self.tables["right"])
         for row, name in enumerate(self.protocol.baselines):
-            scores[name] = share * self.tables["baselines"][row]
+            scores[name] = percent(self.tables["baselines"][row])
         return scores
 
     def compute(self, true_class: bool = True) -> LocalizationResult:

@@ -29,31 +29,43 @@ def count_pixels(scores: np.ndarray, mask: np.ndarray, edges: np.ndarray) -> np.
     Args:
         scores: (H, W), in [0, 1]
         mask: (H, W), uint8: 0 background, 1 foreground, 2 ignored; nothing else
-        edges: (b + 1,), ascending; a bin holds its lower edge and not its upper one
+        edges: (b + 1,), from `bin_edges`; a bin holds its lower edge and not its upper one
 
     Returns:
         (2, b), int64: pixels of the background, and of the foreground
 
     Raises:
-        ValueError: scores and mask differ in shape
+        ValueError: scores and mask differ in shape, or hold other values than these
 
-    >>> count_pixels(np.array([[0.1, 0.9]]), np.array([[0, 1]], np.uint8), np.array([0, 0.5, 1]))
-    array([[1, 0],
-           [0, 1]])
+    >>> edges = bin_edges(np.arange(0, 1, 0.5))
+    >>> count_pixels(np.array([[0.1, 0.9]]), np.array([[0, 1]], np.uint8), edges)
+    array([[1, 0, 0, 0],
+           [0, 1, 0, 0]])
     """
     if scores.shape != mask.shape:
         raise ValueError(f"Expected mask to be of shape {scores.shape} but got {mask.shape}")
-    return _count(
+    grid = len(edges) - 3
+    if grid < 2 or not np.allclose(edges[:grid], np.arange(grid) * (edges[1] - edges[0])):
+        raise ValueError("Expected edges as bin_edges gives them but got others")
+    counts, good = _count(
         np.ascontiguousarray(scores, np.float64).reshape(-1),
         np.ascontiguousarray(mask, np.uint8).reshape(-1),
         np.ascontiguousarray(edges, np.float64),
     )
+    if not good:
+        raise ValueError("Expected scores in [0, 1] and a mask of 0, 1 and 2 but got others")
+    return counts
 
 
 @compiled
-def _count(scores: np.ndarray, mask: np.ndarray, edges: np.ndarray) -> np.ndarray:
+def _count(scores: np.ndarray, mask: np.ndarray, edges: np.ndarray) -> tuple[np.ndarray, bool]:
     bins = edges.size - 1
     per_unit = 1 / (edges[1] - edges[0])
+    wrong = 0
+    for i in range(scores.size):
+        wrong += (mask[i] > 2) | (not (scores[i] >= 0)) | (not (scores[i] <= 1))
+    if wrong > 0:
+        return np.zeros((2, bins), np.int64), False
     places = np.empty(scores.size, np.uint32)
     for start in range(0, scores.size, _STRETCH):
         stop = min(start + _STRETCH, scores.size)
@@ -83,7 +95,7 @@ def _count(scores: np.ndarray, mask: np.ndarray, edges: np.ndarray) -> np.ndarra
     for row in range(2):
         for i in range(bins):
             found[row, i] = counts[row * bins + i] + others[row * bins + i]
-    return found
+    return found, True
 
 
 def pixel_average_precision(counts: np.ndarray) -> np.ndarray:
