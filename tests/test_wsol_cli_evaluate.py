@@ -142,7 +142,8 @@ def test_an_unfinished_run_goes_on(run, photos, tmp_path, monkeypatch):
         (("--save-maps", "float16"), "--save-maps"),
         (("--save-maps", "int4", "--out", "o"), "--save-maps"),
         (("--coco",), "--coco"),
-        (("--coco", "--out", "o", "--protocol", "all"), "--format"),
+        (("--coco", "--out", "o", "--protocol", "all"), "--coco"),
+        (("--save-maps", "uint8", "--out", "o", "--protocol", "tdam"), "--save-maps"),
         (("--threshold", "val"), "--threshold"),
     ],
 )

@@ -12,10 +12,10 @@ from eval.splits import MaskPaths
 from tdam import create_model
 from wsol import evaluate, evaluate_maps
 from wsol.comparison import ResultError, compare_results, read_results
-from wsol.evaluation import score_maps
 from wsol.heatmap import to_heatmap
 from wsol.map_files import PRECISIONS, MapWriter
 from wsol.map_sources import FolderMaps, MapError
+from wsol.score_run import score_maps
 from wsol.work_file import WorkFileError, is_unfinished
 
 
@@ -200,10 +200,10 @@ def test_a_run_that_was_cut_off_goes_on_to_the_same_figures(tmp_path, after):
     found = evaluate_maps(data, tmp_path / "maps", out=out, progress=again.append)
     assert len(again) == 70
     assert found == whole
-    for name in ("scores.json", "images.jsonl", "images.csv"):
+    for name in ("scores.json", "images.jsonl", "images.csv", "run.json"):
         assert (out / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
     assert not is_unfinished(out)
-    assert len(list(out.iterdir())) == 3
+    assert len(list(out.iterdir())) == 4
 
 
 def test_results_of_every_image(tmp_path):

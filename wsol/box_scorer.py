@@ -83,6 +83,7 @@ class BoxScorer:
         """
         row = int(record["row"])
         rank = _rank(record)
+        fault = record["fault"].decode("utf-8", "surrogateescape")
         true = self._true(row, record["region"])
         grid = self.protocol.thresholds
         image_id = self.split.ids[row]
@@ -96,9 +97,9 @@ class BoxScorer:
         return {
             "id": image_id,
             "label": int(self.split.labels[row]),
-            "map_class": int(record["label"]),
-            "rank": None if rank is None else rank,
-            "score": float(record["score"]),
+            "map_class": None if fault else int(record["label"]),
+            "rank": None if fault else rank,
+            "score": float(record["score"]) if np.isfinite(record["score"]) else None,
             "width": int(self.sizes[row, 0]),
             "height": int(self.sizes[row, 1]),
             "box": None if kind == "blank" else found,
@@ -115,7 +116,7 @@ class BoxScorer:
                 for i, mode in enumerate(MODES)
             },
             "baselines": dict(zip(self.protocol.baselines, outcome.baselines, strict=True)),
-            "unreadable": record["fault"].decode(errors="replace") or None,
+            "unreadable": fault or None,
         }
 
     def _true(self, row: int, region: np.ndarray) -> np.ndarray:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,23 +11,27 @@ import numpy as np
 
 from eval.metrics.failures import KINDS
 from eval.metrics.localization import MODES, LocalizationScores, Outcome
-from eval.protocols import PROTOCOLS
+from eval.protocols import Protocol
 from eval.statistics import Difference, interval, mcnemar
 from wsol.image_results import LINES, SCORES
+from wsol.map_sources import NO_RANK
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from eval.protocols import Protocol
 
 # Scores that count images one by one, and when an image counts.
 _COUNTED: dict[str, Callable[[dict[str, Any]], bool]] = {
     "gt_known_loc": lambda row: row["error"] is None,
-    "top1_loc": lambda row: row["error"] is None and row["rank"] < 1,
-    "top5_loc": lambda row: row["error"] is None and row["rank"] < 5,
-    "top1_cls": lambda row: bool(row["rank"] < 1),
-    "top5_cls": lambda row: bool(row["rank"] < 5),
+    "top1_loc": lambda row: row["error"] is None and _within(row, 1),
+    "top5_loc": lambda row: row["error"] is None and _within(row, 5),
+    "top1_cls": lambda row: _within(row, 1),
+    "top5_cls": lambda row: _within(row, 5),
 }
+
+
+def _within(row: dict[str, Any], places: int) -> bool:
+    return row["rank"] is not None and row["rank"] < places
 
 
 class ResultError(ValueError):
@@ -65,6 +69,8 @@ def read_results(path: str | Path) -> Results:
         scores = json.loads((folder / SCORES).read_text(encoding="utf-8"))
         with (folder / LINES).open(encoding="utf-8") as lines:
             rows = {row["id"]: row for row in map(json.loads, lines)}
+        if len(rows) != scores["images"]:
+            raise ValueError(f"{LINES} has {len(rows)} images, {SCORES} {scores['images']}")
     except OSError as error:
         raise ResultError(
             f"{folder}: expected {SCORES} and {LINES} of a finished evaluation ({error.strerror})"
@@ -90,7 +96,7 @@ def compare_results(first: Results, second: Results) -> dict[str, Difference]:
     Raises:
         ResultError: other images, another protocol or grid, or scores of masks
     """
-    for name in ("protocol", "interval", "split", "class_map"):
+    for name in ("protocol", "choices", "split", "class_map", "image"):
         if first.scores.get(name) != second.scores.get(name):
             raise ResultError(
                 f"{second.folder}: expected {name} {first.scores.get(name)!r}, as "
@@ -104,7 +110,15 @@ def compare_results(first: Results, second: Results) -> dict[str, Difference]:
         )
     if first.scores.get("box_acc") is None:
         raise ResultError(f"{first.folder}: expected scores of boxes")
-    samples = [_rebuild(run).replicates() for run in (first, second)]
+    try:
+        for image_id, row in first.rows.items():
+            if row["true_boxes"] != second.rows[image_id]["true_boxes"]:
+                raise ResultError(f"{second.folder}: expected the same true boxes of {image_id}")
+        samples = [_rebuild(run).replicates() for run in (first, second)]
+    except (KeyError, TypeError, IndexError) as error:
+        raise ResultError(
+            f"{second.folder}: expected results of an evaluation but {error}"
+        ) from error
     found = {}
     for name in samples[0]:
         before, after = (_value(run.scores, name) for run in (first, second))
@@ -131,10 +145,13 @@ def _value(scores: dict[str, Any], name: str) -> float | None:
 
 def _rebuild(run: Results) -> LocalizationScores:
     """Add the images of a run up again."""
-    protocol = _find(run.scores)
+    choices = run.scores["choices"]
+    lists = {name: tuple(choices[name]) for name in ("deltas", "centre_box")}
+    protocol = Protocol(**{**choices, **lists})
     oracle = run.scores["threshold"]["rule"] == "oracle"
     scores = LocalizationScores(protocol, None if oracle else run.scores["threshold"]["value"])
     count, grid = len(scores.thresholds), len(protocol.thresholds)
+    knows_classes = run.scores["top1_cls"] is not None
     for image_id, row in run.rows.items():
         hits = np.zeros((len(MODES), len(protocol.deltas), count), bool)
         for i, mode in enumerate(MODES):
@@ -146,12 +163,6 @@ def _rebuild(run: Results) -> LocalizationScores:
         kinds = np.full(count, KINDS.index(row["error"] or "none"))
         boxes = len(row["true_boxes"])
         baselines = tuple(row["baselines"].values())
-        scores.update(Outcome(image_id, hits, kinds, row["rank"], boxes, baselines))
+        rank = NO_RANK if row["unreadable"] and knows_classes else row["rank"]
+        scores.update(Outcome(image_id, hits, kinds, rank, boxes, baselines))
     return scores
-
-
-def _find(scores: dict[str, Any]) -> Protocol:
-    """Describe the protocol of a run as far as counting hits needs it."""
-    deltas = tuple(map(int, scores["box_acc"]))
-    base = PROTOCOLS.get(scores["protocol"], PROTOCOLS["wsoleval"])
-    return replace(base, name=scores["protocol"], interval=scores["interval"], deltas=deltas)

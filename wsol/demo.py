@@ -12,10 +12,11 @@ import numpy as np
 
 from eval.geometry import pairwise_iou
 from eval.manifest import load_classes, load_split
-from wsol.evaluation import Evaluation, evaluate
+from wsol.evaluation import evaluate
 from wsol.figures import draw_localization, save_figure
 from wsol.images import read_image
 from wsol.localizer import Localizer
+from wsol.scores import Evaluation
 from wsol.shipped import manifests_folder
 
 if TYPE_CHECKING:

@@ -30,7 +30,7 @@ def export_boxes(
         root: of the images, or None
     """
     rows = read_results(folder).rows.values()
-    last = max(row["map_class"] for row in rows)
+    last = max((row["map_class"] for row in rows if row["map_class"] is not None), default=0)
     every = (*names, *(f"class {i}" for i in range(len(names), last + 1)))
     writers = [create_writer(name, folder, every) for name in formats]
     for row in rows:
@@ -49,9 +49,9 @@ def _localize(row: dict[str, Any], names: Sequence[str], path: Path) -> Localiza
     return Localization(
         label=row["map_class"],
         name=names[row["map_class"]],
-        score=row["score"],
+        score=row["score"] or 0.0,
         boxes=boxes,
-        box_scores=np.full(len(boxes), row["score"]),
+        box_scores=np.full(len(boxes), row["score"] or 0.0),
         steps=(),
         width=row["width"],
         height=row["height"],
@@ -79,8 +79,8 @@ def score_coco(
     known = set(split.labels.tolist())
     for image_id in split.ids:
         row = rows[image_id]
-        label = row["map_class"] if labels is None else labels.get(row["map_class"], -1)
+        label = row["map_class"] if labels is None else labels.get(row["map_class"])
         boxes = [row["box"]] if row["box"] and label in known else []
-        for part, value in zip(found, ([label], [row["score"]], boxes), strict=True):
+        for part, value in zip(found, ([label], [row["score"] or 0.0], boxes), strict=True):
             part.append(value[: len(boxes)])
     return coco_scores(split, *found)

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 from typing import TYPE_CHECKING, Any
+
+from wsol.work_file import DATA, HEADER, RUN
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -26,6 +29,7 @@ def write_results(folder: Path, scores: dict[str, Any], rows: Iterable[dict[str,
         rows: one record an image
     """
     folder.mkdir(parents=True, exist_ok=True)
+    (folder / SCORES).unlink(missing_ok=True)
     with (
         (folder / LINES).open("w", encoding="utf-8") as lines,
         (folder / TABLE).open("w", encoding="utf-8", errors="surrogateescape", newline="") as file,
@@ -39,4 +43,14 @@ def write_results(folder: Path, scores: dict[str, Any], rows: Iterable[dict[str,
             if "true_boxes" in row:
                 flat["true_boxes"] = len(row["true_boxes"])
             table.writerow(flat)
-    (folder / SCORES).write_text(json.dumps(scores) + "\n", encoding="utf-8")
+    unfinished = folder / f"{SCORES}.part"
+    unfinished.write_text(json.dumps(scores) + "\n", encoding="utf-8")
+    os.replace(unfinished, folder / SCORES)  # noqa: PTH105, atomic
+
+
+def discard_results(folder: Path) -> None:
+    """Delete what evaluations left in a folder, under any number of protocols."""
+    for place in (folder, *(path for path in folder.glob("*") if path.is_dir())):
+        for name in (SCORES, LINES, TABLE, RUN, DATA, HEADER):
+            if place == folder or (place / SCORES).is_file() or (place / HEADER).is_file():
+                (place / name).unlink(missing_ok=True)

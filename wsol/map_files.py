@@ -31,11 +31,11 @@ class MapWriter:
                 f"Expected save_maps to be one of {', '.join(PRECISIONS)} but got {precision!r}"
             )
         self._folder = folder
-        self._precision = precision
+        self.precision = precision
 
     def write(self, image_id: str, heat: np.ndarray) -> None:
         """Write the map of one image, (S, S), in [0, 1]."""
         path = self._folder / f"{image_id}.npy"
         path.parent.mkdir(parents=True, exist_ok=True)
-        scaled = heat * 255 if self._precision == "uint8" else heat
-        np.save(path, scaled.astype(self._precision), allow_pickle=False)
+        scaled = heat * 255 if self.precision == "uint8" else heat
+        np.save(path, scaled.astype(self.precision), allow_pickle=False)

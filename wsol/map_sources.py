@@ -36,8 +36,8 @@ class MapError(ValueError):
 
     def __init__(self, faults: list[str]) -> None:
         super().__init__(
-            f"{len(faults)} maps cannot be scored, the first: {faults[0]}; allow missing maps to "
-            "count them as missed"
+            f"{len(faults)} maps are missing, broken or of no image, the first: {faults[0]}; with "
+            "allow_missing those of images count as missed"
         )
         self.faults = faults
 
@@ -81,6 +81,11 @@ class MapSource(Protocol):
     @property
     def batch_size(self) -> int:
         """Images at once."""
+        ...
+
+    @property
+    def image(self) -> str:
+        """What the maps show of an image: `squash`, the whole, or `crop`, its centre."""
         ...
 
     def describe(self) -> dict[str, Any]:
@@ -130,6 +135,9 @@ class NetworkMaps:
             digest.update(np.ascontiguousarray(tensor.detach().cpu().float().numpy()).tobytes())
         return {
             "weights": digest.hexdigest(),
+            "network": getattr(self.model, "settings", type(self.model).__name__),
+            "root": str(self.root.resolve()),
+            "image": self.image,
             "method": self.method,
             "class_map": self.class_map,
             "preprocessing": repr(self._wanted),
@@ -161,10 +169,13 @@ class NetworkMaps:
             rows = range(start, len(self.split))
             for batch in read_ahead(rows, load, self.batch_size, self.workers):
                 good = [(row, found) for row, found in batch if not isinstance(found, ImageError)]
-                for row, found in batch:
-                    if isinstance(found, ImageError):
-                        yield FoundMap(row, None, str(found), rank=NO_RANK)
+                maps_of = {
+                    row: FoundMap(row, None, str(found), rank=NO_RANK)
+                    for row, found in batch
+                    if isinstance(found, ImageError)
+                }
                 if not good:
+                    yield from maps_of.values()
                     continue
                 with torch.set_grad_enabled(extractor.needs_gradients):
                     scores = self.model(torch.stack([x for _, (x, _) in good]).to(where))
@@ -179,14 +190,16 @@ class NetworkMaps:
                 for place, (label, rank) in enumerate(
                     zip(chosen.tolist(), _ranks(scores, true), strict=True)
                 ):
-                    yield FoundMap(
-                        row=good[place][0],
+                    row, (_, region) = good[place]
+                    maps_of[row] = FoundMap(
+                        row=row,
                         heat=partial(_upsample, maps[place]),
                         label=label,
                         rank=rank,
                         score=likely[place],
-                        region=good[place][1][1],
+                        region=region,
                     )
+                yield from (maps_of[row] for row, _ in batch)
 
     def _targets(self, outputs: int) -> np.ndarray | None:
         """Index of the true class among the network's outputs, (N,), or None where not known."""
@@ -263,10 +276,16 @@ class FolderMaps:
     allow_missing: bool = False
     others: Iterable[str] = ()
     batch_size: int = 32
+    image: str = "squash"  # files do not say what they show: the whole image
 
     def describe(self) -> dict[str, Any]:
         """Name the folder."""
-        return {"maps": str(self.folder.resolve()), "class_map": self.class_map}
+        return {
+            "maps": str(self.folder.resolve()),
+            "class_map": self.class_map,
+            "image": self.image,
+            "allow_missing": self.allow_missing,
+        }
 
     def read(self, start: int) -> Generator[FoundMap]:
         """Give the maps from a row on.
@@ -284,14 +303,22 @@ class FolderMaps:
 
     def list_faults(self) -> list[str]:
         """Name the maps that are missing and those that belong to no image."""
-        wanted = {self.folder / f"{image_id}.npy" for image_id in self.split.ids}
-        others = {self.folder / f"{image_id}.npy" for image_id in self.others}
-        there = set(self.folder.rglob("*.npy"))
-        missing = [
-            f"{path}: expected a map but there is no such file" for path in sorted(wanted - there)
+        return self.list_missing() + self.list_extra()
+
+    def list_missing(self) -> list[str]:
+        """Name the maps that are not there."""
+        paths = [self.folder / f"{image_id}.npy" for image_id in self.split.ids]
+        return [
+            f"{path}: expected a map but there is no such file"
+            for path in paths
+            if not path.is_file()
         ]
-        extra = [f"{path}: a map of no image" for path in sorted(there - wanted - others)]
-        return missing + extra
+
+    def list_extra(self) -> list[str]:
+        """Name the maps that belong to no image."""
+        known = {self.folder / f"{name}.npy" for name in (*self.split.ids, *self.others)}
+        extra = sorted(set(self.folder.rglob("*.npy")) - known)
+        return [f"{path}: a map of no image" for path in extra]
 
 
 def _fit(load: Callable[[], np.ndarray], path: Path, rules: Rules) -> np.ndarray:
@@ -309,7 +336,7 @@ def _read_map(path: Path) -> np.ndarray:
         found = np.load(path, allow_pickle=False)
     except FileNotFoundError:
         raise ImageError(f"{path}: expected a map but there is no such file") from None
-    except (OSError, ValueError, EOFError) as error:
+    except Exception as error:  # a broken file breaks in many ways
         raise ImageError(f"{path}: expected an array but {error}") from error
     if not np.issubdtype(getattr(found, "dtype", str), np.number) or np.iscomplexobj(found):
         what = f"{getattr(found, 'dtype', type(found).__name__)} {getattr(found, 'shape', '')}"

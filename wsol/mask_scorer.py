@@ -86,5 +86,5 @@ class MaskScorer:
             "rank": None if record["rank"] < 0 else int(record["rank"]),
             "score": float(record["score"]),
             "pxap": own,
-            "unreadable": record["fault"].decode(errors="replace") or None,
+            "unreadable": record["fault"].decode("utf-8", "surrogateescape") or None,
         }

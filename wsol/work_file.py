@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,6 +13,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 DATA, HEADER = "unfinished.bin", "unfinished.json"
+RUN = "run.json"  # the header of a finished run, kept beside its results
 
 
 class WorkFileError(ValueError):
@@ -29,27 +31,29 @@ class WorkFile:
         batch: records that belong together; a batch that is not whole is done again
 
     Raises:
-        WorkFileError: the header differs
+        WorkFileError: there are whole batches of a run with another header
     """
 
     def __init__(self, folder: Path, header: dict[str, Any], dtype: np.dtype, batch: int) -> None:
+        self._folder = folder
         self._data, self._header = folder / DATA, folder / HEADER
         self._dtype = dtype
-        text = json.dumps(header, indent=1, sort_keys=True)
-        done = 0
-        if self._header.exists():
-            if self._header.read_text(encoding="utf-8") != text:
+        text = _write(header | {"record": str(dtype.descr)})
+        self.done = 0
+        if self._header.exists() and self._data.exists():
+            before = self._header.read_text(encoding="utf-8")
+            if before == text:
+                self.done = self._data.stat().st_size // dtype.itemsize // batch * batch
+            elif self._data.stat().st_size:
                 raise WorkFileError(
                     f"{folder}: expected to go on with an unfinished run but its settings differ "
-                    f"({_differences(self._header.read_text(encoding='utf-8'), text)})"
+                    f"({_differences(before, text)})"
                 )
-            if self._data.exists():
-                done = self._data.stat().st_size // dtype.itemsize // batch * batch
-        else:
-            self._header.write_text(text, encoding="utf-8")
-        self.done = done
+        unfinished = self._header.with_suffix(".part")
+        unfinished.write_text(text, encoding="utf-8")
+        os.replace(unfinished, self._header)  # noqa: PTH105, atomic
         self._file = self._data.open("r+b" if self._data.exists() else "w+b")
-        self._file.truncate(done * dtype.itemsize)
+        self._file.truncate(self.done * dtype.itemsize)
         self._file.seek(0, 2)
 
     def append(self, records: Iterable[np.ndarray]) -> None:
@@ -67,11 +71,17 @@ class WorkFile:
         """Close the file; what it holds stays for the next run."""
         self._file.close()
 
-    def remove(self) -> None:
-        """Close and delete, once nothing needs the records any more."""
+    def finish(self) -> None:
+        """Close, and keep the header alone, as what the results beside it depend on."""
         self.close()
+        os.replace(self._header, self._folder / RUN)  # noqa: PTH105, atomic
         self._data.unlink()
-        self._header.unlink()
+
+    def remove(self) -> None:
+        """Close and delete."""
+        self.close()
+        for path in (self._data, self._header):
+            path.unlink(missing_ok=True)
 
 
 def is_unfinished(folder: Path) -> bool:
@@ -79,14 +89,23 @@ def is_unfinished(folder: Path) -> bool:
     return (folder / HEADER).is_file()
 
 
-def discard(folder: Path) -> None:
-    """Delete what an unfinished run left."""
-    for name in (DATA, HEADER):
-        (folder / name).unlink(missing_ok=True)
+def is_finished(folder: Path, header: dict[str, Any], dtype: np.dtype) -> bool:
+    """Tell whether a run with these very settings ended in this folder."""
+    path = folder / RUN
+    text = _write(header | {"record": str(dtype.descr)})
+    return path.is_file() and path.read_text(encoding="utf-8") == text
+
+
+def _write(header: dict[str, Any]) -> str:
+    return json.dumps(header, indent=1, sort_keys=True, default=str)
 
 
 def _differences(old: str, new: str) -> str:
     """Name the entries in which two headers differ."""
-    before, after = json.loads(old), json.loads(new)
+    try:
+        before = json.loads(old)
+    except ValueError:
+        return "its header is broken"
+    after = json.loads(new)
     names = sorted({*before, *after})
     return ", ".join(name for name in names if before.get(name) != after.get(name))

@@ -207,7 +207,7 @@ def describe_threshold(scores: dict[str, Any]) -> str:
         scores: the JSON output
     """
     threshold = scores["threshold"]
-    if threshold["value"] is None:
+    if threshold["rule"] is None:
         return "no threshold"
     where = {
         "oracle": f"the best on {threshold['chosen_on']} itself (oracle)",

@@ -14,8 +14,11 @@ from wsol.cli import common
 if TYPE_CHECKING:
     from eval.protocols import Protocol
     from eval.splits import Split
-    from wsol.evaluation import Evaluation
     from wsol.map_sources import MapSource
+    from wsol.scores import Evaluation
+
+
+CHOSEN = "chosen-on-val"  # results of the split that the threshold was chosen on
 
 
 def evaluate(
@@ -115,8 +118,12 @@ def evaluate(
     for flag, given in (("--format", kinds), ("--save-maps", save_maps), ("--coco", coco)):
         if given and out is None:
             raise typer.BadParameter("needs --out", param_hint=flag)
-    if (kinds or coco) and protocol == "all":
-        raise typer.BadParameter("goes with one protocol", param_hint="--format")
+    for flag, given in (("--format", kinds), ("--coco", coco)):
+        if given and protocol == "all":
+            raise typer.BadParameter("goes with one protocol", param_hint=flag)
+    if save_maps is not None and rules[0].image == "crop":
+        message = f"goes not with {rules[0].name}: a file does not say that it shows a crop"
+        raise typer.BadParameter(message, param_hint="--save-maps")
     writer = None
     if out is not None and save_maps is not None:
         from wsol.map_files import PRECISIONS, MapWriter
@@ -135,6 +142,10 @@ def evaluate(
         if folder is not None and not folder.is_dir():
             raise typer.BadParameter(f"{folder}: no such folder", param_hint=flag)
     scored, chooser = _load(data, split, level == "val")
+    for flag, given in (("--format", kinds), ("--coco", coco)):
+        if given and scored.boxes is None:
+            message = f"needs boxes, which {data} has not"
+            raise typer.BadParameter(message, param_hint=flag)
     if out is not None:
         _free(out, force)
 
@@ -160,7 +171,8 @@ def evaluate(
         )
         method = common.choose_method(network, method)
         outputs = network.settings["num_classes"]
-        names = class_names(outputs)
+        if len(names) != outputs:
+            names = class_names(outputs)
         what = f"{_describe(network.settings)}, {method}"
         table = _class_table(data, root, classes, outputs)
         where = common.choose_device(device)
@@ -190,7 +202,7 @@ def evaluate(
             if each is not None
         ]
         if allow_missing:
-            sys.stderr.writelines(f"{line}\n" for line in sources[0].list_faults())  # type: ignore[attr-defined]
+            sys.stderr.writelines(f"{line}\n" for line in sources[0].list_extra())  # type: ignore[attr-defined]
     options: dict[str, Any] = {
         "mask_root": mask_root or root or data,
         "workers": workers,
@@ -199,10 +211,8 @@ def evaluate(
     levels: list[Any] = [level] * len(rules)
     spoiled: list[str] = []
     if chooser is not None:
-        folder = None if out is None else out / "val"
-        found = _run(sources[1], rules, ["oracle"] * len(rules), {**options, "out": folder})
-        levels = [getattr(each.result, "max_box_acc_threshold", None) for each in found]
-        spoiled += found[0].unreadable
+        folder = None if out is None else out / CHOSEN
+        levels, spoiled = _choose(sources[1], rules, options, folder)
     options |= {"out": out, "rule": None if chooser is None else "val"}
     evaluations = _run(sources[0], rules, levels, options)
     if out is not None and (kinds or coco):
@@ -229,8 +239,9 @@ def evaluate(
     spoiled += evaluations[0].unreadable
     sys.stderr.writelines(f"{line}\n" for line in spoiled)
     if spoiled:
-        sys.stderr.write(f"{len(spoiled)} images could not be read: counted as missed\n")
-        raise typer.Exit(1)
+        what = "images" if maps is None else "maps"
+        sys.stderr.write(f"{len(spoiled)} {what} could not be read: counted as missed\n")
+        raise typer.Exit(0 if allow_missing else 1)
 
 
 def _load(data: Path, split: str, with_val: bool) -> tuple[Split, Split | None]:
@@ -244,42 +255,64 @@ def _load(data: Path, split: str, with_val: bool) -> tuple[Split, Split | None]:
     if with_val and "val" not in list_splits(data):
         raise typer.BadParameter(f"{data} has no split val", param_hint="--threshold")
     try:
-        return load_split(data, split), load_split(data, "val") if with_val else None
+        scored, chooser = load_split(data, split), load_split(data, "val") if with_val else None
     except ManifestError as error:
         common.fail(str(error))
+    shared = set(scored.ids) & set(chooser.ids if chooser is not None else ())
+    if shared:
+        message = f"val has {min(shared)} too, which {split!r} scores"
+        raise typer.BadParameter(message, param_hint="--threshold")
+    return scored, chooser
 
 
 def _other_ids(data: Path) -> set[str]:
     """List the ids of every split, whose maps may share a folder."""
-    from eval.manifest import list_splits, load_split
+    from eval.manifest import ManifestError, list_splits, load_split
 
     if data.is_file():
         return set()
-    return {image_id for name in list_splits(data) for image_id in load_split(data, name).ids}
+    try:
+        return {image_id for name in list_splits(data) for image_id in load_split(data, name).ids}
+    except ManifestError as error:
+        common.fail(str(error))
 
 
 def _free(out: Path, force: bool) -> None:
     """Make room for results, or leave an unfinished run as it is, to go on."""
-    from wsol.image_results import SCORES
-    from wsol.work_file import discard, is_unfinished
+    from wsol.image_results import discard_results
+    from wsol.work_file import RUN, is_unfinished
 
     if force:
-        for folder in (out, out / "val"):
-            discard(folder)
-    # The val split is scored first, so its results alone mean that the rest was cut off.
-    waiting = (out / "val" / SCORES).is_file() and not (out / SCORES).is_file()
-    if waiting or is_unfinished(out) or is_unfinished(out / "val"):
+        discard_results(out)
+    chosen = out / CHOSEN
+    begun = is_unfinished(out) or is_unfinished(chosen) or (chosen / RUN).is_file()
+    if begun and not (out / RUN).is_file():
         sys.stderr.write(f"going on with the unfinished run in {out}\n")
         return
     common.free_folder(out, force)
+
+
+def _choose(
+    source: MapSource, rules: list[Protocol], options: dict[str, Any], folder: Path | None
+) -> tuple[list[Any], list[str]]:
+    """Find the best thresholds on val, unless they were found before; name what was unreadable."""
+    from wsol.score_run import finished_thresholds
+
+    if folder is not None and source.split.masks is None:
+        known = finished_thresholds(source, rules, folder, options["save"])
+        if known is not None:
+            return known, []
+    found = _run(source, rules, ["oracle"] * len(rules), {**options, "out": folder})
+    levels = [getattr(each.result, "max_box_acc_threshold", None) for each in found]
+    return levels, list(found[0].unreadable)
 
 
 def _run(
     source: MapSource, rules: list[Protocol], levels: list[Any], options: dict[str, Any]
 ) -> list[Evaluation]:
     from eval.manifest import ManifestError
-    from wsol.evaluation import score_maps
     from wsol.map_sources import MapError
+    from wsol.score_run import score_maps
     from wsol.work_file import WorkFileError
 
     split = source.split
@@ -290,7 +323,10 @@ def _run(
             common.fail(str(error))
         except MapError as error:
             sys.stderr.writelines(f"{line}\n" for line in error.faults)
-            common.fail(f"{len(error.faults)} maps cannot be scored; --allow-missing counts them")
+            common.fail(
+                f"{len(error.faults)} maps are missing, broken or of no image; with "
+                "--allow-missing those of images count as missed"
+            )
         except WorkFileError as error:
             raise typer.BadParameter(f"{error}; --force begins anew", param_hint="--out") from error
         except ValueError as error:
@@ -329,7 +365,10 @@ def _class_table(
 
     if classes is None and outputs != 1000:
         # A split may lack the last classes, so all of them say how many there are.
-        labels = [load_split(data, name).labels.max() for name in list_splits(data)]
+        try:
+            labels = [load_split(data, name).labels.max() for name in list_splits(data)]
+        except ManifestError as error:
+            common.fail(str(error))
         return {i: i for i in range(outputs)} if max(labels) + 1 == outputs else None
     if classes is None:
         folders = [data, data.absolute().parent, *([root] if root else [])]

@@ -9,7 +9,7 @@ import typer
 from wsol.cli import common
 
 if TYPE_CHECKING:
-    from wsol.evaluation import Evaluation
+    from wsol.scores import Evaluation
 
 _OF_PIXELS = ("pxap", "peak_pixel_iou")
 _NAMES = {
@@ -102,7 +102,9 @@ def print_protocols(found: list[Evaluation], what: str) -> None:
                 for value, each in zip(values, found, strict=True)
             ]
             rows.append([_name(name), *cells])
-    title = f"{what}: the same maps of {found[0].result.images} images of {found[0].split}"
+    first = found[0]
+    where = f"{first.result.images} images of {first.split}"
+    title = f"{what}: the same maps ({first.image}) of {where}"
     common.print_table(title, ["percent (95 % interval)", *(each.protocol for each in found)], rows)
     for each in found:
         typer.echo(

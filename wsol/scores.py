@@ -1,0 +1,65 @@
+"""The scores of one split, with every choice that they depend on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from eval.metrics.localization import LocalizationResult
+    from eval.metrics.pixels import PixelResult
+    from eval.protocols import ClassMap
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """The scores of one split, and under which choices they were taken.
+
+    Args:
+        protocol: its name
+        split: its name
+        image: what the maps show of an image, `squash` or `crop`
+        choices: the protocol's record in plain values
+        interval: step of the grid of thresholds
+        rule: how the threshold was set: `oracle` (the best on the scored split itself), `val`
+            (the best on the val split) or `fixed`
+        class_map: whose map made the boxes, the true class's or the predicted one's
+        result: the scores
+        unreadable: images or maps that could not be read, with the reason; they count as missed
+    """
+
+    protocol: str
+    split: str
+    image: str
+    choices: dict[str, Any]
+    interval: float
+    rule: str | None
+    class_map: ClassMap
+    result: LocalizationResult | PixelResult
+    unreadable: tuple[str, ...] = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the JSON output: scores in percent, null for what was not asked or not known."""
+        scores = {**dict.fromkeys(_KEYS), **self.result.to_dict()}
+        value = getattr(self.result, "threshold", None)
+        chosen_on = {"oracle": self.split, "val": "val"}.get(self.rule or "")
+        return {
+            "schema": 1,
+            "protocol": self.protocol,
+            "split": self.split,
+            "images": scores.pop("images"),
+            "interval": self.interval,
+            **scores,
+            "threshold": {"rule": self.rule, "value": value, "chosen_on": chosen_on},
+            "class_map": self.class_map,
+            "image": self.image,
+            "choices": self.choices,
+            "unreadable": list(self.unreadable),
+        }
+
+
+_KEYS = (
+    "images", "max_box_acc", "max_box_acc_threshold", "max_box_acc_v2", "box_acc", "curves", "pxap",
+    "peak_pixel_iou", "gt_known_loc", "top1_loc", "top5_loc", "top1_cls", "top5_cls", "intervals95",
+    "errors", "several_true_boxes", "without_true_box", "baselines",
+)  # fmt: skip
