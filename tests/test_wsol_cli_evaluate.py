@@ -172,3 +172,57 @@ def test_imagenet10_chosen_on_val_reported_on_test(run, data, tmp_path):
     other = json.loads(two.read_text())
     for name in ("curves", "max_box_acc", "gt_known_loc", "threshold", "box_acc"):
         assert other[name] == found[name]
+
+
+def split_photos(folder):
+    """Two of the photographs as val, two as test."""
+    source = DATA / "test"
+    for name, rows in (("val", slice(0, 2)), ("test", slice(2, 4))):
+        (folder / name).mkdir(parents=True)
+        for path in source.iterdir():
+            lines = path.read_text().splitlines()[rows]
+            (folder / name / path.name).write_text("\n".join(lines))
+    (folder / "classes.csv").write_bytes((DATA / "classes.csv").read_bytes())
+    return folder
+
+
+def test_a_finished_run_is_not_overwritten_and_val_is_scored_once(run, photos, tmp_path):
+    data, out = split_photos(tmp_path / "data"), tmp_path / "out"
+    options = ("evaluate", data, "--root", photos, "--threshold", "val", "--out", out)
+    assert run(*options)[0] == 0
+    scores = json.loads((out / "scores.json").read_text())
+    assert scores["threshold"]["chosen_on"] == "val"
+    assert run(*options)[0] == 2
+    chosen = (out / "chosen-on-val" / "scores.json").stat().st_mtime_ns
+    for name in ("scores.json", "run.json", "images.jsonl"):  # as if cut off after val
+        (out / name).unlink()
+    assert run(*options)[0] == 0
+    assert (out / "chosen-on-val" / "scores.json").stat().st_mtime_ns == chosen
+    assert json.loads((out / "scores.json").read_text()) == scores
+    (out / "scores.json").write_text("stale")
+    code, _, _ = run(*options[:-2], "--protocol", "all", "--out", out, "--force")
+    assert code == 0
+    assert not (out / "scores.json").exists()
+    assert (out / "clean" / "scores.json").exists()
+
+
+def test_val_must_not_share_images_with_test(run, photos, tmp_path):
+    data = split_photos(tmp_path / "data")
+    for path in (data / "test").iterdir():
+        (data / "val" / path.name).write_bytes(path.read_bytes())
+    code, _, err = run("evaluate", data, "--root", photos, "--threshold", "val")
+    assert code == 2
+    assert "val has" in err
+
+
+def test_runs_on_other_images_of_one_name_cannot_be_compared(run, photos, tmp_path):
+    for name, protocol in (("a", "wsoleval"), ("b", "tdam")):
+        code, _, _ = run("evaluate", DATA, "--root", photos, "--protocol", protocol, "--class-map",
+                         "ground_truth", "--threshold", 0.2, "--out", tmp_path / name)  # fmt: skip
+        assert code == 0
+    assert json.loads((tmp_path / "b" / "scores.json").read_text())["image"] == "crop"
+    code, _, err = run("compare", tmp_path / "a", tmp_path / "b")
+    assert code == 1
+    assert "expected protocol" in err
+    (tmp_path / "a" / "images.jsonl").write_text("")
+    assert run("compare", tmp_path / "a", tmp_path / "b")[0] == 1

@@ -327,3 +327,55 @@ def test_crops_are_scored_where_they_lie(model, split, photos):
     assert (found.rule, found.class_map) == ("fixed", "predicted")
     assert found.result.gt_known_loc is None
     assert found.result.baselines["full_image"] >= 50  # the cat fills its crop
+
+
+def test_a_run_goes_on_only_with_the_same_network(model, split, photos, tmp_path):
+    """Weights alone do not tell: a dilated network has the same ones."""
+    other = create_model("efficientnet_lite0", num_classes=2, output_stride=16)
+    other.load_state_dict(model.state_dict())
+    data = Split(
+        "test",
+        ("chelsea.png", "coffee.png", "rocket.jpg"),
+        np.array([0, 1, 1]),
+        np.vstack([split.sizes, [[640, 427]]]),
+        (*split.boxes, np.array([[300, 100, 340, 300]])),
+    )
+    stopped = 0
+
+    def stop(done):
+        nonlocal stopped
+        stopped += 1
+        if stopped == 2:
+            raise KillError
+
+    with pytest.raises(KillError):
+        evaluate(model, data, photos, out=tmp_path, batch_size=1, progress=stop)
+    with pytest.raises(WorkFileError, match="network"):
+        evaluate(other, data, photos, out=tmp_path, batch_size=1)
+    found = evaluate(model, data, photos, out=tmp_path, batch_size=1)
+    assert found.result == evaluate(model, data, photos, batch_size=1).result
+
+
+def test_an_unreadable_image_keeps_its_place(model, split, photos, tmp_path):
+    data = Split("test", ("gone.png", "coffee.png"), split.labels, split.sizes, split.boxes)
+    evaluate(model, data, photos, out=tmp_path)
+    rows = list(read_results(tmp_path).rows.values())
+    assert [row["id"] for row in rows] == ["gone.png", "coffee.png"]
+    assert rows[0]["rank"] is rows[0]["map_class"] is rows[0]["box"] is None
+    assert rows[0]["unreadable"].endswith("gone.png: no such file")
+
+
+def test_maps_behind_a_link(tmp_path):
+    data = many(6)
+    write_maps(data, tmp_path / "maps")
+    (tmp_path / "maps" / "1").rename(tmp_path / "elsewhere")
+    (tmp_path / "maps" / "1").symlink_to(tmp_path / "elsewhere")
+    assert evaluate_maps(data, tmp_path / "maps").result.images == 6
+
+
+def test_masks_of_other_values_are_refused():
+    edges = bin_edges(np.arange(0, 1, 0.001))
+    with pytest.raises(ValueError, match="mask of 0, 1 and 2"):
+        count_pixels(np.zeros((4, 4)), np.full((4, 4), 255, np.uint8), edges)
+    with pytest.raises(ValueError, match="as bin_edges gives"):
+        count_pixels(np.zeros((4, 4)), np.zeros((4, 4), np.uint8), np.array([0, 0.1, 0.5, 1]))
