@@ -30,11 +30,12 @@ def test_pxap_equals_the_standard_evaluation(vectors, interval, key):
 @given(
     scores=hnp.arrays(np.float64, (6, 7), elements=st.floats(0, 1)),
     mask=hnp.arrays(np.uint8, (6, 7), elements=st.integers(0, 2)),
-    interval=st.sampled_from([0.001, 0.01, 0.07, 0.3]),
+    interval=st.sampled_from([0.001, 0.01, 0.07, 0.3, 0.5]),
 )
 def test_counts_equal_a_histogram(scores, mask, interval):
     edges = bin_edges(np.arange(0, 1, interval))
     on_edges = edges[:-3][:42].tolist()
+    scores[5, 6], scores[5, 5] = 1, 0
     scores.reshape(-1)[: len(on_edges) // 2] = on_edges[: len(on_edges) // 2]
     found = count_pixels(scores, mask, edges)
     for row in (0, 1):
@@ -95,3 +96,11 @@ def test_wrong_use():
         count_pixels(np.zeros((2, 2)), np.zeros((3, 3), np.uint8), np.array([0, 1]))
     with pytest.raises(ValueError, match="foreground"):
         PixelScores(WSOLEVAL).compute()
+
+
+@pytest.mark.parametrize("bad", [-1e-9, -0.5, 1.0000001, 7.0, np.nan, np.inf, -np.inf])
+def test_scores_out_of_range_are_refused(bad):
+    scores = np.full((30, 30), 0.5)
+    scores[17, 3] = bad
+    with pytest.raises(ValueError, match=r"scores in \[0, 1\]"):
+        count_pixels(scores, np.zeros((30, 30), np.uint8), bin_edges(WSOLEVAL.thresholds))

@@ -65,7 +65,7 @@ class MaskScorer:
         if tuple(region[:2]) != (0, 0):
             raise ValueError("Expected maps of whole images, since masks are not cut")
         mask = read_mask(self.masks[row], self.root, self.protocol.size)
-        return count_pixels(heat, mask, self._edges).astype(np.int32)
+        return count_pixels(heat, mask, self._edges, checked=True).astype(np.int32)
 
     def add(self, record: Any, trace: np.ndarray) -> None:
         """Add one image's counts to the scores."""

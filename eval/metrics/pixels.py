@@ -23,13 +23,16 @@ def bin_edges(thresholds: np.ndarray) -> np.ndarray:
     return np.append(thresholds, [1.0, 2.0, 3.0])
 
 
-def count_pixels(scores: np.ndarray, mask: np.ndarray, edges: np.ndarray) -> np.ndarray:
+def count_pixels(
+    scores: np.ndarray, mask: np.ndarray, edges: np.ndarray, checked: bool = False
+) -> np.ndarray:
     """Count the pixels of a map by score.
 
     Args:
         scores: (H, W), in [0, 1]
         mask: (H, W), uint8: 0 background, 1 foreground, 2 ignored; nothing else
         edges: (b + 1,), from `bin_edges`; a bin holds its lower edge and not its upper one
+        checked: whether scores, mask and edges are known to hold no other values
 
     Returns:
         (2, b), int64: pixels of the background, and of the foreground
@@ -44,58 +47,68 @@ def count_pixels(scores: np.ndarray, mask: np.ndarray, edges: np.ndarray) -> np.
     """
     if scores.shape != mask.shape:
         raise ValueError(f"Expected mask to be of shape {scores.shape} but got {mask.shape}")
-    grid = len(edges) - 3
-    if grid < 2 or not np.allclose(edges[:grid], np.arange(grid) * (edges[1] - edges[0])):
-        raise ValueError("Expected edges as bin_edges gives them but got others")
-    counts, good = _count(
+    edges = np.ascontiguousarray(edges, np.float64)
+    if not checked:
+        if not _are_even(edges):
+            raise ValueError("Expected edges as bin_edges gives them but got others")
+        if scores.size and not (scores.min() >= 0 and scores.max() <= 1 and mask.max() <= IGNORED):
+            raise ValueError("Expected scores in [0, 1] and a mask of 0, 1 and 2 but got others")
+    return _count(
         np.ascontiguousarray(scores, np.float64).reshape(-1),
         np.ascontiguousarray(mask, np.uint8).reshape(-1),
-        np.ascontiguousarray(edges, np.float64),
+        edges,
     )
-    if not good:
-        raise ValueError("Expected scores in [0, 1] and a mask of 0, 1 and 2 but got others")
-    return counts
 
 
 @compiled
-def _count(scores: np.ndarray, mask: np.ndarray, edges: np.ndarray) -> tuple[np.ndarray, bool]:
+def _are_even(edges: np.ndarray) -> bool:
+    """Tell whether the edges of a grid, all but the last three, are evenly spaced from 0."""
+    grid = edges.size - 3
+    if grid < 2:
+        return False
+    step = edges[1] - edges[0]
+    for i in range(grid):
+        if abs(edges[i] - i * step) > 1e-6 * step:
+            return False
+    return step > 0
+
+
+@compiled
+def _count(scores: np.ndarray, mask: np.ndarray, edges: np.ndarray) -> np.ndarray:
     bins = edges.size - 1
     per_unit = 1 / (edges[1] - edges[0])
-    wrong = 0
-    for i in range(scores.size):
-        wrong += (mask[i] > 2) | (not (scores[i] >= 0)) | (not (scores[i] <= 1))
-    if wrong > 0:
-        return np.zeros((2, bins), np.int64), False
-    places = np.empty(scores.size, np.uint32)
+    # Where the grid's last bin is as wide as the others, only scores near an edge need a search.
+    always = abs(per_unit - (bins - 2)) > 1e-6
+    places = np.empty(_STRETCH, np.uint32)
+    # In turn into two tables, since neighbours often fall into one bin.
+    counts, others = np.zeros(3 * bins, np.int32), np.zeros(3 * bins, np.int32)
     for start in range(0, scores.size, _STRETCH):
-        stop = min(start + _STRETCH, scores.size)
+        some, kinds = scores[start : start + _STRETCH], mask[start : start + _STRETCH]
         near = 0
-        for i in range(start, stop):
-            scaled = scores[i] * per_unit
+        for i in range(some.size):
+            scaled = some[i] * per_unit
             place = np.int32(scaled)
             part = scaled - place
             near += (part < 1e-6) | (part > 1 - 1e-6)
-            places[i] = np.uint32(np.int32(mask[i]) * np.int32(bins) + place)
-        if near > 0:  # some lie so near an edge that rounding may have put them over it
-            for i in range(start, stop):
-                guess = min(int(scores[i] * per_unit), bins - 1)
-                while scores[i] < edges[guess]:
+            places[i] = np.uint32(np.int32(kinds[i]) * np.int32(bins) + place)
+        if near > 0 or always:
+            for i in range(some.size):
+                guess = min(int(some[i] * per_unit), bins - 1)
+                while some[i] < edges[guess]:
                     guess -= 1
-                while guess + 1 < bins and scores[i] >= edges[guess + 1]:
+                while guess + 1 < bins and some[i] >= edges[guess + 1]:
                     guess += 1
-                places[i] = np.uint32(mask[i] * bins + guess)
-    # In turn into two tables, since neighbours often fall into one bin.
-    counts, others = np.zeros(3 * bins, np.int32), np.zeros(3 * bins, np.int32)
-    for i in range(places.size // 2):
-        counts[places[2 * i]] += 1
-        others[places[2 * i + 1]] += 1
-    if places.size % 2:
-        counts[places[places.size - 1]] += 1
+                places[i] = np.uint32(kinds[i] * bins + guess)
+        for i in range(some.size // 2):
+            counts[places[2 * i]] += 1
+            others[places[2 * i + 1]] += 1
+        if some.size % 2:
+            counts[places[some.size - 1]] += 1
     found = np.empty((2, bins), np.int64)
-    for row in range(2):
-        for i in range(bins):
-            found[row, i] = counts[row * bins + i] + others[row * bins + i]
-    return found, True
+    for i in range(bins):
+        found[0, i] = counts[i] + others[i]
+        found[1, i] = counts[bins + i] + others[bins + i]
+    return found
 
 
 def pixel_average_precision(counts: np.ndarray) -> np.ndarray:

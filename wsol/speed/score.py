@@ -117,7 +117,7 @@ def _compare_on_maps(maps: list[np.ndarray], repeats: int) -> list[Ratio]:
         compare_times(
             "numpy.histogram with 1003 edges / PxAP's counting",
             over(histogram),
-            over(lambda heat: count_pixels(heat, mask, edges)),
+            over(lambda heat: count_pixels(heat, mask, edges, checked=True)),
             repeats,
             10,
             at_least=True,
