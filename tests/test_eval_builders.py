@@ -1,6 +1,5 @@
 import hashlib
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
