@@ -56,3 +56,17 @@ def spot():
     pixels = np.full((32, 48, 3), 40, dtype=np.uint8)
     pixels[8:20, 10:30] = (220, 180, 60)
     return Image.fromarray(pixels)
+
+
+@pytest.fixture
+def run(capsys):
+    """Call `wsol` with arguments: exit code, stdout, stderr."""
+    from wsol.cli import main
+
+    def call(*arguments):
+        with pytest.raises(SystemExit) as stop:
+            main([str(argument) for argument in arguments])
+        output = capsys.readouterr()
+        return stop.value.code or 0, output.out, output.err
+
+    return call

@@ -8,19 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from wsol.cli import main
 from wsol.shipped import check_data, list_data_sets, manifests_folder
-
-
-@pytest.fixture
-def run(capsys):
-    def call(*arguments):
-        with pytest.raises(SystemExit) as stop:
-            main([str(argument) for argument in arguments])
-        output = capsys.readouterr()
-        return stop.value.code or 0, output.out, output.err
-
-    return call
 
 
 def test_help_is_complete(run):

@@ -8,21 +8,9 @@ from pycocotools.coco import COCO
 
 from eval.coco import to_coco
 from eval.manifest import load_split
-from wsol.cli import main
 from wsol.shipped import manifests_folder
 
 DATA = manifests_folder() / "photos"
-
-
-@pytest.fixture
-def run(capsys):
-    def call(*arguments):
-        with pytest.raises(SystemExit) as stop:
-            main([str(argument) for argument in arguments])
-        output = capsys.readouterr()
-        return stop.value.code or 0, output.out, output.err
-
-    return call
 
 
 def test_results_boxes_maps_and_comparison(run, photos, tmp_path):

@@ -1,24 +1,18 @@
 import json
 import shutil
+from functools import partial
 
 import pytest
 from PIL import Image
 
 from eval.coco import to_coco
 from eval.manifest import load_split
-from wsol.cli import main
 from wsol.shipped import list_data_sets, manifests_folder
 
 
 @pytest.fixture
-def run(capsys):
-    def call(*arguments):
-        with pytest.raises(SystemExit) as stop:
-            main(["manifest", *(str(argument) for argument in arguments)])
-        output = capsys.readouterr()
-        return stop.value.code or 0, output.out, output.err
-
-    return call
+def run(run):
+    return partial(run, "manifest")
 
 
 @pytest.fixture
