@@ -60,11 +60,7 @@ def print_evaluation(found: Evaluation, what: str) -> None:
         what: was scored
     """
     rows = [
-        [
-            _NAMES.get(name, name.replace("box_acc_", "box accuracy at ")),
-            _percent(value),
-            _interval(found, name),
-        ]
+        [_name(name), _percent(value), _interval(found, name)]
         for name, value in _scores(found).items()
     ]
     title = f"{what}: {found.result.images} images of {found.split}, protocol {found.protocol}"
