@@ -71,6 +71,11 @@ def _add_changes(changes: np.ndarray, rows: np.ndarray, weights: np.ndarray) -> 
                 changes[row, rows.shape[1], i] -= weights[i]
 
 
+def _add_up(changes: np.ndarray) -> np.ndarray:
+    """Turn changes from threshold to threshold, along the second axis, into counts."""
+    return np.cumsum(changes[:, :-1], axis=1, dtype=np.int32)
+
+
 @dataclass(frozen=True, eq=False)
 class Outcome:
     """How one image fared at every threshold of the grid, and at the one more if there is one.
@@ -226,7 +231,7 @@ class LocalizationScores:
             (rows, thresholds, 1001), int32: modes and deltas, then Top-1 Loc and Top-5 Loc; 1000
             replicates, then the plain count
         """
-        return np.cumsum(self.tables["changes"][:, :-1], axis=1, dtype=np.int32)
+        return _add_up(self.tables["changes"])
 
     def replicates(self) -> dict[str, np.ndarray]:
         """Compute every score from every replicate.
@@ -284,7 +289,8 @@ class LocalizationScores:
         at, best = int(every.pop("threshold")[-1]), int(every.pop("max_box_acc_threshold")[-1])
         score = {name: float(found[-1]) for name, found in every.items()}
         deltas = [str(delta) for delta in self.protocol.deltas]
-        counts = self.curves()[:-2, : len(self.protocol.thresholds), -1]
+        plain = _add_up(self.tables["changes"][:-2, :, -1])  # the curves told are of no replicate
+        counts = plain[:, : len(self.protocol.thresholds)]
         by_mode = counts.reshape(len(MODES), len(deltas), -1).tolist()
         errors: dict[str, int | None] = {
             kind: int(self.kinds[row, at]) for row, kind in enumerate(KINDS) if kind != "none"
