@@ -7,6 +7,7 @@ bootstrap replicates, so the scores of its parts add up exactly and no image has
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -176,7 +177,7 @@ class LocalizationScores:
         }
         self.kinds = np.zeros((len(KINDS), count), np.int64)
 
-    @property
+    @cached_property
     def thresholds(self) -> np.ndarray:
         """The protocol's grid, then the one more threshold if there is one."""
         extra = [] if self.threshold is None else [self.threshold]
