@@ -293,8 +293,7 @@ class FolderMaps:
         Raises:
             MapError: maps that are missing, or that belong to no image, unless these are allowed
         """
-        faults = self.list_faults()
-        if faults and not self.allow_missing:
+        if not self.allow_missing and (faults := self.list_faults()):
             raise MapError(faults)
         for row in range(start, len(self.split)):
             path = self.folder / f"{self.split.ids[row]}.npy"
