@@ -88,6 +88,11 @@ class MapSource(Protocol):
         """What the maps show of an image: `squash`, the whole, or `crop`, its centre."""
         ...
 
+    @property
+    def allow_missing(self) -> bool:
+        """Whether a map that cannot be had counts as missed, instead of an error."""
+        ...
+
     def describe(self) -> dict[str, Any]:
         """Name everything that the maps depend on, in plain values."""
         ...
@@ -126,6 +131,11 @@ class NetworkMaps:
     batch_size: int = 32
     workers: int = 2
     device: str = "auto"
+
+    @property
+    def allow_missing(self) -> bool:
+        """Images that cannot be read count as missed."""
+        return True
 
     def describe(self) -> dict[str, Any]:
         """Name network, weights and settings."""

@@ -18,7 +18,7 @@ from wsol.box_scorer import BoxScorer
 from wsol.image_results import SCORES, write_results
 from wsol.images import ImageError
 from wsol.loading import read_ahead
-from wsol.map_sources import FolderMaps, FoundMap, MapError, MapSource
+from wsol.map_sources import MapError
 from wsol.mask_scorer import MaskScorer
 from wsol.scores import Evaluation
 from wsol.work_file import WorkFile, is_finished
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
     from eval.protocols import Protocol
     from wsol.map_files import MapWriter
+    from wsol.map_sources import FoundMap, MapSource
 
 Threshold = float | Literal["oracle"] | None
 # What is kept of one image beside its scores under each protocol.
@@ -139,7 +140,7 @@ def score_maps(
                     add(record)
                 if work is not None:
                     work.append(records)
-        if unreadable and isinstance(source, FolderMaps) and not source.allow_missing:
+        if unreadable and not source.allow_missing:
             if work is not None:
                 work.remove()
             raise MapError(unreadable)
