@@ -21,7 +21,7 @@ from wsol.loading import read_ahead
 from wsol.map_sources import MapError
 from wsol.mask_scorer import MaskScorer
 from wsol.scores import Evaluation
-from wsol.work_file import WorkFile, is_finished
+from wsol.work_file import RUN, WorkFile, is_finished
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -88,13 +88,14 @@ def score_maps(
         scorer_of(split, rules, _level(rules, threshold))
         for rules, threshold in zip(protocols, thresholds, strict=True)
     ]
-    dtype = _record_type(scorers)
+    dtype = _record_type([scorer.dtype for scorer in scorers])
     unreadable: list[str] = []
     work = None
     folder = None if out is None else Path(out)
     if folder is not None:
         folder.mkdir(parents=True, exist_ok=True)
-        header = _describe(source, protocols, scorers, mask_root, save)
+        levels = [scorer.threshold for scorer in scorers]
+        header = _describe(source, protocols, levels, mask_root, save)
         work = WorkFile(folder, header, dtype, source.batch_size)
 
     def score(found: FoundMap) -> Any:
@@ -185,9 +186,10 @@ def finished_thresholds(
     Returns:
         one a protocol, or None where the folder holds something else
     """
-    scorers = [BoxScorer(source.split, rules, None) for rules in protocols]
-    header = _describe(source, protocols, scorers, None, save)
-    if not is_finished(out, header, _record_type(scorers)):
+    if not (out / RUN).is_file():  # most often: before all weights are read for a header
+        return None
+    header = _describe(source, protocols, [None] * len(protocols), None, save)
+    if not is_finished(out, header, _record_type([BoxScorer.dtype] * len(protocols))):
         return None
     places = [out] if len(protocols) == 1 else [out / rules.name for rules in protocols]
     try:
@@ -197,8 +199,8 @@ def finished_thresholds(
     return [scores["max_box_acc_threshold"] for scores in found]
 
 
-def _record_type(scorers: Sequence[BoxScorer | MaskScorer]) -> np.dtype:
-    return np.dtype([*_IMAGE, *((f"p{i}", each.dtype) for i, each in enumerate(scorers))])
+def _record_type(traces: Sequence[np.dtype]) -> np.dtype:
+    return np.dtype([*_IMAGE, *((f"p{i}", each) for i, each in enumerate(traces))])
 
 
 def _rule(scorer: BoxScorer | MaskScorer, rule: str | None) -> str | None:
@@ -221,7 +223,7 @@ def _level(rules: Protocol, threshold: Threshold) -> float | None:
 def _describe(
     source: MapSource,
     protocols: Sequence[Protocol],
-    scorers: Sequence[BoxScorer | MaskScorer],
+    thresholds: Sequence[float | None],
     mask_root: str | Path | None,
     save: MapWriter | None,
 ) -> dict[str, Any]:
@@ -240,7 +242,7 @@ def _describe(
         "images": len(split),
         "truth": digest.hexdigest(),
         "protocols": [{**asdict(rules), "source": ""} for rules in protocols],
-        "thresholds": [scorer.threshold for scorer in scorers],
+        "thresholds": list(thresholds),
         "mask_root": None if split.masks is None else str(Path(mask_root or "").resolve()),
         "save_maps": None if save is None else save.precision,
         "version": version("wsol-tdam"),
