@@ -147,11 +147,9 @@ def score_maps(
             raise MapError(unreadable)
         evaluations = [
             Evaluation(
-                protocol=scorer.protocol.name,
+                protocol=scorer.protocol,
                 split=split.name,
                 image=source.image,
-                choices=asdict(scorer.protocol),
-                interval=scorer.protocol.interval,
                 rule=_rule(scorer, rule),
                 class_map=source.class_map,
                 result=scorer.compute(source.class_map == "ground_truth"),

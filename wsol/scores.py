@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from eval.metrics.localization import LocalizationResult
     from eval.metrics.pixels import PixelResult
-    from eval.protocols import ClassMap
+    from eval.protocols import ClassMap, Protocol
 
 
 @dataclass(frozen=True)
@@ -16,11 +16,9 @@ class Evaluation:
     """The scores of one split, and under which choices they were taken.
 
     Args:
-        protocol: its name
+        protocol: how boxes were made and compared
         split: its name
         image: what the maps show of an image, `squash` or `crop`
-        choices: the protocol's record in plain values
-        interval: step of the grid of thresholds
         rule: how the threshold was set: `oracle` (the best on the scored split itself), `val`
             (the best on the val split) or `fixed`
         class_map: whose map made the boxes, the true class's or the predicted one's
@@ -28,11 +26,9 @@ class Evaluation:
         unreadable: images or maps that could not be read, with the reason; they count as missed
     """
 
-    protocol: str
+    protocol: Protocol
     split: str
     image: str
-    choices: dict[str, Any]
-    interval: float
     rule: str | None
     class_map: ClassMap
     result: LocalizationResult | PixelResult
@@ -45,15 +41,15 @@ class Evaluation:
         chosen_on = {"oracle": self.split, "val": "val"}.get(self.rule or "")
         return {
             "schema": 1,
-            "protocol": self.protocol,
+            "protocol": self.protocol.name,
             "split": self.split,
             "images": scores.pop("images"),
-            "interval": self.interval,
+            "interval": self.protocol.interval,
             **scores,
             "threshold": {"rule": self.rule, "value": value, "chosen_on": chosen_on},
             "class_map": self.class_map,
             "image": self.image,
-            "choices": self.choices,
+            "choices": asdict(self.protocol),
             "unreadable": list(self.unreadable),
         }
 

@@ -40,7 +40,7 @@ def demo(
     result = scores.to_dict()
     baselines = result["baselines"]
     typer.echo(
-        f"protocol {scores.protocol}, threshold {result['threshold']['value']}: GT-known Loc "
+        f"protocol {scores.protocol.name}, threshold {result['threshold']['value']}: GT-known Loc "
         f"{result['gt_known_loc']:.0f} %, Top-1 Loc {result['top1_loc']:.0f} %, top-1 "
         f"{result['top1_cls']:.0f} %; centre box {baselines['centre_box']:.0f} %, full image "
         f"{baselines['full_image']:.0f} % ({result['images']} photographs: a demonstration, "

@@ -52,6 +52,11 @@ def _interval(found: Evaluation, name: str) -> str:
     return "" if ends is None else f"{ends[0]:.1f} - {ends[1]:.1f}"
 
 
+def _choices(found: Evaluation) -> str:
+    threshold = common.describe_threshold(found.to_dict())
+    return f"{threshold}; grid {found.protocol.interval}; class map {found.class_map}"
+
+
 def print_evaluation(found: Evaluation, what: str) -> None:
     """Print the scores of one split under one protocol.
 
@@ -63,12 +68,11 @@ def print_evaluation(found: Evaluation, what: str) -> None:
         [_name(name), _percent(value), _interval(found, name)]
         for name, value in _scores(found).items()
     ]
-    title = f"{what}: {found.result.images} images of {found.split}, protocol {found.protocol}"
+    where = f"{found.result.images} images of {found.split}"
+    title = f"{what}: {where}, protocol {found.protocol.name}"
     common.print_table(title, ["score", "percent", "95 % interval"], rows)
     content = found.to_dict()
-    typer.echo(
-        f"{common.describe_threshold(content)}; grid {found.interval}; class map {found.class_map}"
-    )
+    typer.echo(_choices(found))
     if content["errors"] is not None:
         counts = {name: count for name, count in content["errors"].items() if count is not None}
         wrong = counts.pop("misclassified", None)
@@ -101,9 +105,7 @@ def print_protocols(found: list[Evaluation], what: str) -> None:
     first = found[0]
     where = f"{first.result.images} images of {first.split}"
     title = f"{what}: the same maps ({first.image}) of {where}"
-    common.print_table(title, ["percent (95 % interval)", *(each.protocol for each in found)], rows)
+    header = ["percent (95 % interval)", *(each.protocol.name for each in found)]
+    common.print_table(title, header, rows)
     for each in found:
-        typer.echo(
-            f"{each.protocol}: {common.describe_threshold(each.to_dict())}; grid {each.interval}; "
-            f"class map {each.class_map}"
-        )
+        typer.echo(f"{each.protocol.name}: {_choices(each)}")
