@@ -1,6 +1,7 @@
 """`wsol evaluate` and `wsol compare` from the command line, on the demonstration's photographs."""
 
 import json
+import sys
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from eval.manifest import load_split
 from wsol.shipped import manifests_folder
 
 DATA = manifests_folder() / "photos"
+ON_LINUX = pytest.mark.skipif(sys.platform != "linux", reason="files that only Linux has")
 
 
 def test_results_boxes_maps_and_comparison(run, photos, tmp_path):
@@ -139,6 +141,33 @@ def test_wrong_use_names_the_flag(run, photos, options, flag):
     code, _, err = run("evaluate", DATA, "--root", photos, *options)
     assert code == 2
     assert flag in err
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ("--out", "FILE"),
+        ("--out", "FILE", "--force"),
+        ("--out", "FILE/sub", "--force"),
+        ("--out", "LONG"),
+        ("--json", "FILE/x.json"),
+        ("--json", "LONG"),
+        pytest.param(("--json", "/dev/full", "--force"), marks=ON_LINUX),
+        pytest.param(("--json", "/proc/x.json"), marks=ON_LINUX),
+        pytest.param(("--out", "/proc", "--force"), marks=ON_LINUX),
+    ],
+)
+def test_outputs_that_cannot_be_written(run, photos, tmp_path, options):
+    (tmp_path / "file").write_text("mine")
+    long = str(tmp_path / ("x" * 300))
+    given = [o.replace("FILE", str(tmp_path / "file")).replace("LONG", long) for o in options]
+    code, out, err = run("evaluate", DATA, "--root", photos, "--threshold", 0.2, *given)
+    assert (code, out) == (2, "")
+    *notes, message = err.splitlines()
+    assert message.startswith(f"Error: Invalid value for {options[0]}: ")
+    assert all(note.startswith("labels mapped") for note in notes)
+    assert (tmp_path / "file").read_text() == "mine"
+    assert len(list(tmp_path.iterdir())) == 1
 
 
 @pytest.mark.slow

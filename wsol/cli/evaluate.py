@@ -147,7 +147,8 @@ def evaluate(
             message = f"needs boxes, which {data} has not"
             raise typer.BadParameter(message, param_hint=flag)
     if out is not None:
-        _free(out, force)
+        with common.writing(out, "--out"):
+            _free(out, force)
 
     chosen = class_map or rules[0].class_map
     sources: list[MapSource]
@@ -223,9 +224,9 @@ def evaluate(
             _print_coco(score_coco(out, scored, table), chosen)
     if json_file is not None:
         content = [each.to_dict() for each in evaluations]
-        json_file.write_text(
-            json.dumps(content[0] if protocol != "all" else content) + "\n", encoding="utf-8"
-        )
+        text = json.dumps(content if protocol == "all" else content[0]) + "\n"
+        with common.writing(json_file, "--json"):
+            json_file.write_text(text, encoding="utf-8")
     from wsol.cli.score_tables import print_evaluation, print_protocols
 
     if protocol == "all":
@@ -283,13 +284,13 @@ def _free(out: Path, force: bool) -> None:
     from wsol.work_file import RUN, is_unfinished
 
     if force:
-        discard_results(out)
+        discard_results(common.free_folder(out, force))
     chosen = out / CHOSEN
     begun = is_unfinished(out) or is_unfinished(chosen) or (chosen / RUN).is_file()
-    if begun and not (out / RUN).is_file():
+    goes_on = begun and not (out / RUN).is_file()
+    common.free_folder(out, force or goes_on)
+    if goes_on:
         sys.stderr.write(f"going on with the unfinished run in {out}\n")
-        return
-    common.free_folder(out, force)
 
 
 def _choose(
