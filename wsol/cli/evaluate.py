@@ -9,11 +9,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from wsol.cli import common
+from wsol.cli import common, data_sets
 
 if TYPE_CHECKING:
     from eval.protocols import Protocol
-    from eval.splits import Split
     from wsol.map_sources import MapSource
     from wsol.scores import Evaluation
 
@@ -141,7 +140,7 @@ def evaluate(
     for flag, folder in (("--root", root), ("--maps", maps), ("--mask-root", mask_root)):
         if folder is not None and not folder.is_dir():
             raise typer.BadParameter(f"{folder}: no such folder", param_hint=flag)
-    scored, chooser = _load(data, split, level == "val")
+    scored, chooser = data_sets.load_splits(data, split, level == "val")
     for flag, given in (("--format", kinds), ("--coco", coco)):
         if given and scored.boxes is None:
             message = f"needs boxes, which {data} has not"
@@ -174,8 +173,8 @@ def evaluate(
         outputs = network.settings["num_classes"]
         if len(names) != outputs:
             names = class_names(outputs)
-        what = f"{_describe(network.settings)}, {method}"
-        table = _class_table(data, root, classes, outputs)
+        what = f"{common.describe_network(network.settings)}, {method}"
+        table = data_sets.find_classes(data, root, classes, outputs)
         where = common.choose_device(device)
         sources = [
             NetworkMaps(
@@ -196,7 +195,7 @@ def evaluate(
     else:
         from wsol.map_sources import FolderMaps
 
-        others = _other_ids(data)
+        others = data_sets.list_ids(data)
         sources = [
             FolderMaps(each, maps, chosen, allow_missing, others)  # type: ignore[arg-type]
             for each in (scored, chooser)
@@ -243,39 +242,6 @@ def evaluate(
         what = "images" if maps is None else "maps"
         sys.stderr.write(f"{len(spoiled)} {what} could not be read: counted as missed\n")
         raise typer.Exit(0 if allow_missing else 1)
-
-
-def _load(data: Path, split: str, with_val: bool) -> tuple[Split, Split | None]:
-    from eval.manifest import ManifestError, list_splits, load_split
-
-    unknown = set(split.split("+")) - set(list_splits(data)) if data.is_dir() else set()
-    if unknown:
-        known = ", ".join(list_splits(data)) or "none"
-        message = f"{data} has no split {min(unknown)!r}; it has {known}"
-        raise typer.BadParameter(message, param_hint="--split")
-    if with_val and "val" not in list_splits(data):
-        raise typer.BadParameter(f"{data} has no split val", param_hint="--threshold")
-    try:
-        scored, chooser = load_split(data, split), load_split(data, "val") if with_val else None
-    except ManifestError as error:
-        common.fail(str(error))
-    shared = set(scored.ids) & set(chooser.ids if chooser is not None else ())
-    if shared:
-        message = f"val has {min(shared)} too, which {split!r} scores"
-        raise typer.BadParameter(message, param_hint="--threshold")
-    return scored, chooser
-
-
-def _other_ids(data: Path) -> set[str]:
-    """List the ids of every split, whose maps may share a folder."""
-    from eval.manifest import ManifestError, list_splits, load_split
-
-    if data.is_file():
-        return set()
-    try:
-        return {image_id for name in list_splits(data) for image_id in load_split(data, name).ids}
-    except ManifestError as error:
-        common.fail(str(error))
 
 
 def _free(out: Path, force: bool) -> None:
@@ -335,16 +301,6 @@ def _run(
             raise typer.BadParameter(str(error), param_hint=hint) from error
 
 
-def _describe(settings: dict[str, Any]) -> str:
-    """Name a network as `resnet50 + tdam (joint, T2, m1)`."""
-    text = str(settings["name"])
-    if settings["attention"] == "tdam":
-        text += " + tdam ({searchlight}, T{steps}, m{distance})".format(**settings)
-    elif settings["attention"] != "none":
-        text += f" + {settings['attention']}"
-    return text if settings["output_stride"] == 32 else f"{text} /{settings['output_stride']}"
-
-
 def _threshold(text: str | None) -> float | str | None:
     if text in (None, "oracle", "val"):
         return text
@@ -356,41 +312,6 @@ def _threshold(text: str | None) -> float | str | None:
         message = f"expected oracle, val or a number from 0 to 1, got {text!r}"
         raise typer.BadParameter(message, param_hint="--threshold")
     return level
-
-
-def _class_table(
-    data: Path, root: Path | None, classes: Path | None, outputs: int
-) -> dict[int, int] | None:
-    """Read the class table: the one named, or for 1000 outputs the first classes.csv near."""
-    from eval.manifest import ManifestError, list_splits, load_classes, load_split
-
-    if classes is None and outputs != 1000:
-        # A split may lack the last classes, so all of them say how many there are.
-        try:
-            labels = [load_split(data, name).labels.max() for name in list_splits(data)]
-        except ManifestError as error:
-            common.fail(str(error))
-        return {i: i for i in range(outputs)} if max(labels) + 1 == outputs else None
-    if classes is None:
-        folders = [data, data.absolute().parent, *([root] if root else [])]
-        paths = [folder / "classes.csv" for folder in folders]
-        classes = next((path for path in paths if _maps_classes(path)), None)
-        if classes is None:
-            return None
-    try:
-        table = load_classes(classes)
-    except ManifestError as error:
-        common.fail(str(error))
-    typer.echo(f"labels mapped onto ImageNet's 1000 classes by {classes}", err=True)
-    return table
-
-
-def _maps_classes(path: Path) -> bool:
-    """Tell whether a table maps labels onto ImageNet's classes, and does not only name them."""
-    if not path.is_file():
-        return False
-    with path.open(encoding="utf-8-sig", errors="replace") as file:
-        return "imagenet1k_index" in file.readline()
 
 
 def _print_coco(scores: dict[str, float], class_map: str) -> None:

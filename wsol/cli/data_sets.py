@@ -1,0 +1,99 @@
+"""What a command reads of a data set: the splits that the flags name, ids, the class table."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import typer
+
+from wsol.cli import common
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from eval.splits import Split
+
+
+def load_splits(data: Path, split: str, with_val: bool) -> tuple[Split, Split | None]:
+    """Read the split to score, and val where a threshold is chosen on it, or exit and say why not.
+
+    Args:
+        data: the data set
+        split: to score
+        with_val: whether val is wanted too; the two must not share an image
+    """
+    from eval.manifest import ManifestError, list_splits, load_split
+
+    unknown = set(split.split("+")) - set(list_splits(data)) if data.is_dir() else set()
+    if unknown:
+        known = ", ".join(list_splits(data)) or "none"
+        message = f"{data} has no split {min(unknown)!r}; it has {known}"
+        raise typer.BadParameter(message, param_hint="--split")
+    if with_val and "val" not in list_splits(data):
+        raise typer.BadParameter(f"{data} has no split val", param_hint="--threshold")
+    try:
+        scored, chooser = load_split(data, split), load_split(data, "val") if with_val else None
+    except ManifestError as error:
+        common.fail(str(error))
+    shared = set(scored.ids) & set(chooser.ids if chooser is not None else ())
+    if shared:
+        message = f"val has {min(shared)} too, which {split!r} scores"
+        raise typer.BadParameter(message, param_hint="--threshold")
+    return scored, chooser
+
+
+def list_ids(data: Path) -> set[str]:
+    """List the ids of every split, whose maps may share a folder."""
+    from eval.manifest import ManifestError, list_splits, load_split
+
+    if data.is_file():
+        return set()
+    try:
+        return {image_id for name in list_splits(data) for image_id in load_split(data, name).ids}
+    except ManifestError as error:
+        common.fail(str(error))
+
+
+def find_classes(
+    data: Path, root: Path | None, classes: Path | None, outputs: int
+) -> dict[int, int] | None:
+    """Read the class table: the one named, or for 1000 outputs the first classes.csv near.
+
+    Args:
+        data: the data set
+        root: of the images
+        classes: the table that was named
+        outputs: of the network
+
+    Returns:
+        index among the outputs by label, or None where labels and outputs do not fit
+    """
+    from eval.manifest import ManifestError, list_splits, load_classes, load_split
+
+    if classes is None and outputs != 1000:
+        # A split may lack the last classes, so all of them say how many there are.
+        try:
+            labels = [load_split(data, name).labels.max() for name in list_splits(data)]
+        except ManifestError as error:
+            common.fail(str(error))
+        return {i: i for i in range(outputs)} if max(labels) + 1 == outputs else None
+    if classes is None:
+        folders = [data, data.absolute().parent, *([root] if root else [])]
+        paths = [folder / "classes.csv" for folder in folders]
+        classes = next((path for path in paths if _maps_classes(path)), None)
+        if classes is None:
+            return None
+    try:
+        table = load_classes(classes)
+    except ManifestError as error:
+        common.fail(str(error))
+    typer.echo(f"labels mapped onto ImageNet's 1000 classes by {classes}", err=True)
+    return table
+
+
+def _maps_classes(path: Path) -> bool:
+    """Tell whether a table maps labels onto ImageNet's classes, and does not only name them."""
+    if not path.is_file():
+        return False
+    with path.open(encoding="utf-8-sig", errors="replace") as file:
+        return "imagenet1k_index" in file.readline()
