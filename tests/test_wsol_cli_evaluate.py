@@ -1,6 +1,7 @@
 """`wsol evaluate` and `wsol compare` from the command line, on the demonstration's photographs."""
 
 import json
+import shutil
 import sys
 
 import numpy as np
@@ -9,6 +10,7 @@ from pycocotools.coco import COCO
 
 from eval.coco import to_coco
 from eval.manifest import load_split
+from tdam import create_model, save_checkpoint
 from wsol.shipped import manifests_folder
 
 DATA = manifests_folder() / "photos"
@@ -221,6 +223,21 @@ def test_a_finished_run_is_not_overwritten_and_val_is_scored_once(run, photos, t
     assert code == 0
     assert not (out / "scores.json").exists()
     assert (out / "clean" / "scores.json").exists()
+
+
+@pytest.mark.parametrize(("outputs", "label", "code"), [(5, 6, 0), (7, 6, 0), (7, 5, 2)])
+def test_other_splits_tell_of_classes_that_one_lacks(run, photos, tmp_path, outputs, label, code):
+    """The five classes of test are all that a network has, or train has the sixth and seventh."""
+    path = save_checkpoint(
+        create_model("efficientnet_lite0", num_classes=outputs), tmp_path / "own.safetensors"
+    )
+    shutil.copytree(DATA / "test", tmp_path / "data" / "test")
+    train = tmp_path / "data" / "train"
+    train.mkdir()
+    (train / "image_ids.txt").write_text("a.png\n")
+    (train / "class_labels.txt").write_text(f"a.png,{label}\n")
+    options = ("--root", photos, "--checkpoint", path)
+    assert run("evaluate", tmp_path / "data", *options)[0] == code
 
 
 def test_val_must_not_share_images_with_test(run, photos, tmp_path):

@@ -55,12 +55,13 @@ def list_ids(data: Path) -> set[str]:
 
 
 def find_classes(
-    data: Path, root: Path | None, classes: Path | None, outputs: int
+    data: Path, scored: Split, root: Path | None, classes: Path | None, outputs: int
 ) -> dict[int, int] | None:
     """Read the class table: the one named, or for 1000 outputs the first classes.csv near.
 
     Args:
         data: the data set
+        scored: the split of it to score
         root: of the images
         classes: the table that was named
         outputs: of the network
@@ -71,12 +72,13 @@ def find_classes(
     from eval.manifest import ManifestError, list_splits, load_classes, load_split
 
     if classes is None and outputs != 1000:
-        # A split may lack the last classes, so all of them say how many there are.
-        try:
-            labels = [load_split(data, name).labels.max() for name in list_splits(data)]
-        except ManifestError as error:
-            common.fail(str(error))
-        return {i: i for i in range(outputs)} if max(labels) + 1 == outputs else None
+        last = scored.labels.max()
+        if last + 1 < outputs:  # a split may lack the last classes: all say how many there are
+            try:
+                last = max(load_split(data, name).labels.max() for name in list_splits(data))
+            except ManifestError as error:
+                common.fail(str(error))
+        return {i: i for i in range(outputs)} if last + 1 == outputs else None
     if classes is None:
         folders = [data, data.absolute().parent, *([root] if root else [])]
         paths = [folder / "classes.csv" for folder in folders]

@@ -174,7 +174,7 @@ def evaluate(
         if len(names) != outputs:
             names = class_names(outputs)
         what = f"{common.describe_network(network.settings)}, {method}"
-        table = data_sets.find_classes(data, root, classes, outputs)
+        table = data_sets.find_classes(data, scored, root, classes, outputs)
         where = common.choose_device(device)
         sources = [
             NetworkMaps(
