@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -13,7 +12,7 @@ from eval.annotations import read_xml
 from eval.cub import read_cub
 from eval.headers import read_headers
 from eval.ilsvrc import read_ilsvrc
-from eval.splits import ManifestError, Split
+from eval.splits import ManifestError, Split, choose_share
 from eval.writing import check_free, write_data_set
 
 if TYPE_CHECKING:
@@ -93,6 +92,7 @@ def build_cub(
         description=f"CUB-200-2011, {len(names)} classes of birds{_note(val, seed)}",
         licence="CUB-200-2011: non-commercial research",
         classes=[{"label": label, "name": name} for label, name in enumerate(readable)],
+        root=folder / "images",
         force=force,
     )
     return Built(folder / "images", splits)
@@ -153,6 +153,7 @@ def build_ilsvrc(
         f"validation set{_note(val, seed)}",
         licence="ImageNet: non-commercial research",
         classes=classes,
+        root=found.root,
         force=force,
     )
     return Built(found.root, splits)
@@ -187,24 +188,12 @@ def _note(val: float | None, seed: int) -> str:
 def _choose(
     images: Sequence[_Image], share: float | None, seed: int, boxed: Iterable[str] | None = None
 ) -> dict[str, None]:
-    """Choose the same share of every class, at least one image, never all; in the given order."""
+    """Choose a share of every class's images, in the given order."""
     if share is None:
         return {}
-    usable = {image.id for image in images} if boxed is None else set(boxed)
-    classes: dict[int, list[str]] = {}
-    for image in images:
-        classes.setdefault(image.label, []).append(image.id)
-    chosen: set[str] = set()
-    for ids in classes.values():
-        wanted = min(max(round(share * len(ids)), 1), len(ids) - 1)
-        # Hashes give the same choice on every machine and with every version of a library.
-        ranked = sorted(usable.intersection(ids), key=lambda i: _hash(f"{seed} {i}"))
-        chosen.update(ranked[:wanted])
-    return {image.id: None for image in images if image.id in chosen}
-
-
-def _hash(text: str) -> bytes:
-    return hashlib.sha256(text.encode("utf-8", "surrogateescape")).digest()
+    ids, labels = [image.id for image in images], [image.label for image in images]
+    usable = None if boxed is None else set(boxed)
+    return {ids[row]: None for row in choose_share(ids, labels, share, seed, usable)}
 
 
 def _with_boxes(

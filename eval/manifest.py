@@ -7,6 +7,7 @@ the third classes only.
 
 from __future__ import annotations
 
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,11 +17,17 @@ from eval.four_files import FILES, load_four_files
 from eval.splits import ManifestError, MaskPaths, Split, join_splits
 from eval.tables import read_table
 
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
 __all__ = [
     "FILES",
     "ManifestError",
     "MaskPaths",
     "Split",
+    "find_root",
     "list_splits",
     "load_classes",
     "load_split",
@@ -59,6 +66,26 @@ def list_splits(data: str | Path) -> list[str]:
     if data.is_dir():
         return _named_splits(data) or (["test"] if list_folders(data) else [])
     return ["test"] if data.is_file() else []
+
+
+def find_root(data: str | Path) -> Path | None:
+    """Tell which folder the ids of a data set are relative to.
+
+    Returns:
+        the folder of a COCO file; that of class folders; what `manifest.toml` names, as long as it
+        is there; else None
+    """
+    data = Path(data)
+    if data.is_file():
+        return data.parent
+    if not _four_file_splits(data):
+        return data if list_folders(data) else None
+    try:
+        content = tomllib.loads((data / "manifest.toml").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    root = content.get("root")
+    return data / root if isinstance(root, str) and (data / root).is_dir() else None
 
 
 def _named_splits(data: Path) -> list[str]:

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import hashlib
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Sequence
 
 
 class ManifestError(ValueError):
@@ -94,6 +99,61 @@ def join_splits(first: Split, second: Split) -> Split:
         None if first.masks is None or second.masks is None else first.masks + second.masks,
         first.class_names,
     )
+
+
+def take_rows(split: Split, rows: Sequence[int], name: str) -> Split:
+    """Make a split of some images of another.
+
+    Args:
+        split: to take from
+        rows: of the images, in the new order
+        name: of the new split
+    """
+    return replace(
+        split,
+        name=name,
+        ids=tuple(split.ids[row] for row in rows),
+        labels=split.labels[list(rows)],
+        sizes=None if split.sizes is None else split.sizes[list(rows)],
+        boxes=None if split.boxes is None else tuple(split.boxes[row] for row in rows),
+        masks=None if split.masks is None else tuple(split.masks[row] for row in rows),
+    )
+
+
+def choose_share(
+    ids: Sequence[str],
+    labels: Sequence[int],
+    share: float,
+    seed: int,
+    usable: Collection[str] | None = None,
+) -> list[int]:
+    """Choose the same share of every class: at least one image, never all.
+
+    The choice hangs on ids and seed alone, on every machine and with every version of a library.
+
+    Args:
+        ids: of all images
+        labels: class of each
+        share: of every class's images, from 0 to 1
+        seed: chooses which
+        usable: ids to choose among; all by default
+
+    Returns:
+        rows of the chosen images, rising
+    """
+    classes: dict[int, list[int]] = {}
+    for row, label in enumerate(labels):
+        classes.setdefault(label, []).append(row)
+    chosen: list[int] = []
+    for rows in classes.values():
+        wanted = min(max(round(share * len(rows)), 1), len(rows) - 1)
+        among = [row for row in rows if usable is None or ids[row] in usable]
+        chosen += sorted(among, key=lambda row: _hash(f"{seed} {ids[row]}"))[:wanted]
+    return sorted(chosen)
+
+
+def _hash(text: str) -> bytes:
+    return hashlib.sha256(text.encode("utf-8", "surrogateescape")).digest()
 
 
 def leaves_root(path: str) -> bool:

@@ -27,6 +27,7 @@ def write_data_set(
     description: str,
     licence: str,
     classes: Sequence[dict[str, str | int]],
+    root: Path,
     force: bool = False,
 ) -> None:
     """Write a data set's folder: one folder a split, `classes.csv` and `manifest.toml`.
@@ -39,6 +40,7 @@ def write_data_set(
         description: one line
         licence: terms of the images
         classes: rows of `classes.csv`; the keys are its columns
+        root: folder that the ids are relative to, which `manifest.toml` remembers
         force: replace the folder if an earlier run wrote it
 
     Raises:
@@ -52,7 +54,7 @@ def write_data_set(
         for split in splits:
             _write_split(new / split.name, split)
         _write_text(new / "classes.csv", _table(classes))
-        _write_text(new / "manifest.toml", _describe(new, splits, description, licence))
+        _write_text(new / "manifest.toml", _describe(new, splits, description, licence, root))
         _put_in_place(new, out, old)
     except OSError as error:
         raise ManifestError(f"{out}: cannot be written ({error.strerror})") from error
@@ -126,12 +128,15 @@ def _table(rows: Sequence[dict[str, str | int]]) -> str:
     return text.getvalue()
 
 
-def _describe(folder: Path, splits: Sequence[Split], description: str, licence: str) -> str:
+def _describe(
+    folder: Path, splits: Sequence[Split], description: str, licence: str, root: Path
+) -> str:
     """Make the text of `manifest.toml`; a JSON string is a TOML string too."""
     kinds = (f'{s.name} = "{"labels" if s.boxes is None else "boxes"}"' for s in splits)
     lines = [
         f"description = {json.dumps(description)}",
         f"licence = {json.dumps(licence)}",
+        f"root = {json.dumps(str(root.resolve()), ensure_ascii=False)}",
         f"supervision = {{ {', '.join(kinds)} }}",
     ]
     for split in splits:

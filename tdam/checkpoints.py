@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from safetensors.torch import save_file
+from safetensors.torch import save
 
 from tdam.identify import tell_settings
+from tdam.preprocessing import Preprocessing
 from tdam.published import rename
 from tdam.registry import create_model
 from tdam.weights import fill, read_file
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from tdam.backbones.base import Backbone
 
 _SETTINGS = "wsol-tdam"  # key of our settings among the metadata of our files
+_LEARNED = "wsol-tdam-learned"  # key of what training adds: input, class names, threshold
 
 
 @dataclass(frozen=True)
@@ -48,12 +50,13 @@ def load_checkpoint(
     the modulations; T with m = 0; m with T = 1) has to be given where it is not as published.
 
     Args:
-        path: `.safetensors`, or a file that torch saved
+        path: `.safetensors`, a file that torch saved, or the folder of a training run
         num_classes: that the file must have; None takes what it has
         settings: arguments of `create_model` to set or correct
 
     Returns:
-        the network, in evaluation mode, and what is known of it
+        the network, in evaluation mode, and what is known of it; a network of our own training
+        also has its `class_names`, its input in `spec`, and a `threshold` where one was picked
 
     Raises:
         ValueError: tensors of no registered network (what is next to it is listed), another
@@ -74,6 +77,8 @@ def load_checkpoint(
         )
     model = create_model(**wanted)
     fill(model, rename(state))
+    if _LEARNED in rest:
+        _recall(model, json.loads(rest[_LEARNED]))
     metric = rest.get("metric")
     epoch = rest.get("epoch")
     return model, CheckpointInfo(
@@ -89,19 +94,53 @@ def save_checkpoint(model: Backbone, path: str | Path) -> Path:
 
     Args:
         model: from `create_model`
-        path: ends in `.safetensors`; replaced as a whole once the new file is complete
+        path: ends in `.safetensors`; replaced as a whole once the new file is on the disk
 
     Returns:
         the path
 
     Raises:
+        OSError: it cannot be written; what was there is as it was
         ValueError: another suffix
     """
     path = Path(path)
     if path.suffix != ".safetensors":
         raise ValueError(f"Expected a path that ends in .safetensors but got {path}")
     state = {name: tensor.contiguous() for name, tensor in model.state_dict().items()}
-    unfinished = path.with_name(f".{path.name}.part")
-    save_file(state, unfinished, metadata={_SETTINGS: json.dumps(model.settings)})
-    os.replace(unfinished, path)  # noqa: PTH105, atomic
+    learned = {
+        "class_names": model.class_names,
+        "threshold": model.threshold,
+        "preprocessing": asdict(model.spec.preprocessing),
+    }
+    metadata = {_SETTINGS: json.dumps(model.settings), _LEARNED: json.dumps(learned)}
+    write_whole(path, save(state, metadata))
     return path
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """Put a file in place once all of it is on the disk, so that a kill leaves old or new.
+
+    Raises:
+        OSError: it cannot be written; what was there is as it was
+    """
+    unfinished = path.with_name(f".{path.name}.part")
+    try:
+        with unfinished.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        unfinished.replace(path)
+    except OSError:
+        unfinished.unlink(missing_ok=True)
+        raise
+
+
+def _recall(model: Backbone, learned: dict[str, Any]) -> None:
+    """Give a network what its training added."""
+    names = learned["class_names"]
+    model.class_names = None if names is None else tuple(names)
+    model.threshold = learned["threshold"]
+    wanted: dict[str, Any] = {
+        k: tuple(v) if isinstance(v, list) else v for k, v in learned["preprocessing"].items()
+    }
+    model.spec = replace(model.spec, preprocessing=Preprocessing(**wanted))

@@ -90,6 +90,7 @@ def create_model(
     output_stride: int = 32,
     dilated: bool = True,
     weights: str | Path | None = None,
+    new_head: bool = False,
 ) -> Backbone:
     """Build a network.
 
@@ -109,8 +110,9 @@ def create_model(
             stride 1 alone, as the standard evaluation's networks do
         weights: None for random weights; `pretrained` for the network's ImageNet weights (with
             another number of classes all but the classifier's); or the path of a state dict
-            (`.safetensors`, or a file that torch saved). Weights without attention fill the plain
-            network, and attention starts from them as the identity.
+            (`.safetensors`, a file that torch saved, or a training run's folder). Weights without
+            attention fill the plain network, and attention starts from them as the identity.
+        new_head: take all but the classifier from the weights
 
     Returns:
         the network, in evaluation mode; `spec` says what it wants as input, `settings` repeats
@@ -129,7 +131,7 @@ def create_model(
     from tdam.baselines import AttentionBlock
     from tdam.recurrence import check_steps
     from tdam.stride import set_output_stride
-    from tdam.weights import fill, pretrained_weights, read_state_dict
+    from tdam.weights import fill, fit_classifier, read_state_dict
 
     spec = find_spec(name)
     attention = find_attention("none" if attention is None else attention)
@@ -153,9 +155,11 @@ def create_model(
     }
     state = None
     if weights == "pretrained":
-        state = pretrained_weights(model, family.pretrained(name))
+        state = fit_classifier(model, family.pretrained(name), new_head)
     elif weights is not None:
         state = read_state_dict(weights)
+        if new_head:
+            state = fit_classifier(model, state, new_head)
     whole = state is not None and any(".top_down." in key or ".attention." in key for key in state)
     set_output_stride(model.shrinking_stages(), output_stride, dilated)
     if state is not None and not whole:

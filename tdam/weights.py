@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from tdam.backbones.base import Backbone
 
 
+RESULT = "model.safetensors"  # of a training run, in its folder
+
+
 class WeightsError(RuntimeError):
     """Weights that could not be had or read."""
 
@@ -39,19 +42,22 @@ def torchvision_weights(name: str) -> dict[str, torch.Tensor]:
         raise WeightsError(f"no weights for {name}: {weights.url} gave {error}") from error
 
 
-def pretrained_weights(
-    model: Backbone, state: Mapping[str, torch.Tensor]
+def fit_classifier(
+    model: Backbone, state: Mapping[str, torch.Tensor], new_head: bool = False
 ) -> dict[str, torch.Tensor]:
-    """Fit ImageNet weights to a network's number of classes: other classifiers stay random.
+    """Leave the classifier out of weights where it has another number of classes.
 
     Args:
-        model: a registered network
-        state: its ImageNet weights
+        model: a registered network, whose own classifier takes the place
+        state: its weights
+        new_head: leave it out in any case
     """
     own = model.state_dict()
     last = f"{model.spec.classifier}."
     return {
-        key: own[key] if key.startswith(last) and own[key].shape != tensor.shape else tensor
+        key: own[key]
+        if key.startswith(last) and (new_head or own[key].shape != tensor.shape)
+        else tensor
         for key, tensor in state.items()
     }
 
@@ -64,7 +70,7 @@ def read_file(path: str | Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]
 
     Args:
         path: `.safetensors`, or a file that `torch.save` wrote: a state dict, or a dict that
-            holds one under `state_dict` or `model`
+            holds one under `state_dict` or `model`; or the folder of a training run
 
     Returns:
         tensors by name, on the CPU, without the prefix `module.` of a parallel trainer; and what
@@ -74,6 +80,8 @@ def read_file(path: str | Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]
         WeightsError: the file is missing, broken, or holds something else
     """
     path = Path(path)
+    if path.is_dir():
+        path = path / RESULT
     if not path.is_file():
         raise WeightsError(f"{path}: no such file")
     try:
@@ -141,5 +149,8 @@ def fill(model: nn.Module, state: Mapping[str, torch.Tensor]) -> None:
     """
     faults = list_misfits(model.state_dict(), state)
     if faults:
-        raise ValueError(f"weights do not fit the network: {'; '.join(faults)}")
+        spec = getattr(model, "spec", None)
+        other = spec is not None and any(f.startswith(f"{spec.classifier}.") for f in faults)
+        hint = "; for other classes take them without their classifier (new_head)" if other else ""
+        raise ValueError(f"weights do not fit the network: {'; '.join(faults)}{hint}")
     model.load_state_dict(state)

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 CONTOURS = ("largest", "all", "outer")
+CLASSIC = 0.2  # the threshold of the paper that class activation maps come from
 
 
 def threshold_boxes(

@@ -21,15 +21,18 @@ def _imagenet_wnids() -> dict[str, int]:
     return {info.index_to_label_name(index): index for index in range(info.num_classes())}
 
 
-def class_names(count: int) -> tuple[str, ...]:
-    """Name the classes of a network that brings no names of its own.
+def class_names(count: int, own: tuple[str, ...] | None = None) -> tuple[str, ...]:
+    """Name the classes of a network.
 
     Args:
         count: of the network's classes
+        own: names that the network brings along
 
     Returns:
-        ImageNet's names for 1000 classes, else `class 0`, `class 1` and so on
+        the network's own; else ImageNet's for 1000 classes; else `class 0`, `class 1` and so on
     """
+    if own is not None and len(own) == count:
+        return own
     return imagenet_names() if count == 1000 else tuple(f"class {i}" for i in range(count))
 
 
@@ -37,7 +40,8 @@ def find_class(text: str, names: tuple[str, ...]) -> int:
     """Tell which class is meant.
 
     Args:
-        text: a class's name (any case, `_` for spaces), number, or WordNet id such as `n01440764`
+        text: a class's name (any case, `_` for spaces), number, or WordNet id such as `n01440764`;
+            the name comes first, so that a class may be called `7`
         names: of all classes
 
     Returns:
@@ -46,10 +50,13 @@ def find_class(text: str, names: tuple[str, ...]) -> int:
     Raises:
         ValueError: no class is meant, or several are; the message lists near names
     """
-    wanted = text.strip().replace("_", " ").casefold()
-    exact = [index for index, name in enumerate(names) if name == text.strip().replace("_", " ")]
-    alike = [index for index, name in enumerate(names) if name.casefold() == wanted]
-    for found in (exact, alike):  # `cardigan` is a garment, `Cardigan` a dog
+    plain = text.strip().replace("_", " ")
+    wanted = plain.casefold()
+    spaced = [name.replace("_", " ") for name in names]
+    literal = [index for index, name in enumerate(names) if name == text]
+    exact = [index for index, name in enumerate(spaced) if name == plain]
+    alike = [index for index, name in enumerate(spaced) if name.casefold() == wanted]
+    for found in (literal, exact, alike):  # `cardigan` is a garment, `Cardigan` a dog
         if len(found) == 1:
             return found[0]
     if wanted.isdigit() and int(wanted) < len(names):

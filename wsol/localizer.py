@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from wsol.boxes import CONTOURS, threshold_boxes
+from wsol.boxes import CLASSIC, CONTOURS, threshold_boxes
 from wsol.classes import class_names
 from wsol.heatmap import to_heatmap
 from wsol.images import ImageError
@@ -37,13 +37,14 @@ class Localizer:
     Args:
         model: a registered network, or any other with `preprocessing` and `target_layer` given
         method: name of a map method, or `auto` for the one that the registered network names
-        threshold: share of the map's range that a pixel has to exceed to belong to the object
+        threshold: share of the map's range that a pixel has to exceed to belong to the object;
+            None for the one that was stored with the network's weights, or 0.2
         contours: `largest` for one box, `outer` for one a region, `all` for hole borders too
         topk: how many classes to localize on each image
         preprocessing: what the network wants as input
         target_layer: what the maps are made of
         fc_layer: the classifier's linear layer, which class activation maps need
-        names: of the classes
+        names: of the classes; None for those stored with the network's weights, or ImageNet's
         device: `auto`, `cpu`, `cuda`, or any name that torch knows
         batch_size: how many images go through the network at once
         workers: threads that read images ahead
@@ -65,7 +66,7 @@ class Localizer:
         self,
         model: nn.Module,
         method: str = "auto",
-        threshold: float = 0.2,
+        threshold: float | None = None,
         contours: str = "largest",
         topk: int = 1,
         *,
@@ -77,6 +78,10 @@ class Localizer:
         batch_size: int = 16,
         workers: int = 2,
     ) -> None:
+        spec = getattr(model, "spec", None)
+        if threshold is None:
+            stored = None if spec is None else getattr(model, "threshold", None)
+            threshold = CLASSIC if stored is None else stored
         if not 0 <= threshold <= 1:
             raise ValueError(f"Expected threshold to be in [0, 1] but got {threshold}")
         if contours not in CONTOURS:
@@ -85,7 +90,6 @@ class Localizer:
             raise ValueError(f"Expected topk to be at least 1 but got {topk}")
         if batch_size < 1:
             raise ValueError(f"Expected batch_size to be at least 1 but got {batch_size}")
-        spec = getattr(model, "spec", None)
         if preprocessing is None:
             if spec is None:
                 raise ValueError("Expected preprocessing for a network that is not registered")
@@ -100,7 +104,8 @@ class Localizer:
         self.batch_size = batch_size
         self.workers = workers
         self.preprocessing = preprocessing
-        self.names = None if names is None else tuple(names)
+        own = None if spec is None else getattr(model, "class_names", None)
+        self.names = own if names is None else tuple(names)
         options = {} if fc_layer is None else {"fc_layer": fc_layer}
         self.extractor = find_method(method)(model, target_layer, **options)
         self._stepwise = target_layer is None and hasattr(model, "forward_steps")

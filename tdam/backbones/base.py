@@ -41,11 +41,15 @@ class Backbone(nn.Module):
     """A network in four parts, so that only the last stage runs once a step.
 
     The subclass is also a subclass of the origin's class and adds nothing to its tensors; an
-    origin's network becomes one by `adopt`.
+    origin's network becomes one by `adopt`. `spec` says what it wants as input, `settings` repeats
+    the arguments it was built with; training may add the names of its classes, and the share of a
+    map's range that boxes are cut at.
     """
 
     spec: ModelSpec
     settings: dict[str, Any]
+    class_names: tuple[str, ...] | None = None
+    threshold: float | None = None
 
     @abstractmethod
     def trunk(self, x: Tensor) -> Tensor:

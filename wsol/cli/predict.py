@@ -60,8 +60,12 @@ def predict(
     output_stride: common.OutputStride = None,
     method: common.Method = "auto",
     threshold: Annotated[
-        float, typer.Option(help="Share of the map's range above which a pixel counts.")
-    ] = 0.2,
+        float | None,
+        typer.Option(
+            help="Share of the map's range above which a pixel counts; default: the one stored "
+            "with the weights, or 0.2."
+        ),
+    ] = None,
     topk: Annotated[int, typer.Option(help="Classes to localize on each image.", min=1)] = 1,
     multi: Annotated[
         bool, typer.Option("--multi", help="A box for every region, not only the largest.")
@@ -97,7 +101,7 @@ def predict(
     common.check_model(model, attention, method)
     if class_name is not None and class_from_folder:
         raise typer.BadParameter("goes not with --class", param_hint="--class-from-folder")
-    if not 0 <= threshold <= 1:
+    if threshold is not None and not 0 <= threshold <= 1:
         raise typer.BadParameter(f"expected 0 to 1, got {threshold}", param_hint="--threshold")
     try:
         paths = find_images(sources)
@@ -124,7 +128,7 @@ def predict(
 
     device = common.choose_device(device)
     method = common.choose_method(network, method)
-    names = class_names(network.settings["num_classes"])
+    names = class_names(network.settings["num_classes"], network.class_names)
     labels: list[int] | None = None
     if class_name is not None:
         with common.wrong_use("--class"):
@@ -169,7 +173,7 @@ def predict(
                 for writer in writers:
                     writer.add(found)
                 if save_images:
-                    _save_picture(found, threshold, out / "pictures", pictures)
+                    _save_picture(found, localizer.threshold, out / "pictures", pictures)
             advance(1)
     for writer in writers:
         writer.close()
