@@ -155,6 +155,24 @@ def test_missing_and_extra_maps(tmp_path):
     )
 
 
+def test_other_splits_are_asked_for_only_where_a_map_is_left_over(tmp_path):
+    data = many(4)
+    write_maps(data, tmp_path)
+    asked = []
+
+    def others():
+        asked.append(1)
+        return ["0/0.png", "0/2.png"]
+
+    source = FolderMaps(data, tmp_path, others=others)
+    assert source.list_faults() == asked == []
+    (tmp_path / "0/2.png.npy").write_bytes(b"")
+    assert source.list_faults() == []
+    (tmp_path / "0/1.png.npy").write_bytes(b"")
+    assert source.list_faults() == [f"{tmp_path}/0/1.png.npy: a map of no image"]
+    assert len(asked) == 2
+
+
 @pytest.mark.parametrize("precision", ["uint8", "float16"])
 def test_what_a_precision_costs(tmp_path, precision):
     data = many(12)

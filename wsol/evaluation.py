@@ -128,7 +128,9 @@ def evaluate_maps(
         ValueError: an unknown name, or a split without boxes
     """
     rules = find_protocol(protocol)
-    source = FolderMaps(split, Path(maps), class_map or rules.class_map, allow_missing, others)
+    source = FolderMaps(
+        split, Path(maps), class_map or rules.class_map, allow_missing, lambda: others
+    )
     return score_maps(
         source,
         [rules],

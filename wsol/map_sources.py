@@ -277,14 +277,15 @@ class FolderMaps:
         folder: of the maps, each (S, S), in [0, 1], or uint8 with 255 for 1
         class_map: whose maps they are, for the record
         allow_missing: count maps that are missing or broken as missed, instead of an error
-        others: ids of other splits, whose maps may lie in the same folder
+        others: gives the ids of other splits, whose maps may lie in the same folder; asked where
+            a map is of no image of this split
     """
 
     split: Split
     folder: Path
     class_map: ClassMap = "ground_truth"
     allow_missing: bool = False
-    others: Iterable[str] = ()
+    others: Callable[[], Iterable[str]] = tuple
     batch_size: int = 32
     image: str = "squash"  # files do not say what they show: the whole image
 
@@ -306,9 +307,12 @@ class FolderMaps:
         if not self.allow_missing and (faults := self.list_faults()):
             raise MapError(faults)
         for row in range(start, len(self.split)):
-            path = self.folder / f"{self.split.ids[row]}.npy"
+            path = self._path(self.split.ids[row])
             label = int(self.split.labels[row])
             yield FoundMap(row, partial(_fit, cache(partial(_read_map, path)), path), label=label)
+
+    def _path(self, image_id: str) -> Path:
+        return self.folder / f"{image_id}.npy"
 
     def list_faults(self) -> list[str]:
         """Name the maps that are missing and those that belong to no image."""
@@ -316,18 +320,18 @@ class FolderMaps:
 
     def list_missing(self) -> list[str]:
         """Name the maps that are not there."""
-        paths = [self.folder / f"{image_id}.npy" for image_id in self.split.ids]
         return [
             f"{path}: expected a map but there is no such file"
-            for path in paths
+            for path in map(self._path, self.split.ids)
             if not path.is_file()
         ]
 
     def list_extra(self) -> list[str]:
         """Name the maps that belong to no image."""
-        known = {self.folder / f"{name}.npy" for name in (*self.split.ids, *self.others)}
-        extra = sorted(set(self.folder.rglob("*.npy")) - known)
-        return [f"{path}: a map of no image" for path in extra]
+        extra = set(self.folder.rglob("*.npy")) - {*map(self._path, self.split.ids)}
+        if extra:
+            extra -= {*map(self._path, self.others())}
+        return [f"{path}: a map of no image" for path in sorted(extra)]
 
 
 def _fit(load: Callable[[], np.ndarray], path: Path, rules: Rules) -> np.ndarray:

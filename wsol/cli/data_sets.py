@@ -46,8 +46,6 @@ def list_ids(data: Path) -> set[str]:
     """List the ids of every split, whose maps may share a folder."""
     from eval.manifest import ManifestError, list_splits, load_split
 
-    if data.is_file():
-        return set()
     try:
         return {image_id for name in list_splits(data) for image_id in load_split(data, name).ids}
     except ManifestError as error:

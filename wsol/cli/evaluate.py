@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -195,7 +196,7 @@ def evaluate(
     else:
         from wsol.map_sources import FolderMaps
 
-        others = data_sets.list_ids(data)
+        others = cache(partial(data_sets.list_ids, data))
         sources = [
             FolderMaps(each, maps, chosen, allow_missing, others)  # type: ignore[arg-type]
             for each in (scored, chooser)
