@@ -1,7 +1,9 @@
-"""Where and in which mode a model runs."""
+"""Where and in which mode a model runs, and what becomes of the memory it frees."""
 
 from __future__ import annotations
 
+import ctypes
+import sys
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -28,6 +30,26 @@ def find_device(name: str) -> torch.device:
         return torch.empty(0, device=name).device
     except (RuntimeError, AssertionError) as error:
         raise ValueError(f"Expected a device of this machine but got {name!r}") from error
+
+
+def keep_freed_memory() -> bool:
+    """Let the C library keep what a network's step frees, for the next step to use.
+
+    By default glibc hands large blocks back to the system and gets them anew, page by page, which
+    can take as long as the arithmetic. It concerns the whole process, so that only programs call
+    this, not a library.
+
+    Returns:
+        whether it took effect: on Linux with glibc it does
+    """
+    if sys.platform != "linux":
+        return False
+    try:
+        set_option = ctypes.CDLL("libc.so.6").mallopt
+    except (OSError, AttributeError):
+        return False
+    most_mappings, trim_threshold = -4, -1  # names of options in malloc.h
+    return bool(set_option(most_mappings, 0) and set_option(trim_threshold, -1))
 
 
 @contextmanager

@@ -7,7 +7,7 @@ import sys
 
 import typer
 
-from wsol.cli import compare, demo, evaluate, manifest, models, predict, speed
+from wsol.cli import calibrate, compare, demo, evaluate, manifest, models, predict, speed, train
 
 app = typer.Typer(
     name="wsol",
@@ -20,6 +20,8 @@ app = typer.Typer(
 )
 app.command("demo")(demo.demo)
 app.command("predict")(predict.predict)
+app.command("train")(train.train)
+app.command("calibrate")(calibrate.calibrate)
 app.command("evaluate")(evaluate.evaluate)
 app.command("compare")(compare.compare)
 app.command("models")(models.models)

@@ -113,7 +113,9 @@ def load_model(
 
     from tdam import create_model, load_checkpoint
     from tdam.weights import WeightsError
+    from wsol.runtime import keep_freed_memory
 
+    keep_freed_memory()
     torch.manual_seed(seed)
     if output_stride is not None:
         settings["output_stride"] = output_stride

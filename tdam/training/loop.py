@@ -1,0 +1,198 @@
+"""The training loop: batches in, better weights out, and at any moment a place to go on from."""
+
+from __future__ import annotations
+
+import time
+from math import isfinite
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+import torch
+from torch.nn.functional import cross_entropy
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+from tdam.training.batches import STEP, batches_an_epoch, derive_seed, load_batches
+from tdam.training.errors import TrainingError
+from tdam.training.interrupts import held_interrupts
+from tdam.training.mixing import Mixer
+from tdam.training.run_folder import RunFolder, TrainState
+from tdam.training.schedule import create_optimizer, rate_at, set_rate
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from torch.optim import Optimizer
+
+    from tdam.backbones.base import Backbone
+    from tdam.training.batches import Batch, TrainingImages
+    from tdam.training.recipe import Recipe
+
+SELECTED_BY = {"accuracy": "val_accuracy", "localization": "val_max_box_acc_v2"}
+
+
+def train(
+    model: Backbone,
+    images: TrainingImages,
+    recipe: Recipe,
+    folder: str | Path,
+    *,
+    validate: Callable[[Backbone], dict[str, float]],
+    resume: bool = False,
+    device: str | torch.device = "cpu",
+    workers: int = 2,
+    save_every: float = 300.0,
+    on_batch: Callable[[int, float], None] = lambda images, loss: None,
+    on_epoch: Callable[[TrainState], None] = lambda state: None,
+) -> TrainState:
+    """Train a network with image labels.
+
+    Every random number hangs on the recipe's seed and its place in the run alone, so that a run
+    that was cut off anywhere ends with the weights of one that was not, bit for bit on a CPU with
+    the same number of threads.
+
+    Args:
+        model: from `create_model`; trained in place
+        images: to train on
+        recipe: every choice; `precision` must not be `auto`
+        folder: for checkpoints, `log.csv` and the result, `model.safetensors`
+        validate: measures a network, before the first epoch and after each: `accuracy` and `loss`,
+            or whatever the recipe selects by; the log calls them `val_accuracy` and so on
+        resume: go on from the folder's last checkpoint
+        device: that the network runs on
+        workers: processes that read images; 0 for this one
+        save_every: seconds after which an epoch that still runs is saved
+        on_batch: called with the number of images and their mean loss
+        on_epoch: called with where the run stands, after each epoch's validation
+
+    Returns:
+        where the run stands at its end
+
+    Raises:
+        KeyboardInterrupt: somebody asked to stop; everything is saved
+        TrainingError: a loss that is not finite, too many images that cannot be read, or a disk
+            that takes no more; the last checkpoint is as it was
+    """
+    device = torch.device(device)
+    layout = torch.channels_last if recipe.channels_last else torch.contiguous_format
+    model.to(device).to(memory_format=layout)
+    run = RunFolder(Path(folder))
+    an_epoch = batches_an_epoch(len(images.ids), recipe.batch_size)
+    optimizer = create_optimizer(model, recipe)
+    average = None
+    if recipe.ema:
+        blend = get_ema_multi_avg_fn(recipe.ema)
+        average = AveragedModel(model, multi_avg_fn=blend, use_buffers=True)
+    result = model if average is None else cast("Backbone", average.module)
+    state = run.load(model, average, optimizer) if resume else TrainState()
+    if not state.history:
+        _close_epoch(state, recipe, validate(model))
+        run.write_log(state.history)
+        run.save(state, model, average, optimizer)
+        on_epoch(state)
+
+    network = torch.compile(model) if recipe.compile else model
+    half = recipe.precision == "bfloat16"
+    mixer = Mixer(recipe, model.spec.preprocessing, model.settings["num_classes"], device)
+    size, pin = model.spec.preprocessing.size, device.type == "cuda"
+    model.train()
+    saved = began = time.monotonic()
+    with held_interrupts() as interrupted:
+        for batch in load_batches(images, recipe, size, state.step, workers, pin):
+            place = state.step % an_epoch
+            if place == 0:
+                state.loss_sum, state.seen = 0.0, 0
+            _note_unreadable(batch, state, images)
+            torch.manual_seed(derive_seed(recipe.seed, STEP, state.step))
+            if batch.indices:
+                views, targets = mixer(batch.images, batch.labels)
+                with torch.autocast(device.type, torch.bfloat16, enabled=half):
+                    logits = network(views)
+                loss = cross_entropy(
+                    logits.float(), targets, label_smoothing=recipe.label_smoothing
+                )
+                _check_loss(loss.item(), batch, state, images, run)
+                (loss / _batches_a_step(recipe, place, an_epoch)).backward()
+                state.loss_sum += loss.item() * len(batch.indices)
+                state.seen += len(batch.indices)
+            state.step += 1
+            ends_epoch = place + 1 == an_epoch
+            ends_step = ends_epoch or (place + 1) % recipe.accumulate == 0
+            if ends_step:
+                set_rate(optimizer, rate_at(recipe, (state.step - 0.5) / an_epoch))
+                optimizer.step()
+                optimizer.zero_grad()
+                if average is not None:
+                    average.update_parameters(model)
+            state.seconds += time.monotonic() - began
+            on_batch(len(batch.indices), state.loss_sum / max(state.seen, 1))
+            if ends_epoch:
+                if _close_epoch(state, recipe, validate(result), optimizer):
+                    run.save_result(result)
+                run.write_log(state.history)
+                model.train()
+            late = time.monotonic() - saved > save_every
+            if ends_epoch or (ends_step and (late or interrupted.is_set())):
+                run.save(state, model, average, optimizer)
+                saved = time.monotonic()
+                if ends_epoch:
+                    on_epoch(state)
+                if interrupted.is_set():
+                    raise KeyboardInterrupt
+            began = time.monotonic()
+    return state
+
+
+def _batches_a_step(recipe: Recipe, place: int, an_epoch: int) -> int:
+    """Count the batches whose gradients make the step that a batch belongs to."""
+    first = place - place % recipe.accumulate
+    return min(recipe.accumulate, an_epoch - first)  # the last step of an epoch may have fewer
+
+
+def _note_unreadable(batch: Batch, state: TrainState, images: TrainingImages) -> None:
+    """Remember what could not be read, and stop where that is more than a hundredth."""
+    state.unreadable.update({images.ids[index]: reason for index, reason in batch.unreadable})
+    if len(state.unreadable) > 0.01 * len(images.ids):
+        named = "; ".join(f"{i}: {reason}" for i, reason in [*state.unreadable.items()][:5])
+        raise TrainingError(
+            f"{len(state.unreadable)} of {len(images.ids)} images cannot be read, more than 1 % "
+            f"({named}); mend or remove them"
+        )
+
+
+def _check_loss(
+    loss: float, batch: Batch, state: TrainState, images: TrainingImages, run: RunFolder
+) -> None:
+    """Stop before a loss that is not finite reaches the weights."""
+    if not isfinite(loss):
+        named = ", ".join(images.ids[index] for index in batch.indices)
+        raise TrainingError(
+            f"the loss is {loss} in step {state.step} (epoch {len(state.history)}) on images "
+            f"{named}; {run.last_good()}; a lower learning rate (--lr) or a longer warm-up may help"
+        )
+
+
+def _close_epoch(
+    state: TrainState,
+    recipe: Recipe,
+    measured: dict[str, float],
+    optimizer: Optimizer | None = None,
+) -> bool:
+    """Write an epoch's row, and tell whether its weights are the best so far."""
+    row: dict[str, Any] = {
+        "epoch": len(state.history),
+        "step": state.step,
+        "lr": None if optimizer is None else optimizer.param_groups[0]["lr"],
+        "train_loss": None if optimizer is None else state.loss_sum / max(state.seen, 1),
+        "seconds": round(state.seconds, 2),
+        **{f"val_{name}": value for name, value in measured.items()},
+    }
+    state.history.append(row)
+    if optimizer is None:  # before any training
+        return False
+    if recipe.select != "last" and state.best is not None:
+        key = SELECTED_BY[recipe.select]
+        then, now = ((each[key], -each.get("val_loss", 0.0)) for each in (state.best, row))
+        if now < then:
+            return False
+    state.best = row
+    return True

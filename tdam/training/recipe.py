@@ -1,0 +1,246 @@
+"""A recipe: every choice of a training as one frozen record, read from TOML."""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import asdict, dataclass, fields, replace
+from importlib import resources
+from pathlib import Path
+from typing import Any, Literal
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+_CHOICES = {
+    "optimizer": ("sgd", "adamw"),
+    "schedule": ("cosine", "steps"),
+    "precision": ("auto", "float32", "bfloat16"),
+    "select": ("accuracy", "localization", "last"),
+}
+
+_RANGES: dict[str, tuple[float, float]] = {
+    "epochs": (1, 100_000),
+    "batch_size": (1, 1_000_000),
+    "accumulate": (1, 10_000),
+    "size": (0, 4096),
+    "lr": (0, 100),
+    "head_lr": (0, 10_000),
+    "attention_lr": (0, 10_000),
+    "momentum": (0, 0.9999),
+    "weight_decay": (0, 10),
+    "warmup": (0, 100_000),
+    "drop": (0, 1),
+    "label_smoothing": (0, 0.99),
+    "mixup": (0, 100),
+    "cutmix": (0, 100),
+    "erasing": (0, 1),
+    "min_scale": (0.01, 1),
+    "flip": (0, 1),
+    "colour": (0, 1),
+    "ema": (0, 0.99999),
+    "val_share": (0.01, 0.9),
+    "seed": (0, 2**31 - 1),
+}
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a network is trained.
+
+    Args:
+        name: of the recipe
+        model: name of a registered network
+        attention: as `create_model` takes it, like the next four
+        steps: T
+        distance: m
+        searchlight: kind of it
+        output_stride: 32, 16 or 8
+        weights: `pretrained`, `random`, or the path of a file
+        new_head: take a file's weights without its classifier, which starts at random
+        size: side of the input, in pixels; 0 for the network's own
+        epochs: times that every image is seen
+        batch_size: images at once
+        accumulate: batches whose gradients make one step
+        optimizer: `sgd` with Nesterov's momentum, or `adamw`
+        lr: learning rate of the backbone, at its highest
+        head_lr: how many times as high it is for the classifier
+        attention_lr: how many times as high it is for the parts that attention adds
+        momentum: of SGD; the first beta of AdamW
+        weight_decay: of all weights but those of norms, and biases
+        schedule: `cosine` down to zero, or `steps`
+        warmup: epochs in which the rate rises from zero
+        drops: epochs after which a schedule of steps multiplies the rate
+        drop: by this much
+        label_smoothing: share of probability spread over all classes
+        mixup: alpha of mixed images; 0 for none
+        cutmix: alpha of pasted patches; 0 for none; with both, a batch takes either
+        erasing: probability that a patch of an image becomes noise
+        min_scale: least share of an image's area that a crop shows; 1 squashes the whole image
+        flip: probability of a mirrored image
+        colour: strength of random brightness, contrast and saturation
+        ema: decay a step of the averaged weights, which are then the result; 0 for none
+        precision: `float32`, `bfloat16` by autocast, or `auto` for what is faster on this machine
+        channels_last: memory layout of images and weights
+        compile: run the network through torch.compile
+        packed: decode and reduce every image once, before the first epoch
+        select: which epoch's weights are the result: the best by `accuracy` on the validation
+            images, by `localization` on those with boxes, or the `last`
+        val_share: part of the training images held out where no validation split exists
+        seed: of everything random
+    """
+
+    name: str = "finetune"
+    model: str = "efficientnet_lite0"
+    attention: str = "none"
+    steps: int = 2
+    distance: int = 1
+    searchlight: str = "joint"
+    output_stride: int = 32
+    weights: str = "pretrained"
+    new_head: bool = False
+    size: int = 0
+    epochs: int = 20
+    batch_size: int = 32
+    accumulate: int = 1
+    optimizer: Literal["sgd", "adamw"] = "sgd"
+    lr: float = 0.01
+    head_lr: float = 1.0
+    attention_lr: float = 1.0
+    momentum: float = 0.9
+    weight_decay: float = 1e-4
+    schedule: Literal["cosine", "steps"] = "cosine"
+    warmup: float = 1.0
+    drops: tuple[int, ...] = ()
+    drop: float = 0.1
+    label_smoothing: float = 0.1
+    mixup: float = 0.0
+    cutmix: float = 0.0
+    erasing: float = 0.0
+    min_scale: float = 0.35
+    flip: float = 0.5
+    colour: float = 0.0
+    ema: float = 0.0
+    precision: Literal["auto", "float32", "bfloat16"] = "float32"
+    channels_last: bool = True
+    compile: bool = False
+    packed: bool = False
+    select: Literal["accuracy", "localization", "last"] = "accuracy"
+    val_share: float = 0.15
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name, allowed in _CHOICES.items():
+            value = getattr(self, name)
+            if value not in allowed:
+                raise ValueError(
+                    f"Expected {name} to be one of {', '.join(allowed)} but got {value!r}"
+                )
+        for name, (low, high) in _RANGES.items():
+            value = getattr(self, name)
+            if not low <= value <= high:
+                raise ValueError(f"Expected {name} to be from {low} to {high} but got {value}")
+
+    def change(self, **choices: Any) -> Recipe:
+        """Return a recipe with some choices replaced.
+
+        Raises:
+            ValueError: a key that does not exist (the message lists those that do), or a value of
+                another type or out of range
+        """
+        known = asdict(self)
+        unknown = sorted(set(choices) - set(known))
+        if unknown:
+            raise ValueError(
+                f"Expected keys of a recipe, {', '.join(known)}, but got {', '.join(unknown)}"
+            )
+        fitting = {name: _fit(name, value, known[name]) for name, value in choices.items()}
+        return replace(self, **fitting)
+
+    def change_by_text(self, assignments: list[str]) -> Recipe:
+        """Return a recipe with choices replaced that are written as `key=value`.
+
+        Raises:
+            ValueError: no `=`, a key that does not exist, or a value that does not fit
+        """
+        choices: dict[str, Any] = {}
+        for text in assignments:
+            key, equals, value = text.partition("=")
+            if not equals:
+                raise ValueError(f"Expected key=value but got {text!r}")
+            try:
+                choices[key.strip()] = tomllib.loads(f"it = {value}")["it"]
+            except tomllib.TOMLDecodeError:
+                choices[key.strip()] = value.strip()  # words need no quotes
+        return self.change(**choices)
+
+    def to_toml(self) -> str:
+        """Write all choices down, as `load_recipe` reads them."""
+        lines = [f"{name} = {json.dumps(value)}" for name, value in asdict(self).items()]
+        return "\n".join(lines) + "\n"
+
+
+def _fit(name: str, value: Any, like: Any) -> Any:
+    """Give a value the type of a recipe's own, where nothing is lost."""
+    if isinstance(like, tuple) and isinstance(value, (list, tuple)):
+        if all(type(each) is int for each in value):
+            return tuple(value)
+    elif isinstance(like, float) and type(value) is int:
+        return float(value)
+    elif type(value) is type(like):
+        return value
+    wanted = "a list of whole numbers" if isinstance(like, tuple) else type(like).__name__
+    raise ValueError(f"Expected {name} to be {wanted} but got {value!r}")
+
+
+def list_recipes() -> list[str]:
+    """Name the recipes that the package carries."""
+    folder = resources.files("tdam.training") / "recipes"
+    return sorted(Path(each.name).stem for each in folder.iterdir() if each.name.endswith(".toml"))
+
+
+def load_recipe(name: str | Path) -> Recipe:
+    """Read a recipe.
+
+    Args:
+        name: of one that the package carries, or the path of a TOML file: the keys are the fields
+            of `Recipe`, and `base` names the recipe whose choices hold where a key is missing
+
+    Raises:
+        ValueError: no such recipe, or one that breaks a rule of `Recipe`
+
+    >>> load_recipe("finetune").model
+    'efficientnet_lite0'
+    """
+    return _load(str(name), ())
+
+
+def _load(name: str, seen: tuple[str, ...]) -> Recipe:
+    if name in seen:
+        raise ValueError(f"Expected a recipe but {' -> '.join((*seen, name))} never ends")
+    if name in list_recipes():
+        text = (resources.files("tdam.training") / "recipes" / f"{name}.toml").read_text("utf-8")
+    elif name.endswith(".toml"):
+        try:
+            text = Path(name).read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise ValueError(f"Expected a recipe but {name} cannot be read: {error}") from error
+    else:
+        raise ValueError(
+            f"Expected recipe to be one of {', '.join(list_recipes())} or a .toml file but got "
+            f"{name!r}"
+        )
+    try:
+        content = tomllib.loads(text)
+        base = content.pop("base", None)
+        recipe = Recipe() if base is None else _load(base, (*seen, name))
+        return recipe.change(**{"name": Path(name).stem, **content})
+    except ValueError as error:
+        raise ValueError(f"{name}: {error}") from error
+
+
+def differing_keys(first: Recipe, second: Recipe) -> list[str]:
+    """Name the choices in which two recipes differ."""
+    return [f.name for f in fields(first) if getattr(first, f.name) != getattr(second, f.name)]

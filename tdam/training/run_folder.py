@@ -1,0 +1,192 @@
+"""The folder of a run: checkpoints to go on from, the weights that are the result, the log."""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+import shutil
+from dataclasses import asdict, dataclass, field
+from pickle import UnpicklingError
+from typing import TYPE_CHECKING, Any, cast
+
+import torch
+
+from tdam.checkpoints import save_checkpoint, write_whole
+from tdam.training.errors import TrainingError
+from tdam.weights import RESULT, WeightsError, fill, read_state_dict
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from torch.optim import Optimizer
+    from torch.optim.swa_utils import AveragedModel
+
+    from tdam.backbones.base import Backbone
+
+CHECKPOINTS = "checkpoints"
+LOG = "log.csv"
+_KEPT = 2
+
+
+@dataclass
+class TrainState:
+    """Where a run stands, beside weights and optimizer.
+
+    Args:
+        step: batches done, over all epochs
+        history: what was measured after each epoch, the first before any training
+        best: the row of the epoch whose weights are the result
+        unreadable: reason by id of every image that could not be read
+        loss_sum: loss of all images of this epoch
+        seen: how many they are
+        seconds: that training has taken, validation aside
+    """
+
+    step: int = 0
+    history: list[dict[str, Any]] = field(default_factory=list)
+    best: dict[str, Any] | None = None
+    unreadable: dict[str, str] = field(default_factory=dict)
+    loss_sum: float = 0.0
+    seen: int = 0
+    seconds: float = 0.0
+
+
+class RunFolder:
+    """Writes what a run leaves behind, each file as a whole or not at all.
+
+    Args:
+        path: made if it is not there
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.checkpoints = path / CHECKPOINTS
+
+    def list_checkpoints(self) -> list[Path]:
+        """List the complete checkpoints, the last one first."""
+        return sorted(self.checkpoints.glob("step-*"), reverse=True)
+
+    def save(
+        self,
+        state: TrainState,
+        model: Backbone,
+        average: AveragedModel | None,
+        optimizer: Optimizer,
+    ) -> None:
+        """Write a checkpoint, and drop the last but one before it.
+
+        Raises:
+            TrainingError: weights that are not finite, or a disk that takes no more; what was
+                written before is as it was
+        """
+        if not all(bool(torch.isfinite(p).all()) for p in model.parameters()):
+            raise TrainingError(
+                f"weights are not finite after step {state.step}; {self.last_good()}"
+            )
+        unfinished = self.checkpoints / ".unfinished"
+        try:
+            shutil.rmtree(unfinished, ignore_errors=True)
+            unfinished.mkdir(parents=True)
+            save_checkpoint(model, unfinished / RESULT)
+            count = 0
+            if average is not None:
+                save_checkpoint(
+                    cast("Backbone", average.module), unfinished / "average.safetensors"
+                )
+                count = int(average.n_averaged)
+            rest = io.BytesIO()
+            content = {"state": asdict(state), "optimizer": optimizer.state_dict(), "count": count}
+            torch.save(content, rest)
+            write_whole(unfinished / "state.pt", rest.getvalue())
+            _put_in_place(unfinished, self.checkpoints / f"step-{state.step:09d}")
+            for old in self.list_checkpoints()[_KEPT:]:
+                shutil.rmtree(old)
+        except OSError as error:
+            shutil.rmtree(unfinished, ignore_errors=True)
+            reason = error.strerror or error
+            raise TrainingError(
+                f"{self.checkpoints}: no checkpoint could be written after step {state.step} "
+                f"({reason}); {self.last_good()}"
+            ) from error
+
+    def load(
+        self, model: Backbone, average: AveragedModel | None, optimizer: Optimizer
+    ) -> TrainState:
+        """Fill everything from the last checkpoint that can be read.
+
+        Returns:
+            where the run stands; its beginning where there is no checkpoint
+
+        Raises:
+            TrainingError: there are checkpoints but none can be read
+        """
+        found = self.list_checkpoints()
+        faults = []
+        for path in found:
+            try:
+                content = torch.load(path / "state.pt", map_location="cpu", weights_only=True)
+                weights = read_state_dict(path / RESULT)
+                averaged = None
+                if average is not None:
+                    averaged = read_state_dict(path / "average.safetensors")
+            except (OSError, RuntimeError, UnpicklingError, EOFError, WeightsError) as error:
+                faults.append(f"{path}: {error}")
+                continue
+            fill(model, weights)
+            if average is not None and averaged is not None:
+                fill(average.module, averaged)
+                average.n_averaged.fill_(content["count"])
+            optimizer.load_state_dict(content["optimizer"])
+            return TrainState(**content["state"])
+        if faults:
+            raise TrainingError(f"no checkpoint can be read: {'; '.join(faults)}")
+        return TrainState()
+
+    def save_result(self, model: Backbone) -> None:
+        """Write the weights that are the run's result so far.
+
+        Raises:
+            TrainingError: a disk that takes no more; what was written before is as it was
+        """
+        try:
+            save_checkpoint(model, self.path / RESULT)
+        except OSError as error:
+            raise TrainingError(
+                f"{self.path / RESULT} could not be written ({error.strerror or error}); "
+                f"{self.last_good()}"
+            ) from error
+
+    def write_log(self, history: list[dict[str, Any]]) -> None:
+        """Write a table with a line an epoch."""
+        text = io.StringIO(newline="")
+        table = csv.DictWriter(text, list(history[-1]), restval="", lineterminator="\n")
+        table.writeheader()
+        table.writerows(history)
+        try:
+            write_whole(self.path / LOG, text.getvalue().encode())
+        except OSError as error:
+            raise TrainingError(
+                f"{self.path / LOG} could not be written ({error.strerror or error}); "
+                f"{self.last_good()}"
+            ) from error
+
+    def last_good(self) -> str:
+        """Say in half a sentence what a run can go on from."""
+        found = self.list_checkpoints()
+        if not found:
+            return "there is no checkpoint yet"
+        return f"the last good weights are in {found[0]}, and --resume goes on from them"
+
+
+def _put_in_place(unfinished: Path, path: Path) -> None:
+    """Give a finished folder its name, and see to it that the disk knows."""
+    if path.exists():  # a run that was cut off comes by here again, with the same content
+        shutil.rmtree(path)
+    unfinished.rename(path)
+    if hasattr(os, "O_DIRECTORY"):
+        handle = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)

@@ -1,0 +1,133 @@
+"""`wsol calibrate`: the threshold that a few corrected boxes ask for, stored with the weights."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from wsol.cli import common
+
+if TYPE_CHECKING:
+    from eval.splits import Split
+    from tdam.backbones.base import Backbone
+
+
+def calibrate(
+    checkpoint: Annotated[
+        Path, typer.Argument(metavar="CHECKPOINT", help="File of weights, or a run's folder.")
+    ],
+    boxes: Annotated[Path, typer.Option(help="COCO data set file, or folder of YOLO label files.")],
+    root: Annotated[
+        Path | None, typer.Option(help="Folder of the images; default: where the boxes say.")
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="File to write (.safetensors); default: CHECKPOINT itself."),
+    ] = None,
+    method: common.Method = "auto",
+    device: common.Device = "auto",
+    batch_size: common.BatchSize = 16,
+    workers: common.Workers = 2,
+    force: common.Force = False,
+) -> None:
+    """Pick the threshold at which a network's boxes overlap corrected ones most.
+
+    Fifty images are enough for most purposes; the interval says how sure the threshold is. Images
+    of classes that the network does not know are measured by the map of its own choice.
+    """
+    common.check_model(common.DEFAULT_MODEL, "none", method)
+    for flag, path in (("CHECKPOINT", checkpoint), ("--boxes", boxes)):
+        if not path.exists():
+            raise typer.BadParameter(f"{path}: no such file or folder", param_hint=flag)
+    target = _choose_target(checkpoint, out, force)
+    split, home = _load_boxes(boxes, root)
+
+    from wsol.calibration import calibrate as measure
+    from wsol.map_sources import NetworkMaps
+
+    network = common.load_model(common.DEFAULT_MODEL, "auto", 0, checkpoint)
+    method = common.choose_method(network, method)
+    table = _match_classes(split, network)
+    source = NetworkMaps(
+        network,
+        split,
+        home,
+        method,
+        table,
+        "predicted" if table is None else "ground_truth",
+        batch_size=batch_size,
+        workers=workers,
+        device=common.choose_device(device),
+    )
+    with common.progress("calibrate", len(split)) as advance, common.wrong_use("--boxes"):
+        found = measure(source, advance)
+    for line in found.unreadable:
+        sys.stderr.write(f"{line}\n")
+    if len(found.unreadable):
+        sys.stderr.write(f"{len(found.unreadable)} images could not be read: left out\n")
+
+    from tdam import save_checkpoint
+
+    network.threshold = found.threshold
+    with common.writing(target, "--out"):
+        save_checkpoint(network, target)
+    typer.echo(
+        f"threshold: {found.threshold:.3f} (95 % interval {found.interval[0]:.3f} to "
+        f"{found.interval[1]:.3f}), on {found.images} images"
+    )
+    typer.echo(f"mean overlap: {found.overlap:.3f}; at the classic 0.2 {found.classic_overlap:.3f}")
+    typer.echo(f"stored in {target}; predict uses it by default")
+    if found.unreadable:
+        raise typer.Exit(1)
+
+
+def _choose_target(checkpoint: Path, out: Path | None, force: bool) -> Path:
+    """Tell which file to write, or exit with 2 where it cannot hold a threshold."""
+    if out is not None:
+        if out.suffix != ".safetensors":
+            raise typer.BadParameter(f"expected .safetensors, got {out}", param_hint="--out")
+        return common.free_file(out, "--out", force)
+    target = checkpoint / "model.safetensors" if checkpoint.is_dir() else checkpoint
+    if target.suffix != ".safetensors":
+        message = f"{target} cannot hold a threshold; name a .safetensors file to write"
+        raise typer.BadParameter(message, param_hint="--out")
+    return target
+
+
+def _load_boxes(boxes: Path, root: Path | None) -> tuple[Split, Path]:
+    from eval.manifest import ManifestError, load_split
+    from eval.yolo import load_yolo
+
+    try:
+        if boxes.is_dir():
+            return load_yolo(boxes, "corrected", root)
+        split = load_split(boxes, "corrected")
+    except ManifestError as error:
+        common.fail(str(error))
+    if split.boxes is None:
+        raise typer.BadParameter(f"{boxes} holds no box", param_hint="--boxes")
+    return split, root or boxes.parent
+
+
+def _match_classes(split: Split, network: Backbone) -> dict[int, int] | None:
+    """Find the network's class for every class of the boxes, by name; None where one is missing."""
+    from wsol.classes import class_names, find_class
+
+    names = class_names(network.settings["num_classes"], network.class_names)
+    if split.class_names is None:
+        known = {label: label for label in set(split.labels.tolist())}
+        return known if max(known) < len(names) else None
+    table = {}
+    for label in sorted(set(split.labels.tolist())):
+        try:
+            table[label] = find_class(split.class_names[label], names)
+        except ValueError:
+            sys.stderr.write(
+                f"class {split.class_names[label]!r} is none of the network's: the predicted "
+                "class's maps are measured\n"
+            )
+            return None
+    return table

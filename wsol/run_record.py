@@ -1,0 +1,97 @@
+"""What a training run was made of: data, recipe, versions, machine, revision, and how it ended."""
+
+from __future__ import annotations
+
+import json
+import platform
+import subprocess
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from tdam.checkpoints import write_whole
+
+if TYPE_CHECKING:
+    from wsol.training_data import TrainingData
+
+RECORD = "run.json"
+_PACKAGES = ("wsol-tdam", "torch", "torchvision", "timm", "numpy", "pillow")
+
+
+def describe_run(data: Path, found: TrainingData, seed: int, device: str) -> dict[str, Any]:
+    """Describe a run before it begins.
+
+    Args:
+        data: as it was given
+        found: in it
+        seed: of the recipe
+        device: that the network runs on
+
+    Returns:
+        plain values
+    """
+    return {
+        "schema": 1,
+        "data": str(data.resolve()),
+        "root": str(found.root.resolve()),
+        "training_images": len(found.train),
+        "validation_images": len(found.val),
+        "held_out": found.held_out,
+        "classes": list(found.class_names),
+        "data_sha256": found.digest(),
+        "seed": seed,
+        "versions": {"python": platform.python_version(), **_versions()},
+        "machine": {
+            "device": device,
+            "processor": platform.processor() or platform.machine(),
+            "instructions": torch.backends.cpu.get_cpu_capability(),
+            "threads": torch.get_num_threads(),
+        },
+        "revision": _revision(),
+    }
+
+
+def write_record(folder: Path, record: dict[str, Any]) -> None:
+    """Write what is known of a run."""
+    text = json.dumps(record, indent=1, ensure_ascii=False) + "\n"
+    write_whole(folder / RECORD, text.encode("utf-8", "surrogateescape"))
+
+
+def read_record(folder: Path) -> dict[str, Any]:
+    """Read what is known of a run.
+
+    Raises:
+        ValueError: the folder holds no run
+    """
+    try:
+        content = json.loads((folder / RECORD).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ValueError(f"{folder}: expected a run's folder but {RECORD}: {error}") from error
+    if not isinstance(content, dict):
+        raise ValueError(f"{folder}: expected a run's folder but {RECORD} is no record")
+    return content
+
+
+def _versions() -> dict[str, str | None]:
+    found: dict[str, str | None] = {}
+    for name in _PACKAGES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            found[name] = None
+    return found
+
+
+def _revision() -> str | None:
+    """Name the revision of this project's checkout, if it is one."""
+    folder = Path(__file__).resolve().parent.parent
+    if not (folder / ".git").exists():
+        return None
+    try:
+        command = ["git", "-C", str(folder), "describe", "--always", "--dirty", "--abbrev=40"]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout.strip() or None

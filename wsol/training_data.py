@@ -1,0 +1,162 @@
+"""What a data set gives a training: images to learn from, images to choose by, names of classes."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from eval.manifest import ManifestError, find_root, list_splits, load_split
+from eval.splits import choose_share, join_splits, take_rows
+from wsol.images import ImageError, read_image
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from eval.splits import Split
+
+_TRAIN = ("train", "training")
+_VAL = ("val", "valid", "validation")
+
+
+@dataclass(frozen=True, eq=False)
+class TrainingData:
+    """A data set, ready to train on.
+
+    Args:
+        train: images to learn from
+        val: images to choose by, in no case the test images
+        root: folder that the ids of both are relative to
+        held_out: whether `val` is a part of the data set's training images
+        class_names: by label
+    """
+
+    train: Split
+    val: Split
+    root: Path
+    held_out: bool
+    class_names: tuple[str, ...]
+
+    @property
+    def whole(self) -> Split:
+        """All training images, the held-out ones among them, in the order of their ids."""
+        both = join_splits(self.train, self.val) if self.held_out else self.train
+        order = sorted(range(len(both)), key=lambda row: both.ids[row])
+        return take_rows(both, order, self.train.name)
+
+    def digest(self) -> str:
+        """Hash ids, labels and file sizes of all images, in hexadecimal."""
+        parts = [hash_images(split, self.root) for split in (self.train, self.val)]
+        return hashlib.sha256("".join(parts).encode()).hexdigest()
+
+    def describe(self) -> str:
+        """Say in a line what is learned from and what is chosen by."""
+        if self.held_out:
+            share = len(self.val) / (len(self.val) + len(self.train))
+            chosen_by = f"{len(self.val)} of them held out ({share:.0%} of every class)"
+        else:
+            chosen_by = f"{len(self.val)} images of split {self.val.name}"
+        total = len(self.train) + (len(self.val) if self.held_out else 0)
+        return (
+            f"{total} training images of {len(self.class_names)} classes; validation: {chosen_by}"
+        )
+
+
+def hash_images(split: Split, root: Path) -> str:
+    """Hash ids, labels and file sizes, in hexadecimal; contents would take too long to read."""
+    found = hashlib.sha256()
+    for image_id, label in zip(split.ids, split.labels.tolist(), strict=True):
+        path = root / image_id
+        size = path.stat().st_size if path.is_file() else -1
+        found.update(f"{image_id}\t{label}\t{size}\n".encode("utf-8", "surrogateescape"))
+    return found.hexdigest()
+
+
+def load_training_data(
+    data: Path, root: Path | None = None, val_share: float = 0.15, seed: int = 0
+) -> TrainingData:
+    """Find the images to train on and those to choose by.
+
+    Args:
+        data: folder with one folder a split, COCO data set file, or folder of class folders; a
+            split `train` and a split `val` are taken as such, an only split is all for training
+        root: image root; None: as the data set has it
+        val_share: part of every class held out of training where no split `val` exists
+        seed: chooses that part
+
+    Raises:
+        ManifestError: a fault in the data set, no training images, one class only, a class
+            without an image that can be read, or an image root that is not known
+    """
+    if not data.exists():
+        raise ManifestError(f"{data}: no such file or folder")
+    if root is None:
+        root = find_root(data)
+        if root is None:
+            raise ManifestError(f"{data}: expected to be told its image root (--root)")
+    names = list_splits(data)
+    train_name = next((name for name in names if name.lower() in _TRAIN), None)
+    val_name = next((name for name in names if name.lower() in _VAL), None)
+    if train_name is None and len(names) != 1:
+        raise ManifestError(
+            f"{data}: expected a split train but it has {', '.join(names) or 'none'}"
+        )
+    train = load_split(data, train_name or names[0])
+    val = None if val_name is None else load_split(data, val_name)
+    classes = _name_classes(data, train, val)
+    _check_classes(data, train, val, classes)
+    _check_readable(train, root, classes)
+    if val is not None:
+        return TrainingData(train, val, root, False, classes)
+    chosen = choose_share(train.ids, train.labels.tolist(), val_share, seed)
+    rest = np.setdiff1d(np.arange(len(train)), chosen).tolist()
+    if not chosen:
+        raise ManifestError(f"{data}: expected a class with two images, to hold one out")
+    held = take_rows(train, chosen, "held out")
+    return TrainingData(take_rows(train, rest, train.name), held, root, True, classes)
+
+
+def _name_classes(data: Path, train: Split, val: Split | None) -> tuple[str, ...]:
+    names = train.class_names or (val.class_names if val is not None else None)
+    if names is not None:
+        return names
+    last = int(max(split.labels.max() for split in (train, val) if split is not None))
+    return tuple(f"class {label}" for label in range(last + 1))
+
+
+def _check_classes(data: Path, train: Split, val: Split | None, names: tuple[str, ...]) -> None:
+    counts = np.bincount(train.labels, minlength=len(names))
+    if len(names) < 2 or (counts > 0).sum() < 2:
+        raise ManifestError(
+            f"{data}: expected at least two classes to train on but got {names[0]!r}"
+        )
+    if (counts == 0).any():
+        missing = [names[label] for label in np.flatnonzero(counts == 0).tolist()]
+        raise ManifestError(
+            f"{data}: expected training images of every class but {len(missing)} of "
+            f"{len(names)} have none, such as {missing[0]!r}"
+        )
+    if val is not None and val.labels.max() >= len(counts):
+        raise ManifestError(
+            f"{data}: expected split {val.name} to have the classes of {train.name}"
+        )
+
+
+def _check_readable(train: Split, root: Path, names: tuple[str, ...]) -> None:
+    """See to it that every class has an image, which its label alone does not promise."""
+    for label, name in enumerate(names):
+        reason = ""
+        rows = np.flatnonzero(train.labels == label).tolist()
+        for row in rows:
+            try:
+                read_image(root / train.ids[row])
+                break
+            except ImageError as error:
+                reason = f"{root / train.ids[row]}: {error}"
+        else:
+            raise ManifestError(
+                f"class {name!r}: expected an image that can be read among its {len(rows)} but "
+                f"got none; {reason}"
+            )

@@ -1,0 +1,159 @@
+"""Images to train on: decoded every time, or decoded and reduced once into one file."""
+
+from __future__ import annotations
+
+import json
+from math import ceil, sqrt
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from PIL import Image
+
+from tdam.training.errors import UnreadableImageError
+from wsol.images import ImageError, read_image
+from wsol.loading import read_ahead
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from torch import Tensor
+
+    from eval.splits import Split
+
+_READ_AT_ONCE = 64
+
+
+class SplitImages:
+    """The images of a split, read from their files.
+
+    Args:
+        split: ids and labels
+        root: folder that the ids are relative to
+        at_least: pixels of the shorter side that are enough
+    """
+
+    def __init__(self, split: Split, root: Path, at_least: int | None = None) -> None:
+        self.ids, self.labels = split.ids, split.labels
+        self.root, self.at_least = root, at_least
+
+    def read(self, index: int) -> Tensor:
+        """Read an image, uint8 (3, H, W).
+
+        Raises:
+            UnreadableImageError: it cannot be read
+        """
+        try:
+            image = read_image(self.root / self.ids[index], self.at_least)
+        except ImageError as error:
+            raise UnreadableImageError(str(error)) from error
+        return _to_tensor(np.array(image))
+
+
+class PackedImages:
+    """The images of a split, from the file that `pack_images` wrote.
+
+    Args:
+        split: ids and labels; its images are among those of the file
+        path: of the file
+    """
+
+    def __init__(self, split: Split, path: Path) -> None:
+        self.ids, self.labels = split.ids, split.labels
+        self.path = path
+        content = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
+        self.faults: dict[str, str] = content["faults"]
+        sizes = np.array(content["sizes"], np.int64)
+        ends = np.cumsum(3 * sizes.prod(axis=1))
+        rows = {image_id: row for row, image_id in enumerate(content["ids"])}
+        chosen = [rows[image_id] for image_id in split.ids]
+        self.sizes, self.ends = sizes[chosen], ends[chosen]
+        self._pixels: np.ndarray | None = None
+
+    def __getstate__(self) -> dict[str, object]:
+        return {**self.__dict__, "_pixels": None}  # each process maps the file itself
+
+    def read(self, index: int) -> Tensor:
+        """Read an image, uint8 (3, H, W).
+
+        Raises:
+            UnreadableImageError: it could not be read when the file was written
+        """
+        if self.ids[index] in self.faults:
+            raise UnreadableImageError(self.faults[self.ids[index]])
+        if self._pixels is None:
+            self._pixels = np.memmap(self.path, np.uint8, mode="r")
+        height, width = self.sizes[index].tolist()
+        end = int(self.ends[index])
+        pixels = self._pixels[end - 3 * height * width : end]
+        return _to_tensor(np.array(pixels).reshape(height, width, 3))
+
+
+def side_needed(size: int, min_scale: float) -> int:
+    """Tell how long an image's shorter side must be for the smallest crop not to be enlarged.
+
+    Args:
+        size: side of the input, in pixels
+        min_scale: least share of the image's area that a crop shows; its aspect goes to 3 : 4
+    """
+    return ceil(size / sqrt(min_scale * 0.75)) if min_scale < 1 else size
+
+
+def packed_side(size: int) -> int:
+    """Tell which shorter side images are reduced to when they are packed, in pixels."""
+    return ceil(size * 8 / 7)
+
+
+def pack_images(
+    split: Split,
+    root: Path,
+    side: int,
+    path: Path,
+    workers: int = 2,
+    progress: Callable[[int], None] = lambda done: None,
+) -> PackedImages:
+    """Decode and reduce every image once.
+
+    Args:
+        split: ids and labels
+        root: folder that the ids are relative to
+        side: that a longer shorter side is reduced to, in pixels
+        path: of the file to write, and beside it `.json` with ids, sizes and faults
+        workers: threads that decode
+        progress: called with the number of images done since the last call
+
+    Raises:
+        OSError: a disk that takes no more
+    """
+
+    def read(image_id: str) -> np.ndarray:
+        image = read_image(root / image_id, side)
+        share = side / min(image.size)
+        if share < 1:
+            width, height = (max(round(share * length), side) for length in image.size)
+            image = image.resize((width, height), Image.Resampling.BILINEAR)
+        return np.asarray(image)
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    faults: dict[str, str] = {}
+    sizes: list[tuple[int, int]] = []
+    unfinished = path.with_name(f".{path.name}.part")
+    with unfinished.open("wb") as file:
+        for batch in read_ahead(split.ids, read, _READ_AT_ONCE, workers):
+            for image_id, found in batch:
+                if isinstance(found, ImageError):
+                    faults[image_id] = str(found)
+                    sizes.append((0, 0))
+                else:
+                    sizes.append(found.shape[:2])
+                    file.write(found.tobytes())
+            progress(len(batch))
+    text = json.dumps({"ids": split.ids, "sizes": sizes, "faults": faults})
+    path.with_suffix(".json").write_text(text, encoding="utf-8")
+    unfinished.replace(path)
+    return PackedImages(split, path)
+
+
+def _to_tensor(pixels: np.ndarray) -> Tensor:
+    return torch.from_numpy(pixels).permute(2, 0, 1)

@@ -1,0 +1,101 @@
+"""How good a network is on validation images: loss, accuracy, and MaxBoxAcc where boxes exist."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+from torch.nn.functional import cross_entropy
+
+from eval.metrics.localization import LocalizationResult
+from wsol.evaluation import evaluate
+from wsol.images import ImageError, read_image
+from wsol.loading import read_ahead
+from wsol.runtime import evaluation_mode
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from eval.splits import Split
+    from tdam.backbones.base import Backbone
+
+
+class Validator:
+    """Measures networks on the same images.
+
+    An image that cannot be read counts as misclassified and missed.
+
+    Args:
+        split: ids, labels, and boxes where there are any
+        root: folder that the ids are relative to
+        device: that the network is on
+        batch_size: images at once
+        workers: threads that read images
+        boxes: whether to score localization where boxes exist
+    """
+
+    def __init__(
+        self,
+        split: Split,
+        root: Path,
+        device: str = "cpu",
+        batch_size: int = 32,
+        workers: int = 2,
+        boxes: bool = True,
+    ) -> None:
+        self.split, self.root, self.device = split, root, device
+        self.batch_size, self.workers = batch_size, workers
+        self.boxes = boxes and split.boxes is not None
+        self.unreadable: dict[str, str] = {}
+
+    def __call__(self, model: Backbone) -> dict[str, float]:
+        """Measure a network.
+
+        Args:
+            model: with the split's classes; on its way back, as it came
+
+        Returns:
+            `accuracy` in percent and mean `loss`; with boxes also `max_box_acc` and
+            `max_box_acc_v2` in percent, of the true class's map, at the best threshold of these
+            very images
+        """
+        wanted = model.spec.preprocessing
+
+        def read(row: int) -> torch.Tensor:
+            return wanted(read_image(self.root / self.split.ids[row]))
+
+        right, seen, losses = 0, 0, 0.0
+        rows = range(len(self.split))
+        with evaluation_mode(model), torch.inference_mode():
+            for batch in read_ahead(rows, read, self.batch_size, self.workers):
+                good = []
+                for row, found in batch:
+                    if isinstance(found, ImageError):
+                        self.unreadable[self.split.ids[row]] = str(found)
+                    else:
+                        good.append((row, found))
+                if not good:
+                    continue
+                images = torch.stack([image for _, image in good]).to(self.device)
+                labels = torch.as_tensor(self.split.labels[[row for row, _ in good]])
+                labels = labels.to(self.device)
+                logits = model(images).float()
+                losses += float(cross_entropy(logits, labels, reduction="sum"))
+                right += int((logits.argmax(dim=1) == labels).sum())
+                seen += len(good)
+        measured = {"loss": losses / max(seen, 1), "accuracy": 100 * right / len(self.split)}
+        if self.boxes:
+            scores = evaluate(
+                model,
+                self.split,
+                self.root,
+                method=model.spec.method,
+                batch_size=self.batch_size,
+                workers=self.workers,
+                device=self.device,
+                classes={label: label for label in range(model.settings["num_classes"])},
+            ).result
+            if isinstance(scores, LocalizationResult):
+                measured["max_box_acc"] = scores.max_box_acc
+                measured["max_box_acc_v2"] = scores.max_box_acc_v2
+        return measured
