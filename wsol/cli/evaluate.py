@@ -29,7 +29,9 @@ def evaluate(
         ),
     ],
     split: Annotated[str, typer.Option(help="Such as test, or val+test.")] = "test",
-    root: Annotated[Path | None, typer.Option(help="Image root of the ids.")] = None,
+    root: Annotated[
+        Path | None, typer.Option(help="Image root of the ids; default: as DATA has it.")
+    ] = None,
     maps: Annotated[
         Path | None, typer.Option(help="Score <id>.npy maps of this folder, not a network.")
     ] = None,
@@ -98,6 +100,7 @@ def evaluate(
     rule and class map; an oracle threshold is chosen on the very split that is scored. With
     --protocol all the same maps are scored under every protocol.
     """
+    from eval.manifest import find_root
     from eval.protocols import PROTOCOLS, find_protocol
     from wsol.writers import check_format
 
@@ -134,8 +137,8 @@ def evaluate(
         common.free_file(json_file, "--json", force)
     if not data.exists():
         raise typer.BadParameter(f"{data}: no such file or folder", param_hint="DATA")
-    if root is None and data.is_file():
-        root = data.parent
+    if root is None and (maps is None or data.is_file()):
+        root = find_root(data)
     if maps is None and root is None:
         raise typer.BadParameter("needed to find the images", param_hint="--root")
     for flag, folder in (("--root", root), ("--maps", maps), ("--mask-root", mask_root)):
@@ -173,7 +176,7 @@ def evaluate(
         method = common.choose_method(network, method)
         outputs = network.settings["num_classes"]
         if len(names) != outputs:
-            names = class_names(outputs)
+            names = class_names(outputs, network.class_names)
         what = f"{common.describe_network(network.settings)}, {method}"
         table = data_sets.find_classes(data, scored, root, classes, outputs)
         where = common.choose_device(device)
