@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from tdam.backbones.base import Backbone
 
 _SETTINGS = "wsol-tdam"  # key of our settings among the metadata of our files
-_LEARNED = "wsol-tdam-learned"  # key of what training adds: input, class names, threshold
+_LEARNED = "learned"  # key, among the settings, of what training adds: input, names, threshold
 
 
 @dataclass(frozen=True)
@@ -64,8 +64,10 @@ def load_checkpoint(
         WeightsError: a file that cannot be read
     """
     state, rest = read_file(path)
+    learned = None
     if _SETTINGS in rest:
         source, told = "wsol-tdam", json.loads(rest[_SETTINGS])
+        learned = told.pop(_LEARNED, None)
     else:
         source, told = tell_settings(state, settings)
     wanted = {**told, **settings}
@@ -77,8 +79,8 @@ def load_checkpoint(
         )
     model = create_model(**wanted)
     fill(model, rename(state))
-    if _LEARNED in rest:
-        _recall(model, json.loads(rest[_LEARNED]))
+    if learned is not None:
+        _recall(model, learned)
     metric = rest.get("metric")
     epoch = rest.get("epoch")
     return model, CheckpointInfo(
@@ -112,7 +114,8 @@ def save_checkpoint(model: Backbone, path: str | Path) -> Path:
         "threshold": model.threshold,
         "preprocessing": asdict(model.spec.preprocessing),
     }
-    metadata = {_SETTINGS: json.dumps(model.settings), _LEARNED: json.dumps(learned)}
+    # One key alone: several would be written in any order, and equal files would differ.
+    metadata = {_SETTINGS: json.dumps({**model.settings, _LEARNED: learned})}
     write_whole(path, save(state, metadata))
     return path
 

@@ -47,15 +47,18 @@ def fit_classifier(
 ) -> dict[str, torch.Tensor]:
     """Leave the classifier out of weights where it has another number of classes.
 
+    A new one starts at zero, so that all classes are equally likely and the features, which know
+    more than random weights, are not spoiled by the first steps.
+
     Args:
-        model: a registered network, whose own classifier takes the place
+        model: a registered network
         state: its weights
         new_head: leave it out in any case
     """
     own = model.state_dict()
     last = f"{model.spec.classifier}."
     return {
-        key: own[key]
+        key: torch.zeros_like(own[key])
         if key.startswith(last) and (new_head or own[key].shape != tensor.shape)
         else tensor
         for key, tensor in state.items()

@@ -17,7 +17,7 @@ from wsol.calibration import Calibration, calibrate
 from wsol.curves import CurveWriter
 from wsol.map_sources import NetworkMaps
 from wsol.run_record import describe_run, read_record, write_record
-from wsol.runtime import find_device
+from wsol.runtime import find_device, is_half_fast
 from wsol.training_data import TrainingData, hash_images, load_training_data
 from wsol.training_images import (
     PackedImages,
@@ -68,7 +68,7 @@ def prepare_recipe(recipe: Recipe, device: torch.device) -> Recipe:
     if recipe.size == 0:
         recipe = recipe.change(size=find_spec(recipe.model).preprocessing.size)
     if recipe.precision == "auto":
-        recipe = recipe.change(precision="bfloat16" if _is_half_fast(device) else "float32")
+        recipe = recipe.change(precision="bfloat16" if is_half_fast(device) else "float32")
     return recipe
 
 
@@ -219,13 +219,6 @@ def saved_recipe(out: Path) -> Recipe:
         ValueError: the folder holds no run
     """
     return load_recipe(str(out / RECIPE))
-
-
-def _is_half_fast(device: torch.device) -> bool:
-    """Tell whether bfloat16 is faster than float32 here."""
-    if device.type == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
-    return device.type == "cpu" and bool(torch.cpu._is_avx512_bf16_supported())
 
 
 def _check_same(out: Path, recipe: Recipe, record: dict[str, Any]) -> None:

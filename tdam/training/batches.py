@@ -119,6 +119,7 @@ def load_batches(
         prefetch_factor=2 if workers else None,
         worker_init_fn=_ignore_interrupts,
         pin_memory=pin,
+        generator=torch.Generator(),  # or it would draw from the caller's random numbers
     )
     return loader
 

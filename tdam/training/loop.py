@@ -21,6 +21,7 @@ from tdam.training.schedule import create_optimizer, rate_at, set_rate
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from torch import nn
     from torch.optim import Optimizer
 
     from tdam.backbones.base import Backbone
@@ -76,6 +77,7 @@ def train(
     layout = torch.channels_last if recipe.channels_last else torch.contiguous_format
     model.to(device).to(memory_format=layout)
     run = RunFolder(Path(folder))
+    run.path.mkdir(parents=True, exist_ok=True)
     an_epoch = batches_an_epoch(len(images.ids), recipe.batch_size)
     optimizer = create_optimizer(model, recipe)
     average = None
@@ -94,7 +96,7 @@ def train(
     half = recipe.precision == "bfloat16"
     mixer = Mixer(recipe, model.spec.preprocessing, model.settings["num_classes"], device)
     size, pin = model.spec.preprocessing.size, device.type == "cuda"
-    model.train()
+    _start_learning(model, recipe)
     saved = began = time.monotonic()
     with held_interrupts() as interrupted:
         for batch in load_batches(images, recipe, size, state.step, workers, pin):
@@ -110,7 +112,8 @@ def train(
                 loss = cross_entropy(
                     logits.float(), targets, label_smoothing=recipe.label_smoothing
                 )
-                _check_loss(loss.item(), batch, state, images, run)
+                if not isfinite(loss.item()):
+                    raise _diverged(f"the loss is {loss.item()}", batch, state, images, run)
                 (loss / _batches_a_step(recipe, place, an_epoch)).backward()
                 state.loss_sum += loss.item() * len(batch.indices)
                 state.seen += len(batch.indices)
@@ -125,13 +128,15 @@ def train(
                     average.update_parameters(model)
             state.seconds += time.monotonic() - began
             on_batch(len(batch.indices), state.loss_sum / max(state.seen, 1))
-            if ends_epoch:
-                if _close_epoch(state, recipe, validate(result), optimizer):
-                    run.save_result(result)
-                run.write_log(state.history)
-                model.train()
-            late = time.monotonic() - saved > save_every
-            if ends_epoch or (ends_step and (late or interrupted.is_set())):
+            late = time.monotonic() - saved > save_every or interrupted.is_set()
+            if ends_epoch or (ends_step and late):
+                if not _is_finite(model):
+                    raise _diverged("weights are not finite", batch, state, images, run)
+                if ends_epoch:
+                    if _close_epoch(state, recipe, validate(result), optimizer):
+                        run.save_result(result)
+                    run.write_log(state.history)
+                    _start_learning(model, recipe)
                 run.save(state, model, average, optimizer)
                 saved = time.monotonic()
                 if ends_epoch:
@@ -140,6 +145,15 @@ def train(
                     raise KeyboardInterrupt
             began = time.monotonic()
     return state
+
+
+def _start_learning(model: Backbone, recipe: Recipe) -> None:
+    """Put a network into training mode, all but the statistics that the recipe keeps."""
+    model.train()
+    if recipe.freeze_norms:
+        for module in model.modules():
+            if isinstance(module, torch.nn.modules.batchnorm._BatchNorm):
+                module.eval()
 
 
 def _batches_a_step(recipe: Recipe, place: int, an_epoch: int) -> int:
@@ -159,16 +173,20 @@ def _note_unreadable(batch: Batch, state: TrainState, images: TrainingImages) ->
         )
 
 
-def _check_loss(
-    loss: float, batch: Batch, state: TrainState, images: TrainingImages, run: RunFolder
-) -> None:
-    """Stop before a loss that is not finite reaches the weights."""
-    if not isfinite(loss):
-        named = ", ".join(images.ids[index] for index in batch.indices)
-        raise TrainingError(
-            f"the loss is {loss} in step {state.step} (epoch {len(state.history)}) on images "
-            f"{named}; {run.last_good()}; a lower learning rate (--lr) or a longer warm-up may help"
-        )
+def _is_finite(model: nn.Module) -> bool:
+    """Tell whether all weights and statistics are numbers."""
+    return all(bool(torch.isfinite(tensor).all()) for tensor in model.state_dict().values())
+
+
+def _diverged(
+    what: str, batch: Batch, state: TrainState, images: TrainingImages, run: RunFolder
+) -> TrainingError:
+    """Say where a training left the numbers."""
+    named = ", ".join(images.ids[index] for index in batch.indices)
+    return TrainingError(
+        f"{what} in batch {state.step} (epoch {len(state.history)}) of images {named}; "
+        f"{run.last_good()}; a lower learning rate (--lr) or a longer warm-up may help"
+    )
 
 
 def _close_epoch(

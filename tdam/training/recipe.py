@@ -60,6 +60,8 @@ class Recipe:
         output_stride: 32, 16 or 8
         weights: `pretrained`, `random`, or the path of a file
         new_head: take a file's weights without its classifier, which starts at random
+        freeze_norms: keep the statistics of batch norms as they came, which few images cannot
+            better; their gains and offsets learn
         size: side of the input, in pixels; 0 for the network's own
         epochs: times that every image is seen
         batch_size: images at once
@@ -101,6 +103,7 @@ class Recipe:
     output_stride: int = 32
     weights: str = "pretrained"
     new_head: bool = False
+    freeze_norms: bool = False
     size: int = 0
     epochs: int = 20
     batch_size: int = 32

@@ -77,13 +77,8 @@ class RunFolder:
         """Write a checkpoint, and drop the last but one before it.
 
         Raises:
-            TrainingError: weights that are not finite, or a disk that takes no more; what was
-                written before is as it was
+            TrainingError: a disk that takes no more; what was written before is as it was
         """
-        if not all(bool(torch.isfinite(p).all()) for p in model.parameters()):
-            raise TrainingError(
-                f"weights are not finite after step {state.step}; {self.last_good()}"
-            )
         unfinished = self.checkpoints / ".unfinished"
         try:
             shutil.rmtree(unfinished, ignore_errors=True)

@@ -15,11 +15,13 @@ class Stage(str, Enum):
 
     network = "network"
     score = "score"
+    train = "train"
 
 
 def speed(
     stage: Annotated[
-        Stage, typer.Option(help="network: what attention costs; score: what scoring costs.")
+        Stage,
+        typer.Option(help="What attention costs (network), scoring (score), or training (train)."),
     ] = Stage.network,
     model: common.Model = "resnet50",
     attention: common.Attention = "tdam",
@@ -29,7 +31,7 @@ def speed(
     batch_size: common.BatchSize = 8,
     repeats: Annotated[int, typer.Option(help="Pairs of runs that count.", min=1)] = 11,
 ) -> None:
-    """Compare a network with attention to the plain one, or scoring to loops over thresholds.
+    """Compare attention to none, scoring to loops over thresholds, or training to bare arithmetic.
 
     Both sides run in turn, and every ratio is taken pair by pair, so that a machine whose speed
     drifts gives the same figures. Run nothing else meanwhile.
@@ -40,6 +42,13 @@ def speed(
 
         ratios = compare_scoring(repeats)
         title = f"scoring 224 x 224 maps of photographs, 1000 thresholds, {repeats} pairs"
+    elif stage is Stage.train:
+        from wsol.runtime import keep_freed_memory
+        from wsol.speed.train import compare_training
+
+        keep_freed_memory()
+        ratios = compare_training(model, batch_size, repeats)
+        title = f"training {model}, batch {batch_size}, {repeats} pairs"
     else:
         if attention == "none":
             message = "needs an attention to compare with"
