@@ -1,0 +1,82 @@
+import numpy as np
+import pytest
+from PIL import Image
+
+from eval.manifest import ManifestError
+from eval.yolo import load_yolo
+
+
+@pytest.fixture
+def labels(tmp_path):
+    """Two images of 40 x 20, in the layout that predict writes, and one without a box."""
+    files = {
+        "a": "1 0.5 0.5 0.5 1\n1 0.05 0.1 0.1 0.2 0.9\n",
+        "b": "0 0.25 0.5 0.1 0.2",
+        "empty": "",
+    }
+    for stem, text in files.items():
+        for kind, suffix in (("labels", "txt"), ("images", "JPG")):
+            (tmp_path / kind / "train").mkdir(parents=True, exist_ok=True)
+            path = tmp_path / kind / "train" / f"{stem}.{suffix}"
+            path.write_text(text) if kind == "labels" else Image.new("RGB", (40, 20)).save(path)
+    (tmp_path / "data.yaml").write_text("names:\n  0: cat\n  1: 'a: dog'\n")
+    return tmp_path
+
+
+def check(split):
+    assert split.labels.tolist() == [1, 0]
+    assert split.sizes.tolist() == [[40, 20], [40, 20]]
+    # outer edges 10 0 30 20, so the last pixels are 29 and 19
+    np.testing.assert_allclose(split.boxes[0], [[10, 0, 29, 19], [0, 0, 3, 3]], atol=1e-9)
+    np.testing.assert_allclose(split.boxes[1], [[8, 8, 11, 11]], atol=1e-9)
+
+
+@pytest.mark.parametrize("inside", ["", "labels", "labels/train"])
+def test_labels_beside_images(labels, inside):
+    folder = labels / inside
+    split, root = load_yolo(folder, "corrected", labels)
+    check(split)
+    assert split.class_names == ("cat", "a: dog")
+    assert [(root / image_id).is_file() for image_id in split.ids] == [True, True]
+
+
+def test_images_below_a_root(labels, tmp_path):
+    root = tmp_path / "photos"
+    (labels / "images" / "train").rename(root)
+    (labels / "data.yaml").write_text("names: [cat, 'a: dog']")
+    split, home = load_yolo(labels / "labels", "corrected", root)
+    check(split)
+    assert home == root
+    assert split.ids == ("a.JPG", "b.JPG")
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("1 0.5 0.5 0.5", "a.txt:1: expected class xc yc w h"),
+        ("cat 0.5 0.5 0.5 0.5", "a.txt:1: expected class xc yc w h"),
+        ("-1 0.5 0.5 0.5 0.5", "a.txt:1: expected class xc yc w h"),
+        ("1 0.5 0.5 0 0.5", "a.txt:1: expected shares from 0 to 1"),
+        ("1 0.5 0.5 50 50", "a.txt:1: expected shares from 0 to 1"),
+        ("1 nan 0.5 0.5 0.5", "a.txt:1: expected shares from 0 to 1"),
+        ("1 0.9 0.5 0.5 0.5", "a.txt:1: expected a box in the image"),
+        ("\n1 0.5 0.5 0.5 0.5\n0 0.5 0.5 0.5 0.5", "a.txt:3: expected boxes of one class"),
+        ("7 0.5 0.5 0.5 0.5", "data.yaml: expected `names` for classes 0 to 7"),
+    ],
+)
+def test_lines_that_break_a_rule(labels, line, message):
+    (labels / "labels" / "train" / "a.txt").write_text(line)
+    with pytest.raises(ManifestError, match=message):
+        load_yolo(labels, "corrected")
+
+
+def test_what_is_not_there(labels, tmp_path):
+    (labels / "images" / "train" / "b.JPG").unlink()
+    with pytest.raises(ManifestError, match=r"b.txt: expected its image beside it"):
+        load_yolo(labels, "corrected")
+    with pytest.raises(ManifestError, match=r"there are none"):
+        load_yolo(labels / "images", "corrected")
+    for path in (labels / "labels").rglob("*.txt"):
+        path.write_text("")
+    with pytest.raises(ManifestError, match=r"all 3 label files are empty"):
+        load_yolo(labels, "corrected")
