@@ -108,7 +108,6 @@ def train_localizer(
     *,
     root: str | Path | None = None,
     resume: bool = False,
-    pick_threshold: bool = False,
     device: str = "auto",
     workers: int = 2,
     cache: str | Path | None = None,
@@ -126,7 +125,6 @@ def train_localizer(
         recipe: every choice of the training
         root: image root; None: as the data set has it
         resume: go on with the run in `out`
-        pick_threshold: store the threshold with the weights that fits the validation boxes best
         device: `auto`, `cpu`, `cuda`, or any name that torch knows
         workers: processes that read images
         cache: folder for packed images, which runs may share; by default in `out`, and removed
@@ -149,7 +147,7 @@ def train_localizer(
     found = load_training_data(
         data, None if root is None else Path(root), recipe.val_share, recipe.seed
     )
-    if found.val.boxes is None and (recipe.select == "localization" or pick_threshold):
+    if found.val.boxes is None and (recipe.select == "localization" or recipe.pick_threshold):
         raise ValueError(f"Expected boxes of validation images but {data} has none")
     record = describe_run(data, found, recipe.seed, str(where))
     if resume:
@@ -196,7 +194,7 @@ def train_localizer(
         if curves is not None:
             curves.close()
     calibration = (
-        _pick(out / RESULT, found, recipe, str(where), workers) if pick_threshold else None
+        _pick(out / RESULT, found, recipe, str(where), workers) if recipe.pick_threshold else None
     )
     if cache is None:
         shutil.rmtree(out / "cache", ignore_errors=True)

@@ -102,6 +102,7 @@ def train(
         "lr": lr,
         "select": select,
         "seed": seed,
+        "pick_threshold": None if pick_threshold is None else True,
     }
     settled = _settle(
         recipe, {k: v for k, v in given.items() if v is not None}, changes, out, resume
@@ -133,7 +134,6 @@ def train(
                 settled,
                 root=root,
                 resume=resume,
-                pick_threshold=pick_threshold is not None,
                 device=device,
                 workers=workers,
                 cache=cache,
@@ -143,7 +143,8 @@ def train(
                 on_epoch=shown.on_epoch,
             )
         except KeyboardInterrupt:
-            shown.say(f"interrupted; everything is saved in {out}, and --resume goes on")
+            if (out / "checkpoints").is_dir():
+                shown.say(f"interrupted; everything is saved in {out}, and --resume goes on")
             raise
         except ManifestError as error:
             common.fail(str(error))
