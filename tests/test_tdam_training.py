@@ -353,20 +353,6 @@ def test_the_best_epoch_is_kept(tmp_path, select, epoch):
     assert state.best["epoch"] == epoch  # the untrained network never, equals by their loss
 
 
-@pytest.mark.parametrize("attention", ["tdam", "se"])
-def test_attention_starts_where_the_plain_network_is(attention):
-    images = torch.stack([Noise().read(i)[:, :32, :32] for i in range(4)]).float() / 255
-    found = []
-    for kind in ("none", attention):
-        torch.manual_seed(5)
-        model = create_model(
-            "efficientnet_lite0", attention=kind, num_classes=2, weights="pretrained"
-        )
-        with torch.inference_mode():
-            found.append(model(images))
-    assert torch.equal(*found)
-
-
 def test_other_ways_to_run(tmp_path):
     recipe = SMALL.change(
         epochs=1,

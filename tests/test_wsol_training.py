@@ -28,6 +28,7 @@ from wsol.run_record import read_record
 from wsol.training import create_network, prepare_recipe, saved_recipe
 from wsol.training_data import load_training_data
 from wsol.training_images import PackedImages, SplitImages, pack_images, packed_side, side_needed
+from wsol.validation import Validator
 
 COLOURS = {"blue box": (40, 60, 220), "red_ball": (220, 40, 40), "sea-green": (40, 200, 90)}
 BOX = (12, 8, 44, 36)  # of every object, outer edges
@@ -366,6 +367,21 @@ def test_weights_of_other_classes(trained, objects):
         create_network(recipe, ("a", "b"))
     fresh = create_network(recipe.change(new_head=True), ("a", "b"))
     assert not fresh.classifier.weight.any()
+
+
+def test_attention_starts_where_the_plain_network_is(trained, objects):
+    out, _, _ = trained
+    found = load_training_data(objects)
+    rows = []
+    for attention in ("none", "tdam", "se"):
+        recipe = Recipe(weights=str(out), attention=attention, size=64)
+        network = create_network(recipe, found.class_names)
+        rows.append(Validator(found.val, found.root)(network))
+        assert any(".top_down." in name for name, _ in network.named_parameters()) == (
+            attention == "tdam"
+        )
+    assert rows[0] == rows[1] == rows[2]
+    assert rows[0]["accuracy"] > 50
 
 
 def test_roots(tmp_path, objects):
