@@ -13,6 +13,7 @@ from tdam.preprocessing import Preprocessing
 from tdam.spec import ModelSpec
 from tdam.training import TrainingError, UnreadableImageError, list_recipes, load_recipe, train
 from tdam.training.batches import list_batches, load_batches
+from tdam.training.ranks import Ranks
 from tdam.training.recipe import Recipe, differing_keys
 from tdam.training.run_folder import RunFolder
 from tdam.training.schedule import create_optimizer, group_parameters, rate_at
@@ -218,8 +219,9 @@ def test_an_epoch_has_every_image_once():
 
 def test_views_hang_on_seed_and_place_alone():
     before = torch.get_rng_state()
-    first = list(load_batches(Noise(), SMALL, 32, 0, workers=0))
-    later = list(load_batches(Noise(), SMALL, 32, 4, workers=2))
+    alone = Ranks(0, 1, torch.device("cpu"))
+    first = list(load_batches(Noise(), SMALL, 32, 0, 0, alone))
+    later = list(load_batches(Noise(), SMALL, 32, 4, 2, alone))
     assert torch.equal(before, torch.get_rng_state())
     assert len(first) == 6
     assert len(later) == 2
@@ -227,6 +229,18 @@ def test_views_hang_on_seed_and_place_alone():
         assert a.indices == b.indices
         assert torch.equal(a.images, b.images)
     assert not torch.equal(first[0].images[0], first[3].images[0])
+
+
+def test_processes_share_every_batch():
+    whole = list(load_batches(Noise(), SMALL, 32, 0, 0, Ranks(0, 1, torch.device("cpu"))))
+    parts = [
+        list(load_batches(Noise(), SMALL, 32, 0, 0, Ranks(rank, 2, torch.device("cpu"))))
+        for rank in range(2)
+    ]
+    for batch, *shares in zip(whole, *parts, strict=True):
+        assert batch.indices[0::2] == shares[0].indices
+        assert batch.indices[1::2] == shares[1].indices
+        assert torch.equal(batch.images[1::2], shares[1].images)
 
 
 def test_a_run_leaves_its_result(whole):

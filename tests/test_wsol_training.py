@@ -177,6 +177,24 @@ def test_killed_runs_go_on(trained, objects, tmp_path, number):
     ).read_bytes()
 
 
+@pytest.mark.slow
+def test_two_processes_learn_what_one_does(objects, tmp_path):
+    flags = [*FLAGS, "--set", "optimizer=sgd", "--lr", "0.002", "--set", "head_lr=1"]
+    found = []
+    for name, starter in (
+        ("alone", ["-m", "wsol"]),
+        ("two", ["-m", "torch.distributed.run", "--nproc-per-node", "2", "-m", "wsol"]),
+    ):
+        out = tmp_path / name
+        command = [sys.executable, *starter, "train", objects, "--out", out, *flags]
+        done = subprocess.run([str(p) for p in command], capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        assert done.stdout.count("result: epoch") == 1
+        found.append(load_checkpoint(out)[0].state_dict())
+    for name, tensor in found[0].items():
+        torch.testing.assert_close(tensor, found[1][name], atol=1e-4, rtol=1e-3, msg=name)
+
+
 @pytest.mark.parametrize(
     ("flags", "message"),
     [

@@ -11,6 +11,7 @@ import torch
 
 from tdam import create_model, save_checkpoint
 from tdam.training.loop import train
+from tdam.training.ranks import find_ranks
 from tdam.training.recipe import Recipe, differing_keys, load_recipe
 from tdam.weights import RESULT
 from wsol.calibration import Calibration, calibrate
@@ -119,6 +120,8 @@ def train_localizer(
 ) -> TrainedRun:
     """Train a classifier on image labels, so that it can localize.
 
+    Where torch.distributed is on, every process calls this; the first one writes and reports.
+
     Args:
         data: folder with one folder a split, COCO data set file, or folder of class folders
         out: folder of the run: recipe, record, log, curves, checkpoints and the weights
@@ -153,20 +156,15 @@ def train_localizer(
     if resume:
         _check_same(out, recipe, record)
     model = create_network(recipe, found.class_names)
-    out.mkdir(parents=True, exist_ok=True)
-    if not resume:
-        write_record(out, record)
-        (out / RECIPE).write_text(recipe.to_toml(), encoding="utf-8")
-        (out / "validation.txt").write_text(
-            "".join(f"{i}\n" for i in found.val.ids), encoding="utf-8", errors="surrogateescape"
-        )
+    ranks = find_ranks(where)
+    if ranks.first and not resume:
+        _begin(out, recipe, record, found)
     on_data(found, recipe)
-    images: TrainingImages
-    if recipe.packed:
-        images = _pack(found, recipe.size, Path(cache or out / "cache"), workers, on_packed)
-    else:
-        least = side_needed(recipe.size, recipe.min_scale)
-        images = SplitImages(found.train, found.root, least)
+    place = Path(cache or out / "cache")
+    if recipe.packed and ranks.first:
+        _pack(found, recipe.size, place, workers, on_packed)
+    ranks.agree(None)  # so that what the first process writes is there
+    images = _find_images(found, recipe, place)
     validator = Validator(found.val, found.root, str(where), recipe.batch_size, workers)
     curves: CurveWriter | None = None
 
@@ -193,20 +191,21 @@ def train_localizer(
     finally:
         if curves is not None:
             curves.close()
-    calibration = (
-        _pick(out / RESULT, found, recipe, str(where), workers) if recipe.pick_threshold else None
-    )
-    if cache is None:
-        shutil.rmtree(out / "cache", ignore_errors=True)
-    unreadable = {**state.unreadable, **validator.unreadable}
+    calibration = None
     best = state.best or state.history[-1]
-    record["result"] = {
-        "best": best,
-        "selected_by": recipe.select,
-        "unreadable": unreadable,
-        "threshold": None if calibration is None else calibration.threshold,
-    }
-    write_record(out, record)
+    unreadable = {**state.unreadable, **validator.unreadable}
+    if ranks.first:
+        if recipe.pick_threshold:
+            calibration = _pick(out / RESULT, found, recipe, str(where), workers)
+        if cache is None:
+            shutil.rmtree(place, ignore_errors=True)
+        record["result"] = {
+            "best": best,
+            "selected_by": recipe.select,
+            "unreadable": unreadable,
+            "threshold": None if calibration is None else calibration.threshold,
+        }
+        write_record(out, record)
     return TrainedRun(out / RESULT, recipe, found, best, state.history, unreadable, calibration)
 
 
@@ -231,19 +230,39 @@ def _check_same(out: Path, recipe: Recipe, record: dict[str, Any]) -> None:
             raise ValueError(f"Expected the data of the run in {out} but the images differ ({key})")
 
 
+def _begin(out: Path, recipe: Recipe, record: dict[str, Any], found: TrainingData) -> None:
+    """Write down what a run is made of, before it begins."""
+    out.mkdir(parents=True, exist_ok=True)
+    write_record(out, record)
+    (out / RECIPE).write_text(recipe.to_toml(), encoding="utf-8")
+    (out / "validation.txt").write_text(
+        "".join(f"{i}\n" for i in found.val.ids), encoding="utf-8", errors="surrogateescape"
+    )
+
+
+def _packed_file(found: TrainingData, size: int, folder: Path) -> Path:
+    """Name the file of all training images, the held-out ones too, which runs may share."""
+    return folder / f"{hash_images(found.whole, found.root)[:16]}-{packed_side(size)}.u8"
+
+
 def _pack(
     found: TrainingData,
     size: int,
     folder: Path,
     workers: int,
     progress: Callable[[int], None],
-) -> PackedImages:
-    """Pack all training images, the held-out ones too, so that runs with other seeds share them."""
-    whole, side = found.whole, packed_side(size)
-    path = folder / f"{hash_images(whole, found.root)[:16]}-{side}.u8"
+) -> None:
+    """Pack all training images, unless an earlier run did."""
+    path = _packed_file(found, size, folder)
     if not path.is_file():
-        pack_images(whole, found.root, side, path, workers, progress)
-    return PackedImages(found.train, path)
+        pack_images(found.whole, found.root, packed_side(size), path, workers, progress)
+
+
+def _find_images(found: TrainingData, recipe: Recipe, folder: Path) -> TrainingImages:
+    """Open the packed images, or those of the files."""
+    if recipe.packed:
+        return PackedImages(found.train, _packed_file(found, recipe.size, folder))
+    return SplitImages(found.train, found.root, side_needed(recipe.size, recipe.min_scale))
 
 
 def _pick(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import signal
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
+    from tdam.training.ranks import Ranks
     from tdam.training.recipe import Recipe
 
 ORDER, VIEW, STEP = range(3)  # what random numbers are for
@@ -54,7 +56,7 @@ class Batch:
     """Some images.
 
     Args:
-        indices: of the images, in the order of the rows
+        indices: of the images, in the order of the rows; none where one black row stands in
         images: (B, 3, S, S), uint8
         labels: (B,), int64
         unreadable: index and reason of each that could not be read, which is in none of the above
@@ -99,9 +101,9 @@ def list_batches(count: int, batch_size: int, seed: int, epoch: int) -> list[np.
 
 
 def load_batches(
-    images: TrainingImages, recipe: Recipe, size: int, start: int, workers: int, pin: bool = False
+    images: TrainingImages, recipe: Recipe, size: int, start: int, workers: int, ranks: Ranks
 ) -> DataLoader[Batch]:
-    """Load what is left of a run.
+    """Load what is left of a run: this process's part of every batch.
 
     Args:
         images: all of them
@@ -109,16 +111,16 @@ def load_batches(
         size: side of the input, in pixels
         start: number of batches that are done
         workers: processes that read images; 0 for this one
-        pin: whether a GPU will fetch the images
+        ranks: the processes that train together
     """
     loader: DataLoader[Any] = DataLoader(
         _Views(images, recipe, size),
-        batch_sampler=_Positions(len(images.ids), recipe, start),
+        batch_sampler=_Positions(len(images.ids), recipe, start, ranks),
         num_workers=workers,
-        collate_fn=_collate,
+        collate_fn=partial(_collate, size=size),
         prefetch_factor=2 if workers else None,
         worker_init_fn=_ignore_interrupts,
-        pin_memory=pin,
+        pin_memory=ranks.device.type == "cuda",
         generator=torch.Generator(),  # or it would draw from the caller's random numbers
     )
     return loader
@@ -127,8 +129,8 @@ def load_batches(
 class _Positions(Sampler[list[tuple[int, int]]]):
     """The pairs of epoch and image of every batch that is left."""
 
-    def __init__(self, count: int, recipe: Recipe, start: int) -> None:
-        self.count, self.recipe, self.start = count, recipe, start
+    def __init__(self, count: int, recipe: Recipe, start: int, ranks: Ranks) -> None:
+        self.count, self.recipe, self.start, self.ranks = count, recipe, start, ranks
 
     def __iter__(self) -> Iterator[list[tuple[int, int]]]:
         size, seed = self.recipe.batch_size, self.recipe.seed
@@ -136,7 +138,8 @@ class _Positions(Sampler[list[tuple[int, int]]]):
         for epoch in range(first, self.recipe.epochs):
             batches = list_batches(self.count, size, seed, epoch)
             for batch in batches[skipped:]:
-                yield [(epoch, int(index)) for index in batch]
+                part = batch[self.ranks.rank :: self.ranks.count]
+                yield [(epoch, int(index)) for index in part]
             skipped = 0
 
     def __len__(self) -> int:
@@ -177,13 +180,14 @@ def _create_views(recipe: Recipe, size: int) -> v2.Transform:
     return v2.Compose(parts)
 
 
-def _collate(samples: list[tuple[int, int, Tensor | str]]) -> Batch:
+def _collate(samples: list[tuple[int, int, Tensor | str]], size: int) -> Batch:
+    """Put views together; where there is none, a black one stands in, which counts for nothing."""
     good = [(i, label, view) for i, label, view in samples if not isinstance(view, str)]
     views = [view for _, _, view in good]
     return Batch(
         [i for i, _, _ in good],
-        torch.stack(views) if views else torch.empty(0, 3, 1, 1, dtype=torch.uint8),
-        torch.tensor([label for _, label, _ in good], dtype=torch.int64),
+        torch.stack(views) if views else torch.zeros(1, 3, size, size, dtype=torch.uint8),
+        torch.tensor([label for _, label, _ in good] or [0], dtype=torch.int64),
         [(i, view) for i, _, view in samples if isinstance(view, str)],
     )
 

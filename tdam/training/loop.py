@@ -15,6 +15,7 @@ from tdam.training.batches import STEP, batches_an_epoch, derive_seed, load_batc
 from tdam.training.errors import TrainingError
 from tdam.training.interrupts import held_interrupts
 from tdam.training.mixing import Mixer
+from tdam.training.ranks import find_ranks
 from tdam.training.run_folder import RunFolder, TrainState
 from tdam.training.schedule import create_optimizer, rate_at, set_rate
 
@@ -49,7 +50,8 @@ def train(
 
     Every random number hangs on the recipe's seed and its place in the run alone, so that a run
     that was cut off anywhere ends with the weights of one that was not, bit for bit on a CPU with
-    the same number of threads.
+    the same number of threads. Where torch.distributed is on, every process calls this with the
+    same arguments and works on its part of each batch.
 
     Args:
         model: from `create_model`; trained in place
@@ -74,6 +76,7 @@ def train(
             that takes no more; the last checkpoint is as it was
     """
     device = torch.device(device)
+    ranks = find_ranks(device)
     layout = torch.channels_last if recipe.channels_last else torch.contiguous_format
     model.to(device).to(memory_format=layout)
     run = RunFolder(Path(folder))
@@ -86,37 +89,39 @@ def train(
         average = AveragedModel(model, multi_avg_fn=blend, use_buffers=True)
     result = model if average is None else cast("Backbone", average.module)
     state = run.load(model, average, optimizer) if resume else TrainState()
-    if not state.history:
+    if ranks.first and not state.history:
         _close_epoch(state, recipe, validate(model))
         run.write_log(state.history)
         run.save(state, model, average, optimizer)
         on_epoch(state)
+    state.history = ranks.agree(state.history)
 
-    network = torch.compile(model) if recipe.compile else model
+    network: Callable[..., torch.Tensor] = ranks.wrap(model)
+    if recipe.compile:
+        network = torch.compile(network)
     half = recipe.precision == "bfloat16"
     mixer = Mixer(recipe, model.spec.preprocessing, model.settings["num_classes"], device)
-    size, pin = model.spec.preprocessing.size, device.type == "cuda"
     _start_learning(model, recipe)
     saved = began = time.monotonic()
     with held_interrupts() as interrupted:
-        for batch in load_batches(images, recipe, size, state.step, workers, pin):
+        for batch in load_batches(images, recipe, mixer.size, state.step, workers, ranks):
             place = state.step % an_epoch
             if place == 0:
                 state.loss_sum, state.seen = 0.0, 0
             _note_unreadable(batch, state, images)
-            torch.manual_seed(derive_seed(recipe.seed, STEP, state.step))
-            if batch.indices:
-                views, targets = mixer(batch.images, batch.labels)
-                with torch.autocast(device.type, torch.bfloat16, enabled=half):
-                    logits = network(views)
-                loss = cross_entropy(
-                    logits.float(), targets, label_smoothing=recipe.label_smoothing
-                )
-                if not isfinite(loss.item()):
-                    raise _diverged(f"the loss is {loss.item()}", batch, state, images, run)
-                (loss / _batches_a_step(recipe, place, an_epoch)).backward()
-                state.loss_sum += loss.item() * len(batch.indices)
-                state.seen += len(batch.indices)
+            torch.manual_seed(derive_seed(recipe.seed, STEP, state.step, ranks.rank))
+            views, targets = mixer(batch.images, batch.labels)
+            with torch.autocast(device.type, torch.bfloat16, enabled=half):
+                logits = network(views)
+            loss = cross_entropy(logits.float(), targets, label_smoothing=recipe.label_smoothing)
+            if not isfinite(loss.item()):
+                raise _diverged(f"the loss is {loss.item()}", batch, state, images, run)
+            count = len(batch.indices)
+            loss_sum, seen = ranks.sum(loss.item() * count, count)
+            # Processes count by their images; the batches of one step count alike.
+            share = count * ranks.count / max(seen, 1)
+            (loss * share / _batches_a_step(recipe, place, an_epoch)).backward()
+            state.loss_sum, state.seen = state.loss_sum + loss_sum, state.seen + int(seen)
             state.step += 1
             ends_epoch = place + 1 == an_epoch
             ends_step = ends_epoch or (place + 1) % recipe.accumulate == 0
@@ -127,21 +132,25 @@ def train(
                 if average is not None:
                     average.update_parameters(model)
             state.seconds += time.monotonic() - began
-            on_batch(len(batch.indices), state.loss_sum / max(state.seen, 1))
-            late = time.monotonic() - saved > save_every or interrupted.is_set()
-            if ends_epoch or (ends_step and late):
+            on_batch(int(seen), state.loss_sum / max(state.seen, 1))
+            stops = ends_step and ranks.any(interrupted.is_set())
+            late = ends_step and ranks.any(time.monotonic() - saved > save_every)
+            if ends_epoch or stops or late:
                 if not _is_finite(model):
                     raise _diverged("weights are not finite", batch, state, images, run)
-                if ends_epoch:
-                    if _close_epoch(state, recipe, validate(result), optimizer):
-                        run.save_result(result)
-                    run.write_log(state.history)
-                    _start_learning(model, recipe)
-                run.save(state, model, average, optimizer)
+                state.unreadable = ranks.union(state.unreadable)
+                if ranks.first:
+                    if ends_epoch:
+                        if _close_epoch(state, recipe, validate(result), optimizer):
+                            run.save_result(result)
+                        run.write_log(state.history)
+                    run.save(state, model, average, optimizer)
+                    if ends_epoch:
+                        on_epoch(state)
+                state.history, state.best = ranks.agree((state.history, state.best))
+                _start_learning(model, recipe)
                 saved = time.monotonic()
-                if ends_epoch:
-                    on_epoch(state)
-                if interrupted.is_set():
+                if stops:
                     raise KeyboardInterrupt
             began = time.monotonic()
     return state

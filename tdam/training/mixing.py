@@ -28,7 +28,7 @@ class Mixer:
         self, recipe: Recipe, preprocessing: Preprocessing, classes: int, device: torch.device
     ) -> None:
         self.layout = torch.channels_last if recipe.channels_last else torch.contiguous_format
-        self.device = device
+        self.device, self.size = device, preprocessing.size
         self.mean = torch.tensor(preprocessing.mean, device=device).view(3, 1, 1) * 255
         self.std = torch.tensor(preprocessing.std, device=device).view(3, 1, 1) * 255
         self.erase = v2.RandomErasing(recipe.erasing, value="random") if recipe.erasing else None

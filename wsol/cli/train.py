@@ -88,6 +88,7 @@ def train(
 
     No boxes are needed. Where DATA has no split val, a part of every class is held out to choose
     the best epoch by. The weights are OUT/model.safetensors; OUT alone does as a --checkpoint too.
+    Started by torchrun, every process works on its part of each batch.
     """
     given = {
         "model": model,
@@ -114,19 +115,22 @@ def train(
     if pick_threshold not in (None, "val"):
         message = f"expected val, got {pick_threshold!r}"
         raise typer.BadParameter(message, param_hint="--pick-threshold")
-    if not resume:
-        _free(out, force)
+    import torch
 
     from eval.manifest import ManifestError
     from tdam.training.errors import TrainingError
+    from tdam.training.ranks import find_ranks, join_ranks
     from tdam.weights import WeightsError
     from wsol.cli.train_progress import TrainProgress
     from wsol.runtime import keep_freed_memory
     from wsol.training import train_localizer
 
     keep_freed_memory()
-    device = common.choose_device(device)
-    with TrainProgress(settled.epochs) as shown:
+    where = join_ranks(torch.device(common.choose_device(device)))
+    ranks = find_ranks(where)
+    if ranks.first and not resume:
+        _free(out, force)
+    with TrainProgress(settled.epochs, quiet=not ranks.first) as shown:
         try:
             run = train_localizer(
                 data,
@@ -134,7 +138,7 @@ def train(
                 settled,
                 root=root,
                 resume=resume,
-                device=device,
+                device=str(where),
                 workers=workers,
                 cache=cache,
                 on_data=shown.on_data,
@@ -154,7 +158,8 @@ def train(
             hint = "--out" if resume else "--recipe"
             with common.wrong_use(hint):
                 raise error
-    _report(run)
+    if ranks.first:
+        _report(run)
 
 
 def _settle(

@@ -19,11 +19,14 @@ class TrainProgress:
 
     Args:
         epochs: of the training
+        quiet: say nothing, as all processes but the first
     """
 
-    def __init__(self, epochs: int) -> None:
+    def __init__(self, epochs: int, quiet: bool = False) -> None:
         self.epochs = epochs
-        self.console = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
+        self.console = Console(
+            stderr=True, highlight=False, markup=False, soft_wrap=True, quiet=quiet
+        )
         columns = (
             TextColumn("{task.description}"),
             BarColumn(),
@@ -31,7 +34,7 @@ class TrainProgress:
             TextColumn("{task.fields[note]}"),
             TimeRemainingColumn(),
         )
-        terminal = self.console.is_terminal
+        terminal = self.console.is_terminal and not quiet
         self._bar = Progress(*columns, console=self.console, transient=True, disable=not terminal)
         self._task = self._bar.add_task("train", total=None, note="")
         self._images = 0
