@@ -56,7 +56,8 @@ def load_checkpoint(
 
     Returns:
         the network, in evaluation mode, and what is known of it; a network of our own training
-        also has its `class_names`, its input in `spec`, and a `threshold` where one was picked
+        also has its `class_names`, its input and map method in `spec`, and a `threshold` where one
+        was picked
 
     Raises:
         ValueError: tensors of no registered network (what is next to it is listed), another
@@ -112,6 +113,7 @@ def save_checkpoint(model: Backbone, path: str | Path) -> Path:
     learned = {
         "class_names": model.class_names,
         "threshold": model.threshold,
+        "method": model.spec.method,
         "preprocessing": asdict(model.spec.preprocessing),
     }
     # One key alone: several would be written in any order, and equal files would differ.
@@ -146,4 +148,6 @@ def _recall(model: Backbone, learned: dict[str, Any]) -> None:
     wanted: dict[str, Any] = {
         k: tuple(v) if isinstance(v, list) else v for k, v in learned["preprocessing"].items()
     }
-    model.spec = replace(model.spec, preprocessing=Preprocessing(**wanted))
+    model.spec = replace(
+        model.spec, method=learned["method"], preprocessing=Preprocessing(**wanted)
+    )

@@ -17,6 +17,7 @@ from tdam.weights import RESULT
 from wsol.calibration import Calibration, calibrate
 from wsol.curves import CurveWriter
 from wsol.map_sources import NetworkMaps
+from wsol.maps.names import check_method
 from wsol.run_record import describe_run, read_record, write_record
 from wsol.runtime import find_device, is_half_fast
 from wsol.training_data import TrainingData, hash_images, load_training_data
@@ -98,7 +99,8 @@ def create_network(recipe: Recipe, class_names: tuple[str, ...]) -> Backbone:
     )
     model.class_names = class_names
     shown = replace(model.spec.preprocessing, size=recipe.size or model.spec.preprocessing.size)
-    model.spec = replace(model.spec, preprocessing=shown)
+    method = model.spec.method if recipe.method == "auto" else check_method(recipe.method)
+    model.spec = replace(model.spec, method=method, preprocessing=shown)
     return model
 
 

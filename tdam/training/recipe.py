@@ -90,6 +90,7 @@ class Recipe:
         packed: decode and reduce every image once, before the first epoch
         select: which epoch's weights are the result: the best by `accuracy` on the validation
             images, by `localization` on those with boxes, or the `last`
+        method: map method that is stored with the weights; `auto` for the network's own
         pick_threshold: store the threshold that fits the boxes of validation images best with the
             result
         val_share: part of the training images held out where no validation split exists
@@ -133,6 +134,7 @@ class Recipe:
     compile: bool = False
     packed: bool = False
     select: Literal["accuracy", "localization", "last"] = "accuracy"
+    method: str = "auto"
     pick_threshold: bool = False
     val_share: float = 0.15
     seed: int = 0

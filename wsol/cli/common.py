@@ -145,11 +145,14 @@ def choose_method(network: Backbone, method: str) -> str:
     """Return the map method to use, or exit with 2 where the network's head rules it out."""
     if method == "auto":
         return network.spec.method
+    from tdam.registry import find_spec
+
     method = check_method(method)
-    if method == "cam" and network.spec.method != "cam":
+    usual = find_spec(network.spec.name).method  # weights may bring another that they prefer
+    if method == "cam" and usual != "cam":
         raise typer.BadParameter(
             f"cam asks for one linear layer behind the pooling, which {network.spec.name} has "
-            f"not; use {network.spec.method}",
+            f"not; use {usual}",
             param_hint="--method",
         )
     return method
