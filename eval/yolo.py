@@ -3,11 +3,12 @@
 A label file lies among `labels/`, its image at the same place among `images/`; or both lie beside
 each other; or the images lie below a root of their own. A line is `class xc yc w h`, in shares of
 the image's width and height, outer edges; a sixth column, the confidence, is passed over. The
-classes' names are those of a `data.yaml` in the folder or above.
+classes' names are those of a `data.yaml`, `obj.names` or `classes.txt` in the folder or above.
 """
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +18,8 @@ from eval.folders import SUFFIXES
 from eval.headers import read_headers
 from eval.splits import ManifestError, Split
 
-_NEVER = ("data.yaml", "classes.txt", "train.txt", "val.txt", "obj.names")
+_NEVER = ("classes", "train", "val", "test", "notes", "readme")  # what text files are called
+_NAMES = ("data.yaml", "obj.names", "classes.txt")
 
 
 def load_yolo(folder: Path, name: str, root: Path | None = None) -> tuple[Split, Path]:
@@ -36,7 +38,11 @@ def load_yolo(folder: Path, name: str, root: Path | None = None) -> tuple[Split,
         ManifestError: a line that breaks a rule, an image with boxes of two classes, no image for
             a file, or no box at all
     """
-    files = sorted(path for path in folder.rglob("*.txt") if path.name not in _NEVER)
+    folder = folder.absolute()
+    root = None if root is None else root.absolute()
+    files = sorted(
+        path for path in folder.rglob("*.txt") if path.name.split(".")[0].lower() not in _NEVER
+    )
     if not files:
         raise ManifestError(f"{folder}: expected label files (.txt) but there are none")
     labels: list[int] = []
@@ -51,9 +57,7 @@ def load_yolo(folder: Path, name: str, root: Path | None = None) -> tuple[Split,
     if not images:
         raise ManifestError(f"{folder}: expected boxes but all {len(files)} label files are empty")
     sizes = np.array([header.upright for header in read_headers(images)], np.int64)
-    home = root if root is not None and all(p.is_relative_to(root) for p in images) else folder
-    if not all(path.is_relative_to(home) for path in images):
-        raise ManifestError(f"{folder}: expected its images all below it, or all below the root")
+    home = Path(os.path.commonpath([path.parent for path in images]))
     split = Split(
         name,
         tuple(path.relative_to(home).as_posix() for path in images),
@@ -102,7 +106,7 @@ def _read_labels(path: Path) -> tuple[int | None, list[tuple[float, float, float
 def _find_image(path: Path, folder: Path, root: Path | None) -> Path:
     """Find the image that a label file is about."""
     inside = path.relative_to(folder)
-    parts = folder.absolute().parts + inside.parts
+    parts = path.parts
     places = [path]
     if "labels" in parts:
         last = len(parts) - 1 - parts[::-1].index("labels")
@@ -126,19 +130,20 @@ def _to_pixels(edges: list[tuple[float, float, float, float]], size: np.ndarray)
 
 
 def _read_names(folder: Path, last: int) -> tuple[str, ...] | None:
-    """Read the classes' names, if a file says them."""
-    places = [
-        folder / "data.yaml",
-        *(above / "data.yaml" for above in folder.absolute().parents[:2]),
-    ]
-    path = next((place for place in places if place.is_file()), None)
+    """Read the classes' names, if a file says them: a `data.yaml`, or a list with one a line."""
+    above = (folder, *folder.parents[:2])
+    path = next((f / name for f in above for name in _NAMES if (f / name).is_file()), None)
     if path is None:
         return None
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8-sig"))
+        text = path.read_text(encoding="utf-8-sig")
+        if path.suffix == ".yaml":
+            content = yaml.safe_load(text)
+            names = content.get("names") if isinstance(content, dict) else None
+        else:
+            names = [line.strip() for line in text.splitlines() if line.strip()]
     except (OSError, ValueError, yaml.YAMLError) as error:
         raise ManifestError(f"{path}: cannot be read ({error})") from error
-    names = content.get("names") if isinstance(content, dict) else None
     if isinstance(names, list):
         names = dict(enumerate(names))
     if not isinstance(names, dict) or any(label not in names for label in range(last + 1)):

@@ -122,6 +122,13 @@ def save_checkpoint(model: Backbone, path: str | Path) -> Path:
     return path
 
 
+def read_class_names(path: str | Path) -> tuple[str, ...] | None:
+    """Read the names of the classes that one of our own files knows; None where it has none."""
+    _, rest = read_file(path)
+    names = json.loads(rest.get(_SETTINGS, "{}")).get(_LEARNED, {}).get("class_names")
+    return None if names is None else tuple(names)
+
+
 def write_whole(path: Path, content: bytes) -> None:
     """Put a file in place once all of it is on the disk, so that a kill leaves old or new.
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from tdam.backbones.base import Backbone
 
 
+_SHOWN = 8  # tensors that a message lists
 RESULT = "model.safetensors"  # of a training run, in its folder
 
 
@@ -59,7 +60,7 @@ def fit_classifier(
     last = f"{model.spec.classifier}."
     return {
         key: torch.zeros_like(own[key])
-        if key.startswith(last) and (new_head or own[key].shape != tensor.shape)
+        if key.startswith(last) and key in own and (new_head or own[key].shape != tensor.shape)
         else tensor
         for key, tensor in state.items()
     }
@@ -148,12 +149,14 @@ def fill(model: nn.Module, state: Mapping[str, torch.Tensor]) -> None:
         state: tensors by name
 
     Raises:
-        ValueError: a missing, unexpected or misshapen tensor; the message lists every one
+        ValueError: missing, unexpected or misshapen tensors; the message lists the first ones
     """
     faults = list_misfits(model.state_dict(), state)
     if faults:
         spec = getattr(model, "spec", None)
         other = spec is not None and any(f.startswith(f"{spec.classifier}.") for f in faults)
-        hint = "; for other classes take them without their classifier (new_head)" if other else ""
-        raise ValueError(f"weights do not fit the network: {'; '.join(faults)}{hint}")
+        hint = "; for other classes leave its classifier out (new_head)" if other else ""
+        more = f"; and {len(faults) - _SHOWN} more" if len(faults) > _SHOWN else ""
+        shown = "; ".join(faults[:_SHOWN])
+        raise ValueError(f"weights do not fit the network: {shown}{more}{hint}")
     model.load_state_dict(state)

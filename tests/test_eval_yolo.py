@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -38,6 +40,18 @@ def test_labels_beside_images(labels, inside):
     check(split)
     assert split.class_names == ("cat", "a: dog")
     assert [(root / image_id).is_file() for image_id in split.ids] == [True, True]
+
+
+def test_a_relative_folder_with_names_in_a_list(labels, monkeypatch):
+    (labels / "data.yaml").unlink()
+    (labels / "obj.names").write_text("cat\na: dog\n")
+    (labels / "README.txt").write_text("exported by hand")
+    monkeypatch.chdir(labels.parent)
+    for folder in (labels.name, f"{labels.name}/labels"):
+        split, root = load_yolo(Path(folder), "corrected")
+        check(split)
+        assert split.class_names == ("cat", "a: dog")
+        assert all((root / image_id).is_file() for image_id in split.ids)
 
 
 def test_images_below_a_root(labels, tmp_path):

@@ -5,6 +5,7 @@ import signal
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torch import nn
 
 from tdam import create_model
@@ -12,11 +13,12 @@ from tdam.backbones.base import Backbone
 from tdam.preprocessing import Preprocessing
 from tdam.spec import ModelSpec
 from tdam.training import TrainingError, UnreadableImageError, list_recipes, load_recipe, train
-from tdam.training.batches import list_batches, load_batches
+from tdam.training.batches import derive_seed, list_batches, load_batches
+from tdam.training.mixing import Mixer
 from tdam.training.ranks import Ranks
 from tdam.training.recipe import Recipe, differing_keys
 from tdam.training.run_folder import RunFolder
-from tdam.training.schedule import create_optimizer, group_parameters, rate_at
+from tdam.training.schedule import group_parameters, rate_at
 from tdam.weights import read_state_dict
 
 SMALL = Recipe(
@@ -129,7 +131,9 @@ def test_recipes_come_along():
 
 
 def test_a_recipe_is_written_as_it_is_read(tmp_path):
-    recipe = SMALL.change(drops=[3, 5], schedule="steps", packed=True, weights='a "b"\\c')
+    recipe = SMALL.change(
+        drops=[3, 5], schedule="steps", packed=True, weights='a "b"\\c \U0001f600 \x7f'
+    )
     (tmp_path / "small.toml").write_text(recipe.to_toml())
     assert load_recipe(tmp_path / "small.toml") == recipe
 
@@ -151,6 +155,7 @@ def test_a_recipe_has_a_base(tmp_path):
         ("epochs = true", "epochs to be int but got True"),
         ("epochs = 0", "epochs to be from 1 to"),
         ('optimizer = "lamb"', "optimizer to be one of sgd, adamw but got 'lamb'"),
+        ("base = 5", "base to name a recipe but got 5"),
         ('base = "nothing"', "recipe to be one of finetune, scratch_small"),
         ("lr = ", "Invalid value"),
     ],
@@ -198,10 +203,131 @@ def test_every_parameter_has_one_rate():
     assert all(rate[id(names[name])][0] == pytest.approx(0.3) for name in added)
 
 
-def test_adamw_is_built():
-    optimizer = create_optimizer(build(), Recipe(optimizer="adamw", momentum=0.8))
-    assert isinstance(optimizer, torch.optim.AdamW)
-    assert optimizer.param_groups[0]["betas"] == (0.8, 0.999)
+def steps_by_hand(recipe, images, average=None):
+    """Train as the loop should, written out without it."""
+    model = build(recipe)
+    if recipe.optimizer == "adamw":
+        optimizer = torch.optim.AdamW(
+            group_parameters(model, recipe), betas=(recipe.momentum, 0.999)
+        )
+    else:
+        optimizer = torch.optim.SGD(
+            group_parameters(model, recipe), momentum=recipe.momentum, nesterov=True
+        )
+    wanted = model.spec.preprocessing
+    mean, std = (torch.tensor(each).view(3, 1, 1) for each in (wanted.mean, wanted.std))
+    done, total = 0, -(-len(images.ids) // recipe.batch_size)
+    for epoch in range(recipe.epochs):
+        for rows in list_batches(len(images.ids), recipe.batch_size, recipe.seed, epoch):
+            model.train()
+            if recipe.freeze_norms:
+                model.stem[1].eval()
+            for group in optimizer.param_groups:
+                group["lr"] = group["peak"] * rate_at(recipe, (done + 0.5) / total)
+            views = torch.stack([images.read(int(row)) for row in rows])
+            torch.manual_seed(derive_seed(recipe.seed, 2, done, 0))
+            logits = model((views / 255 - mean) / std)
+            targets = torch.tensor(images.labels[rows])
+            loss = nn.functional.cross_entropy(
+                logits, targets, label_smoothing=recipe.label_smoothing
+            )
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            done += 1
+            if average is not None:
+                average.append({k: v.clone() for k, v in model.state_dict().items()})
+    return model
+
+
+class Square(Noise):
+    """Images of the input's size, which a view leaves as they are."""
+
+    def read(self, index):
+        return super().read(index)[:, :32, :32]
+
+
+PLAIN = SMALL.change(
+    accumulate=1, mixup=0.0, cutmix=0.0, erasing=0.0, colour=0.0, min_scale=1.0, flip=0.0, ema=0.0,
+    channels_last=False, label_smoothing=0.2,
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "choices",
+    [
+        {},
+        {"optimizer": "adamw", "lr": 0.003, "freeze_norms": True},
+        {"freeze_norms": True, "schedule": "steps", "drops": (1,)},
+    ],
+)
+def test_the_loop_does_what_it_says(tmp_path, choices):
+    recipe = PLAIN.change(**choices)
+    model, _ = run(tmp_path, recipe, Square(8))
+    wanted = steps_by_hand(recipe, Square(8))
+    for name, tensor in wanted.state_dict().items():
+        torch.testing.assert_close(model.state_dict()[name], tensor, atol=1e-6, rtol=1e-5)
+    kept = torch.equal(model.stem[1].running_mean, torch.zeros(8))
+    assert kept == recipe.freeze_norms
+
+
+def test_the_average_is_what_is_validated_and_kept(tmp_path):
+    seen = []
+
+    def validate(model):
+        seen.append({k: v.clone() for k, v in model.state_dict().items()})
+        return {"accuracy": 1.0, "loss": 1.0}
+
+    recipe = PLAIN.change(ema=0.8, epochs=1)
+    train(build(), Square(8), recipe, tmp_path, validate=validate, workers=0)
+    each = []
+    steps_by_hand(recipe, Square(8), each)
+    first, second = each
+    for name in ("stem.0.weight", "stem.1.running_var", "classifier.bias"):
+        wanted = 0.8 * first[name] + 0.2 * second[name]  # the first step begins the average
+        torch.testing.assert_close(seen[1][name], wanted, atol=1e-6, rtol=1e-5)
+        assert torch.equal(read_state_dict(tmp_path)[name], seen[1][name])
+
+
+def test_accumulated_batches_are_one(tmp_path):
+    recipe = PLAIN.change(freeze_norms=True, epochs=1, batch_size=4, accumulate=2)
+    whole = recipe.change(batch_size=8, accumulate=1)
+    found = []
+    for name, each in (("parts", recipe), ("whole", whole)):
+        torch.manual_seed(0)
+        model = Tiny()
+        model.drop.p = 0.0
+        train(model, Square(8), each, tmp_path / name, validate=count_weights, workers=0)
+        found.append(model.state_dict())
+    # One step each, at the rate of its place: only gradients may tell them apart.
+    rates = [rate_at(recipe, 1.5 / 2), rate_at(whole, 0.5)]
+    start = build().state_dict()["stem.0.weight"]
+    moves = [
+        (each["stem.0.weight"] - start) / rate for each, rate in zip(found, rates, strict=True)
+    ]
+    torch.testing.assert_close(*moves, atol=1e-4, rtol=1e-3)
+
+
+def test_what_is_done_to_a_batch():
+    wanted = Preprocessing(size=32, mean=(0.1, 0.5, 0.9), std=(0.2, 0.3, 0.4))
+    views = torch.stack([Square().read(i) for i in range(6)])
+    labels = torch.arange(6) % 2
+    images, same_labels = Mixer(PLAIN, wanted, 2, torch.device("cpu"))(views, labels)
+    expected = torch.stack(
+        [wanted(Image.fromarray(view.permute(1, 2, 0).numpy())) for view in views]
+    )
+    torch.testing.assert_close(images, expected, atol=1e-5, rtol=1e-5)
+    assert torch.equal(same_labels, labels)
+    mixer = Mixer(PLAIN.change(mixup=1.0), wanted, 2, torch.device("cpu"))
+    mixed, soft = mixer(views, labels)
+    assert soft.shape == (6, 2)
+    torch.testing.assert_close(soft.sum(dim=1), torch.ones(6))
+    share = soft[1, 1]  # of the image itself, whose neighbour has the other label
+    assert 0 < share < 1
+    torch.testing.assert_close(mixed[1], share * images[1] + (1 - share) * images[0])
+    erased, _ = Mixer(PLAIN.change(erasing=1.0), wanted, 2, torch.device("cpu"))(views, labels)
+    changed = (erased != images).any(dim=1).float().mean(dim=(1, 2))
+    assert ((changed > 0.01) & (changed < 0.5)).all()
 
 
 def test_an_epoch_has_every_image_once():
@@ -315,7 +441,7 @@ def test_an_interrupt_saves_first(whole, tmp_path):
 def test_a_loss_that_is_not_finite(tmp_path):
     recipe = SMALL.change(lr=100.0, head_lr=1e4, warmup=0.0, epochs=30, ema=0.0)
     with pytest.raises(
-        TrainingError, match=r"(nan|inf|not finite) in batch .* of images \d+.png"
+        TrainingError, match=r"(nan|inf|not finite) in epoch .* of images \d+.png"
     ) as e:
         run(tmp_path, recipe)
     good = RunFolder(tmp_path).list_checkpoints()[0]

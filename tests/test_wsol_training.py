@@ -239,6 +239,77 @@ def test_data_that_cannot_be_trained_on(tmp_path, run):
         load_training_data(tmp_path / "nowhere")
 
 
+def test_validation_images_are_never_trained_on(tmp_path):
+    fill(tmp_path / "only" / "val", 3)
+    with pytest.raises(ManifestError, match="expected a split train but it has val"):
+        load_training_data(tmp_path / "only")
+    four = tmp_path / "four"
+    root = fill(tmp_path / "root", 2)
+    ids = load_split(root, "all").ids
+    for name in ("train", "val"):
+        (four / name).mkdir(parents=True)
+        (four / name / "image_ids.txt").write_text("\n".join(ids))
+        labels = "\n".join(f"{i},{list(COLOURS).index(i.split('/')[0])}" for i in ids)
+        (four / name / "class_labels.txt").write_text(labels)
+    with pytest.raises(ManifestError, match="train and val to share no image but both have blue"):
+        load_training_data(four, root)
+
+
+def test_force_takes_nothing_but_a_run(trained, objects, run, tmp_path):
+    out = tmp_path / "run"
+    shutil.copytree(trained[0], out)
+    (out / "notes.txt").write_text("mine")
+    code, _, _ = run("train", tmp_path / "nowhere", "--out", out, "--force")
+    assert code == 2
+    code, _, err = run("train", objects, "--out", out, "--force", "--weights", tmp_path / "gone")
+    assert code == 1
+    assert "gone: no such file" in err
+    assert (out / "model.safetensors").is_file()
+    code, _, err = run(
+        "train", objects, "--out", out, "--force", "--weights", out, "--epochs", 1, "--size", 32,
+        "--workers", 0,
+    )  # fmt: skip
+    assert code == 0, err
+    assert (out / "notes.txt").read_text() == "mine"
+    assert saved_recipe(out).size == 32
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "a.txt").write_text("")
+    code, _, err = run("train", objects, "--out", tmp_path / "other", "--force")
+    assert code == 2
+    assert "holds something that is no run" in err
+
+
+@pytest.mark.parametrize("flag", ["--out", "--cache"])
+def test_a_run_stays_out_of_the_data(run, tmp_path, flag):
+    data = fill(tmp_path / "data", 3)
+    for place in (data / "run", tmp_path):
+        out = ("--out", tmp_path / "elsewhere") if flag == "--cache" else ()
+        code, _, err = run("train", data, flag, place, *out)
+        assert code == 2
+        assert "apart from the data" in err or "no run" in err or "exists" in err
+        assert sorted(path.name for path in data.iterdir()) == sorted(COLOURS)
+
+
+def test_a_run_goes_on_without_the_weights_it_began_with(trained, objects, run, tmp_path):
+    shutil.copytree(trained[0], tmp_path / "first")
+    flags = ("--epochs", 1, "--size", 32, "--workers", 0, "--out", tmp_path / "second")
+    assert run("train", objects, "--weights", tmp_path / "first", *flags)[0] == 0
+    shutil.rmtree(tmp_path / "first")
+    assert run("train", objects, "--resume", "--out", tmp_path / "second")[0] == 0
+
+
+def test_a_changed_file_is_packed_anew(objects, run, tmp_path):
+    data = fill(tmp_path / "data", 2)
+    flags = ("--epochs", 1, "--size", 32, "--workers", 0, "--cache", tmp_path / "cache")
+    for out in ("one", "two"):
+        assert run("train", data, "--out", tmp_path / out, *flags)[0] == 0
+    assert len(list((tmp_path / "cache").glob("*.u8"))) == 1
+    os.utime(data / "red_ball" / "0.png", ns=(1, 1))
+    assert run("train", data, "--out", tmp_path / "three", *flags)[0] == 0
+    assert len(list((tmp_path / "cache").glob("*.u8"))) == 2
+    assert not list((tmp_path / "cache").glob(".*"))
+
+
 def test_splits_that_exist_are_taken(tmp_path):
     fill(tmp_path / "data" / "train", 3)
     fill(tmp_path / "data" / "valid", 2, first=9)
@@ -336,6 +407,18 @@ def test_a_threshold_from_boxes(trained, tmp_path, run):
     assert Localizer(load_checkpoint(out)[0]).threshold == 0.2
 
 
+def test_a_threshold_from_one_image(trained, tmp_path):
+    model, _ = load_checkpoint(trained[0])
+    new = fill(tmp_path / "new", 1, first=70)
+    one = take_rows(boxed(new), [1], "one")
+    source = NetworkMaps(model, one, new, model.spec.method, classes=dict(enumerate(range(3))))
+    found = calibrate(source)
+    assert found.interval == pytest.approx((found.threshold, found.threshold))
+    nowhere = replace(one, boxes=(np.zeros((0, 4)),))
+    with pytest.raises(ValueError, match="images with boxes in split one"):
+        calibrate(replace(source, split=nowhere))
+
+
 def test_calibrate_on_yolo_boxes_in_place(trained, tmp_path, run):
     out, _, _ = trained
     weights = tmp_path / "w.safetensors"
@@ -384,8 +467,12 @@ def test_weights_of_other_classes(trained, objects):
     assert recipe.precision == "float32"
     same = create_network(recipe, tuple(COLOURS))
     assert torch.equal(same.classifier.weight, load_checkpoint(out)[0].classifier.weight)
-    with pytest.raises(ValueError, match=r"classifier.weight is \(3, 1280\).*without their class"):
+    with pytest.raises(ValueError, match=r"classifier.weight is \(3, 1280\).*leave its class"):
         create_network(recipe, ("a", "b"))
+    with pytest.raises(ValueError, match=r"class 0 is 'blue box' in .* and 'red_ball' in the data"):
+        create_network(recipe, ("red_ball", "blue box", "sea-green"))
+    with pytest.raises(ValueError, match="statistics to keep, but random ones have none"):
+        prepare_recipe(Recipe(weights="random", freeze_norms=True), torch.device("cpu"))
     fresh = create_network(recipe.change(new_head=True), ("a", "b"))
     assert not fresh.classifier.weight.any()
 

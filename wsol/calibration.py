@@ -26,7 +26,8 @@ class Calibration:
 
     Args:
         threshold: share of a map's range
-        overlap: mean overlap (IoU) of the largest region's box with the nearest true box there
+        overlap: mean overlap (IoU) of the largest region's box with the nearest true box there, on
+            the very images that the threshold was chosen on
         classic_overlap: the same at 0.2
         interval: 95 % interval of the threshold, had other images of the same kind been at hand
         images: number of images that were used
@@ -54,7 +55,8 @@ def calibrate(
         progress: called with the number of images done since the last call
 
     Raises:
-        ValueError: a split without boxes, or no image that can be read
+        ValueError: a split without boxes, no image with boxes that can be read, or no box that
+            overlaps a true one at any threshold
     """
     scorer = BoxScorer(source.split, find_protocol("clean"), None)
     grid = scorer.protocol.thresholds
@@ -71,14 +73,18 @@ def calibrate(
                 overlaps.append(trace["overlaps"][0][levels_of(trace, grid)])
                 ids.append(source.split.ids[found.row])
     if not ids:
-        raise ValueError(f"Expected images of split {source.split.name} that can be read")
+        raise ValueError(
+            f"Expected images with boxes in split {source.split.name} that can be read but got none"
+        )
     each = np.stack(overlaps)
     weights = np.stack([image_weights(image_id) for image_id in ids], axis=1).astype(np.float64)
-    replicates = weights @ each
-    low, high = np.percentile(grid[replicates.argmax(axis=1)], [2.5, 97.5]).tolist()
     mean = each.mean(axis=0)
-    best = np.flatnonzero(mean >= mean.max() - 1e-12)
-    place = int(best[len(best) // 2])
+    if not mean.any():
+        raise ValueError("Expected a box that overlaps a true one but none does at any threshold")
+    place = _middle_of_best(mean)
+    replicates = weights[weights.any(axis=1)] @ each
+    chosen = [grid[_middle_of_best(sums)] for sums in replicates]
+    low, high = np.percentile(chosen, [2.5, 97.5]).tolist()
     classic = int(np.abs(grid - CLASSIC).argmin())
     return Calibration(
         threshold=float(round(grid[place], 6)),
@@ -88,3 +94,9 @@ def calibrate(
         images=len(ids),
         unreadable=tuple(unreadable),
     )
+
+
+def _middle_of_best(overlaps: np.ndarray) -> int:
+    """Find the largest value's place, the middle one among equals."""
+    best = np.flatnonzero(overlaps >= overlaps.max() * (1 - 1e-12))
+    return int(best[len(best) // 2])

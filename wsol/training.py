@@ -10,15 +10,18 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from tdam import create_model, save_checkpoint
+from tdam.checkpoints import read_class_names, write_whole
+from tdam.training.errors import TrainingError
 from tdam.training.loop import train
 from tdam.training.ranks import find_ranks
 from tdam.training.recipe import Recipe, differing_keys, load_recipe
+from tdam.training.run_folder import CHECKPOINTS, LOG, RunFolder
 from tdam.weights import RESULT
 from wsol.calibration import Calibration, calibrate
-from wsol.curves import CurveWriter
+from wsol.curves import CURVES, EVENTS, CurveWriter
 from wsol.map_sources import NetworkMaps
 from wsol.maps.names import check_method
-from wsol.run_record import describe_run, read_record, write_record
+from wsol.run_record import RECORD, describe_run, read_record, write_record
 from wsol.runtime import find_device, is_half_fast
 from wsol.training_data import TrainingData, hash_images, load_training_data
 from wsol.training_images import (
@@ -38,6 +41,10 @@ if TYPE_CHECKING:
     from tdam.training.run_folder import TrainState
 
 RECIPE = "recipe.toml"
+RUN_FILES = (
+    *(RECIPE, RECORD, LOG, CURVES, EVENTS, RESULT, CHECKPOINTS),
+    *("validation.txt", "cache"),
+)
 
 
 @dataclass(frozen=True)
@@ -69,6 +76,13 @@ def prepare_recipe(recipe: Recipe, device: torch.device) -> Recipe:
 
     if recipe.size == 0:
         recipe = recipe.change(size=find_spec(recipe.model).preprocessing.size)
+    if recipe.weights not in ("pretrained", "random"):
+        recipe = recipe.change(weights=str(Path(recipe.weights).absolute()))
+    if recipe.weights == "random" and recipe.freeze_norms:
+        raise ValueError(
+            "Expected weights that have statistics to keep, but random ones have none: take "
+            "--recipe scratch_small, or --set freeze_norms=false"
+        )
     if recipe.precision == "auto":
         recipe = recipe.change(precision="bfloat16" if is_half_fast(device) else "float32")
     return recipe
@@ -86,6 +100,8 @@ def create_network(recipe: Recipe, class_names: tuple[str, ...]) -> Backbone:
         tdam.weights.WeightsError: weights that cannot be had
     """
     torch.manual_seed(recipe.seed)
+    if recipe.weights not in ("pretrained", "random") and not recipe.new_head:
+        _check_classes(recipe.weights, class_names)
     model = create_model(
         recipe.model,
         attention=recipe.attention,
@@ -111,6 +127,7 @@ def train_localizer(
     *,
     root: str | Path | None = None,
     resume: bool = False,
+    force: bool = False,
     device: str = "auto",
     workers: int = 2,
     cache: str | Path | None = None,
@@ -130,6 +147,7 @@ def train_localizer(
         recipe: every choice of the training
         root: image root; None: as the data set has it
         resume: go on with the run in `out`
+        force: put the run in the place of one that is in `out`
         device: `auto`, `cpu`, `cuda`, or any name that torch knows
         workers: processes that read images
         cache: folder for packed images, which runs may share; by default in `out`, and removed
@@ -152,14 +170,23 @@ def train_localizer(
     found = load_training_data(
         data, None if root is None else Path(root), recipe.val_share, recipe.seed
     )
-    if found.val.boxes is None and (recipe.select == "localization" or recipe.pick_threshold):
+    if not any(map(len, found.val.boxes or ())) and (
+        recipe.select == "localization" or recipe.pick_threshold
+    ):
         raise ValueError(f"Expected boxes of validation images but {data} has none")
+    for name, folder in (("out", out), ("cache", cache)):
+        _check_apart(name, folder, data, found.root)
     record = describe_run(data, found, recipe.seed, str(where))
     if resume:
         _check_same(out, recipe, record)
-    model = create_network(recipe, found.class_names)
+    goes_on = resume and bool(RunFolder(out).list_checkpoints())
+    model = create_network(
+        recipe.change(weights="random") if goes_on else recipe, found.class_names
+    )
     ranks = find_ranks(where)
     if ranks.first and not resume:
+        if force:
+            _discard(out)
         _begin(out, recipe, record, found)
     on_data(found, recipe)
     place = Path(cache or out / "cache")
@@ -190,6 +217,11 @@ def train_localizer(
             on_batch=on_batch,
             on_epoch=note_epoch,
         )
+    except TrainingError:
+        raise
+    except (RuntimeError, ValueError) as error:  # of torch: memory, workers, an input too small
+        reason = str(error).strip().splitlines() or [type(error).__name__]
+        raise TrainingError(f"the training broke off: {reason[0]}") from error
     finally:
         if curves is not None:
             curves.close()
@@ -232,11 +264,47 @@ def _check_same(out: Path, recipe: Recipe, record: dict[str, Any]) -> None:
             raise ValueError(f"Expected the data of the run in {out} but the images differ ({key})")
 
 
+def _check_classes(weights: str, class_names: tuple[str, ...]) -> None:
+    """Refuse weights whose classifier knows as many classes, but others or in another order."""
+    known = read_class_names(weights)
+    if known is not None and len(known) == len(class_names) and known != class_names:
+        pairs = enumerate(zip(known, class_names, strict=True))
+        place, (theirs, ours) = next((i, pair) for i, pair in pairs if pair[0] != pair[1])
+        raise ValueError(
+            f"Expected weights of the same classes but class {place} is {theirs!r} in {weights} "
+            f"and {ours!r} in the data; --set new_head=true starts a new classifier"
+        )
+
+
+def _check_apart(name: str, folder: str | Path | None, data: Path, root: Path) -> None:
+    """Refuse a folder to write that lies among the images, or that holds them."""
+    if folder is None:
+        return
+    place = Path(folder).resolve()
+    for other in (data.resolve(), root.resolve()):
+        if other.is_relative_to(place):
+            raise ValueError(f"Expected {name} to be apart from the data but {place} holds {other}")
+    if data.is_dir() and data.resolve() == root.resolve() and place.is_relative_to(root.resolve()):
+        raise ValueError(
+            f"Expected {name} to be apart from the data but {place} lies among its class folders"
+        )
+
+
+def _discard(out: Path) -> None:
+    """Remove what an earlier run wrote."""
+    for name in RUN_FILES:
+        path = out / name
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)
+
+
 def _begin(out: Path, recipe: Recipe, record: dict[str, Any], found: TrainingData) -> None:
     """Write down what a run is made of, before it begins."""
     out.mkdir(parents=True, exist_ok=True)
     write_record(out, record)
-    (out / RECIPE).write_text(recipe.to_toml(), encoding="utf-8")
+    write_whole(out / RECIPE, recipe.to_toml().encode())
     (out / "validation.txt").write_text(
         "".join(f"{i}\n" for i in found.val.ids), encoding="utf-8", errors="surrogateescape"
     )
@@ -244,7 +312,8 @@ def _begin(out: Path, recipe: Recipe, record: dict[str, Any], found: TrainingDat
 
 def _packed_file(found: TrainingData, size: int, folder: Path) -> Path:
     """Name the file of all training images, the held-out ones too, which runs may share."""
-    return folder / f"{hash_images(found.whole, found.root)[:16]}-{packed_side(size)}.u8"
+    key = hash_images(found.whole, found.root, times=True)[:16]
+    return folder / f"{key}-{packed_side(size)}.u8"
 
 
 def _pack(

@@ -64,13 +64,21 @@ class TrainingData:
         )
 
 
-def hash_images(split: Split, root: Path) -> str:
-    """Hash ids, labels and file sizes, in hexadecimal; contents would take too long to read."""
+def hash_images(split: Split, root: Path, times: bool = False) -> str:
+    """Hash ids, labels and file sizes, in hexadecimal; contents would take too long to read.
+
+    Args:
+        split: ids and labels
+        root: folder that the ids are relative to
+        times: also hash when each file was last changed
+    """
     found = hashlib.sha256()
     for image_id, label in zip(split.ids, split.labels.tolist(), strict=True):
         path = root / image_id
-        size = path.stat().st_size if path.is_file() else -1
-        found.update(f"{image_id}\t{label}\t{size}\n".encode("utf-8", "surrogateescape"))
+        stat = path.stat() if path.is_file() else None
+        size = -1 if stat is None else stat.st_size
+        time = stat.st_mtime_ns if stat is not None and times else 0
+        found.update(f"{image_id}\t{label}\t{size}\t{time}\n".encode("utf-8", "surrogateescape"))
     return found.hexdigest()
 
 
@@ -99,7 +107,7 @@ def load_training_data(
     names = list_splits(data)
     train_name = next((name for name in names if name.lower() in _TRAIN), None)
     val_name = next((name for name in names if name.lower() in _VAL), None)
-    if train_name is None and len(names) != 1:
+    if train_name is None and (len(names) != 1 or (data / names[0]).is_dir()):
         raise ManifestError(
             f"{data}: expected a split train but it has {', '.join(names) or 'none'}"
         )
@@ -109,6 +117,12 @@ def load_training_data(
     _check_classes(data, train, val, classes)
     _check_readable(train, root, classes)
     if val is not None:
+        shared = set(train.ids) & set(val.ids)
+        if shared:
+            raise ManifestError(
+                f"{data}: expected splits {train.name} and {val.name} to share no image but both "
+                f"have {min(shared)}"
+            )
         return TrainingData(train, val, root, False, classes)
     chosen = choose_share(train.ids, train.labels.tolist(), val_share, seed)
     rest = np.setdiff1d(np.arange(len(train)), chosen).tolist()

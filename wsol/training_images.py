@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from math import ceil, sqrt
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,6 +12,7 @@ import numpy as np
 import torch
 from PIL import Image
 
+from tdam.checkpoints import write_whole
 from tdam.training.errors import UnreadableImageError
 from wsol.images import ImageError, read_image
 from wsol.loading import read_ahead
@@ -138,20 +140,23 @@ def pack_images(
     path.parent.mkdir(parents=True, exist_ok=True)
     faults: dict[str, str] = {}
     sizes: list[tuple[int, int]] = []
-    unfinished = path.with_name(f".{path.name}.part")
-    with unfinished.open("wb") as file:
-        for batch in read_ahead(split.ids, read, _READ_AT_ONCE, workers):
-            for image_id, found in batch:
-                if isinstance(found, ImageError):
-                    faults[image_id] = str(found)
-                    sizes.append((0, 0))
-                else:
-                    sizes.append(found.shape[:2])
-                    file.write(found.tobytes())
-            progress(len(batch))
-    text = json.dumps({"ids": split.ids, "sizes": sizes, "faults": faults})
-    path.with_suffix(".json").write_text(text, encoding="utf-8")
-    unfinished.replace(path)
+    unfinished = path.with_name(f".{path.name}.{os.getpid()}.part")  # others may pack the same
+    try:
+        with unfinished.open("wb") as file:
+            for batch in read_ahead(split.ids, read, _READ_AT_ONCE, workers):
+                for image_id, found in batch:
+                    if isinstance(found, ImageError):
+                        faults[image_id] = str(found)
+                        sizes.append((0, 0))
+                    else:
+                        sizes.append(found.shape[:2])
+                        file.write(found.tobytes())
+                progress(len(batch))
+        content = {"ids": split.ids, "sizes": sizes, "faults": faults}
+        write_whole(path.with_suffix(".json"), json.dumps(content).encode())
+        unfinished.replace(path)
+    finally:
+        unfinished.unlink(missing_ok=True)
     return PackedImages(split, path)
 
 

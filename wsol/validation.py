@@ -58,6 +58,9 @@ class Validator:
             `accuracy` in percent and mean `loss`; with boxes also `max_box_acc` and
             `max_box_acc_v2` in percent, of the true class's map, at the best threshold of these
             very images
+
+        Raises:
+            ValueError: no image that can be read
         """
         wanted = model.spec.preprocessing
 
@@ -83,6 +86,11 @@ class Validator:
                 losses += float(cross_entropy(logits, labels, reduction="sum"))
                 right += int((logits.argmax(dim=1) == labels).sum())
                 seen += len(good)
+        if not seen:
+            raise ValueError(
+                f"none of the {len(self.split)} validation images can be read, such as "
+                f"{next(iter(self.unreadable.items()))}"
+            )
         measured = {"loss": losses / max(seen, 1), "accuracy": 100 * right / len(self.split)}
         if self.boxes:
             scores = evaluate(

@@ -193,5 +193,6 @@ def _collate(samples: list[tuple[int, int, Tensor | str]], size: int) -> Batch:
 
 
 def _ignore_interrupts(worker: int) -> None:
-    """Leave Ctrl-C to the process that trains, which still wants the batches of this step."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    """Leave it to the process that trains to stop: it still wants the batches of this step."""
+    for each in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(each, signal.SIG_IGN)

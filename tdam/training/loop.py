@@ -192,9 +192,11 @@ def _diverged(
 ) -> TrainingError:
     """Say where a training left the numbers."""
     named = ", ".join(images.ids[index] for index in batch.indices)
+    good = run.list_checkpoints()
+    advice = f"; the last good weights are in {good[0]}" if good else ""
     return TrainingError(
-        f"{what} in batch {state.step} (epoch {len(state.history)}) of images {named}; "
-        f"{run.last_good()}; a lower learning rate (--lr) or a longer warm-up may help"
+        f"{what} in epoch {len(state.history)}, batch of images {named}{advice}: begin anew, with "
+        "--weights from there or not, at a lower --lr or with a longer warm-up"
     )
 
 
@@ -211,7 +213,7 @@ def _close_epoch(
         "lr": None if optimizer is None else optimizer.param_groups[0]["lr"],
         "train_loss": None if optimizer is None else state.loss_sum / max(state.seen, 1),
         "seconds": round(state.seconds, 2),
-        **{f"val_{name}": value for name, value in measured.items()},
+        **{f"val_{name}": float(value) for name, value in measured.items()},
     }
     state.history.append(row)
     if optimizer is None:  # before any training

@@ -59,7 +59,7 @@ class Recipe:
         searchlight: kind of it
         output_stride: 32, 16 or 8
         weights: `pretrained`, `random`, or the path of a file
-        new_head: take a file's weights without its classifier, which starts at random
+        new_head: take a file's weights without its classifier; the new one starts at zero
         freeze_norms: keep the statistics of batch norms as they came, which few images cannot
             better; their gains and offsets learn
         size: side of the input, in pixels; 0 for the network's own
@@ -186,8 +186,11 @@ class Recipe:
 
     def to_toml(self) -> str:
         """Write all choices down, as `load_recipe` reads them."""
-        lines = [f"{name} = {json.dumps(value)}" for name, value in asdict(self).items()]
-        return "\n".join(lines) + "\n"
+        lines = [
+            f"{name} = {json.dumps(value, ensure_ascii=False)}"
+            for name, value in asdict(self).items()
+        ]
+        return "\n".join(lines).replace("\x7f", "\\u007f") + "\n"  # TOML takes no DEL as it is
 
 
 def _fit(name: str, value: Any, like: Any) -> Any:
@@ -243,6 +246,8 @@ def _load(name: str, seen: tuple[str, ...]) -> Recipe:
     try:
         content = tomllib.loads(text)
         base = content.pop("base", None)
+        if base is not None and not isinstance(base, str):
+            raise ValueError(f"Expected base to name a recipe but got {base!r}")
         recipe = Recipe() if base is None else _load(base, (*seen, name))
         return recipe.change(**{"name": Path(name).stem, **content})
     except ValueError as error:

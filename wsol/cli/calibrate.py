@@ -78,7 +78,10 @@ def calibrate(
         f"threshold: {found.threshold:.3f} (95 % interval {found.interval[0]:.3f} to "
         f"{found.interval[1]:.3f}), on {found.images} images"
     )
-    typer.echo(f"mean overlap: {found.overlap:.3f}; at the classic 0.2 {found.classic_overlap:.3f}")
+    typer.echo(
+        f"mean overlap on these very images: {found.overlap:.3f}; at the classic 0.2 "
+        f"{found.classic_overlap:.3f}"
+    )
     typer.echo(f"stored in {target}; predict uses it by default")
     if found.unreadable:
         raise typer.Exit(1)
@@ -118,6 +121,7 @@ def _match_classes(split: Split, network: Backbone) -> dict[int, int] | None:
 
     names = class_names(network.settings["num_classes"], network.class_names)
     if split.class_names is None:
+        sys.stderr.write("no file names the classes: their numbers are taken for the network's\n")
         known = {label: label for label in set(split.labels.tolist())}
         return known if max(known) < len(names) else None
     table = {}

@@ -129,7 +129,7 @@ def train(
     where = join_ranks(torch.device(common.choose_device(device)))
     ranks = find_ranks(where)
     if ranks.first and not resume:
-        _free(out, force)
+        _check_free(out, force)
     with TrainProgress(settled.epochs, quiet=not ranks.first) as shown:
         try:
             run = train_localizer(
@@ -138,6 +138,7 @@ def train(
                 settled,
                 root=root,
                 resume=resume,
+                force=force,
                 device=str(where),
                 workers=workers,
                 cache=cache,
@@ -147,17 +148,18 @@ def train(
                 on_epoch=shown.on_epoch,
             )
         except KeyboardInterrupt:
-            if (out / "checkpoints").is_dir():
-                shown.say(f"interrupted; everything is saved in {out}, and --resume goes on")
+            if (out / "recipe.toml").is_file():
+                shown.say(f"interrupted; --resume goes on from what is saved in {out}")
             raise
-        except ManifestError as error:
+        except (ManifestError, TrainingError, WeightsError) as error:
             common.fail(str(error))
-        except (TrainingError, WeightsError) as error:
-            common.fail(str(error))
+        except OSError as error:
+            common.fail(f"{error.filename or out}: {error.strerror or error}")
         except ValueError as error:
-            hint = "--out" if resume else "--recipe"
+            text = str(error)
+            hint = "--weights" if "weights" in text else "--out" if resume else "--recipe"
             with common.wrong_use(hint):
-                raise error
+                raise
     if ranks.first:
         _report(run)
 
@@ -189,16 +191,18 @@ def _settle(
     return settled
 
 
-def _free(out: Path, force: bool) -> None:
-    """Make room for a run; with `force`, in the place of an earlier one and nothing else."""
-    import shutil
-
-    if force and out.is_dir() and any(out.iterdir()):
-        if not (out / "run.json").is_file():
-            message = f"{out} holds something that is no run; choose another folder"
-            raise typer.BadParameter(message, param_hint="--out")
-        shutil.rmtree(out)
-    common.free_folder(out, force)
+def _check_free(out: Path, force: bool) -> None:
+    """Exit with 2 where a run would overwrite something, or with `force` what is no run."""
+    if not out.is_dir():
+        common.free_file(out, "--out", force)
+    elif any(out.iterdir()) and not force:
+        raise typer.BadParameter(
+            f"{out} exists; choose another folder, go on with --resume, or add --force",
+            param_hint="--out",
+        )
+    elif any(out.iterdir()) and not (out / "run.json").is_file():
+        message = f"{out} holds something that is no run; choose another folder"
+        raise typer.BadParameter(message, param_hint="--out")
 
 
 def _report(run: TrainedRun) -> None:
@@ -221,3 +225,5 @@ def _report(run: TrainedRun) -> None:
         sys.stderr.write(f"{len(run.unreadable)} images could not be read and were left out\n")
     typer.echo(f"weights: {run.weights}")
     typer.echo(f"next: wsol predict IMAGES --checkpoint {run.weights}")
+    if run.unreadable:
+        raise typer.Exit(1)

@@ -67,7 +67,8 @@ class TrainProgress:
             f"{recipe.model}{attention}, {recipe.size} px, {recipe.precision}, recipe "
             f"{recipe.name}, seed {recipe.seed}; result: {chosen}"
         )
-        self._bar.update(self._task, description="pack", total=len(data.whole))
+        name = "pack" if recipe.packed else "validate"
+        self._bar.update(self._task, description=name, total=len(data.whole))
 
     def on_packed(self, done: int) -> None:
         """Move the bar of the packing."""
@@ -75,6 +76,9 @@ class TrainProgress:
 
     def on_batch(self, images: int, loss: float) -> None:
         """Move the bar of the epoch."""
+        if self._bar.tasks[0].description in ("pack", "validate"):  # the first batch after --resume
+            total = self._images * self.epochs
+            self._bar.update(self._task, description="train", total=total, completed=0)
         self._trained += images
         rate = self._trained / max(time.monotonic() - self._began, 1e-9)
         note = f"loss {loss:.3f}  {rate:.0f} images/s"
@@ -90,9 +94,9 @@ class TrainProgress:
         words.append(f"loss {row['val_loss']:.3f}")
         if "val_max_box_acc" in row:
             words.append(f"MaxBoxAcc {row['val_max_box_acc']:.1f}")
-        if self._trained:
-            rate = self._trained / max(time.monotonic() - self._began, 1e-9)
-            words.append(f"{rate:.1f} images/s")
+        if len(state.history) > 1 and self._trained:
+            spent = row["seconds"] - state.history[-2]["seconds"]
+            words.append(f"{self._trained / max(spent, 0.01):.1f} images/s")
         if state.best is row:
             words.append("(best)")
         self.say("  ".join(words))
