@@ -13,8 +13,10 @@ from tdam import create_model
 from wsol import evaluate, evaluate_maps
 from wsol.comparison import ResultError, compare_results, read_results
 from wsol.heatmap import to_heatmap
+from wsol.images import read_image
 from wsol.map_files import PRECISIONS, MapWriter
-from wsol.map_sources import FolderMaps, MapError
+from wsol.map_sources import FolderMaps, MapError, NetworkMaps
+from wsol.maps import find_method
 from wsol.score_run import score_maps
 from wsol.work_file import WorkFileError, is_unfinished
 
@@ -71,6 +73,21 @@ def test_the_model_is_left_as_it_was_after_an_exception(model, split, photos):
         evaluate(model, split, photos, method="layercam", progress=stop)
     assert all(module.training for module in model.modules())
     assert not any(module._forward_hooks for module in model.modules())
+
+
+@pytest.mark.parametrize("method", ["cam", "layercam"])
+def test_maps_are_those_of_a_whole_forward_pass(model, split, photos, method):
+    """Registered networks give their features themselves; hooks must find the same maps."""
+    source = NetworkMaps(model, split, photos, method)
+    rules = find_protocol("wsoleval")
+    for found in source.read(0):
+        image = read_image(photos / split.ids[found.row])
+        with find_method(method)(model) as extractor:
+            scores = model(model.spec.preprocessing(image)[None])
+            raw = extractor(found.label, scores, normalized=False)[0][0].numpy()
+        wanted = to_heatmap(raw, (224, 224))
+        np.testing.assert_allclose(found.heat(rules), wanted, atol=1e-5)
+        assert not next(model.parameters()).grad
 
 
 def test_batches_do_not_matter(model, split, photos):

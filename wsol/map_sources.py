@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from functools import cache, partial
 from pathlib import Path
@@ -175,7 +176,10 @@ class NetworkMaps:
         self.model.to(where)
         targets = None
         load = partial(_read_image, root=self.root, split=self.split, preprocessing=self._wanted)
-        with find_method(self.method)(self.model) as extractor, evaluation_mode(self.model):
+        extractor = find_method(self.method)(self.model)
+        # Registered networks give their features themselves; on others hooks listen.
+        halves = hasattr(self.model, "embed")
+        with nullcontext() if halves else extractor, evaluation_mode(self.model):
             rows = range(start, len(self.split))
             for batch in read_ahead(rows, load, self.batch_size, self.workers):
                 good = [(row, found) for row, found in batch if not isinstance(found, ImageError)]
@@ -187,15 +191,29 @@ class NetworkMaps:
                 if not good:
                     yield from maps_of.values()
                     continue
+                images = torch.stack([x for _, (x, _) in good]).to(where)
+                features: list[Tensor] = []
+                if halves:
+                    # Gradients go back to the features and no further, which saves their memory.
+                    with torch.no_grad():
+                        features = [self.model.embed(images)]  # type: ignore[operator]
                 with torch.set_grad_enabled(extractor.needs_gradients):
-                    scores = self.model(torch.stack([x for _, (x, _) in good]).to(where))
+                    if features:
+                        features[0].requires_grad_(extractor.needs_gradients)
+                        scores = self.model.classify(features[0])  # type: ignore[operator]
+                    else:
+                        scores = self.model(images)
                     if targets is None:
                         targets = self._targets(scores.shape[1])
                     true = None if targets is None else targets[[row for row, _ in good]]
                     chosen = scores.argmax(dim=1)
                     if self.class_map == "ground_truth":
                         chosen = torch.as_tensor(true, device=where)
-                    maps = extractor(chosen, scores, normalized=False)[0].cpu().numpy()
+                    if features:
+                        made = extractor.maps_of(features, chosen, scores, normalized=False)
+                    else:
+                        made = extractor(chosen, scores, normalized=False)
+                    maps = made[0].cpu().numpy()
                 likely = scores.detach().softmax(dim=1).gather(1, chosen[:, None])[:, 0].tolist()
                 for place, (label, rank) in enumerate(
                     zip(chosen.tolist(), _ranks(scores, true), strict=True)

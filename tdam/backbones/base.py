@@ -80,6 +80,13 @@ class Backbone(nn.Module):
     def classify(self, features: Tensor) -> Tensor:
         """Pool features, (N, C, h, w), and classify them, (N, K)."""
 
+    def embed(self, x: Tensor) -> Tensor:
+        """Compute what maps are made of, (N, C, h, w); `classify` then gives what forward does."""
+        x = self.trunk(x)
+        for block in self.last_stage():
+            x = block(x)
+        return self.neck(x)
+
     def forward_steps(self, x: Tensor) -> StepOutputs:
         """Run the network once and keep what it puts out after each step.
 
