@@ -190,10 +190,17 @@ def train_localizer(
         _begin(out, recipe, record, found)
     on_data(found, recipe)
     place = Path(cache or out / "cache")
-    if recipe.packed and ranks.first:
-        _pack(found, recipe.size, place, workers, on_packed)
-    ranks.agree(None)  # so that what the first process writes is there
-    images = _find_images(found, recipe, place)
+    images: TrainingImages
+    if recipe.packed:
+        packed = _packed_file(found, recipe.size, place)
+        if ranks.first and not packed.is_file():
+            side = packed_side(recipe.size)
+            pack_images(found.whole, found.root, side, packed, workers, on_packed)
+        ranks.agree(None)  # so that what the first process writes is there
+        images = PackedImages(found.train, packed)
+    else:
+        least = side_needed(recipe.size, recipe.min_scale)
+        images = SplitImages(found.train, found.root, least)
     validator = Validator(found.val, found.root, str(where), recipe.batch_size, workers)
     curves: CurveWriter | None = None
 
@@ -314,26 +321,6 @@ def _packed_file(found: TrainingData, size: int, folder: Path) -> Path:
     """Name the file of all training images, the held-out ones too, which runs may share."""
     key = hash_images(found.whole, found.root, times=True)[:16]
     return folder / f"{key}-{packed_side(size)}.u8"
-
-
-def _pack(
-    found: TrainingData,
-    size: int,
-    folder: Path,
-    workers: int,
-    progress: Callable[[int], None],
-) -> None:
-    """Pack all training images, unless an earlier run did."""
-    path = _packed_file(found, size, folder)
-    if not path.is_file():
-        pack_images(found.whole, found.root, packed_side(size), path, workers, progress)
-
-
-def _find_images(found: TrainingData, recipe: Recipe, folder: Path) -> TrainingImages:
-    """Open the packed images, or those of the files."""
-    if recipe.packed:
-        return PackedImages(found.train, _packed_file(found, recipe.size, folder))
-    return SplitImages(found.train, found.root, side_needed(recipe.size, recipe.min_scale))
 
 
 def _pick(
