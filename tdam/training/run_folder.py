@@ -99,11 +99,8 @@ class RunFolder:
                 shutil.rmtree(old)
         except OSError as error:
             shutil.rmtree(unfinished, ignore_errors=True)
-            reason = error.strerror or error
-            raise TrainingError(
-                f"{self.checkpoints}: no checkpoint could be written after step {state.step} "
-                f"({reason}); {self.last_good()}"
-            ) from error
+            what = f"{self.checkpoints}: no checkpoint could be written after step {state.step}"
+            raise self._unwritten(what, error) from error
 
     def load(
         self, model: Backbone, average: AveragedModel | None, optimizer: Optimizer
@@ -147,10 +144,7 @@ class RunFolder:
         try:
             save_checkpoint(model, self.path / RESULT)
         except OSError as error:
-            raise TrainingError(
-                f"{self.path / RESULT} could not be written ({error.strerror or error}); "
-                f"{self.last_good()}"
-            ) from error
+            raise self._unwritten(f"{self.path / RESULT} could not be written", error) from error
 
     def write_log(self, history: list[dict[str, Any]]) -> None:
         """Write a table with a line an epoch."""
@@ -161,10 +155,10 @@ class RunFolder:
         try:
             write_whole(self.path / LOG, text.getvalue().encode())
         except OSError as error:
-            raise TrainingError(
-                f"{self.path / LOG} could not be written ({error.strerror or error}); "
-                f"{self.last_good()}"
-            ) from error
+            raise self._unwritten(f"{self.path / LOG} could not be written", error) from error
+
+    def _unwritten(self, what: str, error: OSError) -> TrainingError:
+        return TrainingError(f"{what} ({error.strerror or error}); {self.last_good()}")
 
     def last_good(self) -> str:
         """Say in half a sentence what a run can go on from."""

@@ -38,7 +38,6 @@ class TrainProgress:
         self._bar = Progress(*columns, console=self.console, transient=True, disable=not terminal)
         self._task = self._bar.add_task("train", total=None, note="")
         self._images = 0
-        self._epoch = 0
         self._began = time.monotonic()
         self._trained = 0
 
