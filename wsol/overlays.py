@@ -143,7 +143,7 @@ def contour_lines(values: np.ndarray, level: float | None, region: Region) -> li
     return found
 
 
-def box_line(box: Sequence[float]) -> tuple[list[float], list[float]]:
+def box_line(box: Sequence[float] | np.ndarray) -> tuple[list[float], list[float]]:
     """Corners of a box, x0 y0 x1 y1, as a closed line: all x, all y."""
     x0, y0, x1, y1 = box
     return [x0, x1, x1, x0, x0], [y0, y0, y1, y1, y0]
