@@ -40,6 +40,23 @@ def fit_view(image: Image.Image, longest_side: int) -> Image.Image:
     return image.resize(size, how, reducing_gap=3.0 if scale < 1 else None)
 
 
+def grey_backdrop(view: Image.Image) -> Image.Image:
+    """Make a photograph grey and draw it towards the middle of the scale, for maps to lie on.
+
+    Hue comes from the map alone then, and `colour_bar` shows its colours as they come out in the
+    mean.
+
+    Args:
+        view: RGB
+
+    Returns:
+        grey, mode L, of the same size
+    """
+    grey = np.asarray(view.convert("L"), dtype=np.float64)
+    drawn = 255 * _MIDDLE + _CONTRAST * (grey - 255 * _MIDDLE)
+    return Image.fromarray(drawn.round().astype(np.uint8))
+
+
 def overlay(
     view: Image.Image,
     values: np.ndarray,
@@ -48,10 +65,7 @@ def overlay(
     colours: str,
     limits: tuple[float, float] = (0.0, 1.0),
 ) -> Image.Image:
-    """Lay a map's colours over a grey copy of the photograph.
-
-    The photograph is made grey and drawn towards the middle of the scale, so that hue comes from
-    the map alone, and `colour_bar` shows the colours as they come out in the mean.
+    """Lay a map's colours over the photograph's grey backdrop.
 
     Args:
         view: RGB, the photograph or a copy of another size
@@ -64,8 +78,8 @@ def overlay(
     Returns:
         RGB, of the view's size
     """
-    grey = np.asarray(view.convert("L"), dtype=np.float64) / 255
-    picture = np.repeat((_MIDDLE + _CONTRAST * (grey - _MIDDLE))[..., None], 3, axis=2)
+    grey = np.asarray(grey_backdrop(view), dtype=np.float64) / 255
+    picture = np.repeat(grey[..., None], 3, axis=2)
     if np.isfinite(values).all():
         x0, x1 = (round(x * view.width / size[0]) for x in (region[0], region[2]))
         y0, y1 = (round(y * view.height / size[1]) for y in (region[1], region[3]))
@@ -111,7 +125,7 @@ def step_colours(count: int) -> list[str]:
         names of the form `#rrggbb`
     """
     shades = matplotlib.colormaps["Greens"]
-    places = np.linspace(0.25, 0.95, count) if count > 1 else [0.6]
+    places = np.linspace(0.35, 0.95, count) if count > 1 else [0.6]
     return [matplotlib.colors.to_hex(shades(place)) for place in places]
 
 

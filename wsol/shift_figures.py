@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from contextlib import contextmanager
-from functools import cache
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,7 +15,8 @@ from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from matplotlib.patches import Polygon, Rectangle
 from matplotlib.patheffects import Normal, Stroke
-from PIL import Image
+from matplotlib.ticker import FuncFormatter
+from PIL import Image, ImageColor
 
 from wsol.overlays import (
     DIVERGING,
@@ -30,6 +31,7 @@ from wsol.shift_text import (
     another_object_text,
     displayable,
     headline,
+    scale_text,
     shorten,
     step_lines,
 )
@@ -112,12 +114,12 @@ def draw_strip(image: Image.Image, shift: Shift, colours: str = "magma") -> Figu
     lines = 5 if shift.true_boxes is not None else 4
     first = tall + 0.3 + lines * _LINE + 0.15
     row = tall + 0.4
-    height = 0.42 + first + len(shift.searchlights) * row
+    height = 0.55 + first + len(shift.searchlights) * row
     sheet = _Sheet(width, height)
     sheet.figure.text(
         0.14 / width, 1 - 0.14 / height, headline(shift), va="top", parse_math=False, fontsize=10.5
     )
-    top = 0.72
+    top = 0.65
     shades = step_colours(count)
     axes = sheet.picture(view, shift, _GAP, top, tall)
     _draw_input(axes, shift, shades)
@@ -141,7 +143,8 @@ def draw_strip(image: Image.Image, shift: Shift, colours: str = "magma") -> Figu
             view, shift.difference, shift.region, (shift.width, shift.height), DIVERGING, limits
         )
         axes = sheet.picture(shown, shift, at, top, tall)
-        what = ["blue: less, red: more"] if limit else ["no difference"]
+        what = ["blue: less, red: more", f"farthest: {scale_text(limit, span=limit)}"]
+        what = what if limit else ["no difference"]
         sheet.note(axes, f"step {count} less step 1", what)
         sheet.bar(at + _PANEL + 0.08, top, tall, DIVERGING, limits)
     for place, name in enumerate(shift.searchlights):
@@ -188,7 +191,7 @@ def draw_frames(image: Image.Image, shift: Shift, colours: str = "magma") -> lis
 
 
 def save_animation(frames: list[Image.Image], path: Path, seconds: float = 1.2) -> None:
-    """Write frames as a GIF that repeats, one colour table for all, so that colours compare.
+    """Write frames as a GIF that repeats, one table of colours for all, so that colours compare.
 
     Args:
         frames: RGB, of one size
@@ -196,9 +199,13 @@ def save_animation(frames: list[Image.Image], path: Path, seconds: float = 1.2) 
         seconds: that each frame stays; the last stays half as long again
     """
     width, height = frames[0].size
-    sheet = Image.new("RGB", (width, height * len(frames)))
+    marks = [TRUE, *step_colours(len(frames))]  # thin lines, whose colours a table would leave out
+    sheet = Image.new("RGB", (width, height * len(frames) + 16 * len(marks)))
     for place, frame in enumerate(frames):
         sheet.paste(frame, (0, place * height))
+    for place, mark in enumerate(marks):
+        y = height * len(frames) + 16 * place
+        sheet.paste(ImageColor.getrgb(mark), (0, y, width, y + 16))
     table = sheet.quantize(256, Image.Quantize.MEDIANCUT)
     plain = [frame.quantize(palette=table, dither=Image.Dither.FLOYDSTEINBERG) for frame in frames]
     each = round(seconds * 1000)
@@ -241,7 +248,7 @@ class _Sheet:
         return axes
 
     def note(self, axes: Axes, title: str, lines: list[str]) -> None:
-        axes.set_title(title, fontsize=9.5, loc="left", pad=3, parse_math=False)
+        axes.set_title(title, fontsize=9.5, loc="left", pad=5, parse_math=False)
         axes.text(
             0, -0.05, "\n".join(lines), transform=axes.transAxes, va="top", fontsize=8.2,
             parse_math=False, linespacing=1.3,
@@ -251,11 +258,14 @@ class _Sheet:
         self, x: float, y: float, height: float, colours: str, limits: tuple[float, float]
     ) -> Axes:
         low, high = limits
-        if not high > low:  # a flat map: one value, in the middle of the scale
-            low, high = low - 0.5, low + 0.5
+        flat = not high > low
         axes = self.place(x, y, _BAR, height)
+        if flat:  # one value, which has the colour in the middle
+            low, high = low - 0.5, low + 0.5
         shown = ScalarMappable(Normalize(low, high), colour_bar(colours))
-        bar = self.figure.colorbar(shown, cax=axes)
+        ticks = [(low + high) / 2] if flat else None
+        write = FuncFormatter(partial(scale_text, span=0.0 if flat else high - low))
+        bar = self.figure.colorbar(shown, cax=axes, ticks=ticks, format=write)
         bar.ax.tick_params(labelsize=7.5, length=2)
         bar.outline.set_linewidth(0.5)
         return axes
@@ -286,7 +296,7 @@ def _draw_input(axes: Axes, shift: Shift, shades: list[str]) -> None:
     _draw_truth(axes, shift)
     for step, shade in zip(shift.steps, shades, strict=True):
         if step.box is not None:
-            axes.plot(*box_line(step.box), color=shade, lw=1.6, path_effects=_CASE)
+            axes.plot(*box_line(step.box), color=shade, lw=1.6, path_effects=_CASE, clip_on=False)
     _draw_path(axes, shift, shades, len(shift.steps))
 
 
@@ -297,7 +307,7 @@ def _draw_step(axes: Axes, shift: Shift, index: int, shade: str) -> None:
         axes.add_patch(Polygon(line, closed=True, fill=False, ec="white", lw=1.0))
     _draw_truth(axes, shift)
     if step.box is not None:
-        axes.plot(*box_line(step.box), color=shade, lw=1.9, path_effects=_CASE)
+        axes.plot(*box_line(step.box), color=shade, lw=1.9, path_effects=_CASE, clip_on=False)
 
 
 def _draw_truth(axes: Axes, shift: Shift) -> None:

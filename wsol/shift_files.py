@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from wsol.images import ImageError, read_image
 from wsol.overlays import COLOURS
 from wsol.shift_figures import draw_frames, save_animation, save_strip
+from wsol.shift_page import make_card, write_shift_page
 from wsol.writers.names import unique_stem
 
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ class ShiftWriter:
         if self._file is not None:
             self._file.close()
         if kind is None:
-            pass
+            write_shift_page(self.page, self._cards, self.about, self.colours)
 
     def add(self, shift: Shift) -> None:
         """Draw one image.
@@ -68,3 +69,4 @@ class ShiftWriter:
         save_animation(frames, self.folder / f"{stem}.gif")
         if self._file is not None:
             self._file.write(json.dumps(shift.to_dict()) + "\n")
+        self._cards.append(make_card(image, shift, self.colours))

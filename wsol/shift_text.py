@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import unicodedata
 from typing import TYPE_CHECKING
 
@@ -90,6 +91,22 @@ def percent(share: float) -> str:
     if 0 < share < 0.01 or 0.99 < share < 1:
         return f"{100 * share:.1f} %"
     return f"{100 * share:.0f} %"
+
+
+def scale_text(value: float, place: object = None, *, span: float) -> str:
+    """Write a number on a scale with as many digits as tell its neighbours apart.
+
+    Args:
+        value: to write
+        place: of the number on the scale; not used, but matplotlib gives it
+        span: from the least to the greatest number; 0 for a single one
+
+    >>> scale_text(0.0125, span=0.05), scale_text(-3.0, span=12), scale_text(2.5e-9, span=1e-8)
+    ('0.013', '-3', '2.5e-09')
+    """
+    digits = 3 if span <= 0 else 1 - math.floor(math.log10(span)) if span < 1e3 else 0
+    text = f"{value:.{max(digits, 0)}f}" if digits <= 6 else f"{value:.1e}"
+    return text.replace("-", "\u2212") if place is not None else text
 
 
 def shorten(text: str, width: int) -> str:
