@@ -244,7 +244,7 @@ class _Sheet:
         axes.imshow(shown, extent=(0, shift.width, shift.height, 0), interpolation="antialiased")
         axes.set(xlim=(0, shift.width), ylim=(shift.height, 0), xticks=[], yticks=[])
         axes.set_facecolor("#eeeeee")
-        axes.set_aspect("equal", adjustable="datalim" if _is_extreme(shift) else "box")
+        axes.set_aspect("equal", anchor="NW")  # a very long picture leaves part of its place free
         return axes
 
     def note(self, axes: Axes, title: str, lines: list[str]) -> None:
@@ -273,10 +273,6 @@ class _Sheet:
     def image(self) -> Image.Image:
         self.canvas.draw()
         return Image.fromarray(np.asarray(self.canvas.buffer_rgba())[..., :3])
-
-
-def _is_extreme(shift: Shift) -> bool:
-    return not 0.4 <= shift.height / shift.width <= 1.6
 
 
 def _raw(shift: Shift, value: float) -> float:

@@ -102,10 +102,10 @@ def scale_text(value: float, place: object = None, *, span: float) -> str:
         span: from the least to the greatest number; 0 for a single one
 
     >>> scale_text(0.0125, span=0.05), scale_text(-3.0, span=12), scale_text(2.5e-9, span=1e-8)
-    ('0.013', '-3', '2.5e-09')
+    ('0.0125', '-3.0', '2.5e-09')
     """
-    digits = 3 if span <= 0 else 1 - math.floor(math.log10(span)) if span < 1e3 else 0
-    text = f"{value:.{max(digits, 0)}f}" if digits <= 6 else f"{value:.1e}"
+    digits = 3 if span <= 0 else 2 - math.floor(math.log10(span)) if span < 1e3 else 0
+    text = f"{value:.{max(digits, 0)}f}" if digits <= 7 else f"{value:.1e}"
     return text.replace("-", "\u2212") if place is not None else text
 
 
