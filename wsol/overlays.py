@@ -106,7 +106,7 @@ def colour(
     """
     low, high = limits
     shares = (values - low) / (high - low) if high > low else np.full(np.shape(values), 0.5)
-    rgb: np.ndarray = matplotlib.colormaps[colours](np.clip(shares, 0, 1))[..., :3]
+    rgb: np.ndarray = np.asarray(matplotlib.colormaps[colours](np.clip(shares, 0, 1)))[..., :3]
     return rgb
 
 

@@ -46,7 +46,7 @@ if TYPE_CHECKING:
 
 TRUE = "#56B4E9"  # sky blue, dashed: as in all pictures of true boxes
 _PANEL = 2.5  # inches: width of a picture in the strip
-_GAP, _BAR, _LABELS = 0.14, 0.1, 0.62  # between pictures, of a colour bar, of its numbers
+_GAP, _BAR, _LABELS = 0.14, 0.1, 0.8  # between pictures, of a colour bar, of its numbers
 _LINE = 0.165  # height of a line of text
 _CASE = [Stroke(linewidth=4.4, foreground="black", alpha=0.55),
          Stroke(linewidth=3.2, foreground="white"), Normal()]  # fmt: skip
