@@ -84,7 +84,7 @@ def test_all_steps_are_on_one_scale(noise):
     model = network(3)
     with Localizer(model, preprocessing=SMALL) as locate:
         one = locate(noise, labels=2)
-        shift = trace_shift(one, 0.3, locate.preprocessing)
+        shift = trace_shift(one, locate.threshold, locate.preprocessing)
     with torch.inference_mode():
         outputs = model.forward_steps(SMALL(noise)[None])
         weights = model.get_submodule(model.spec.classifier).weight[2]
@@ -378,7 +378,7 @@ def test_true_boxes_by_path():
     assert truth.find("other/a.png", (9, 9)).tolist() == [[0, 0, 4, 4]]  # outer edges
     assert truth.find("/far/deep/a.png", (8, 6)).tolist() == [[1, 0, 4, 4]]  # the longest id
     assert truth.find("b.png", (4, 4)) is None
-    with pytest.raises(ValueError, match="4 x 4 pixels.* but got 8 x 8"):
+    with pytest.raises(ValueError, match=r"4 x 4 pixels.* but got 8 x 8"):
         truth.find("deep/b.png", (8, 8))
     with pytest.raises(ValueError, match="holds none"):
         TrueBoxes(Split("x", ids, np.zeros(3, int)))

@@ -138,7 +138,7 @@ def shift(
         )
     if truth is not None and known < done:
         sys.stderr.write(f"{boxes} has no box for {done - known} of {done} images\n")
-    sys.stderr.write(f"{done} images drawn; open {writer.page}\n")
+    sys.stderr.write(f"{done} of {len(paths)} images drawn; open {writer.page}\n")
     if failed:
         sys.stderr.write(f"{failed} of {len(paths)} images could not be read\n")
         raise typer.Exit(1)
