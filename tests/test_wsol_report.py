@@ -425,9 +425,7 @@ def test_in_a_browser(world, dark):
         from selenium.webdriver.support.select import Select
 
         def cards():
-            return [
-                card.text.splitlines()[0] for card in driver.find_elements(By.CLASS_NAME, "card")
-            ]
+            return [name.text for name in driver.find_elements(By.CSS_SELECTOR, ".card .name")]
 
         def names():
             found = driver.find_elements(By.CSS_SELECTOR, ".card")
