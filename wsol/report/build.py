@@ -99,8 +99,7 @@ def write_report(
                 "trueClass": first.scores["class_map"] == "ground_truth",
             }
         },
-        title=title or (f"Localization of {first.what or first.name}" if len(runs) == 1
-                        else " and ".join(run.name for run in runs)),
+        title=title or _title(runs),
         note=note,
         runs=[_introduce(run) for run in runs],
         facts=_facts(first),
@@ -120,8 +119,15 @@ def write_report(
             (level, "#" + "".join(f"{round(255 * part):02x}" for part in colour))
             for level, colour in zip(levels, colours, strict=True)
         ],
-    )  # fmt: skip
+    )
     return folder / PAGE
+
+
+def _title(runs: Sequence[Run]) -> str:
+    if len(runs) == 1:
+        return f"Localization of {runs[0].what or runs[0].name}"
+    *names, last = (run.name for run in runs)
+    return f"{', '.join(names)} and {last}"
 
 
 def _threshold(run: Run) -> float | None:
