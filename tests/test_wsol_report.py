@@ -11,6 +11,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+import typer
 from PIL import Image
 
 from eval.manifest import Split
@@ -18,6 +19,7 @@ from eval.protocols import find_protocol
 from eval.splits import MaskPaths
 from tdam import create_model
 from wsol.boxes import threshold_boxes
+from wsol.cli import reports
 from wsol.comparison import ResultError
 from wsol.heatmap import to_heatmap
 from wsol.image_results import name_results
@@ -351,6 +353,22 @@ def test_evaluate_and_compare_write_reports(run, photos, tmp_path):
     ]  # fmt: skip
     assert block(text, "image-0")["image"]  # the root as the first run had it
     assert (folder / "tables" / "differences-2.csv").is_file()
+
+
+def test_a_folder_is_cleared_of_unfinished_reports_alone(tmp_path):
+    kept = tmp_path / reports.UNFINISHED / "maps"
+    kept.mkdir(parents=True)
+    reports.free(tmp_path, None, True, False)
+    assert kept.is_dir()
+    reports.free(tmp_path, None, False, False)
+    assert not kept.exists()
+    (tmp_path / "mine.txt").write_text("mine")
+    kept.mkdir(parents=True)
+    with pytest.raises(typer.BadParameter):
+        reports.free(tmp_path, None, False, False)
+    assert kept.is_dir()
+    reports.free(tmp_path, None, False, True)
+    assert (tmp_path / "mine.txt").is_file()
 
 
 @pytest.mark.slow

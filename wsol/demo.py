@@ -135,7 +135,7 @@ def _report(
             keep=keeper,
         )
         name_results(results, "EfficientNet-Lite0, class activation maps", labels, names)
-        run = read_run(results, "demo", keeper)
+        run = read_run(results, "demo", keeper, slim=True)
         note = f"{len(split)} photographs: a demonstration, not a benchmark."
         write_report(folder, [run], folder / "photos", title="wsol demo", note=note)
     return scores

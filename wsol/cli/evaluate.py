@@ -236,8 +236,6 @@ def evaluate(
         export_boxes(out, kinds, names, root)
         if coco:
             _print_coco(score_coco(out, scored, table), chosen)
-    if work is not None and keep is not None:
-        work.write(out or work.results, keep, sources[0], root)
     if json_file is not None:
         content = [each.to_dict() for each in evaluations]
         text = json.dumps(content if protocol == "all" else content[0]) + "\n"
@@ -249,6 +247,8 @@ def evaluate(
         print_protocols(evaluations, what)
     else:
         print_evaluation(evaluations[0], what)
+    if work is not None and keep is not None:
+        work.write(out or work.results, keep, sources[0], root or find_root(data))
     if save_maps is not None:
         sys.stderr.write(
             f"maps in {out}/maps as {save_maps}, off by at most {PRECISIONS[save_maps]:.2g}\n"

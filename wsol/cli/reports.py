@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from eval.splits import Split
     from wsol.report import MapKeeper, Run
 
-UNFINISHED = "unfinished"  # what a report needs until its page stands
+UNFINISHED = "unfinished-report"  # what a report needs until its page stands
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ class ReportWork:
         from wsol.report import read_run
         from wsol.report.steps import keep_steps
 
-        run = read_run(results, self.folder.resolve().name, keeper)
+        run = read_run(results, self.folder.resolve().name, keeper, slim=True)
         if isinstance(source, NetworkMaps):
             classes = {image_id: run.rows[image_id]["map_class"] for image_id in keeper.rows}
             keep_steps(source, classes, keeper)
@@ -69,15 +69,13 @@ def free(folder: Path, out: Path | None, goes_on: bool, force: bool) -> ReportWo
         goes_on: an unfinished run in `out` goes on, so that the maps that it kept stay
         force: overwrite an earlier report
     """
-    from wsol.report.build import PAGE
-
     work = folder / UNFINISHED
     with common.writing(folder, "--report"):
-        if not goes_on and work.is_dir():
-            shutil.rmtree(work)
-        begun = goes_on and work.is_dir() and not (folder / PAGE).exists()
+        begun = folder.is_dir() and [path.name for path in folder.iterdir()] == [UNFINISHED]
         same = out is not None and out.resolve() == folder.resolve()
         common.free_folder(folder, force or begun or same, "--report")
+        if work.is_dir() and not goes_on:
+            shutil.rmtree(work)
     return ReportWork(folder)
 
 

@@ -90,18 +90,24 @@ class Run:
         return KeptMap(levels, np.array([0, 0, width, height], np.float64))
 
 
-def read_run(path: str | Path, name: str | None = None, keeper: MapKeeper | None = None) -> Run:
+def read_run(
+    path: str | Path,
+    name: str | None = None,
+    keeper: MapKeeper | None = None,
+    slim: bool = False,
+) -> Run:
     """Read what an evaluation left in a folder.
 
     Args:
         path: its folder, or one of the files in it
         name: short; the folder's by default
         keeper: of the maps, where they were kept for the report
+        slim: whether to leave out what only comparisons of runs need
 
     Raises:
         ResultError: no results here, or results of an evaluation that did not end
     """
-    results = read_results(path)
+    results = read_results(path, slim)
     folder = results.folder
     names = _read_json(folder / NAMES)
     root = _read_json(folder / RUN).get("root")
