@@ -119,7 +119,8 @@
   };
   const sorts = [["order", "order of the data"], ["iou+", report.ofBoxes ? "worst IoU first" : "worst PxAP first"], ["iou-", report.ofBoxes ? "best IoU first" : "best PxAP first"]];
   if (report.ofBoxes) sorts.push(["bestIou+", "worst best IoU first"]);
-  sorts.push(["score+", "least probable first"], ["score-", "most probable first"], ["id", "file name"], ["class", "class"]);
+  if (images.some((image) => image.runs.some((own) => own.score !== null))) sorts.push(["score+", "least probable first"], ["score-", "most probable first"]);
+  sorts.push(["id", "file name"], ["class", "class"]);
   if (runs.length > 1 && report.ofBoxes) {
     const [from, to] = [runs[0].name, runs[runs.length - 1].name];
     sorts.push(["gain-", `${to} gains most over ${from}`], ["gain+", `${to} loses most to ${from}`]);
@@ -247,7 +248,7 @@
         choice.append(button, " ");
       }
     }
-    const notes = [];
+    const notes = report.crop ? ["Overlaps are measured inside the centre crop, which the map covers."] : [];
     if (image.width) notes.push(`Original ${image.width} × ${image.height} pixels.`);
     if (shown.runs.every((maps) => !maps)) notes.push("No map was kept of this image.");
     if (shown.runs.some((maps) => maps && maps.blank)) notes.push("The map is blank.");

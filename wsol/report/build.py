@@ -92,11 +92,11 @@ def write_report(
         scripts=["report.js"],
         data={
             "report": {
-                "runs": [{"name": run.name, "threshold": _threshold(run)} for run in runs],
+                "runs": [{"name": run.name} for run in runs],
                 "images": describe_images(runs, ids),
                 "errors": {kind: list(text) for kind, text in tables.ERRORS.items()},
                 "ofBoxes": first.of_boxes,
-                "trueClass": first.scores["class_map"] == "ground_truth",
+                "crop": first.scores["image"] == "crop",
             }
         },
         title=title or _title(runs),
@@ -130,11 +130,6 @@ def _title(runs: Sequence[Run]) -> str:
     return f"{', '.join(names)} and {last}"
 
 
-def _threshold(run: Run) -> float | None:
-    value: float | None = run.scores["threshold"]["value"]
-    return value
-
-
 def _introduce(run: Run) -> dict[str, Any]:
     """Say in words what a run is."""
     threshold = run.scores["threshold"]
@@ -157,6 +152,8 @@ def _facts(run: Run) -> dict[str, str]:
         "Grid of thresholds": f"steps of {scores['interval']}",
         "Maps": f"{whose[scores['class_map']]}, at {scores['choices']['size']} pixels a side",
     }
+    if scores["image"] == "crop":
+        facts["Images seen as"] = "their centre crop: boxes are compared inside of it"
     if run.of_boxes:
         facts["Several true boxes"] = f"on {scores['several_true_boxes']:.1%} of the images"
         if scores["without_true_box"]:

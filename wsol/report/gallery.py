@@ -50,6 +50,7 @@ def describe_images(runs: Sequence[Run], ids: Sequence[str]) -> list[dict[str, A
 
 def _describe(run: Run, row: dict[str, Any]) -> dict[str, Any]:
     rank = row.get("rank")
+    classified = rank is not None or row.get("predicted") is not None
     return {
         "box": None if row.get("box") is None else _round(row["box"]),
         "iou": row.get("iou"),
@@ -58,7 +59,7 @@ def _describe(run: Run, row: dict[str, Any]) -> dict[str, Any]:
         "error": (row.get("error") or "none") if run.of_boxes else None,
         "pxap": row.get("pxap"),
         "rank": rank,
-        "score": row.get("score"),
+        "score": row.get("score") if classified else None,
         "mapClass": run.output_name(row.get("map_class")),
         "predicted": run.output_name(row.get("predicted")),
         "unreadable": row.get("unreadable"),

@@ -82,9 +82,9 @@ class Run:
             return None
         if heat.dtype == np.uint8:
             heat = heat / 255
-        if heat.ndim != 2 or not (heat.size and heat.min() >= 0 and heat.max() <= 1):
-            return None
         choices = self.scores["choices"]
+        if heat.shape != (choices["size"],) * 2 or not (heat.min() >= 0 and heat.max() <= 1):
+            return None  # of another run, or broken since
         levels = quantise(heat, choices["levels"], choices["rounding"])
         width, height = row.get("width", 1), row.get("height", 1)
         return KeptMap(levels, np.array([0, 0, width, height], np.float64))
