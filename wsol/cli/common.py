@@ -59,6 +59,10 @@ Device = Annotated[str, typer.Option(help="auto, cpu, cuda, or as torch names it
 BatchSize = Annotated[int, typer.Option(help="Images at once.", min=1)]
 Workers = Annotated[int, typer.Option(help="Threads that read images.", min=0)]
 Seed = Annotated[int, typer.Option(help="Seed of random weights.")]
+Report = Annotated[
+    Path | None,
+    typer.Option("--report", help="Folder for a page with tables, curves and pictures."),
+]
 Force = Annotated[bool, typer.Option("--force", help="Overwrite what an earlier run wrote.")]
 
 
@@ -252,14 +256,14 @@ def writing(path: Path, flag: str, what: str = "written") -> Iterator[None]:
         raise typer.BadParameter(message, param_hint=flag) from error
 
 
-def free_folder(folder: Path, force: bool) -> Path:
+def free_folder(folder: Path, force: bool, flag: str = "--out") -> Path:
     """Create an output folder, or exit with 2 where it has files or takes none."""
-    with writing(folder, "--out"):
+    with writing(folder, flag):
         if folder.is_dir() and any(folder.iterdir()) and not force:
             raise typer.BadParameter(
-                f"{folder} exists; choose another folder or add --force", param_hint="--out"
+                f"{folder} exists; choose another folder or add --force", param_hint=flag
             )
-        with writing(folder, "--out", "a folder"):
+        with writing(folder, flag, "a folder"):
             folder.mkdir(parents=True, exist_ok=True)
         TemporaryFile(dir=folder).close()
     return folder

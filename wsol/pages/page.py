@@ -74,9 +74,14 @@ def write_page(
     """
     stream = _template(template).stream(_fill(styles, scripts, data, context))
     unfinished = path.with_name(f"{path.name}.part")
-    with unfinished.open("w", encoding="utf-8", errors="backslashreplace", newline="\n") as file:
-        file.writelines(stream)
-    os.replace(unfinished, path)  # noqa: PTH105, atomic
+    try:
+        with unfinished.open(
+            "w", encoding="utf-8", errors="backslashreplace", newline="\n"
+        ) as file:
+            file.writelines(stream)
+        os.replace(unfinished, path)  # noqa: PTH105, atomic
+    finally:
+        unfinished.unlink(missing_ok=True)
 
 
 def to_json(value: Any) -> Markup:
