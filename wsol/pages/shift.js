@@ -77,7 +77,9 @@
   byId("marks").addEventListener("change", () => {
     document.body.classList.toggle("plain", !byId("marks").checked);
   });
-  for (const id of ["search", "sort", "filter"]) byId(id).addEventListener("input", arrange);
+  for (const id of ["search", "sort", "filter"]) {
+    for (const kind of ["input", "change"]) byId(id).addEventListener(kind, arrange);
+  }
   document.querySelector(".controls").addEventListener("submit", (event) => event.preventDefault());
   arrange();
 })();
