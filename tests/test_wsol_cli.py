@@ -23,6 +23,7 @@ def test_demo(run, tmp_path):
     assert code == 0
     assert "espresso" in out
     assert re.search(r"GT-known Loc \d+ %, Top-1 Loc \d+ %", out)
+    assert (tmp_path / "demo" / "index.html").is_file()
     pictures = sorted((tmp_path / "demo").glob("*.png"))
     assert len(pictures) == 5
     for path in pictures:

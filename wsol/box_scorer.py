@@ -98,6 +98,7 @@ class BoxScorer:
             "id": image_id,
             "label": int(self.split.labels[row]),
             "map_class": None if fault else int(record["label"]),
+            "predicted": None if record["predicted"] < 0 else int(record["predicted"]),
             "rank": None if fault else rank,
             "score": float(record["score"]) if np.isfinite(record["score"]) else None,
             "width": int(self.sizes[row, 0]),

@@ -43,10 +43,45 @@ def threshold_boxes(
     >>> threshold_boxes(spot, 0.2)
     array([[3, 2, 7, 5]])
     """
+    return _rectangles(threshold_mask(score_map, threshold), contours)
+
+
+def threshold_mask(score_map: np.ndarray, threshold: float) -> np.ndarray:
+    """Find the pixels that a map's boxes are drawn around at one threshold.
+
+    Args:
+        score_map: (H, W), in [0, 1]
+        threshold: share of the map's maximum that a pixel has to exceed, in [0, 1]
+
+    Returns:
+        (H, W), bool
+
+    Raises:
+        ValueError: a map that is not two-dimensional or leaves [0, 1], or a threshold outside
+
+    >>> threshold_mask(np.array([[0.1, 0.5, 1.0]]), 0.2)
+    array([[False,  True,  True]])
+    """
     if not 0 <= threshold <= 1:
         raise ValueError(f"Expected threshold to be in [0, 1] but got {threshold}")
     levels = _scale(score_map).astype(np.uint8)
-    return _rectangles(levels, int(threshold * int(levels.max())), contours)
+    mask: np.ndarray = levels > int(threshold * int(levels.max()))
+    return mask
+
+
+def threshold_level(threshold: float) -> float:
+    """Give the value from which on a pixel counts in a map that reaches 1.
+
+    The map is quantised, so that this is the next of 255 levels, a little above the threshold; no
+    pixel reaches it at a threshold of 1.
+
+    Args:
+        threshold: share of the map's maximum that a pixel has to exceed, in [0, 1]
+
+    >>> threshold_level(0.2) * 255
+    52.0
+    """
+    return (int(threshold * 255) + 1) / 255
 
 
 def sweep_boxes(
@@ -111,11 +146,11 @@ def _scale(score_map: np.ndarray) -> np.ndarray:
     return scores * 255
 
 
-def _rectangles(levels: np.ndarray, above: int, contours: str) -> np.ndarray:
-    """Bounding rectangles, (k, 4), outer edges, of the contours of `levels > above`."""
+def _rectangles(mask: np.ndarray, contours: str) -> np.ndarray:
+    """Bounding rectangles, (k, 4), outer edges, of the contours of a mask."""
     if contours not in CONTOURS:
         raise ValueError(f"Expected contours to be one of {CONTOURS} but got {contours!r}")
-    foreground = (levels > above).astype(np.uint8)
+    foreground = mask.astype(np.uint8)
     retrieve = cv2.RETR_EXTERNAL if contours == "outer" else cv2.RETR_TREE
     borders, _ = cv2.findContours(foreground, retrieve, cv2.CHAIN_APPROX_SIMPLE)
     if contours == "largest" and borders:

@@ -53,11 +53,12 @@ class Results:
     rows: dict[str, dict[str, Any]]
 
 
-def read_results(path: str | Path) -> Results:
+def read_results(path: str | Path, slim: bool = False) -> Results:
     """Read the results of an evaluation.
 
     Args:
         path: its folder, or one of the files in it
+        slim: whether to leave out the hits at every threshold, which take the most memory
 
     Raises:
         ResultError: no results here, or results of an evaluation that did not end
@@ -68,7 +69,7 @@ def read_results(path: str | Path) -> Results:
     try:
         scores = json.loads((folder / SCORES).read_text(encoding="utf-8"))
         with (folder / LINES).open(encoding="utf-8") as lines:
-            rows = {row["id"]: row for row in map(json.loads, lines)}
+            rows = {row["id"]: row for row in map(_without_hits if slim else json.loads, lines)}
         if len(rows) != scores["images"]:
             raise ValueError(f"{LINES} has {len(rows)} images, {SCORES} {scores['images']}")
     except OSError as error:
@@ -78,6 +79,12 @@ def read_results(path: str | Path) -> Results:
     except (ValueError, KeyError, TypeError) as error:
         raise ResultError(f"{folder}: expected results of an evaluation but {error}") from error
     return Results(folder, scores, rows)
+
+
+def _without_hits(line: str) -> dict[str, Any]:
+    row: dict[str, Any] = json.loads(line)
+    row.pop("hits", None)
+    return row
 
 
 def compare_results(first: Results, second: Results) -> dict[str, Difference]:

@@ -1,4 +1,4 @@
-"""The demonstration: photographs that installed packages carry, boxed, scored and drawn."""
+"""The demonstration: photographs that installed packages carry, boxed, scored and reported."""
 
 from __future__ import annotations
 
@@ -6,22 +6,28 @@ import shutil
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from eval.geometry import pairwise_iou
 from eval.manifest import load_classes, load_split
+from eval.protocols import find_protocol
+from wsol.classes import class_names
 from wsol.evaluation import evaluate
 from wsol.figures import draw_localization, save_figure
+from wsol.image_results import name_results
 from wsol.images import read_image
 from wsol.localizer import Localizer
+from wsol.report import MapKeeper, read_run, write_report
 from wsol.scores import Evaluation
 from wsol.shipped import manifests_folder
 
 if TYPE_CHECKING:
     from torch import nn
 
+    from eval.splits import Split
     from wsol.results import Localization
 
 # Where each photograph of data_manifests/photos lies inside the installed packages.
@@ -79,7 +85,7 @@ def run_demo(
         threshold: share of the map's range that makes the boxes
 
     Returns:
-        what was found on every photograph, and the scores of all
+        what was found on every photograph, and the scores of all; the report is in the folder
     """
     data = manifests_folder() / "photos"
     paths = copy_photos(folder / "photos")
@@ -98,5 +104,38 @@ def run_demo(
             iou = float(np.max(pairwise_iou(found.boxes, true_boxes), initial=0))
             name = localizer.class_name(classes[int(split.labels[row])])
             photos.append(DemoPhoto(found, name, iou, picture))
-    scores = evaluate(model, split, folder / "photos", threshold=threshold, classes=classes)
+    names = class_names(1000, localizer.names)
+    labels = {int(label): names[classes[int(label)]] for label in split.labels}
+    scores = _report(model, split, folder, threshold, classes, labels, names)
     return photos, scores
+
+
+def _report(
+    model: nn.Module,
+    split: Split,
+    folder: Path,
+    threshold: float,
+    classes: dict[int, int],
+    labels: dict[int, str],
+    names: tuple[str, ...],
+) -> Evaluation:
+    """Score the photographs and write the page."""
+    rules = find_protocol("wsoleval")
+    with TemporaryDirectory() as work:
+        results = Path(work) / "results"
+        keeper = MapKeeper(Path(work) / "maps", split.ids, split.ids, rules.levels, rules.rounding)
+        scores = evaluate(
+            model,
+            split,
+            folder / "photos",
+            protocol=rules,
+            threshold=threshold,
+            classes=classes,
+            out=results,
+            keep=keeper,
+        )
+        name_results(results, "EfficientNet-Lite0, class activation maps", labels, names)
+        run = read_run(results, "demo", keeper, slim=True)
+        note = f"{len(split)} photographs: a demonstration, not a benchmark."
+        write_report(folder, [run], folder / "photos", title="wsol demo", note=note)
+    return scores

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from eval.protocols import Protocol
     from eval.splits import Split
     from tdam.preprocessing import Preprocessing
+    from wsol.report.collect import MapKeeper
 
 
 def evaluate(
@@ -37,6 +38,7 @@ def evaluate(
     workers: int = 2,
     device: str = "auto",
     out: str | Path | None = None,
+    keep: MapKeeper | None = None,
     progress: Callable[[int], None] | None = None,
 ) -> Evaluation:
     """Score a network's localizations on a split.
@@ -59,6 +61,7 @@ def evaluate(
         workers: threads that read images and score maps
         device: `auto`, `cpu`, `cuda`, or any name that torch knows
         out: folder for per-image results; a run that was cut off in it goes on
+        keep: also keeps what a report shows of the maps
         progress: called with the number of images done since the last call
 
     Raises:
@@ -86,6 +89,7 @@ def evaluate(
         mask_root=mask_root or root,
         workers=workers,
         out=out,
+        keep=keep,
         progress=progress,
     )[0]
 

@@ -10,6 +10,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
 
+from wsol.boxes import threshold_level
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -57,14 +59,12 @@ def draw_localization(
     right.imshow(image)
     shown = right.imshow(heat, cmap=MAP_COLOURS, vmin=0, vmax=1, alpha=0.6, extent=(x0, x1, y1, y0))
     if heat.max() > 0:
-        # Boxes are found where trunc(255 heat) exceeds trunc(255 threshold): the next level up.
-        level = (int(threshold * 255) + 1) / 255
         centres = (np.arange(size) + 0.5) / size
         right.contour(
             x0 + centres * (x1 - x0),
             y0 + centres * (y1 - y0),
             heat,
-            levels=[min(level, 0.999)],
+            levels=[min(threshold_level(threshold), 0.999)],
             colors="white",
             linewidths=1.0,
         )

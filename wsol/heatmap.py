@@ -28,13 +28,39 @@ def to_heatmap(
     >>> to_heatmap(np.array([[1.0, 3.0]]))
     array([[0., 1.]])
     """
+    scores = resize_map(raw, size, interpolation)
+    if not varies(raw):
+        return np.zeros(scores.shape)  # or the rounding of resizing would be stretched to a pattern
+    scores = scores - scores.min()
+    return (scores / scores.max()).astype(np.float64)
+
+
+def resize_map(
+    raw: np.ndarray, size: tuple[int, int] | None = None, interpolation: str = "bicubic"
+) -> np.ndarray:
+    """Resize a map and keep its scale, so that maps of one scale stay comparable.
+
+    Args:
+        raw: (h, w), any range
+        size: width, height of the result; None keeps the map's own
+        interpolation: `bicubic` (which may leave the map's range) or `bilinear`
+
+    Returns:
+        (height, width), float32
+
+    >>> resize_map(np.array([[2.0, 2.0]]), (3, 1))
+    array([[2., 2., 2.]], dtype=float32)
+    """
     scores: np.ndarray = np.asarray(raw, dtype=np.float32)
     if scores.ndim != 2 or scores.size == 0:
         raise ValueError(f"Expected raw to be of shape (h, w) but got {scores.shape}")
-    shape = scores.shape if size is None else (size[1], size[0])
-    if not (np.isfinite(scores).all() and scores.max() > scores.min()):
-        return np.zeros(shape)  # before resizing, whose rounding would be stretched to a pattern
-    if size is not None:
-        scores = cv2.resize(scores, size, interpolation=_INTERPOLATIONS[interpolation])
-    scores = scores - scores.min()
-    return (scores / scores.max()).astype(np.float64)
+    if size is None:
+        return scores
+    resized: np.ndarray = cv2.resize(scores, size, interpolation=_INTERPOLATIONS[interpolation])
+    return resized
+
+
+def varies(raw: np.ndarray) -> bool:
+    """Tell whether a map has something to show: all its values are finite, and two differ."""
+    scores: np.ndarray = np.asarray(raw, dtype=np.float32)
+    return bool(np.isfinite(scores).all() and scores.max() > scores.min())

@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Any
 from wsol.work_file import DATA, HEADER, RUN
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
     from pathlib import Path
 
 SCORES, LINES, TABLE = "scores.json", "images.jsonl", "images.csv"
+NAMES = "names.json"
 _COLUMNS = (
-    "id", "label", "map_class", "rank", "score", "width", "height", "x0", "y0", "x1", "y1", "iou",
-    "error", "best_threshold", "best_iou", "true_boxes", "pxap", "unreadable",
+    "id", "label", "map_class", "predicted", "rank", "score", "width", "height", "x0", "y0",
+    "x1", "y1", "iou", "error", "best_threshold", "best_iou", "true_boxes", "pxap", "unreadable",
 )  # fmt: skip
 
 
@@ -48,9 +49,36 @@ def write_results(folder: Path, scores: dict[str, Any], rows: Iterable[dict[str,
     os.replace(unfinished, folder / SCORES)  # noqa: PTH105, atomic
 
 
+def name_results(
+    folder: Path, run: str, labels: dict[int, str], outputs: Sequence[str] | None
+) -> None:
+    """Write what people call a run and its classes beside its results.
+
+    Args:
+        folder: of the results, under any number of protocols
+        run: what was scored
+        labels: class names by label
+        outputs: names of the network's outputs, or None for maps that came without one
+    """
+    names = {
+        "run": run,
+        "labels": {str(label): name for label, name in labels.items()},
+        "outputs": None if outputs is None else list(outputs),
+    }
+    for place in _places(folder):
+        (place / NAMES).write_text(json.dumps(names) + "\n", encoding="utf-8")
+
+
+def _places(folder: Path) -> list[Path]:
+    """Find where results lie: in the folder itself, or in one folder a protocol."""
+    if (folder / SCORES).is_file():
+        return [folder]
+    return [path.parent for path in folder.glob(f"*/{SCORES}")]
+
+
 def discard_results(folder: Path) -> None:
     """Delete what evaluations left in a folder, under any number of protocols."""
     for place in (folder, *(path for path in folder.glob("*") if path.is_dir())):
-        for name in (SCORES, LINES, TABLE, RUN, DATA, HEADER):
+        for name in (SCORES, LINES, TABLE, NAMES, RUN, DATA, HEADER):
             if place == folder or (place / SCORES).is_file() or (place / HEADER).is_file():
                 (place / name).unlink(missing_ok=True)

@@ -18,7 +18,7 @@ from wsol.images import ImageError
 from wsol.inputs import to_image
 from wsol.loading import read_ahead
 from wsol.maps import find_method
-from wsol.results import Localization, Step
+from wsol.results import Localization, Prediction, Step
 from wsol.runtime import evaluation_mode, find_device
 
 if TYPE_CHECKING:
@@ -45,12 +45,14 @@ class Localizer:
         target_layer: what the maps are made of
         fc_layer: the classifier's linear layer, which class activation maps need
         names: of the classes; None for those stored with the network's weights, or ImageNet's
+        searchlights: top-down blocks of a registered network whose searchlight maps to keep
         device: `auto`, `cpu`, `cuda`, or any name that torch knows
         batch_size: how many images go through the network at once
         workers: threads that read images ahead
 
     Raises:
-        ValueError: an unknown method, layer or kind of contour, or a threshold outside [0, 1]
+        ValueError: an unknown method, layer, block or kind of contour, or a threshold outside
+            [0, 1]
 
     >>> from tdam import create_model
     >>> from PIL import Image
@@ -74,6 +76,7 @@ class Localizer:
         target_layer: str | nn.Module | None = None,
         fc_layer: str | nn.Module | None = None,
         names: Sequence[str] | None = None,
+        searchlights: Sequence[str] = (),
         device: str = "auto",
         batch_size: int = 16,
         workers: int = 2,
@@ -109,6 +112,12 @@ class Localizer:
         options = {} if fc_layer is None else {"fc_layer": fc_layer}
         self.extractor = find_method(method)(model, target_layer, **options)
         self._stepwise = target_layer is None and hasattr(model, "forward_steps")
+        blocks = model.searchlight_blocks() if self._stepwise else []  # type: ignore[operator]
+        for name in searchlights:
+            if name not in blocks:
+                known = ", ".join(blocks) or "none, as it has one step"
+                raise ValueError(f"Expected searchlights from {known} but got {name!r}")
+        self._lights = {name: blocks.index(name) for name in searchlights}
 
     def __enter__(self) -> Localizer:
         if not self._stepwise:
@@ -195,7 +204,7 @@ class Localizer:
         known = [label for (_, label), _ in batch]
         inputs = torch.stack([ready for _, (_, ready) in batch]).to(self.device)
         with evaluation_mode(self.model):
-            features, scores, steps = self._forward(inputs)
+            features, scores, steps, lights = self._forward(inputs)
             probabilities = scores.detach().float().softmax(dim=1).unflatten(0, (-1, steps))
             ranked = self._choose(probabilities[:, -1], known)
             maps = [
@@ -211,6 +220,7 @@ class Localizer:
                 for place in range(ranked.shape[1])
             ]
         names = self.names or class_names(scores.shape[1])
+        best, leaders = (each.tolist() for each in probabilities.max(dim=2))
         results = []
         for row, ((item, _), (size, _)) in enumerate(batch):
             first, *others = (
@@ -219,16 +229,21 @@ class Localizer:
                     label=label,
                     name=names[label],
                     scores=probabilities[row, :, label].tolist(),
+                    tops=[
+                        Prediction(leader, names[leader], score)
+                        for leader, score in zip(leaders[row], best[row], strict=True)
+                    ],
                     size=size,
                     path=Path(item) if isinstance(item, (str, Path)) else None,
                 )
                 for place, label in enumerate(ranked[row].tolist())
             )
-            results.append(replace(first, others=tuple(others)))
+            shown = {name: maps_of_block[row] for name, maps_of_block in lights.items()}
+            results.append(replace(first, others=tuple(others), searchlights=shown))
         return results
 
-    def _forward(self, inputs: Tensor) -> tuple[Tensor, Tensor, int]:
-        """Run the network: features (N T, C, h, w) and scores (N T, K), steps together, and T.
+    def _forward(self, inputs: Tensor) -> tuple[Tensor, Tensor, int, dict[str, np.ndarray]]:
+        """Run the network: features (N T, C, h, w), scores (N T, K), T, and searchlight maps.
 
         A registered network gives its steps itself, and gradients go back to its features only.
         """
@@ -240,7 +255,7 @@ class Localizer:
                 scores = self.model(inputs)
             if not self.extractor.activations:
                 raise RuntimeError("Expected a localizer with a target_layer to be used in `with`")
-            return self.extractor.activations[0], scores, 1
+            return self.extractor.activations[0], scores, 1, {}
         with torch.no_grad():
             found = self.model.forward_steps(inputs)  # type: ignore[operator]
         steps = found.logits.shape[1]
@@ -249,7 +264,11 @@ class Localizer:
             with torch.enable_grad():
                 features = features.detach().requires_grad_()
                 scores = self.model.classify(features)  # type: ignore[operator]
-        return features, scores, steps
+        lights = {
+            name: found.searchlights[place].float().cpu().numpy()
+            for name, place in self._lights.items()
+        }
+        return features, scores, steps, lights
 
     def _choose(self, probabilities: Tensor, known: list[int | None]) -> Tensor:
         """Rank `topk` classes an image, (N, topk): a known one, then the most probable ones."""
@@ -272,6 +291,7 @@ class Localizer:
         label: int,
         name: str,
         scores: list[float],
+        tops: list[Prediction],
         size: tuple[int, int],
         path: Path | None,
     ) -> Localization:
@@ -287,8 +307,8 @@ class Localizer:
             boxes=self.preprocessing.to_original(boxes, width, height),
             box_scores=scores[-1] * peaks.reshape(-1),
             steps=tuple(
-                Step(to_heatmap(each), score, self.preprocessing.region(width, height))
-                for each, score in zip(raw, scores, strict=True)
+                Step(to_heatmap(each), score, self.preprocessing.region(width, height), each, top)
+                for each, score, top in zip(raw, scores, tops, strict=True)
             ),
             width=width,
             height=height,

@@ -55,6 +55,7 @@ class FoundMap:
         rank: place of the true class among the predictions, from 0; None where unknown
         score: probability of the class
         region: part of the image that the map covers, x0 y0 x1 y1 as shares of width and height
+        predicted: most probable class among the network's outputs; None where there is no network
     """
 
     row: int
@@ -64,6 +65,7 @@ class FoundMap:
     rank: int | None = None
     score: float = 1.0
     region: tuple[float, float, float, float] = (0.0, 0.0, 1.0, 1.0)
+    predicted: int | None = None
 
 
 class MapSource(Protocol):
@@ -151,13 +153,14 @@ class NetworkMaps:
             "image": self.image,
             "method": self.method,
             "class_map": self.class_map,
-            "preprocessing": repr(self._wanted),
+            "preprocessing": repr(self.input),
             "classes": sorted((self.classes or {}).items()),
             "batch_size": self.batch_size,
         }
 
     @property
-    def _wanted(self) -> Preprocessing:
+    def input(self) -> Preprocessing:
+        """What the network is given of an image."""
         wanted = self.preprocessing or self.model.spec.preprocessing  # type: ignore[union-attr]
         return replace(cast("Preprocessing", wanted), mode=self.image)
 
@@ -175,7 +178,7 @@ class NetworkMaps:
         where = find_device(self.device)
         self.model.to(where)
         targets = None
-        load = partial(_read_image, root=self.root, split=self.split, preprocessing=self._wanted)
+        load = partial(_read_image, root=self.root, split=self.split, preprocessing=self.input)
         extractor = find_method(self.method)(self.model)
         # Registered networks give their features themselves; on others hooks listen.
         halves = hasattr(self.model, "embed")
@@ -207,6 +210,7 @@ class NetworkMaps:
                         targets = self._targets(scores.shape[1])
                     true = None if targets is None else targets[[row for row, _ in good]]
                     chosen = scores.argmax(dim=1)
+                    predicted = chosen.tolist()
                     if self.class_map == "ground_truth":
                         chosen = torch.as_tensor(true, device=where)
                     if features:
@@ -226,6 +230,7 @@ class NetworkMaps:
                         rank=rank,
                         score=likely[place],
                         region=region,
+                        predicted=predicted[place],
                     )
                 yield from (maps_of[row] for row, _ in batch)
 

@@ -83,6 +83,7 @@ class MaskScorer:
             "id": image_id,
             "label": int(self.split.labels[record["row"]]),
             "map_class": int(record["label"]),
+            "predicted": None if record["predicted"] < 0 else int(record["predicted"]),
             "rank": None if record["rank"] < 0 else int(record["rank"]),
             "score": float(record["score"]),
             "pxap": own,

@@ -14,6 +14,21 @@ import numpy as np
 from wsol.heatmap import to_heatmap
 
 
+@dataclass(frozen=True)
+class Prediction:
+    """A class that the network put first.
+
+    Args:
+        label: index of the class
+        name: of the class
+        score: probability of the class, in [0, 1]
+    """
+
+    label: int
+    name: str
+    score: float
+
+
 @dataclass(frozen=True, eq=False)
 class Step:
     """One step's map.
@@ -22,11 +37,17 @@ class Step:
         map: (h, w), float, in [0, 1], at the size of the features
         score: probability of the class after this step, in [0, 1]
         region: part of the photograph that the map covers, x0 y0 x1 y1, outer edges in pixels
+        raw: (h, w), float32, the map before it was stretched, on the scale that all steps of an
+            image share; None where only `map` is known
+        top: the most probable class after this step, which need not be the map's; None where it
+            is not known
     """
 
     map: np.ndarray
     score: float
     region: tuple[float, float, float, float]
+    raw: np.ndarray | None = None
+    top: Prediction | None = None
 
     def heatmap(self, size: tuple[int, int]) -> np.ndarray:
         """Upsample the map.
@@ -37,7 +58,7 @@ class Step:
         Returns:
             (height, width), float64, in [0, 1]
         """
-        return to_heatmap(self.map, size)
+        return to_heatmap(self.map if self.raw is None else self.raw, size)
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,6 +77,8 @@ class Localization:
         height: of the original image, in pixels
         path: of the image, or None for one that came from memory
         others: the next classes on the same image, most probable first
+        searchlights: (M, h, w), float32, in [0, 1], by the name of a top-down block: its
+            searchlight maps in order, for the blocks that the localizer was asked for
     """
 
     label: int
@@ -68,6 +91,7 @@ class Localization:
     height: int
     path: Path | None = None
     others: tuple[Localization, ...] = field(default=(), repr=False)
+    searchlights: dict[str, np.ndarray] = field(default_factory=dict, repr=False)
 
     def __post_init__(self) -> None:
         if self.boxes.ndim != 2 or self.boxes.shape[1] != 4:

@@ -29,12 +29,14 @@ if TYPE_CHECKING:
     from eval.protocols import Protocol
     from wsol.map_files import MapWriter
     from wsol.map_sources import FoundMap, MapSource
+    from wsol.report.collect import MapKeeper
 
 Threshold = float | Literal["oracle"] | None
 # What is kept of one image beside its scores under each protocol.
 _IMAGE = [
     ("row", np.int32),
     ("label", np.int32),
+    ("predicted", np.int32),
     ("rank", np.int32),
     ("score", np.float64),
     ("region", np.float64, 4),
@@ -52,6 +54,7 @@ def score_maps(
     workers: int = 2,
     out: str | Path | None = None,
     save: MapWriter | None = None,
+    keep: MapKeeper | None = None,
     progress: Callable[[int], None] | None = None,
 ) -> list[Evaluation]:
     """Score the same maps under one or several protocols.
@@ -68,6 +71,7 @@ def score_maps(
         workers: threads that score
         out: folder for per-image results; with several protocols, of one folder each
         save: also writes the first protocol's maps
+        keep: also keeps what a report shows of them
         progress: called with the number of images done since the last call
 
     Returns:
@@ -116,8 +120,11 @@ def score_maps(
             record[f"p{i}"] = scorer.trace(found.row, heat, region)
         if save is not None and heats[0] is not None:
             save.write(split.ids[found.row], heats[0])
+        if keep is not None and heats[0] is not None:
+            keep.write(found.row, heats[0], region)
         record["row"], record["label"], record["score"] = found.row, found.label, found.score
         record["rank"] = -1 if found.rank is None else found.rank
+        record["predicted"] = -1 if found.predicted is None else found.predicted
         record["region"], record["fault"] = region, fault.encode("utf-8", "surrogateescape")[:1000]
         return record[()]
 

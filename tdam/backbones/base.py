@@ -72,6 +72,17 @@ class Backbone(nn.Module):
     def shrinking_stages(self) -> list[nn.Module]:
         """Return the last two stages, each with what shrinks its input."""
 
+    def searchlight_blocks(self) -> list[str]:
+        """Name the blocks whose searchlight maps `forward_steps` gives, in its order.
+
+        One step gives none, unless a block modulates its own output (m = 0).
+        """
+        return [
+            name
+            for name, block in self.named_modules()
+            if isinstance(block, TopDownBlock) and (block.steps > 1 or block.distance == 0)
+        ]
+
     def neck(self, x: Tensor) -> Tensor:
         """Run what lies between the last stage and the features of the maps."""
         return x

@@ -7,7 +7,18 @@ import sys
 
 import typer
 
-from wsol.cli import calibrate, compare, demo, evaluate, manifest, models, predict, speed, train
+from wsol.cli import (
+    calibrate,
+    compare,
+    demo,
+    evaluate,
+    manifest,
+    models,
+    predict,
+    shift,
+    speed,
+    train,
+)
 
 app = typer.Typer(
     name="wsol",
@@ -20,6 +31,7 @@ app = typer.Typer(
 )
 app.command("demo")(demo.demo)
 app.command("predict")(predict.predict)
+app.command("shift")(shift.shift)
 app.command("train")(train.train)
 app.command("calibrate")(calibrate.calibrate)
 app.command("evaluate")(evaluate.evaluate)

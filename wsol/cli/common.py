@@ -36,11 +36,33 @@ Searchlight = Annotated[str, typer.Option(help="top, joint or joint_sum.", metav
 OutputStride = Annotated[
     int | None, typer.Option(help="Input pixels a map pixel: 32 (default), 16 or 8.")
 ]
+Sources = Annotated[
+    list[str],
+    typer.Argument(
+        metavar="SOURCE...",
+        help="Files, folders, globs, list files (.txt), or - for a list on stdin.",
+    ),
+]
+Threshold = Annotated[
+    float | None,
+    typer.Option(
+        help="Share of the map's range above which a pixel counts; default: the one stored with "
+        "the weights, or 0.2."
+    ),
+]
+ClassName = Annotated[str | None, typer.Option("--class", help="The class of all images is known.")]
+ClassFromFolder = Annotated[
+    bool, typer.Option("--class-from-folder", help="An image's folder names its class.")
+]
 Method = Annotated[str, typer.Option(help="Map method: auto, cam or layercam.", metavar="NAME")]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, or as torch names it.", metavar="NAME")]
 BatchSize = Annotated[int, typer.Option(help="Images at once.", min=1)]
 Workers = Annotated[int, typer.Option(help="Threads that read images.", min=0)]
 Seed = Annotated[int, typer.Option(help="Seed of random weights.")]
+Report = Annotated[
+    Path | None,
+    typer.Option("--report", help="Folder for a page with tables, curves and pictures."),
+]
 Force = Annotated[bool, typer.Option("--force", help="Overwrite what an earlier run wrote.")]
 
 
@@ -89,6 +111,58 @@ def check_model(model: str, attention: str, method: str) -> None:
     with wrong_use("--method"):
         if method != "auto":
             check_method(method)
+
+
+def check_classes(class_name: str | None, class_from_folder: bool) -> None:
+    """Exit with 2 where two flags both say which class is known."""
+    if class_name is not None and class_from_folder:
+        raise typer.BadParameter("goes not with --class", param_hint="--class-from-folder")
+
+
+def known_classes(
+    paths: list[Path], names: tuple[str, ...], class_name: str | None, class_from_folder: bool
+) -> list[int] | None:
+    """Tell every image's class from the flags, or exit with 2 where the network knows none such.
+
+    Args:
+        paths: of the images
+        names: of the network's classes
+        class_name: of all images
+        class_from_folder: an image's folder names its class
+
+    Returns:
+        one class an image, or None where the network shall choose
+    """
+    from wsol.classes import find_class
+
+    if class_name is not None:
+        with wrong_use("--class"):
+            return [find_class(class_name, names)] * len(paths)
+    if not class_from_folder:
+        return None
+    with wrong_use("--class-from-folder"):
+        known = {path.absolute().parent.name for path in paths}
+        classes = {name: find_class(name, names) for name in known}
+        return [classes[path.absolute().parent.name] for path in paths]
+
+
+def check_threshold(threshold: float | None) -> None:
+    """Exit with 2 where a threshold is no share."""
+    if threshold is not None and not 0 <= threshold <= 1:
+        raise typer.BadParameter(f"expected 0 to 1, got {threshold}", param_hint="--threshold")
+
+
+def list_images(sources: list[str]) -> list[Path]:
+    """List the images of all sources, or exit with 2 where a source names none."""
+    from wsol.images import SourceError, find_images
+
+    try:
+        paths = find_images(sources)
+    except SourceError as error:
+        raise typer.BadParameter(str(error), param_hint="SOURCE") from error
+    if not paths:
+        raise typer.BadParameter("no images", param_hint="SOURCE")
+    return paths
 
 
 def load_model(
@@ -182,14 +256,14 @@ def writing(path: Path, flag: str, what: str = "written") -> Iterator[None]:
         raise typer.BadParameter(message, param_hint=flag) from error
 
 
-def free_folder(folder: Path, force: bool) -> Path:
+def free_folder(folder: Path, force: bool, flag: str = "--out") -> Path:
     """Create an output folder, or exit with 2 where it has files or takes none."""
-    with writing(folder, "--out"):
+    with writing(folder, flag):
         if folder.is_dir() and any(folder.iterdir()) and not force:
             raise typer.BadParameter(
-                f"{folder} exists; choose another folder or add --force", param_hint="--out"
+                f"{folder} exists; choose another folder or add --force", param_hint=flag
             )
-        with writing(folder, "--out", "a folder"):
+        with writing(folder, flag, "a folder"):
             folder.mkdir(parents=True, exist_ok=True)
         TemporaryFile(dir=folder).close()
     return folder

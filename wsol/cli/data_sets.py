@@ -9,6 +9,7 @@ import typer
 from wsol.cli import common
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from eval.splits import Split
@@ -89,6 +90,29 @@ def find_classes(
         common.fail(str(error))
     typer.echo(f"labels mapped onto ImageNet's 1000 classes by {classes}", err=True)
     return table
+
+
+def name_labels(
+    scored: Split, table: Mapping[int, int] | None, names: Sequence[str]
+) -> dict[int, str]:
+    """Name the labels of a split as the data set does, or as the network's outputs are called.
+
+    Args:
+        scored: the split
+        table: index among the outputs by label, or None where they do not fit
+        names: of the outputs; empty without a network
+
+    Returns:
+        names by label, those that are known
+    """
+    found = {}
+    for label in sorted(set(scored.labels.tolist())):
+        index = label if table is None else table.get(label, -1)
+        if scored.class_names is not None and label < len(scored.class_names):
+            found[label] = scored.class_names[label]
+        elif table is not None and 0 <= index < len(names):
+            found[label] = names[index]
+    return found
 
 
 def _maps_classes(path: Path) -> bool:

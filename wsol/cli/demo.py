@@ -46,5 +46,6 @@ def demo(
         f"{baselines['full_image']:.0f} % ({result['images']} photographs: a demonstration, "
         "not a benchmark)"
     )
-    typer.echo(f"\nPictures: {out}/*.png")
+    typer.echo(f"\nReport:   {out}/index.html")
+    typer.echo(f"Pictures: {out}/*.png")
     typer.echo(f"Next:     wsol predict {out}/photos --format coco --save-images")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from wsol.cli import common, data_sets
+from wsol.cli import common, data_sets, reports
 
 if TYPE_CHECKING:
     from eval.protocols import Protocol
@@ -84,6 +84,7 @@ def evaluate(
         str | None,
         typer.Option(help="Maps into --out: float64, float16 or uint8.", metavar="TYPE"),
     ] = None,
+    report: common.Report = None,
     coco: Annotated[bool, typer.Option("--coco", help="Add COCO's AP and AR.")] = False,
     allow_missing: Annotated[
         bool, typer.Option("--allow-missing", help="Missing or broken maps count as missed.")
@@ -121,7 +122,7 @@ def evaluate(
     for flag, given in (("--format", kinds), ("--save-maps", save_maps), ("--coco", coco)):
         if given and out is None:
             raise typer.BadParameter("needs --out", param_hint=flag)
-    for flag, given in (("--format", kinds), ("--coco", coco)):
+    for flag, given in (("--format", kinds), ("--coco", coco), ("--report", bool(report))):
         if given and protocol == "all":
             raise typer.BadParameter("goes with one protocol", param_hint=flag)
     if save_maps is not None and rules[0].image == "crop":
@@ -149,9 +150,11 @@ def evaluate(
         if given and scored.boxes is None:
             message = f"needs boxes, which {data} has not"
             raise typer.BadParameter(message, param_hint=flag)
+    goes_on = False
     if out is not None:
         with common.writing(out, "--out"):
-            _free(out, force)
+            goes_on = _free(out, force)
+    work = None if report is None else reports.free(report, out, goes_on, force)
 
     chosen = class_map or rules[0].class_map
     sources: list[MapSource]
@@ -207,6 +210,8 @@ def evaluate(
         ]
         if allow_missing:
             sys.stderr.writelines(f"{line}\n" for line in sources[0].list_extra())  # type: ignore[attr-defined]
+    labels = data_sets.name_labels(scored, table, names if maps is None else ())
+    keep = None if work is None else work.keeper(scored, rules[0])
     options: dict[str, Any] = {
         "mask_root": mask_root or root or data,
         "workers": workers,
@@ -217,8 +222,14 @@ def evaluate(
     if chooser is not None:
         folder = None if out is None else out / CHOSEN
         levels, spoiled = _choose(sources[1], rules, options, folder)
-    options |= {"out": out, "rule": None if chooser is None else "val"}
+    options |= {"out": out, "rule": None if chooser is None else "val", "keep": keep}
+    if out is None and work is not None:
+        options["out"] = work.results
     evaluations = _run(sources[0], rules, levels, options)
+    if options["out"] is not None:
+        from wsol.image_results import name_results
+
+        name_results(options["out"], what, labels, names if maps is None else None)
     if out is not None and (kinds or coco):
         from wsol.exports import export_boxes, score_coco
 
@@ -236,6 +247,8 @@ def evaluate(
         print_protocols(evaluations, what)
     else:
         print_evaluation(evaluations[0], what)
+    if work is not None and keep is not None:
+        work.write(out or work.results, keep, sources[0], root or find_root(data))
     if save_maps is not None:
         sys.stderr.write(
             f"maps in {out}/maps as {save_maps}, off by at most {PRECISIONS[save_maps]:.2g}\n"
@@ -248,8 +261,8 @@ def evaluate(
         raise typer.Exit(0 if allow_missing else 1)
 
 
-def _free(out: Path, force: bool) -> None:
-    """Make room for results, or leave an unfinished run as it is, to go on."""
+def _free(out: Path, force: bool) -> bool:
+    """Make room for results, or tell that an unfinished run is left as it is, to go on."""
     from wsol.image_results import discard_results
     from wsol.work_file import RUN, is_unfinished
 
@@ -261,6 +274,7 @@ def _free(out: Path, force: bool) -> None:
     common.free_folder(out, force or goes_on)
     if goes_on:
         sys.stderr.write(f"going on with the unfinished run in {out}\n")
+    return goes_on
 
 
 def _choose(

@@ -27,13 +27,7 @@ class Order(str, Enum):
 
 
 def predict(
-    sources: Annotated[
-        list[str],
-        typer.Argument(
-            metavar="SOURCE...",
-            help="Files, folders, globs, list files (.txt), or - for a list on stdin.",
-        ),
-    ],
+    sources: common.Sources,
     out: Annotated[Path, typer.Option(help="Folder for files.")] = Path("wsol-predictions"),
     formats: Annotated[
         list[str] | None,
@@ -59,23 +53,13 @@ def predict(
     searchlight: common.Searchlight = "joint",
     output_stride: common.OutputStride = None,
     method: common.Method = "auto",
-    threshold: Annotated[
-        float | None,
-        typer.Option(
-            help="Share of the map's range above which a pixel counts; default: the one stored "
-            "with the weights, or 0.2."
-        ),
-    ] = None,
+    threshold: common.Threshold = None,
     topk: Annotated[int, typer.Option(help="Classes to localize on each image.", min=1)] = 1,
     multi: Annotated[
         bool, typer.Option("--multi", help="A box for every region, not only the largest.")
     ] = False,
-    class_name: Annotated[
-        str | None, typer.Option("--class", help="The class of all images is known.")
-    ] = None,
-    class_from_folder: Annotated[
-        bool, typer.Option("--class-from-folder", help="An image's folder names its class.")
-    ] = False,
+    class_name: common.ClassName = None,
+    class_from_folder: common.ClassFromFolder = False,
     sort: Annotated[Order, typer.Option(help="uncertain: least certain first.")] = Order.given,
     device: common.Device = "auto",
     batch_size: common.BatchSize = 16,
@@ -89,7 +73,6 @@ def predict(
     of the original image, tab-separated. An image that cannot be read is named on stderr, the
     rest is done, and the exit code is 1.
     """
-    from wsol.images import SourceError, find_images
     from wsol.writers import check_format
 
     kinds = list(dict.fromkeys([*(formats or []), *(["npy"] if save_maps else [])]))
@@ -99,16 +82,9 @@ def predict(
     if confidence and "yolo" not in kinds:
         raise typer.BadParameter("goes only with --format yolo", param_hint="--confidence")
     common.check_model(model, attention, method)
-    if class_name is not None and class_from_folder:
-        raise typer.BadParameter("goes not with --class", param_hint="--class-from-folder")
-    if threshold is not None and not 0 <= threshold <= 1:
-        raise typer.BadParameter(f"expected 0 to 1, got {threshold}", param_hint="--threshold")
-    try:
-        paths = find_images(sources)
-    except SourceError as error:
-        raise typer.BadParameter(str(error), param_hint="SOURCE") from error
-    if not paths:
-        raise typer.BadParameter("no images", param_hint="SOURCE")
+    common.check_classes(class_name, class_from_folder)
+    common.check_threshold(threshold)
+    paths = common.list_images(sources)
     network = common.load_model(
         model,
         weights,
@@ -121,7 +97,7 @@ def predict(
         output_stride=output_stride,
     )
 
-    from wsol.classes import class_names, find_class
+    from wsol.classes import class_names
     from wsol.images import ImageError
     from wsol.localizer import Localizer
     from wsol.writers import create_writer
@@ -129,15 +105,7 @@ def predict(
     device = common.choose_device(device)
     method = common.choose_method(network, method)
     names = class_names(network.settings["num_classes"], network.class_names)
-    labels: list[int] | None = None
-    if class_name is not None:
-        with common.wrong_use("--class"):
-            labels = [find_class(class_name, names)] * len(paths)
-    if class_from_folder:
-        with common.wrong_use("--class-from-folder"):
-            known = {path.absolute().parent.name for path in paths}
-            classes = {name: find_class(name, names) for name in known}
-            labels = [classes[path.absolute().parent.name] for path in paths]
+    labels = common.known_classes(paths, names, class_name, class_from_folder)
     localizer = Localizer(
         network,
         method,

@@ -7,40 +7,10 @@ from typing import TYPE_CHECKING
 import typer
 
 from wsol.cli import common
+from wsol.score_names import list_scores, name_score
 
 if TYPE_CHECKING:
     from wsol.scores import Evaluation
-
-_OF_PIXELS = ("pxap", "peak_pixel_iou")
-_NAMES = {
-    "pxap": "PxAP",
-    "peak_pixel_iou": "peak pixel IoU",
-    "max_box_acc": "MaxBoxAcc (one contour, oracle)",
-    "max_box_acc_v2": "MaxBoxAccV2 (all contours, oracle)",
-    "box_acc_30": "box accuracy at 30 (all contours, oracle)",
-    "box_acc_50": "box accuracy at 50",
-    "box_acc_70": "box accuracy at 70",
-    "gt_known_loc": "GT-known Loc",
-    "top1_loc": "Top-1 Loc",
-    "top5_loc": "Top-5 Loc",
-    "top1_cls": "top-1 accuracy (over all outputs)",
-    "top5_cls": "top-5 accuracy",
-    "centre_box": "baseline: centre box",
-    "full_image": "baseline: full image",
-}
-
-
-def _scores(found: Evaluation) -> dict[str, float | None]:
-    content = found.to_dict()
-    acc = {f"box_acc_{delta}": value for delta, value in (content["box_acc"] or {}).items()}
-    flat = {**content, **acc, **(content["baselines"] or {})}
-    names = [*dict.fromkeys([*_NAMES, *acc])]
-    of_pixels = content["pxap"] is not None
-    return {name: flat.get(name) for name in names if (name in _OF_PIXELS) == of_pixels}
-
-
-def _name(score: str) -> str:
-    return _NAMES.get(score, score.replace("box_acc_", "box accuracy at "))
 
 
 def _percent(value: float | None) -> str:
@@ -65,8 +35,8 @@ def print_evaluation(found: Evaluation, what: str) -> None:
         what: was scored
     """
     rows = [
-        [_name(name), _percent(value), _interval(found, name)]
-        for name, value in _scores(found).items()
+        [name_score(name), _percent(value), _interval(found, name)]
+        for name, value in list_scores(found.to_dict()).items()
     ]
     where = f"{found.result.images} images of {found.split}"
     title = f"{what}: {where}, protocol {found.protocol.name}"
@@ -92,7 +62,7 @@ def print_protocols(found: list[Evaluation], what: str) -> None:
         found: one evaluation a protocol
         what: was scored
     """
-    every = [_scores(each) for each in found]
+    every = [list_scores(each.to_dict()) for each in found]
     rows = []
     for name in dict.fromkeys(name for scores in every for name in scores):
         values = [scores.get(name) for scores in every]
@@ -101,7 +71,7 @@ def print_protocols(found: list[Evaluation], what: str) -> None:
                 f"{_percent(value)} ({_interval(each, name)})" if value is not None else "-"
                 for value, each in zip(values, found, strict=True)
             ]
-            rows.append([_name(name), *cells])
+            rows.append([name_score(name), *cells])
     first = found[0]
     where = f"{first.result.images} images of {first.split}"
     title = f"{what}: the same maps ({first.image}) of {where}"

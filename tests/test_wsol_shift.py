@@ -1,0 +1,401 @@
+import json
+import re
+import shutil
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from eval.splits import Split
+from tdam import create_model, save_checkpoint
+from tdam.preprocessing import Preprocessing
+from wsol import Localizer
+from wsol.heatmap import to_heatmap
+from wsol.images import ImageError
+from wsol.overlays import colour, contour_lines, overlay, step_colours
+from wsol.results import Localization, Prediction, Step
+from wsol.shift import shows_another, trace_shift
+from wsol.shift_figures import draw_frames, draw_strip, save_animation
+from wsol.shift_files import ShiftWriter
+from wsol.shift_page import make_card
+from wsol.shift_text import displayable, percent, shorten, step_lines
+from wsol.true_boxes import TrueBoxes
+
+SQUARE = Preprocessing(size=64, mean=(0, 0, 0), std=(1, 1, 1))
+SMALL = Preprocessing(size=64)  # a network sees less of it, faster
+NAMES = ('<script>alert("x")</script>', "O'Neill & Söhne $x^2$", "日本の猫", "d" * 90, "plain")
+
+
+def blob(x, y, peak=1.0, base=0.0, side=16):
+    """A raw map with one round hill, its middle at x, y as shares of the side."""
+    places = (np.arange(side) + 0.5) / side
+    hill = np.exp(-((places - x) ** 2) / 0.01)[None] * np.exp(-((places - y) ** 2) / 0.01)[:, None]
+    return (base + peak * hill).astype(np.float32)
+
+
+def found(*raws, width=200, height=100, tops=None, path=None, **more):
+    region = SQUARE.region(width, height)
+    tops = tops or [1] * len(raws)
+    steps = tuple(
+        Step(to_heatmap(raw), 0.5, region, raw, Prediction(top, f"class {top}", 0.6))
+        for raw, top in zip(raws, tops, strict=True)
+    )
+    return Localization(
+        1, "class 1", 0.5, np.zeros((0, 4)), np.zeros(0), steps, width, height, path, **more
+    )
+
+
+def network(steps, distance=1, attention="tdam"):
+    torch.manual_seed(0)
+    options = {"steps": steps, "distance": distance} if attention == "tdam" else {}
+    model = create_model("efficientnet_lite0", attention=attention, num_classes=5, **options)
+    for name, parameter in model.named_parameters():
+        if name.endswith("to_bottom.weight"):
+            torch.nn.init.normal_(parameter, std=0.02)
+    model.class_names = NAMES
+    return model.eval()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread():
+    """Inputs are tiny, and threads that wait for each other take longer than the work."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory):
+    path = tmp_path_factory.mktemp("weights") / "three.safetensors"
+    save_checkpoint(network(3), path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def noise():
+    return Image.effect_noise((90, 60), 90).convert("RGB")
+
+
+def test_all_steps_are_on_one_scale(noise):
+    """By hand, from what the network itself puts out: class weights on features, bicubic."""
+    model = network(3)
+    with Localizer(model, preprocessing=SMALL) as locate:
+        one = locate(noise, labels=2)
+        shift = trace_shift(one, locate.threshold, locate.preprocessing)
+    with torch.inference_mode():
+        outputs = model.forward_steps(SMALL(noise)[None])
+        weights = model.get_submodule(model.spec.classifier).weight[2]
+        raw = torch.einsum("c,tchw->thw", weights, outputs.features[0]).numpy()
+        chances = outputs.logits[0].softmax(dim=1)
+        raw = raw / len(weights)  # the mean over channels
+    large = [cv2.resize(each, (64, 64), interpolation=cv2.INTER_CUBIC) for each in raw]
+    low, high = np.min(large), np.max(large)
+    for step, values in zip(shift.steps, large, strict=True):
+        np.testing.assert_allclose(step.map, (values - low) / (high - low), atol=1e-5)
+    assert (shift.low, shift.high) == (pytest.approx(low), pytest.approx(high))
+    assert min(step.map.min() for step in shift.steps) == 0
+    assert max(step.map.max() for step in shift.steps) == 1
+    np.testing.assert_allclose(shift.difference, large[2] - large[0], atol=1e-5)
+    for step, chance in zip(shift.steps, chances, strict=True):
+        assert step.score == pytest.approx(float(chance[2]), abs=1e-6)
+        assert step.top.label == int(chance.argmax())
+        assert step.top.name == NAMES[step.top.label]
+        assert step.top.score == pytest.approx(float(chance.max()), abs=1e-6)
+    np.testing.assert_array_equal(shift.steps[-1].box, one.boxes[0])  # predict's own
+
+
+def test_equal_values_get_equal_colours_and_a_dim_step_stays_dim():
+    shift = trace_shift(found(blob(0.3, 0.5), blob(0.3, 0.5, peak=0.25)), 0.5, SQUARE)
+    bright, dim = shift.steps
+    assert (bright.map.max(), dim.map.max()) == (pytest.approx(1), pytest.approx(0.25, abs=0.01))
+    np.testing.assert_array_equal(bright.box, dim.box)  # each by its own map
+    assert dim.level == pytest.approx(0.25 * bright.level, abs=0.01)
+    view = Image.new("RGB", (64, 32), (90, 90, 90))
+    drawn = [overlay(view, s.map, shift.region, (200, 100), "magma") for s in shift.steps]
+    brightest = [np.asarray(each.convert("L")).max() for each in drawn]
+    assert brightest[0] > brightest[1] + 60
+    middle = np.asarray(drawn[1])[16, 19]
+    grey = 0.5 + 0.75 * (90 / 255 - 0.5)
+    blended = 0.68 * colour(dim.map[32, 19], "magma") + 0.32 * grey
+    np.testing.assert_allclose(middle / 255, blended, atol=0.02)
+
+
+@pytest.mark.parametrize("threshold", [0.1, 0.2, 0.5, 0.8])
+@pytest.mark.parametrize("place", [(0.3, 0.6), (0.05, 0.5), (0.95, 0.98)])
+def test_contour_and_box_agree(threshold, place):
+    """At most half a pixel of the square apart, also where the border cuts the region."""
+    shift = trace_shift(found(blob(*place, base=-3), blob(0.5, 0.5, peak=7)), threshold, SQUARE)
+    for step in shift.steps:
+        (line,) = contour_lines(step.map, step.level, shift.region)
+        np.testing.assert_array_equal(line[0], line[-1])
+        around = np.concatenate([line.min(axis=0), line.max(axis=0)])
+        half = np.array([200, 100, 200, 100]) / 64 / 2
+        assert (np.abs(around - step.box) <= half + 0.3).all()
+        reached = (step.map >= step.level - 1e-9).mean()
+        assert reached == pytest.approx(step.area, abs=1e-3)
+
+
+def test_centroid_and_its_way():
+    shift = trace_shift(found(blob(0.25, 0.5), blob(0.25, 0.5), blob(0.5, 0.25)), 0.2, SQUARE)
+    first, second, third = shift.steps
+    assert first.centroid == pytest.approx((50, 50), abs=1)
+    assert third.centroid == pytest.approx((100, 25), abs=1)
+    assert (first.shift, second.shift) == (None, 0)
+    assert third.shift == pytest.approx(np.hypot(50, 25), abs=1.5)
+    assert shift.path_length == third.shift
+    assert (first.iou_before, second.iou_before, third.iou_before) == (None, 1, 0)
+
+
+def test_centroid_is_the_mean_of_mass_above_the_threshold():
+    raw = np.zeros((64, 64), np.float32)
+    raw[10:20, 8:16], raw[40:44, 50:60], raw[60, 60] = 1.0, 0.5, 0.1
+    (step,) = trace_shift(found(raw, width=64, height=64), 0.2, SQUARE).steps
+    masses, xs, ys = [80, 20], [12, 55], [15, 42]
+    assert step.centroid == pytest.approx((np.average(xs, weights=masses),
+                                           np.average(ys, weights=masses)))  # fmt: skip
+    assert step.area == pytest.approx(120 / 64**2)
+    assert step.box.tolist() == [8, 10, 16, 20]
+
+
+def test_iou_with_the_truth():
+    shift = trace_shift(found(blob(0.5, 0.5)), 0.2, SQUARE, np.array([[0, 0, 1, 1]]))
+    own = shift.steps[0].box
+    for boxes, iou in (([own], 1), ([[0, 0, 1, 1], own], 1), ([[0, 0, 1, 1]], 0), ([], None)):
+        again = trace_shift(found(blob(0.5, 0.5)), 0.2, SQUARE, np.array(boxes))
+        assert again.steps[0].iou_true == iou
+    blank = found(np.ones((4, 4), np.float32))
+    assert trace_shift(blank, 0.2, SQUARE, np.array([own])).steps[0].iou_true == 0
+
+
+A, B = (0, 0, 10, 10), (20, 0, 30, 10)
+HALF = (0, 0, 10, 5)  # of A: IoU exactly one half
+MORE = (0, 0, 10, 6)
+
+
+@pytest.mark.parametrize(
+    ("boxes", "marked"),
+    [
+        ([A], [0]),  # the first is never another
+        ([A, A], [0, 0]),
+        ([A, B], [0, 1]),
+        ([A, HALF], [0, 1]),  # one half is not more than one half
+        ([A, MORE], [0, 0]),
+        ([A, B, A], [0, 1, 0]),  # back at an object that was seen
+        ([A, B, B], [0, 1, 0]),  # the same other one
+        ([A, None, B], [0, 0, 1]),
+        ([None, A], [0, 0]),  # nothing earlier to differ from
+        ([None, A, B], [0, 0, 1]),
+        ([A, HALF, MORE], [0, 1, 0]),
+    ],
+)
+def test_another_object(boxes, marked):
+    arrays = [None if box is None else np.array(box, float) for box in boxes]
+    assert [shows_another(box, arrays[:i]) for i, box in enumerate(arrays)] == list(
+        map(bool, marked)
+    )
+
+
+def test_another_object_is_marked_where_the_map_jumps():
+    shift = trace_shift(found(blob(0.2, 0.5), blob(0.8, 0.5), blob(0.2, 0.5)), 0.2, SQUARE)
+    assert [step.another_object for step in shift.steps] == [False, True, False]
+
+
+@pytest.mark.parametrize("odd", [np.full((4, 4), 2.0), np.full((4, 4), np.nan)])
+def test_a_flat_or_broken_map_among_others(odd):
+    shift = trace_shift(found(blob(0.3, 0.3), odd.astype(np.float32)), 0.2, SQUARE)
+    step = shift.steps[1]
+    assert (step.box, step.level, step.centroid, step.shift, step.area) == (None,) * 4 + (0,)
+    assert json.dumps(shift.to_dict(), allow_nan=False)
+    if np.isfinite(odd).all():
+        assert (step.map == 1).all()
+        assert shift.steps[0].map.max() < 0.6  # the flat one is the highest
+    card = make_card(Image.new("RGB", (20, 10)), shift, "magma")
+    assert (card["steps"][1]["map"] is None) == bool(np.isnan(odd).any())
+
+
+def test_nothing_but_flat_maps():
+    flat = np.full((4, 4), 3.0, np.float32)
+    shift = trace_shift(found(flat, flat), 0.2, SQUARE)
+    assert (shift.low, shift.high) == (3, 3)
+    assert not shift.difference.any()
+    assert len(draw_frames(Image.new("RGB", (8, 8)), shift)) == 2
+
+
+def test_steps_without_raw_maps_are_refused():
+    bare = Step(np.eye(4), 0.5, (0, 0, 9, 9))
+    record = Localization(0, "x", 0.5, np.zeros((0, 4)), np.zeros(0), (bare,), 9, 9)
+    with pytest.raises(ValueError, match="raw maps"):
+        trace_shift(record, 0.2, SQUARE)
+
+
+@pytest.mark.parametrize(
+    ("steps", "distance"), [(1, 1), (2, 1), (3, 1), (4, 1), (5, 1), (1, 0), (4, 0)]
+)
+def test_steps_and_searchlights(steps, distance, noise):
+    model = network(steps, distance)
+    with torch.inference_mode():
+        outputs = model.forward_steps(SMALL(noise)[None])
+    blocks = model.searchlight_blocks()
+    count = steps if distance == 0 else steps - 1
+    assert len(blocks) == len(outputs.searchlights)
+    assert bool(blocks) == (count > 0)
+    chosen = blocks[::-3]
+    with Localizer(model, preprocessing=SMALL, searchlights=chosen) as locate:
+        shift = trace_shift(locate([noise, noise])[1], locate.threshold, locate.preprocessing)
+    assert len(shift.steps) == len(shift.to_dict()["steps"]) == steps
+    assert list(shift.searchlights) == chosen
+    for name in chosen:
+        wanted = outputs.searchlights[blocks.index(name)][0].numpy()
+        assert len(wanted) == count
+        np.testing.assert_allclose(shift.searchlights[name], wanted, atol=1e-6)
+    card = make_card(noise, shift, "jet")
+    assert len(card["steps"]) == steps
+    assert (card["difference"] is None) == (steps == 1)
+    assert [len(light["maps"]) for light in card["lights"]] == [count] * len(chosen)
+
+
+def test_searchlights_of_unknown_blocks():
+    with pytest.raises(ValueError, match=r"searchlights from .*blocks\.6\.0 but got 'x'"):
+        Localizer(network(2), searchlights=["x"])
+    with pytest.raises(ValueError, match="one step"):
+        Localizer(network(1), searchlights=["blocks.6.0"])
+
+
+@pytest.mark.parametrize("steps", [1, 5])
+def test_pictures(steps, tmp_path):
+    raws = [blob(0.15 + 0.15 * i, 0.5, peak=1 + i) for i in range(steps)]
+    lights = {"layer4.1": np.stack([blob(0.5, 0.5)] * max(steps - 1, 1))}
+    shift = trace_shift(
+        found(*raws, searchlights=lights), 0.3, SQUARE, np.array([[20, 20, 80, 80]])
+    )
+    photo = Image.new("RGB", (200, 100), (120, 90, 60))
+    figure = draw_strip(photo, shift)
+    titles = [axes.get_title(loc="left") for axes in figure.axes]
+    assert [title for title in titles if title.startswith("step 1")]
+    assert (f"step {steps} less step 1" in titles) == (steps > 1)
+    texts = " ".join(text.get_text() for axes in figure.axes for text in axes.texts)
+    assert ("one step" in texts) == (steps == 1)
+    frames = draw_frames(photo, shift)
+    save_animation(frames, tmp_path / "a.gif")
+    with Image.open(tmp_path / "a.gif") as saved:
+        assert getattr(saved, "n_frames", 1) == steps
+        assert saved.size == frames[0].size
+
+
+def test_boxes_go_from_light_to_dark():
+    for count in range(1, 6):
+        shades = [int(shade[3:5], 16) for shade in step_colours(count)]
+        assert len(shades) == count
+        assert shades == sorted(shades, reverse=True)
+        assert len(set(shades)) == count
+
+
+def test_texts():
+    shift = trace_shift(found(blob(0.2, 0.5), blob(0.8, 0.5), tops=[3, 1]), 0.2, SQUARE)
+    assert step_lines(shift, 0)[0] == "first: class 3 60 %"
+    assert step_lines(shift, 1)[3] == "IoU with step 1: 0.00"
+    assert [percent(share) for share in (0, 0.004, 0.5, 0.996, 1)] == [
+        "0 %", "0.4 %", "50 %", "99.6 %", "100 %"]  # fmt: skip
+    assert displayable("a\n\u202eb\udcff") == "a\ufffd\ufffdb\ufffd"
+    assert shorten("日本の猫の名前", 9) == "日本…名前"
+
+
+def test_an_image_that_vanished(tmp_path):
+    shift = trace_shift(found(blob(0.5, 0.5), path=tmp_path / "gone.png"), 0.2, SQUARE)
+    with ShiftWriter(tmp_path, "x") as writer, pytest.raises(ImageError, match=r"gone\.png: no"):
+        writer.add(shift)
+    assert "No image could be read" in writer.page.read_text()
+    assert not (tmp_path / "gone.png").exists()
+
+
+def test_command_with_hostile_names(run, tmp_path, checkpoint, spot):
+    home = tmp_path / "in"
+    home.mkdir()
+    spot.save(home / '<img src=x onerror=alert(1)> "ж$x$.png')
+    Image.new("RGB", (1, 1), (9, 200, 9)).save(home / "one.png")
+    (home / "broken.png").write_bytes(b"no image")
+    boxes = {
+        "images": [{"id": 1, "file_name": "one.png", "width": 1, "height": 1}],
+        "annotations": [{"id": 1, "image_id": 1, "category_id": 4, "bbox": [0, 0, 1, 1]}],
+        "categories": [{"id": 4, "name": "any"}],
+    }
+    (tmp_path / "boxes.json").write_text(json.dumps(boxes))
+    out = tmp_path / "out"
+    flags = ("--checkpoint", checkpoint, "--out", out, "--class", "0", "--colours", "jet")
+    code, said, told = run("shift", home, *flags, "--boxes", tmp_path / "boxes.json")
+    assert code == 1
+    assert "broken.png: not an image" in told
+    assert "no box for 1 of 2 images" in told
+    assert len([line for line in said.splitlines() if "\tstep " in line]) == 6
+    names = sorted(path.name for path in out.iterdir())
+    assert [name for name in names if name.startswith("one")] == ["one.gif", "one.png"]
+    assert "shift.html" in names
+    page = (out / "shift.html").read_text(encoding="utf-8")
+    assert "<script>alert" not in page
+    assert "<img" not in page
+    assert "&lt;script&gt;alert(" in page
+    assert "http" not in re.sub(r'"data:[^"]*"|http-equiv|<p>.*?</p>', "", page)
+    records = [json.loads(line) for line in (out / "shift.jsonl").read_text().splitlines()]
+    assert [record["true_boxes"] for record in records] == [None, [[0, 0, 1, 1]]]
+    assert records[1]["steps"][0]["iou_true"] is not None
+    code, _, told = run("shift", home / "one.png", *flags)
+    assert code == 2
+    assert "--force" in told
+
+
+@pytest.mark.parametrize(
+    ("flags", "said"),
+    [
+        (["--threshold", "2"], "--threshold"),
+        (["--class", "0", "--class-from-folder"], "--class-from-folder"),
+        (["--class", "no such"], "--class"),
+        (["--blocks", "layer4.1"], "--blocks: 'layer4.1' has no searchlight; there are blocks.3.0"),
+        (["--blocks", ","], "--blocks"),
+        (["--boxes", "gone.json"], "--boxes: gone.json: no such file"),
+        (["--colours", "rainbow"], "--colours"),
+        (["--method", "x"], "--method"),
+        (["--out", "{image}"], "--out"),
+    ],
+)
+def test_wrong_use(run, tmp_path, checkpoint, spot, flags, said):
+    spot.save(tmp_path / "spot.png")
+    flags = [flag.format(image=tmp_path / "spot.png") for flag in flags]
+    more = () if "--out" in flags else ("--out", tmp_path / "out")
+    code, _, told = run("shift", tmp_path / "spot.png", "--checkpoint", checkpoint, *more, *flags)
+    assert code == 2
+    assert said in told.replace("Invalid value for ", "")
+    assert not (tmp_path / "out").exists()
+
+
+def test_true_boxes_by_path():
+    ids = ("a.png", "deep/a.png", "deep/b.png")
+    sizes = np.array([[9, 9], [8, 6], [4, 4]])
+    boxes = tuple(np.array([[i, 0, 3, 3]]) for i in range(3))
+    truth = TrueBoxes(Split("x", ids, np.zeros(3, int), sizes, boxes))
+    assert truth.find("other/a.png", (9, 9)).tolist() == [[0, 0, 4, 4]]  # outer edges
+    assert truth.find("/far/deep/a.png", (8, 6)).tolist() == [[1, 0, 4, 4]]  # the longest id
+    assert truth.find("b.png", (4, 4)) is None
+    with pytest.raises(ValueError, match=r"4 x 4 pixels.* but got 8 x 8"):
+        truth.find("deep/b.png", (8, 8))
+    with pytest.raises(ValueError, match="holds none"):
+        TrueBoxes(Split("x", ids, np.zeros(3, int)))
+
+
+def test_one_step_is_said_plainly(run, tmp_path, spot, monkeypatch):
+    spot.save(tmp_path / "spot.png")
+    save_checkpoint(network(1, attention="se"), tmp_path / "plain.safetensors")
+    monkeypatch.chdir(tmp_path)
+    code, said, told = run("shift", "spot.png", "--checkpoint", "plain.safetensors")
+    assert code == 0
+    assert "one step" in told
+    assert len(said.splitlines()) == 1
+    assert "one step" in (tmp_path / "wsol-shift" / "shift.html").read_text()
+    shutil.rmtree("wsol-shift")
+    code, _, told = run(
+        "shift", "spot.png", "--checkpoint", "plain.safetensors", "--blocks", "blocks.6.0"
+    )
+    assert code == 2
+    assert "this network has none" in told

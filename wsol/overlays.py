@@ -1,0 +1,168 @@
+"""Maps laid over photographs: one fixed scale, colours that keep their meaning, exact contours."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import matplotlib
+import numpy as np
+from matplotlib.colors import ListedColormap
+from PIL import Image
+from skimage.measure import approximate_polygon, find_contours
+
+from wsol.heatmap import resize_map
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    Region = tuple[float, float, float, float]
+
+COLOURS = {"perceptual": "magma", "jet": "jet"}
+DIVERGING = "RdBu_r"  # blue for less, red for more: told apart by every kind of colour vision
+OPACITY = 0.68  # of a map's colour over the grey photograph
+_MIDDLE = 0.5  # grey that colour bars lie on, and that photographs are drawn towards
+_CONTRAST = 0.75
+
+
+def fit_view(image: Image.Image, longest_side: int) -> Image.Image:
+    """Resize a photograph so that its longer side has a length, also where that enlarges it.
+
+    Args:
+        image: RGB
+        longest_side: of the result, in pixels
+
+    Returns:
+        RGB; no side is shorter than one pixel
+    """
+    scale = longest_side / max(image.size)
+    size = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
+    how = Image.Resampling.LANCZOS if scale < 1 else Image.Resampling.BICUBIC
+    return image.resize(size, how, reducing_gap=3.0 if scale < 1 else None)
+
+
+def grey_backdrop(view: Image.Image) -> Image.Image:
+    """Make a photograph grey and draw it towards the middle of the scale, for maps to lie on.
+
+    Hue comes from the map alone then, and `colour_bar` shows its colours as they come out in the
+    mean.
+
+    Args:
+        view: RGB
+
+    Returns:
+        grey, mode L, of the same size
+    """
+    grey = np.asarray(view.convert("L"), dtype=np.float64)
+    drawn = 255 * _MIDDLE + _CONTRAST * (grey - 255 * _MIDDLE)
+    return Image.fromarray(drawn.round().astype(np.uint8))
+
+
+def overlay(
+    view: Image.Image,
+    values: np.ndarray,
+    region: Region,
+    size: tuple[int, int],
+    colours: str,
+    limits: tuple[float, float] = (0.0, 1.0),
+) -> Image.Image:
+    """Lay a map's colours over the photograph's grey backdrop.
+
+    Args:
+        view: RGB, the photograph or a copy of another size
+        values: (h, w), the map; NaN leaves the photograph grey
+        region: part of the photograph that the map covers, x0 y0 x1 y1 in original pixels
+        size: width and height of the original photograph, in pixels
+        colours: name of a matplotlib colour map
+        limits: values that the first and the last colour stand for; values beyond get the nearest
+
+    Returns:
+        RGB, of the view's size
+    """
+    grey = np.asarray(grey_backdrop(view), dtype=np.float64) / 255
+    picture = np.repeat(grey[..., None], 3, axis=2)
+    if np.isfinite(values).all():
+        x0, x1 = (round(x * view.width / size[0]) for x in (region[0], region[2]))
+        y0, y1 = (round(y * view.height / size[1]) for y in (region[1], region[3]))
+        shown = resize_map(values, (max(x1 - x0, 1), max(y1 - y0, 1)), "bilinear")
+        part = picture[y0 : y0 + shown.shape[0], x0 : x0 + shown.shape[1]]
+        shown = shown[: part.shape[0], : part.shape[1]]
+        part[:] = _blend(colour(shown, colours, limits), part)
+    return Image.fromarray((picture * 255).round().astype(np.uint8))
+
+
+def colour(
+    values: np.ndarray, colours: str, limits: tuple[float, float] = (0.0, 1.0)
+) -> np.ndarray:
+    """Turn values into colours.
+
+    Args:
+        values: any shape, finite
+        colours: name of a matplotlib colour map
+        limits: values that the first and the last colour stand for; where they are equal, every
+            value gets the colour in the middle
+
+    Returns:
+        (..., 3), float64, red green blue in [0, 1]
+    """
+    low, high = limits
+    shares = (values - low) / (high - low) if high > low else np.full(np.shape(values), 0.5)
+    rgb: np.ndarray = np.asarray(matplotlib.colormaps[colours](np.clip(shares, 0, 1)))[..., :3]
+    return rgb
+
+
+def colour_bar(colours: str) -> ListedColormap:
+    """Return the colours of a map as `overlay` shows them on a middle grey."""
+    return ListedColormap(_blend(colour(np.linspace(0, 1, 256), colours), np.full(3, _MIDDLE)))
+
+
+def step_colours(count: int) -> list[str]:
+    """Give each step's box its colour: one hue, from light to dark.
+
+    Args:
+        count: of the steps
+
+    Returns:
+        names of the form `#rrggbb`
+    """
+    shades = matplotlib.colormaps["Greens"]
+    places = np.linspace(0.35, 0.95, count) if count > 1 else [0.6]
+    return [matplotlib.colors.to_hex(shades(place)) for place in places]
+
+
+def contour_lines(values: np.ndarray, level: float | None, region: Region) -> list[np.ndarray]:
+    """Outline where a map reaches a level, to a fraction of a map pixel.
+
+    Args:
+        values: (H, W), the map; regions are joined across corners, as boxes have it
+        level: value to reach; None gives no line
+        region: part of the photograph that the map covers, x0 y0 x1 y1, outer edges in pixels
+
+    Returns:
+        closed lines, each (n, 2), x y in pixels of the photograph; no farther than half a map
+        pixel from the outer edges of the pixels that reach the level
+    """
+    if level is None or not np.isfinite(values).all() or not (values >= level).any():
+        return []
+    height, width = values.shape
+    below = min(level - 1e-9, float(np.nextafter(level, -np.inf)))
+    padded = np.pad(values, 1, constant_values=below)  # closes what touches the border
+    lines = find_contours(padded, level, fully_connected="high")
+    x0, y0, x1, y1 = region
+    found = []
+    for line in lines:
+        rough = approximate_polygon(line, 0.15)
+        x = np.clip(rough[:, 1] - 0.5, 0, width) / width  # a pixel's middle is half a pixel in
+        y = np.clip(rough[:, 0] - 0.5, 0, height) / height
+        found.append(np.stack([x0 + x * (x1 - x0), y0 + y * (y1 - y0)], axis=1))
+    return found
+
+
+def box_line(box: Sequence[float] | np.ndarray) -> tuple[list[float], list[float]]:
+    """Corners of a box, x0 y0 x1 y1, as a closed line: all x, all y."""
+    x0, y0, x1, y1 = box
+    return [x0, x1, x1, x0, x0], [y0, y0, y1, y1, y0]
+
+
+def _blend(rgb: np.ndarray, below: np.ndarray) -> np.ndarray:
+    mixed: np.ndarray = OPACITY * rgb + (1 - OPACITY) * below
+    return mixed

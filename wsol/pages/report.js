@@ -1,0 +1,345 @@
+"use strict";
+/* The gallery: sort, filter, turn pages, look closer. Pictures are read when they are shown. */
+(() => {
+  const PER_PAGE = 24;
+  const SVG = "http://www.w3.org/2000/svg";
+  const get = (id) => document.getElementById(id);
+  const report = JSON.parse(get("report").textContent);
+  const { runs, images } = report;
+  images.forEach((image, index) => { image.index = index; });
+  const state = { page: 0, found: images.slice(), at: -1, step: null };
+
+  const make = (tag, name, text) => {
+    const element = document.createElement(tag);
+    if (name) element.className = name;
+    if (text !== undefined) element.textContent = text;
+    return element;
+  };
+  const draw = (tag, name, attributes) => {
+    const element = document.createElementNS(SVG, tag);
+    if (name) element.setAttribute("class", name);
+    for (const [key, value] of Object.entries(attributes)) element.setAttribute(key, value);
+    return element;
+  };
+  const payload = (index) => JSON.parse(get(`image-${index}`).textContent);
+  const percent = (share) => `${(100 * share).toFixed(share >= 0.0995 || share === 0 ? 0 : 1)} %`;
+  const right = (image, run) => image.runs[run].error === "none";
+
+  /* One picture: the photograph, the map over it, outline and boxes as vectors on top. */
+  const frame = (image, shown, run, step) => {
+    const own = image.runs[run];
+    const maps = shown.runs[run];
+    const width = image.width || 1;
+    const height = image.height || 1;
+    const cell = make("div", "cell");
+    const box = make("div", "frame");
+    box.style.setProperty("--ratio", image.width ? Math.min(8, Math.max(1 / 8, width / height)) : 4 / 3);
+    if (shown.image) {
+      const photo = make("img", "photo");
+      photo.decoding = "async";
+      photo.alt = "";
+      if (!image.width) photo.addEventListener("load", () => {
+        box.style.setProperty("--ratio", photo.naturalWidth / photo.naturalHeight);
+      });
+      photo.src = shown.image;
+      box.append(photo);
+    } else box.append(make("div", "gone", `No picture: ${shown.why}`));
+    const map = maps && (step !== null && maps.steps ? maps.steps[step] : maps);
+    const layer = draw("svg", "", { viewBox: `0 0 ${width} ${height}`, preserveAspectRatio: "none", "aria-hidden": "true" });
+    if (map) {
+      const [x0, y0, x1, y1] = maps.region;
+      const heat = make("img", "map");
+      heat.alt = "";
+      heat.decoding = "async";
+      heat.src = map.map;
+      heat.style.left = `${100 * x0}%`;
+      heat.style.top = `${100 * y0}%`;
+      heat.style.width = `${100 * (x1 - x0)}%`;
+      heat.style.height = `${100 * (y1 - y0)}%`;
+      box.append(heat);
+      if (map.contour) {
+        const place = `translate(${x0 * width} ${y0 * height}) scale(${(x1 - x0) * width / 1000} ${(y1 - y0) * height / 1000})`;
+        for (const name of ["halo", "contour"]) layer.append(draw("path", name, { d: map.contour, transform: place }));
+      }
+    }
+    const rectangle = ([x0, y0, x1, y1], name) => {
+      for (const kind of ["halo", name]) {
+        layer.append(draw("rect", kind, { x: x0, y: y0, width: Math.max(0, x1 - x0), height: Math.max(0, y1 - y0) }));
+      }
+    };
+    image.true.forEach((each) => rectangle(each, "true"));
+    if (own.box && (step === null || !maps || !maps.steps || step === maps.steps.length - 1)) rectangle(own.box, "predicted");
+    box.append(layer);
+    cell.append(box);
+    return cell;
+  };
+
+  const verdict = (image, run) => {
+    const own = image.runs[run];
+    if (own.unreadable) return ["could not be read", false];
+    if (!report.ofBoxes) return [own.pxap === null ? "no object" : `PxAP ${own.pxap.toFixed(1)}`, own.pxap !== null];
+    return [`IoU ${own.iou.toFixed(2)}, ${report.errors[own.error][0]}`, own.error === "none"];
+  };
+
+  const describe = (image) => {
+    const parts = [image.class];
+    runs.forEach((run, index) => parts.push(`${runs.length > 1 ? `${run.name}: ` : ""}${verdict(image, index)[0]}`));
+    return parts.join(", ");
+  };
+
+  const card = (image, place) => {
+    const item = make("li");
+    const button = make("button", "card");
+    button.type = "button";
+    button.setAttribute("aria-label", `${describe(image)}. Open ${image.id}`);
+    const shown = payload(image.index);
+    const row = make("div", "row");
+    runs.forEach((_, index) => row.append(frame(image, shown, index, null)));
+    button.append(row, make("span", "name", image.class));
+    runs.forEach((run, index) => {
+      const [text, good] = verdict(image, index);
+      const line = make("span", "facts-of");
+      if (runs.length > 1) line.append(`${run.name}: `);
+      line.append(make("span", `verdict ${good ? "good" : "bad"}`, text));
+      const own = image.runs[index];
+      if (own.rank !== null && own.rank > 0 && own.predicted) line.append(make("span", "soft", ` (taken for ${own.predicted})`));
+      button.append(line);
+    });
+    button.addEventListener("click", () => open(place));
+    item.append(button);
+    return item;
+  };
+
+  /* Sorting and filtering. */
+  const value = {
+    iou: (image, run) => image.runs[run].iou ?? image.runs[run].pxap,
+    bestIou: (image, run) => image.runs[run].bestIou,
+    score: (image, run) => image.runs[run].score,
+    gain: (image) => image.runs[runs.length - 1].iou - image.runs[0].iou,
+  };
+  const sorts = [["order", "order of the data"], ["iou+", report.ofBoxes ? "worst IoU first" : "worst PxAP first"], ["iou-", report.ofBoxes ? "best IoU first" : "best PxAP first"]];
+  if (report.ofBoxes) sorts.push(["bestIou+", "worst best IoU first"]);
+  if (images.some((image) => image.runs.some((own) => own.score !== null))) sorts.push(["score+", "least probable first"], ["score-", "most probable first"]);
+  sorts.push(["id", "file name"], ["class", "class"]);
+  if (runs.length > 1 && report.ofBoxes) {
+    const [from, to] = [runs[0].name, runs[runs.length - 1].name];
+    sorts.push(["gain-", `${to} gains most over ${from}`], ["gain+", `${to} loses most to ${from}`]);
+  }
+  const outcomes = [["", "all images"]];
+  if (report.ofBoxes) {
+    outcomes.push(["wrong", "missed"]);
+    for (const [kind, [name]] of Object.entries(report.errors)) outcomes.push([kind, name]);
+  }
+  if (images.some((image) => image.runs.some((own) => own.rank !== null))) outcomes.push(["misclassified", "misclassified"]);
+  if (images.some((image) => image.runs.some((own) => own.unreadable))) outcomes.push(["unreadable", "could not be read"]);
+  const kept = {
+    wrong: (own) => own.error !== "none",
+    misclassified: (own) => own.rank !== 0,
+    unreadable: (own) => Boolean(own.unreadable),
+  };
+  const differs = [["", "all images"], ["any", "differ: some right, some not"]];
+  runs.forEach((run, index) => differs.push([String(index), `only ${run.name} right`]));
+
+  const fill = (select, options) => {
+    for (const [key, text] of options) {
+      const option = make("option", "", text);
+      option.value = key;
+      select.append(option);
+    }
+  };
+  fill(get("of-run"), runs.map((run, index) => [String(index), run.name]));
+  fill(get("sort"), sorts);
+  fill(get("outcome"), outcomes);
+  const classes = [...new Set(images.map((image) => image.class))].sort((a, b) => a.localeCompare(b));
+  fill(get("class"), [["", "all classes"], ...classes.map((name, index) => [String(index), name])]);
+  fill(get("differ"), differs);
+  get("run-choice").hidden = runs.length < 2;
+  get("differ-choice").hidden = runs.length < 2 || !report.ofBoxes;
+
+  const choose = () => {
+    const run = Number(get("of-run").value);
+    const outcome = get("outcome").value;
+    const chosen = get("class").value;
+    const differ = get("differ").value;
+    const text = get("text").value.trim().toLowerCase();
+    const found = images.filter((image) => {
+      const own = image.runs[run];
+      if (outcome && !(kept[outcome] ? kept[outcome](own) : own.error === outcome)) return false;
+      if (chosen && image.class !== classes[Number(chosen)]) return false;
+      if (text && !image.id.toLowerCase().includes(text)) return false;
+      if (!differ) return true;
+      const hits = runs.map((_, index) => right(image, index));
+      if (differ === "any") return hits.includes(true) && hits.includes(false);
+      return hits.every((hit, index) => hit === (index === Number(differ)));
+    });
+    const sort = get("sort").value;
+    if (sort === "id" || sort === "class") found.sort((a, b) => a[sort].localeCompare(b[sort]) || a.index - b.index);
+    else if (sort !== "order") {
+      const key = value[sort.slice(0, -1)];
+      const sign = sort.endsWith("+") ? 1 : -1;
+      const number = (image) => key(image, run) ?? (sign > 0 ? Infinity : -Infinity);
+      found.sort((a, b) => {
+        const [one, two] = [number(a), number(b)];
+        return one === two ? a.index - b.index : sign * (one < two ? -1 : 1);
+      });
+    }
+    state.found = found;
+    state.page = 0;
+    show();
+  };
+
+  const show = () => {
+    const { found } = state;
+    const pages = Math.max(1, Math.ceil(found.length / PER_PAGE));
+    state.page = Math.min(Math.max(state.page, 0), pages - 1);
+    const start = state.page * PER_PAGE;
+    get("count").textContent = found.length === images.length ? `${images.length} images` : `${found.length} of ${images.length} images`;
+    get("page").textContent = `Page ${state.page + 1} of ${pages}`;
+    get("before").disabled = state.page === 0;
+    get("after").disabled = state.page === pages - 1;
+    const cards = found.slice(start, start + PER_PAGE).map((image, place) => card(image, start + place));
+    get("cards").replaceChildren(...cards);
+  };
+  const turn = (by) => {
+    state.page += by;
+    show();
+    get("count").scrollIntoView({ block: "nearest" });
+  };
+
+  /* One image at full width. */
+  const detail = get("detail");
+  const facts = (image, run) => {
+    const own = image.runs[run];
+    const list = make("dl");
+    const add = (name, text) => { list.append(make("dt", "", name), make("dd", "", text)); };
+    const [text, good] = verdict(image, run);
+    const said = make("dd");
+    said.append(make("span", `verdict ${good ? "good" : "bad"}`, text));
+    list.append(make("dt", "", "Result"), said);
+    if (own.unreadable) add("Reason", own.unreadable);
+    if (own.mapClass !== null) add("Map of", `${own.mapClass}${own.score === null ? "" : `, probability ${percent(own.score)}`}`);
+    if (own.predicted !== null) add("Predicted", own.predicted);
+    if (own.rank !== null && !own.unreadable) add("True class", own.rank === 0 ? "first of all" : `number ${own.rank + 1} of all`);
+    if (report.ofBoxes) {
+      add("Box", own.box ? own.box.map((edge) => edge.toFixed(1)).join(", ") : "none");
+      add("Best IoU", `${own.bestIou.toFixed(2)} at threshold ${own.bestThreshold.toFixed(3)}`);
+    }
+    return list;
+  };
+  const look = () => {
+    const image = state.found[state.at];
+    const shown = payload(image.index);
+    get("detail-title").textContent = `${image.class}: ${image.id}`;
+    const steps = Math.max(0, ...shown.runs.map((maps) => (maps && maps.steps ? maps.steps.length : 0)));
+    if (state.step !== null && state.step >= steps) state.step = null;
+    const choice = get("steps");
+    choice.replaceChildren();
+    if (steps > 1) {
+      for (let step = -1; step < steps; step += 1) {
+        const button = make("button", "", step < 0 ? "As scored" : `Step ${step + 1}`);
+        button.type = "button";
+        const wanted = step < 0 ? null : step;
+        button.setAttribute("aria-pressed", String(state.step === wanted));
+        button.addEventListener("click", () => {
+          state.step = wanted;
+          look();
+          choice.children[step + 1].focus();
+        });
+        choice.append(button, " ");
+      }
+    }
+    const notes = report.crop ? ["Overlaps are measured inside the centre crop, which the map covers."] : [];
+    if (image.width) notes.push(`Original ${image.width} × ${image.height} pixels.`);
+    if (shown.runs.every((maps) => !maps)) notes.push("No map was kept of this image.");
+    if (shown.runs.some((maps) => maps && maps.blank)) notes.push("The map is blank.");
+    if (shown.runs.some((maps) => maps && maps.cut)) notes.push("The smallest pieces of the outline are left out.");
+    if (state.step !== null) notes.push("All steps share one scale, from their lowest to their highest value; each outline is the threshold on the step's own range.");
+    get("detail-note").textContent = notes.join(" ");
+    get("panels").replaceChildren(...runs.map((run, index) => {
+      const panel = make("div", "panel");
+      const maps = shown.runs[index];
+      if (runs.length > 1) panel.append(make("h3", "", run.name));
+      panel.append(frame(image, shown, index, state.step));
+      if (!maps && !shown.runs.every((each) => !each)) panel.append(make("p", "soft", "No map was kept of this run."));
+      if (maps && maps.steps && state.step !== null) {
+        const step = maps.steps[state.step];
+        panel.append(make("p", "", `After step ${state.step + 1}: ${step.predicted}; the map's class has probability ${percent(step.score)}`));
+      }
+      panel.append(facts(image, index));
+      return panel;
+    }));
+    get("previous").disabled = state.at === 0;
+    get("next").disabled = state.at === state.found.length - 1;
+  };
+  const open = (place) => {
+    state.at = place;
+    look();
+    if (!detail.open) detail.showModal();
+  };
+  const move = (by) => {
+    const next = state.at + by;
+    if (next >= 0 && next < state.found.length) open(next);
+  };
+  detail.addEventListener("keydown", (event) => {
+    if (event.target.type === "range") return;
+    if (event.key === "ArrowRight") move(1);
+    else if (event.key === "ArrowLeft") move(-1);
+  });
+  detail.addEventListener("close", () => {
+    const page = Math.floor(state.at / PER_PAGE);
+    if (page !== state.page) {
+      state.page = page;
+      show();
+    }
+    const item = get("cards").children[state.at % PER_PAGE];
+    if (item) item.firstElementChild.focus();
+  });
+  get("close").addEventListener("click", () => detail.close());
+  get("previous").addEventListener("click", () => move(-1));
+  get("next").addEventListener("click", () => move(1));
+
+  /* Controls. */
+  const sliders = [get("opacity"), get("detail-opacity")];
+  const fade = (percentage) => {
+    document.body.style.setProperty("--opacity", String(percentage / 100));
+    for (const slider of sliders) slider.value = percentage;
+  };
+  for (const slider of sliders) slider.addEventListener("input", () => fade(Number(slider.value)));
+  for (const id of ["of-run", "sort", "outcome", "class", "differ"]) get(id).addEventListener("change", choose);
+  get("text").addEventListener("input", choose);
+  get("before").addEventListener("click", () => turn(-1));
+  get("after").addEventListener("click", () => turn(1));
+  get("reset").addEventListener("click", () => {
+    for (const id of ["of-run", "sort", "outcome", "class", "differ"]) get(id).selectedIndex = 0;
+    get("text").value = "";
+    fade(50);
+    choose();
+  });
+
+  /* Tables whose columns sort. */
+  for (const table of document.querySelectorAll("table.sortable")) {
+    const body = table.tBodies[0];
+    [...table.tHead.rows[0].cells].forEach((header, column) => {
+      const button = make("button", "", header.textContent);
+      button.type = "button";
+      header.replaceChildren(button);
+      button.addEventListener("click", () => {
+        const falls = header.getAttribute("aria-sort") === "ascending" || (column > 0 && !header.hasAttribute("aria-sort"));
+        for (const other of table.tHead.rows[0].cells) other.removeAttribute("aria-sort");
+        header.setAttribute("aria-sort", falls ? "descending" : "ascending");
+        const key = (row) => row.cells[column].textContent;
+        const rows = [...body.rows].sort((a, b) => {
+          const [one, two] = [key(a), key(b)];
+          const order = column === 0 ? one.localeCompare(two) : (parseFloat(one) || 0) - (parseFloat(two) || 0);
+          return falls ? -order : order;
+        });
+        body.append(...rows);
+      });
+    });
+  }
+
+  document.body.style.setProperty("--card", `${Math.min(15 + 10 * (runs.length - 1), 60)}rem`);
+  fade(50);
+  choose();
+  document.documentElement.dataset.ready = String(Math.round(performance.now()));
+})();

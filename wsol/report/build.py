@@ -1,0 +1,174 @@
+"""A report on disk: `index.html`, and its tables as CSV and Markdown beside it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from matplotlib import colormaps
+
+from wsol.comparison import ResultError, compare_results
+from wsol.figures import MAP_COLOURS
+from wsol.pages import write_page
+from wsol.report import tables
+from wsol.report.collect import choose_images
+from wsol.report.curves import draw_curves
+from wsol.report.gallery import describe_images, show_images
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from pathlib import Path
+
+    from eval.statistics import Difference
+    from wsol.report.runs import Run
+
+PAGE, TABLES = "index.html", "tables"
+_RULES = {
+    "oracle": "the best on {chosen_on} itself (oracle: it flatters the scores)",
+    "val": "the best on val",
+    "fixed": "fixed",
+}
+
+
+def write_report(
+    folder: Path,
+    runs: Sequence[Run],
+    root: Path | None,
+    *,
+    title: str | None = None,
+    differences: Sequence[Mapping[str, Difference]] | None = None,
+    note: str = "",
+    workers: int = 2,
+    progress: Callable[[int], None] | None = None,
+) -> Path:
+    """Write the report of one evaluation, or of several of the same images.
+
+    Memory does not grow with the pictures: they go to the page one after the other.
+
+    Args:
+        folder: created where it does not exist; `index.html` and `tables/` in it are replaced
+        runs: at least one
+        root: of the images, or None where it is not known
+        title: of the page
+        differences: each later run against the first, as `compare_results` gives them; None to
+            compare here
+        note: a sentence at the top of the page
+        workers: threads that read images
+        progress: called with the number of pictures done since the last call
+
+    Returns:
+        the page
+
+    Raises:
+        ResultError: runs of other images, or under other rules
+    """
+    first = runs[0]
+    for run in runs[1:]:
+        if run.rows.keys() != first.rows.keys() or run.of_boxes != first.of_boxes:
+            raise ResultError(f"{run.results.folder}: expected the same images as {first.name}")
+    if differences is None:
+        several = runs[1:] if first.of_boxes else ()
+        differences = [compare_results(first.results, run.results) for run in several]
+    shown: list[tables.Table] = [tables.score_table(runs)]
+    keys = ["differences", *(f"differences-{place}" for place in range(2, len(runs)))]
+    paired = [
+        tables.difference_table(first, run, found, key)
+        for run, found, key in zip(runs[1:], differences, keys, strict=False)
+    ]
+    errors = tables.error_table(runs)
+    classes = tables.class_table(runs)
+    ids = choose_images(list(first.rows))
+    (folder / TABLES).mkdir(parents=True, exist_ok=True)
+    shown += [*paired, *([] if errors is None else [errors]), classes]
+    for table in shown:
+        table.save(folder / TABLES)
+    tables.curve_table(runs).save(folder / TABLES, markdown=False)
+    tables.image_table(runs).save(folder / TABLES, markdown=False)
+    levels = [i / 32 for i in range(33)]
+    colours = [colormaps[MAP_COLOURS](level)[:3] for level in levels]
+    write_page(
+        folder / PAGE,
+        "report.html.j2",
+        styles=["report.css"],
+        scripts=["report.js"],
+        data={
+            "report": {
+                "runs": [{"name": run.name} for run in runs],
+                "images": describe_images(runs, ids),
+                "errors": {kind: list(text) for kind, text in tables.ERRORS.items()},
+                "ofBoxes": first.of_boxes,
+                "crop": first.scores["image"] == "crop",
+            }
+        },
+        title=title or _title(runs),
+        note=note,
+        runs=[_introduce(run) for run in runs],
+        facts=_facts(first),
+        scores=shown[0],
+        paired=paired,
+        compares=len(runs) > 1 and not paired,
+        errors=errors,
+        kinds=[_shares(run) for run in runs] if errors is not None else [],
+        classes=classes,
+        charts=draw_curves(runs),
+        error_names={kind: text[0] for kind, text in tables.ERRORS.items()},
+        images=len(first.rows),
+        shown=len(ids),
+        payloads=show_images(runs, ids, root, workers, progress),
+        magma=[" ".join(f"{colour[i]:.3f}" for colour in colours) for i in range(3)],
+        stops=[
+            (level, "#" + "".join(f"{round(255 * part):02x}" for part in colour))
+            for level, colour in zip(levels, colours, strict=True)
+        ],
+    )
+    return folder / PAGE
+
+
+def _title(runs: Sequence[Run]) -> str:
+    if len(runs) == 1:
+        return f"Localization of {runs[0].what or runs[0].name}"
+    *names, last = (run.name for run in runs)
+    return f"{', '.join(names)} and {last}"
+
+
+def _introduce(run: Run) -> dict[str, Any]:
+    """Say in words what a run is."""
+    threshold = run.scores["threshold"]
+    rule = _RULES.get(threshold["rule"], "").format(**threshold)
+    return {
+        "name": run.name,
+        "what": run.what if run.what != run.name else "",
+        "threshold": "none" if not rule else f"{threshold['value']:.3f}, {rule}",
+        "unreadable": run.scores["unreadable"],
+    }
+
+
+def _facts(run: Run) -> dict[str, str]:
+    """Say under which rules was scored."""
+    scores = run.scores
+    whose = {"ground_truth": "the true class's", "predicted": "the predicted class's"}
+    facts = {
+        "Images": f"{scores['images']} of {scores['split']}",
+        "Protocol": f"{scores['protocol']} ({scores['choices']['source']})",
+        "Grid of thresholds": f"steps of {scores['interval']}",
+        "Maps": f"{whose[scores['class_map']]}, at {scores['choices']['size']} pixels a side",
+    }
+    if scores["image"] == "crop":
+        facts["Images seen as"] = "their centre crop: boxes are compared inside of it"
+    if run.of_boxes:
+        facts["Several true boxes"] = f"on {scores['several_true_boxes']:.1%} of the images"
+        if scores["without_true_box"]:
+            facts["Without a true box"] = f"{scores['without_true_box']} images, counted as missed"
+    return facts
+
+
+def _shares(run: Run) -> dict[str, Any]:
+    """Cut a bar of length 100 into kinds of boxes."""
+    errors, images = run.scores["errors"], run.scores["images"]
+    counts = {kind: errors[kind] for kind in tables.ERRORS if kind != "none"}
+    counts = {"none": images - sum(counts.values()), **counts}
+    parts, start = [], 0.0
+    for kind, count in counts.items():
+        share = 100 * count / images
+        parts.append({"kind": kind, "start": start, "share": share, "count": count})
+        start += share
+    return {"name": run.name, "parts": parts}

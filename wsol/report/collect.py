@@ -1,0 +1,127 @@
+"""What a report keeps of the maps while they are scored: the chosen ones, as the levels scored."""
+
+from __future__ import annotations
+
+import hashlib
+import zipfile
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from pathlib import Path
+
+GALLERY = 500  # images that a page shows at most
+
+
+@dataclass(frozen=True, eq=False)
+class KeptMap:
+    """The map of one image as it was scored.
+
+    Args:
+        levels: (S, S), uint8, the map in whole steps from 0 to the protocol's number of levels
+        region: (4,), part of the image that it covers, x0 y0 x1 y1, in original pixels
+    """
+
+    levels: np.ndarray
+    region: np.ndarray
+
+
+def choose_images(ids: Sequence[str], limit: int = GALLERY) -> list[str]:
+    """Choose the images that a page shows: all, or a sample where they are too many.
+
+    Whether an image is in the sample hangs on its id alone, so that runs show the same images.
+
+    Args:
+        ids: of all images
+        limit: how many at most
+
+    Returns:
+        the ids chosen, in the order in which they came
+    """
+    if len(ids) <= limit:
+        return list(ids)
+
+    def draw(image_id: str) -> bytes:
+        return hashlib.sha256(image_id.encode("utf-8", "surrogateescape")).digest()
+
+    chosen = set(sorted(ids, key=draw)[:limit])
+    return [image_id for image_id in ids if image_id in chosen]
+
+
+def quantise(heat: np.ndarray, levels: int, rounding: str) -> np.ndarray:
+    """Turn a map into the whole levels that boxes are found on.
+
+    Args:
+        heat: (S, S), in [0, 1]
+        levels: of the protocol
+        rounding: `below` or `nearest`
+
+    Returns:
+        (S, S), uint8
+    """
+    scaled = heat * levels
+    return (np.rint(scaled) if rounding == "nearest" else scaled).astype(np.uint8)
+
+
+class MapKeeper:
+    """Keeps maps in a folder, one small file an image, so that memory does not grow.
+
+    Args:
+        folder: created where it does not exist
+        ids: of all images, in the order of the split
+        wanted: ids of those whose maps are kept
+        levels: of the protocol
+        rounding: of the protocol
+    """
+
+    def __init__(
+        self, folder: Path, ids: Sequence[str], wanted: Iterable[str], levels: int, rounding: str
+    ) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self._folder = folder
+        self._levels, self._rounding = levels, rounding
+        kept = set(wanted)
+        self.rows = {image_id: row for row, image_id in enumerate(ids) if image_id in kept}
+        self._wanted = set(self.rows.values())
+
+    def write(self, row: int, heat: np.ndarray, region: np.ndarray) -> None:
+        """Keep the map of an image, if it is one of those that are wanted.
+
+        Args:
+            row: of the image in its split
+            heat: (S, S), in [0, 1]
+            region: (4,), part of the image that it covers, in original pixels
+        """
+        if row in self._wanted:
+            levels = quantise(heat, self._levels, self._rounding)
+            np.savez_compressed(self._folder / f"{row}.npz", levels=levels, region=region)
+
+    def write_steps(self, row: int, maps: np.ndarray, notes: np.ndarray) -> None:
+        """Keep the maps of an image's steps.
+
+        Args:
+            row: of the image in its split
+            maps: (T, h, w), as the map method gives them
+            notes: (T, 2), the class that each step predicts, and the probability of the map's class
+        """
+        np.savez_compressed(self._folder / f"{row}-steps.npz", maps=maps, notes=notes)
+
+    def read(self, image_id: str) -> KeptMap | None:
+        """Give back the map of an image, or None where none was kept."""
+        found = self._load(f"{self.rows.get(image_id)}.npz")
+        return None if found is None else KeptMap(found["levels"], found["region"])
+
+    def read_steps(self, image_id: str) -> tuple[np.ndarray, np.ndarray] | None:
+        """Give back what `write_steps` kept, or None."""
+        found = self._load(f"{self.rows.get(image_id)}-steps.npz")
+        return None if found is None else (found["maps"], found["notes"])
+
+    def _load(self, name: str) -> dict[str, np.ndarray] | None:
+        try:
+            with np.load(self._folder / name, allow_pickle=False) as found:
+                return dict(found)
+        except (OSError, ValueError, EOFError, zipfile.BadZipFile):  # cut off while it was written
+            return None

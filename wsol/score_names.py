@@ -1,0 +1,44 @@
+"""What people call the scores, and which of them an evaluation has."""
+
+from __future__ import annotations
+
+from typing import Any
+
+OF_PIXELS = ("pxap", "peak_pixel_iou")
+_NAMES = {
+    "pxap": "PxAP",
+    "peak_pixel_iou": "peak pixel IoU",
+    "max_box_acc": "MaxBoxAcc (one contour, oracle)",
+    "max_box_acc_v2": "MaxBoxAccV2 (all contours, oracle)",
+    "box_acc_30": "box accuracy at 30 (all contours, oracle)",
+    "box_acc_50": "box accuracy at 50",
+    "box_acc_70": "box accuracy at 70",
+    "gt_known_loc": "GT-known Loc",
+    "top1_loc": "Top-1 Loc",
+    "top5_loc": "Top-5 Loc",
+    "top1_cls": "top-1 accuracy (over all outputs)",
+    "top5_cls": "top-5 accuracy",
+    "centre_box": "baseline: centre box",
+    "full_image": "baseline: full image",
+}
+
+
+def list_scores(content: dict[str, Any]) -> dict[str, float | None]:
+    """List the scores of an evaluation in the order in which they are told.
+
+    Args:
+        content: the JSON output
+
+    Returns:
+        percent by the name of a score; None for what was not asked or is not known
+    """
+    acc = {f"box_acc_{delta}": value for delta, value in (content["box_acc"] or {}).items()}
+    flat = {**content, **acc, **(content["baselines"] or {})}
+    names = [*dict.fromkeys([*_NAMES, *acc])]
+    of_pixels = content["pxap"] is not None
+    return {name: flat.get(name) for name in names if (name in OF_PIXELS) == of_pixels}
+
+
+def name_score(score: str) -> str:
+    """Return what people call a score."""
+    return _NAMES.get(score, score.replace("box_acc_", "box accuracy at "))

@@ -1,0 +1,276 @@
+"""The attention shift: how map, box and class of one image change over the steps of a network."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from eval.geometry import pairwise_iou
+from wsol.boxes import threshold_boxes, threshold_level, threshold_mask
+from wsol.heatmap import resize_map, varies
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from tdam.preprocessing import Preprocessing
+    from wsol.results import Localization, Prediction, Step
+
+SAME_OBJECT = 0.5  # a box that overlaps an earlier one by more shows the same object
+
+
+@dataclass(frozen=True, eq=False)
+class ShiftStep:
+    """What one step sees, in numbers.
+
+    Args:
+        map: (S, S), float64, in [0, 1] on the scale that all steps of the image share; NaN where
+            the network put out no finite map
+        level: of the threshold on that scale: the box is drawn around pixels from here on; above
+            1 where no pixel can reach it, None for a map that does not vary
+        score: probability of the class whose map it is, in [0, 1]
+        top: the most probable class, or None where it is not known
+        box: (4,), x0 y0 x1 y1, outer edges in pixels of the original image, or None
+        area: share of the map's pixels above the threshold, in [0, 1]
+        centroid: x, y, centre of mass of the map above the threshold, in pixels of the original
+            image, or None where nothing is above it
+        shift: distance of the centroid from that of the step before, in pixels, or None
+        iou_before: IoU of the box with that of the step before, or None where one is missing
+        iou_true: IoU of the box with the best true box, 0 without a box; None where no true box
+            is known
+        another_object: the box overlaps no earlier step's box by more than one half
+    """
+
+    map: np.ndarray
+    level: float | None
+    score: float
+    top: Prediction | None
+    box: np.ndarray | None
+    area: float
+    centroid: tuple[float, float] | None
+    shift: float | None
+    iou_before: float | None
+    iou_true: float | None
+    another_object: bool
+
+
+@dataclass(frozen=True, eq=False)
+class Shift:
+    """The attention shift on one image.
+
+    Args:
+        label: index of the class whose maps these are
+        name: of the class
+        threshold: share of each map's own range that a pixel has to exceed
+        low: value of the network's map that 0 stands for in the steps' maps
+        high: value that 1 stands for
+        steps: all T of them, in order
+        width: of the original image, in pixels
+        height: of the original image, in pixels
+        region: part of the image that the maps cover, x0 y0 x1 y1, outer edges in pixels
+        path: of the image, or None for one that came from memory
+        true_boxes: (k, 4), outer edges in pixels of the original image, or None
+        searchlights: (M, h, w), in [0, 1], by the name of a block; M = T - 1, or T for m = 0
+    """
+
+    label: int
+    name: str
+    threshold: float
+    low: float
+    high: float
+    steps: tuple[ShiftStep, ...]
+    width: int
+    height: int
+    region: tuple[float, float, float, float]
+    path: Path | None = None
+    true_boxes: np.ndarray | None = None
+    searchlights: dict[str, np.ndarray] = field(default_factory=dict)
+
+    @property
+    def difference(self) -> np.ndarray:
+        """Last map minus first, (S, S), on the scale of the network's maps."""
+        change: np.ndarray = self.steps[-1].map - self.steps[0].map
+        return change * (self.high - self.low)
+
+    @property
+    def path_length(self) -> float:
+        """How far the centroid travels in all, in pixels of the original image."""
+        return float(sum(step.shift or 0.0 for step in self.steps))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Describe everything but the maps in plain values.
+
+        Returns:
+            a dict that `json` can write, floats unrounded
+        """
+        return {
+            "file": None if self.path is None else str(self.path),
+            "width": self.width,
+            "height": self.height,
+            "label": self.label,
+            "name": self.name,
+            "threshold": self.threshold,
+            "scale": [self.low, self.high],
+            "true_boxes": None if self.true_boxes is None else self.true_boxes.tolist(),
+            "steps": [_describe(step) for step in self.steps],
+        }
+
+
+def trace_shift(
+    found: Localization,
+    threshold: float,
+    preprocessing: Preprocessing,
+    true_boxes: np.ndarray | None = None,
+) -> Shift:
+    """Follow map and box of one image over the steps.
+
+    All maps are put on one scale, from the least to the greatest value of any step, so that what
+    is drawn of two steps can be compared. Each step's box comes from its own map by the usual
+    rule, and its threshold is expressed on the common scale.
+
+    Args:
+        found: by a localizer, with the raw map of every step
+        threshold: share of a map's own range that a pixel has to exceed, in [0, 1]
+        preprocessing: of the network, which says in which square boxes are found
+        true_boxes: (k, 4), x0 y0 x1 y1, outer edges in pixels of the original image; k = 0 and
+            None both mean that none is known
+
+    Returns:
+        the last step's box is the localization's own, for one with a box of the largest region
+
+    Raises:
+        ValueError: steps without raw maps, or a threshold outside [0, 1]
+    """
+    side = preprocessing.size
+    if true_boxes is not None:
+        true_boxes = np.asarray(true_boxes, dtype=np.float64).reshape(-1, 4)
+        true_boxes = true_boxes if len(true_boxes) else None
+    scaled = [_resize(step, side) for step in found.steps]
+    finite = [values for values in scaled if np.isfinite(values).all()]
+    low = min((float(values.min()) for values in finite), default=0.0)
+    high = max((float(values.max()) for values in finite), default=0.0)
+    span = high - low
+    steps: list[ShiftStep] = []
+    for step, values in zip(found.steps, scaled, strict=True):
+        heat = step.heatmap((side, side))
+        mask = threshold_mask(heat, threshold)
+        boxes = threshold_boxes(heat, threshold)
+        boxes = preprocessing.to_original(boxes, found.width, found.height)
+        box = boxes[0] if len(boxes) else None
+        centroid = _centroid(np.where(mask, heat, 0.0), step.region)
+        before = steps[-1] if steps else None
+        level = None
+        if heat.any():
+            least, most = float(values.min()), float(values.max())
+            level = (least + threshold_level(threshold) * (most - least) - low) / span
+        steps.append(
+            ShiftStep(
+                map=_on_scale(values, low, span),
+                level=level,
+                score=step.score,
+                top=step.top,
+                box=box,
+                area=float(mask.mean()),
+                centroid=centroid,
+                shift=_distance(centroid, before.centroid if before else None),
+                iou_before=_iou(box, before.box if before else None),
+                iou_true=None if true_boxes is None else best_iou(box, true_boxes),
+                another_object=shows_another(box, [each.box for each in steps]),
+            )
+        )
+    return Shift(
+        label=found.label,
+        name=found.name,
+        threshold=threshold,
+        low=low,
+        high=high,
+        steps=tuple(steps),
+        width=found.width,
+        height=found.height,
+        region=found.steps[-1].region,
+        path=found.path,
+        true_boxes=true_boxes,
+        searchlights=found.searchlights,
+    )
+
+
+def shows_another(box: np.ndarray | None, earlier: Sequence[np.ndarray | None]) -> bool:
+    """Tell whether a step's box marks another object than all steps before it.
+
+    Args:
+        box: (4,), x0 y0 x1 y1, outer edges, or None
+        earlier: boxes of the steps before, None for one that has none
+
+    Returns:
+        whether there are earlier boxes and the IoU with each is at most one half
+
+    >>> shows_another(np.array([0, 0, 4, 4]), [np.array([0, 0, 4, 2])])
+    True
+    """
+    others = [other for other in earlier if other is not None]
+    if box is None or not others:
+        return False
+    return best_iou(box, np.stack(others)) <= SAME_OBJECT
+
+
+def best_iou(box: np.ndarray | None, others: np.ndarray) -> float:
+    """Overlap of a box with that of several which it overlaps most; 0 without a box."""
+    return 0.0 if box is None else float(pairwise_iou(box, others).max())
+
+
+def _resize(step: Step, side: int) -> np.ndarray:
+    """Bring a step's raw map to the size in which boxes are found, on its own scale."""
+    if step.raw is None:
+        raise ValueError("Expected steps with raw maps but got one without; use a Localizer's")
+    if not varies(step.raw) and np.isfinite(step.raw).all():  # resizing would only add rounding
+        return np.full((side, side), step.raw.flat[0], dtype=np.float64)
+    return resize_map(step.raw, (side, side)).astype(np.float64)
+
+
+def _on_scale(values: np.ndarray, low: float, span: float) -> np.ndarray:
+    if not np.isfinite(values).all():
+        return np.full(values.shape, np.nan)
+    scaled: np.ndarray = (values - low) / span if span > 0 else np.zeros(values.shape)
+    return scaled
+
+
+def _centroid(
+    weights: np.ndarray, region: tuple[float, float, float, float]
+) -> tuple[float, float] | None:
+    """Centre of mass of pixels, each at its middle, in pixels of the original image."""
+    total = weights.sum()
+    if total <= 0:
+        return None
+    height, width = weights.shape
+    x = float(weights.sum(axis=0) @ (np.arange(width) + 0.5) / total / width)
+    y = float(weights.sum(axis=1) @ (np.arange(height) + 0.5) / total / height)
+    x0, y0, x1, y1 = region
+    return x0 + x * (x1 - x0), y0 + y * (y1 - y0)
+
+
+def _distance(point: tuple[float, float] | None, other: tuple[float, float] | None) -> float | None:
+    if point is None or other is None:
+        return None
+    return float(np.hypot(point[0] - other[0], point[1] - other[1]))
+
+
+def _iou(box: np.ndarray | None, other: np.ndarray | None) -> float | None:
+    return None if box is None or other is None else best_iou(box, other)
+
+
+def _describe(step: ShiftStep) -> dict[str, Any]:
+    top = step.top
+    return {
+        "top": None if top is None else {"label": top.label, "name": top.name, "score": top.score},
+        "score": step.score,
+        "box": None if step.box is None else step.box.tolist(),
+        "level": step.level,
+        "area": step.area,
+        "centroid": None if step.centroid is None else list(step.centroid),
+        "shift": step.shift,
+        "iou_before": step.iou_before,
+        "iou_true": step.iou_true,
+        "another_object": step.another_object,
+    }

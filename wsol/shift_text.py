@@ -1,0 +1,147 @@
+"""What is said of an attention shift in pictures, on the page and on the terminal."""
+
+from __future__ import annotations
+
+import math
+import unicodedata
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from wsol.shift import Shift, ShiftStep
+
+
+def headline(shift: Shift) -> str:
+    """Name class, probability and file in one line."""
+    said = f"{shorten(shift.name, 44)}  {percent(shift.steps[-1].score)}"
+    if shift.path is not None:
+        said += f"   ({shorten(shift.path.name, 44)})"
+    return said
+
+
+def step_lines(shift: Shift, index: int, width: int = 32) -> list[str]:
+    """Put a step's numbers in lines.
+
+    Args:
+        shift: of an image
+        index: of the step, from 0
+        width: characters a line has room for
+
+    Returns:
+        four lines, and a fifth where the truth is known
+    """
+    step = shift.steps[index]
+    lines = []
+    if step.top is not None:
+        lines.append(f"first: {shorten(step.top.name, width - 14)} {percent(step.top.score)}")
+    lines.append(f"{shorten(shift.name, width - 8)} {percent(step.score)}")
+    area = f"above threshold: {percent(step.area)}"
+    if index == 0:
+        lines.append(area)
+        lines.append("" if step.box is not None else "no box")
+    else:
+        lines.append(area if step.shift is None else f"{area}, moved {step.shift:.1f} px")
+        before = step.iou_before
+        if step.box is None:
+            lines.append("no box")
+        else:
+            lines.append("" if before is None else f"IoU with step {index}: {before:.2f}")
+    if step.iou_true is not None:
+        lines.append(f"IoU with truth: {step.iou_true:.2f}")
+    return lines
+
+
+def shift_rows(shift: Shift) -> list[list[str]]:
+    """Put an image's numbers in rows for the terminal, one a step.
+
+    Args:
+        shift: of an image
+
+    Returns:
+        rows of file, step, class that the network puts first, its probability, class whose map it
+        is, its probability, box, centroid's shift, IoU with the truth, remark; `-` for what is
+        not known
+    """
+    rows = []
+    for number, step in enumerate(shift.steps, start=1):
+        box = None if step.box is None else "{:.1f} {:.1f} {:.1f} {:.1f}".format(*step.box)
+        rows.append(
+            [
+                str(shift.path),
+                f"step {number}",
+                "-" if step.top is None else step.top.name,
+                "-" if step.top is None else f"{step.top.score:.4f}",
+                shift.name,
+                f"{step.score:.4f}",
+                box or "no box",
+                "-" if step.shift is None else f"{step.shift:.1f} px",
+                "-" if step.iou_true is None else f"IoU {step.iou_true:.3f}",
+                "another object" if step.another_object else "",
+            ]
+        )
+    return rows
+
+
+def another_object_text(step: ShiftStep) -> str:
+    """Mark a step whose box shows another object."""
+    return "  \u25c6 another object" if step.another_object else ""
+
+
+def percent(share: float) -> str:
+    """Write a share of one: whole percents, and a decimal where there would be none."""
+    if 0 < share < 0.01 or 0.99 < share < 1:
+        return f"{100 * share:.1f} %"
+    return f"{100 * share:.0f} %"
+
+
+def scale_text(value: float, place: object = None, *, span: float) -> str:
+    """Write a number on a scale with as many digits as tell its neighbours apart.
+
+    Args:
+        value: to write
+        place: of the number on the scale; not used, but matplotlib gives it
+        span: from the least to the greatest number; 0 for a single one
+
+    >>> scale_text(0.0125, span=0.05), scale_text(-3.0, span=12), scale_text(2.5e-9, span=1e-8)
+    ('0.0125', '-3.0', '2.5e-09')
+    """
+    digits = 3 if span <= 0 else 2 - math.floor(math.log10(span)) if span < 1e3 else 0
+    text = f"{value:.{max(digits, 0)}f}" if digits <= 7 else f"{value:.1e}"
+    return text.replace("-", "\u2212") if place is not None else text
+
+
+def shorten(text: str, width: int) -> str:
+    """Cut a text that is too wide, in its middle; wide characters count twice.
+
+    Args:
+        text: any
+        width: in characters of a usual width
+
+    Returns:
+        text that can be shown, not wider
+
+    >>> shorten("a very long name of a class", 11)
+    'a ver…class'
+    """
+    text = displayable(text)
+    if _width(text) <= width:
+        return text
+    half = (width - 1) // 2
+    head, tail = text, text
+    while _width(head) > width - 1 - half:
+        head = head[:-1]
+    while _width(tail) > half:
+        tail = tail[1:]
+    return f"{head}\u2026{tail}"
+
+
+def displayable(text: str) -> str:
+    """Replace what cannot be shown: controls of any kind, and bytes of names that are no text."""
+    kept = (
+        "\ufffd" if unicodedata.category(letter) in ("Cc", "Cf", "Cs", "Cn", "Co") else letter
+        for letter in text
+    )
+    return "".join(kept)
+
+
+def _width(text: str) -> int:
+    return sum(1 + (unicodedata.east_asian_width(letter) in "WF") for letter in text)
