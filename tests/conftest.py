@@ -5,6 +5,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+# Several test processes share the cores: waiting threads must not spin.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
 
 def pytest_addoption(parser):
     parser.addoption("--runslow", action="store_true", help="run the tests marked slow too")
