@@ -1,20 +1,17 @@
-import cv2
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from small_maps import many, write_maps
 
 from eval.geometry import pairwise_iou, to_edges
 from eval.manifest import Split
-from eval.metrics.pixels import bin_edges, count_pixels, pixel_average_precision
 from eval.protocols import find_protocol
-from eval.splits import MaskPaths
 from tdam import create_model
 from wsol import evaluate, evaluate_maps
-from wsol.comparison import ResultError, compare_results, read_results
+from wsol.comparison import read_results
 from wsol.heatmap import to_heatmap
 from wsol.images import read_image
-from wsol.map_files import PRECISIONS, MapWriter
+from wsol.map_files import PRECISIONS
 from wsol.map_sources import FolderMaps, MapError, NetworkMaps
 from wsol.maps import find_method
 from wsol.score_run import score_maps
@@ -129,31 +126,6 @@ def test_maps_of_integers_are_maps(split, tmp_path):
     assert evaluate_maps(split, tmp_path).result.baselines["full_image"] in (0, 50, 100)
 
 
-def write_maps(split, folder, precision="float64"):
-    writer = MapWriter(folder, precision)
-    random = np.random.default_rng(0)
-    maps = {}
-    for image_id in split.ids:
-        small = random.random((7, 7)).astype(np.float32)
-        maps[image_id] = to_heatmap(small, (224, 224))
-        writer.write(image_id, maps[image_id])
-    return maps
-
-
-def many(count):
-    """A split of maps without images."""
-    random = np.random.default_rng(count)
-    low = random.integers(0, 100, (count, 2))
-    boxes = np.hstack([low, low + random.integers(20, 100, (count, 2))])
-    return Split(
-        "test",
-        tuple(f"{i % 3}/{i}.jpg" for i in range(count)),
-        np.arange(count) % 3,
-        np.full((count, 2), 200),
-        tuple(boxes[i : i + 1 + (i % 5 == 0)][:2] for i in range(count)),
-    )
-
-
 def test_missing_and_extra_maps(tmp_path):
     data = many(4)
     write_maps(data, tmp_path)
@@ -265,85 +237,6 @@ def test_results_of_every_image(tmp_path):
     assert hits.tolist() == found.curves["all"]["30"]
 
 
-def test_comparison_of_two_runs(tmp_path):
-    data = many(60)
-    for name, seed in (("one", 0), ("two", 1)):
-        random = np.random.default_rng(seed)
-        writer = MapWriter(tmp_path / name, "float16")
-        for image_id, boxes in zip(data.ids, data.boxes, strict=True):
-            heat = np.zeros((224, 224))
-            x0, y0, x1, y1 = (boxes[0] * 1.12).astype(int) + random.integers(-25, 25, 4)
-            heat[max(y0, 0) : max(y1, y0 + 1), max(x0, 0) : max(x1, x0 + 1)] = 1
-            writer.write(image_id, heat)
-        evaluate_maps(data, tmp_path / name, threshold=0.5, out=tmp_path / f"{name}-out")
-    runs = [read_results(tmp_path / f"{name}-out") for name in ("one", "two")]
-    found = compare_results(*runs)
-    each = found["gt_known_loc"]
-    values = [run.scores["gt_known_loc"] for run in runs]
-    assert [each.first, each.second] == values
-    pairs = [(runs[0].rows[i]["error"] is None, runs[1].rows[i]["error"] is None) for i in data.ids]
-    assert each.gained == pairs.count((False, True)) > 0
-    assert each.lost == pairs.count((True, False)) > 0
-    assert 100 * (each.gained - each.lost) / 60 == pytest.approx(each.difference)
-    # The paired interval, by the plain bootstrap over pairs.
-    change = np.array([after - before for before, after in np.array(pairs, int)])
-    random = np.random.default_rng(0)
-    plain = [100 * change[random.integers(0, 60, 60)].mean() for _ in range(4000)]
-    assert [each.low, each.high] == pytest.approx(np.percentile(plain, [2.5, 97.5]).tolist(), abs=3)
-    assert "top1_loc" not in found  # maps alone know no classes
-    same = compare_results(runs[0], runs[0])["max_box_acc_v2"]
-    assert (same.difference, same.low, same.high) == (0, 0, 0)
-
-
-def test_runs_that_cannot_be_compared(tmp_path):
-    write_maps(many(9), tmp_path / "maps")
-    evaluate_maps(many(9), tmp_path / "maps", out=tmp_path / "a")
-    evaluate_maps(many(9), tmp_path / "maps", out=tmp_path / "b", protocol="clean")
-    evaluate_maps(many(8), tmp_path / "maps", out=tmp_path / "c", allow_missing=True)
-    first, *others = (read_results(tmp_path / name) for name in "abc")
-    with pytest.raises(ResultError, match="expected protocol 'wsoleval'"):
-        compare_results(first, others[0])
-    with pytest.raises(ResultError, match="same images"):
-        compare_results(first, others[1])
-    with pytest.raises(ResultError, match="finished evaluation"):
-        read_results(tmp_path / "maps")
-
-
-def test_masks(tmp_path):
-    random = np.random.default_rng(0)
-    maps, masks = {}, []
-    for name in ("a.jpg", "b.jpg"):
-        maps[name] = to_heatmap(random.random((7, 7)), (224, 224))
-        parts = []
-        for part in ("1", "2", "ignore"):
-            pixels = (random.random((60, 80)) < 0.2).astype(np.uint8) * 255
-            Image.fromarray(pixels).save(tmp_path / f"{name}.{part}.png")
-            parts.append(f"{name}.{part}.png")
-        masks.append(MaskPaths(tuple(parts[:2]), parts[2]))
-    writer = MapWriter(tmp_path / "maps", "float64")
-    for name, heat in maps.items():
-        writer.write(name, heat)
-    data = Split("test", tuple(maps), np.array([0, 0]), masks=tuple(masks))
-    found = evaluate_maps(data, tmp_path / "maps", mask_root=tmp_path, out=tmp_path / "out")
-    total = 0
-    for name in maps:
-        one, two, ignore = (
-            cv2.resize(
-                np.asarray(Image.open(tmp_path / f"{name}.{part}.png")), (224, 224),
-                interpolation=cv2.INTER_NEAREST,
-            ) > 0
-            for part in ("1", "2", "ignore")
-        )  # fmt: skip
-        mask = np.where(one | two, 1, np.where(ignore, 2, 0)).astype(np.uint8)
-        total = total + count_pixels(maps[name], mask, bin_edges(np.arange(0, 1, 0.001)))
-    assert found.result.pxap == pytest.approx(float(pixel_average_precision(total)), abs=1e-9)
-    scores = found.to_dict()
-    assert scores["max_box_acc"] is scores["curves"] is scores["threshold"]["value"] is None
-    assert len(read_results(tmp_path / "out").rows) == 2
-    with pytest.raises(ValueError, match="masks and a root"):
-        score_maps(FolderMaps(data, tmp_path / "maps"), [find_protocol("clean")], [None])
-
-
 def test_all_protocols_see_the_same_maps(tmp_path):
     data = many(10)
     write_maps(data, tmp_path)
@@ -406,11 +299,3 @@ def test_maps_behind_a_link(tmp_path):
     (tmp_path / "maps" / "1").rename(tmp_path / "elsewhere")
     (tmp_path / "maps" / "1").symlink_to(tmp_path / "elsewhere")
     assert evaluate_maps(data, tmp_path / "maps").result.images == 6
-
-
-def test_masks_of_other_values_are_refused():
-    edges = bin_edges(np.arange(0, 1, 0.001))
-    with pytest.raises(ValueError, match="mask of 0, 1 and 2"):
-        count_pixels(np.zeros((4, 4)), np.full((4, 4), 255, np.uint8), edges)
-    with pytest.raises(ValueError, match="as bin_edges gives"):
-        count_pixels(np.zeros((4, 4)), np.zeros((4, 4), np.uint8), np.array([0, 0.1, 0.5, 1]))

@@ -1,0 +1,63 @@
+import pytest
+from small_training import SMALL
+
+from tdam.training import list_recipes, load_recipe
+from tdam.training.recipe import Recipe, differing_keys
+
+
+def test_recipes_come_along():
+    assert {"finetune", "scratch_small"} <= set(list_recipes())
+    for name in list_recipes():
+        assert load_recipe(name).name == name
+    assert load_recipe("finetune").weights == "pretrained"
+    assert load_recipe("scratch_small").weights == "random"
+
+
+def test_a_recipe_is_written_as_it_is_read(tmp_path):
+    recipe = SMALL.change(
+        drops=[3, 5], schedule="steps", packed=True, weights='a "b"\\c \U0001f600 \x7f'
+    )
+    (tmp_path / "small.toml").write_text(recipe.to_toml())
+    assert load_recipe(tmp_path / "small.toml") == recipe
+
+
+def test_a_recipe_has_a_base(tmp_path):
+    (tmp_path / "mine.toml").write_text('base = "scratch_small"\nlr = 1\n')
+    found = load_recipe(str(tmp_path / "mine.toml"))
+    assert found.name == "mine"
+    assert found.lr == 1.0
+    assert differing_keys(found, load_recipe("scratch_small")) == ["name", "lr"]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("lrr = 1", "keys of a recipe, name, model, .*seed, but got lrr"),
+        ('lr = "high"', "lr to be float but got 'high'"),
+        ("epochs = 2.5", "epochs to be int but got 2.5"),
+        ("epochs = true", "epochs to be int but got True"),
+        ("epochs = 0", "epochs to be from 1 to"),
+        ('optimizer = "lamb"', "optimizer to be one of sgd, adamw but got 'lamb'"),
+        ("base = 5", "base to name a recipe but got 5"),
+        ('base = "nothing"', "recipe to be one of finetune, scratch_small"),
+        ("lr = ", "Invalid value"),
+    ],
+)
+def test_a_recipe_that_breaks_a_rule(tmp_path, text, message):
+    (tmp_path / "r.toml").write_text(text)
+    with pytest.raises(ValueError, match=message):
+        load_recipe(str(tmp_path / "r.toml"))
+
+
+def test_a_base_that_never_ends(tmp_path):
+    path = tmp_path / "r.toml"
+    path.write_text(f"base = {str(path)!r}")
+    with pytest.raises(ValueError, match="never ends"):
+        load_recipe(str(path))
+
+
+def test_choices_as_text():
+    found = Recipe().change_by_text(["ema=0.9", "model=resnet18", "drops=[2, 4]", "compile=true"])
+    assert (found.ema, found.model, found.drops, found.compile) == (0.9, "resnet18", (2, 4), True)
+    with pytest.raises(ValueError, match="key=value"):
+        Recipe().change_by_text(["ema"])

@@ -1,0 +1,51 @@
+import numpy as np
+import pytest
+from small_maps import many, write_maps
+
+from wsol import evaluate_maps
+from wsol.comparison import ResultError, compare_results, read_results
+from wsol.map_files import MapWriter
+
+
+def test_comparison_of_two_runs(tmp_path):
+    data = many(60)
+    for name, seed in (("one", 0), ("two", 1)):
+        random = np.random.default_rng(seed)
+        writer = MapWriter(tmp_path / name, "float16")
+        for image_id, boxes in zip(data.ids, data.boxes, strict=True):
+            heat = np.zeros((224, 224))
+            x0, y0, x1, y1 = (boxes[0] * 1.12).astype(int) + random.integers(-25, 25, 4)
+            heat[max(y0, 0) : max(y1, y0 + 1), max(x0, 0) : max(x1, x0 + 1)] = 1
+            writer.write(image_id, heat)
+        evaluate_maps(data, tmp_path / name, threshold=0.5, out=tmp_path / f"{name}-out")
+    runs = [read_results(tmp_path / f"{name}-out") for name in ("one", "two")]
+    found = compare_results(*runs)
+    each = found["gt_known_loc"]
+    values = [run.scores["gt_known_loc"] for run in runs]
+    assert [each.first, each.second] == values
+    pairs = [(runs[0].rows[i]["error"] is None, runs[1].rows[i]["error"] is None) for i in data.ids]
+    assert each.gained == pairs.count((False, True)) > 0
+    assert each.lost == pairs.count((True, False)) > 0
+    assert 100 * (each.gained - each.lost) / 60 == pytest.approx(each.difference)
+    # The paired interval, by the plain bootstrap over pairs.
+    change = np.array([after - before for before, after in np.array(pairs, int)])
+    random = np.random.default_rng(0)
+    plain = [100 * change[random.integers(0, 60, 60)].mean() for _ in range(4000)]
+    assert [each.low, each.high] == pytest.approx(np.percentile(plain, [2.5, 97.5]).tolist(), abs=3)
+    assert "top1_loc" not in found  # maps alone know no classes
+    same = compare_results(runs[0], runs[0])["max_box_acc_v2"]
+    assert (same.difference, same.low, same.high) == (0, 0, 0)
+
+
+def test_runs_that_cannot_be_compared(tmp_path):
+    write_maps(many(9), tmp_path / "maps")
+    evaluate_maps(many(9), tmp_path / "maps", out=tmp_path / "a")
+    evaluate_maps(many(9), tmp_path / "maps", out=tmp_path / "b", protocol="clean")
+    evaluate_maps(many(8), tmp_path / "maps", out=tmp_path / "c", allow_missing=True)
+    first, *others = (read_results(tmp_path / name) for name in "abc")
+    with pytest.raises(ResultError, match="expected protocol 'wsoleval'"):
+        compare_results(first, others[0])
+    with pytest.raises(ResultError, match="same images"):
+        compare_results(first, others[1])
+    with pytest.raises(ResultError, match="finished evaluation"):
+        read_results(tmp_path / "maps")
