@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image
 from skimage.measure import approximate_polygon, find_contours
 
-from wsol.heatmap import to_heatmap
+from wsol.heatmap import resize_map, to_heatmap
 from wsol.pages import embed_image
 from wsol.report.collect import quantise
 
@@ -109,7 +109,7 @@ def show_steps(
         plain values, one record a step
     """
     side = (choices["size"], choices["size"])
-    resized = np.stack([_resize(each, side, choices["interpolation"]) for each in maps])
+    resized = np.stack([resize_map(each, side, choices["interpolation"]) for each in maps])
     finite = np.isfinite(resized).all()
     low, high = (float(resized.min()), float(resized.max())) if finite else (0.0, 0.0)
     found = []
@@ -121,8 +121,3 @@ def show_steps(
         shown = show_map(np.rint(share * 255).astype(np.uint8), 255, STEP_SIDE)
         found.append({"map": shown, "contour": contour, "cut": cut})
     return found
-
-
-def _resize(raw: np.ndarray, size: tuple[int, int], interpolation: str) -> np.ndarray:
-    kind = {"bicubic": cv2.INTER_CUBIC, "bilinear": cv2.INTER_LINEAR}[interpolation]
-    return cv2.resize(np.asarray(raw, np.float32), size, interpolation=kind)
