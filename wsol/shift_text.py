@@ -32,8 +32,8 @@ def step_lines(shift: Shift, index: int, width: int = 32) -> list[str]:
     step = shift.steps[index]
     lines = []
     if step.top is not None:
-        lines.append(f"first: {shorten(step.top.name, width - 14)} {percent(step.top.score)}")
-    lines.append(f"{shorten(shift.name, width - 8)} {percent(step.score)}")
+        lines.append(f"top-1: {shorten(step.top.name, width - 14)} {percent(step.top.score)}")
+    lines.append(f"map: {shorten(shift.name, width - 12)} {percent(step.score)}")
     area = f"above threshold: {percent(step.area)}"
     if index == 0:
         lines.append(area)
@@ -87,7 +87,15 @@ def another_object_text(step: ShiftStep) -> str:
 
 
 def percent(share: float) -> str:
-    """Write a share of one: whole percents, and a decimal where there would be none."""
+    """Write a share of one in percent, so that only none is 0 and only all of it is 100.
+
+    >>> percent(0.5), percent(0.004), percent(1e-5), percent(0.99999)
+    ('50 %', '0.4 %', '< 0.1 %', '> 99.9 %')
+    """
+    if 0 < share < 0.0005:
+        return "< 0.1 %"
+    if 0.9995 <= share < 1:
+        return "> 99.9 %"
     if 0 < share < 0.01 or 0.99 < share < 1:
         return f"{100 * share:.1f} %"
     return f"{100 * share:.0f} %"

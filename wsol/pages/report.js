@@ -22,7 +22,11 @@
     return element;
   };
   const payload = (index) => JSON.parse(get(`image-${index}`).textContent);
-  const percent = (share) => `${(100 * share).toFixed(share >= 0.0995 || share === 0 ? 0 : 1)} %`;
+  const percent = (share) => {
+    if (share > 0 && share < 0.0005) return "< 0.1 %";
+    if (share >= 0.9995 && share < 1) return "> 99.9 %";
+    return `${(100 * share).toFixed((share > 0 && share < 0.0995) || (share > 0.99 && share < 1) ? 1 : 0)} %`;
+  };
   const right = (image, run) => image.runs[run].error === "none";
 
   /* One picture: the photograph, the map over it, outline and boxes as vectors on top. */
