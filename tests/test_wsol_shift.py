@@ -224,6 +224,19 @@ def test_nothing_but_flat_maps():
     assert len(draw_frames(Image.new("RGB", (8, 8)), shift)) == 2
 
 
+def test_rounding_is_no_pattern():
+    raw = blob(0.5, 0.5, base=1)
+    light = np.float32(1) - np.float32(6e-8) * (blob(0.2, 0.2) > 0.5)
+    shift = trace_shift(
+        found(raw, raw * np.float32(1 + 1e-7), searchlights={"x": light[None]}), 0.2, SQUARE
+    )
+    assert shift.difference.any()
+    assert shift.greatest_change == 0
+    card = make_card(Image.new("RGB", (20, 10)), shift, "magma")
+    assert card["lights"][0]["flat"] == "1.000"
+    assert len(card["difference"]["bar"]) == 1
+
+
 def test_steps_without_raw_maps_are_refused():
     bare = Step(np.eye(4), 0.5, (0, 0, 9, 9))
     record = Localization(0, "x", 0.5, np.zeros((0, 4)), np.zeros(0), (bare,), 9, 9)
@@ -295,7 +308,7 @@ def test_boxes_go_from_light_to_dark():
 
 def test_texts():
     shift = trace_shift(found(blob(0.2, 0.5), blob(0.8, 0.5), tops=[3, 1]), 0.2, SQUARE)
-    assert step_lines(shift, 0)[0] == "first: class 3 60 %"
+    assert step_lines(shift, 0)[0] == "top-1: class 3 60 %"
     assert step_lines(shift, 1)[3] == "IoU with step 1: 0.00"
     assert [percent(share) for share in (0, 0.004, 0.5, 0.996, 1)] == [
         "0 %", "0.4 %", "50 %", "99.6 %", "100 %"]  # fmt: skip

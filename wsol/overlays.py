@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 COLOURS = {"perceptual": "magma", "jet": "jet"}
 DIVERGING = "RdBu_r"  # blue for less, red for more: told apart by every kind of colour vision
+ROUNDING = 1e-5  # share of the greatest value: what differs by less is the same
 OPACITY = 0.68  # of a map's colour over the grey photograph
 _MIDDLE = 0.5  # grey that colour bars lie on, and that photographs are drawn towards
 _CONTRAST = 0.75
@@ -108,6 +109,19 @@ def colour(
     shares = (values - low) / (high - low) if high > low else np.full(np.shape(values), 0.5)
     rgb: np.ndarray = np.asarray(matplotlib.colormaps[colours](np.clip(shares, 0, 1)))[..., :3]
     return rgb
+
+
+def value_limits(values: np.ndarray) -> tuple[float, float]:
+    """Least and greatest value, or the least twice where rounding alone tells them apart.
+
+    Stretched to all colours, the rounding of a map that is the same everywhere would look like a
+    pattern.
+
+    >>> value_limits(np.array([0.25, 0.75])), value_limits(np.array([1, 1 + 1e-7]))
+    ((0.25, 0.75), (1.0, 1.0))
+    """
+    low, high = float(values.min()), float(values.max())
+    return (low, high) if high - low > ROUNDING * max(abs(low), abs(high)) else (low, low)
 
 
 def colour_bar(colours: str) -> ListedColormap:

@@ -10,6 +10,7 @@ import numpy as np
 from eval.geometry import pairwise_iou
 from wsol.boxes import threshold_boxes, threshold_level, threshold_mask
 from wsol.heatmap import resize_map, varies
+from wsol.overlays import ROUNDING
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -93,6 +94,12 @@ class Shift:
         """Last map minus first, (S, S), on the scale of the network's maps."""
         change: np.ndarray = self.steps[-1].map - self.steps[0].map
         return change * (self.high - self.low)
+
+    @property
+    def greatest_change(self) -> float:
+        """The difference's greatest value, whatever its sign; 0 where rounding alone differs."""
+        found = float(np.abs(np.nan_to_num(self.difference)).max())
+        return found if found > ROUNDING * max(abs(self.low), abs(self.high)) else 0.0
 
     @property
     def path_length(self) -> float:

@@ -26,6 +26,7 @@ from wsol.overlays import (
     fit_view,
     overlay,
     step_colours,
+    value_limits,
 )
 from wsol.shift_text import (
     another_object_text,
@@ -136,14 +137,14 @@ def draw_strip(image: Image.Image, shift: Shift, colours: str = "magma") -> Figu
         if step.level is not None and step.level <= 1:
             bar.axhline(_raw(shift, step.level), color=shade, lw=1.6, path_effects=_CASE[1:])
     if several:
-        limit = float(np.abs(np.nan_to_num(shift.difference)).max())
+        limit = shift.greatest_change
         limits = (-limit, limit)
         at += _BAR + _LABELS
         shown = overlay(
             view, shift.difference, shift.region, (shift.width, shift.height), DIVERGING, limits
         )
         axes = sheet.picture(shown, shift, at, top, tall)
-        what = ["blue: less, red: more", f"farthest: {scale_text(limit, span=limit)}"]
+        what = ["blue: less, red: more", f"at most {scale_text(limit, span=limit)}"]
         what = what if limit else ["no difference"]
         sheet.note(axes, f"step {count} less step 1", what)
         sheet.bar(at + _PANEL + 0.08, top, tall, DIVERGING, limits)
@@ -248,7 +249,7 @@ class _Sheet:
         return axes
 
     def note(self, axes: Axes, title: str, lines: list[str]) -> None:
-        axes.set_title(title, fontsize=9.5, loc="left", pad=5, parse_math=False)
+        axes.set_title(title, fontsize=9.5, loc="left", pad=7, parse_math=False)
         axes.text(
             0, -0.05, "\n".join(lines), transform=axes.transAxes, va="top", fontsize=8.2,
             parse_math=False, linespacing=1.3,
@@ -330,7 +331,7 @@ def _draw_searchlights(
     sheet: _Sheet, view: Image.Image, shift: Shift, name: str, y: float, tall: float, colours: str
 ) -> None:
     lights = shift.searchlights[name]
-    limits = (float(lights.min()), float(lights.max()))
+    limits = value_limits(lights)
     first = len(shift.steps) - len(lights)  # with m = 0, also the last step modulates itself
     axes = sheet.place(_GAP, y, _PANEL, tall)
     axes.axis("off")

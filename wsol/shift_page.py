@@ -17,6 +17,7 @@ from wsol.overlays import (
     fit_view,
     grey_backdrop,
     step_colours,
+    value_limits,
 )
 from wsol.pages import embed_image, write_page
 from wsol.shift_text import displayable, percent, scale_text
@@ -45,7 +46,7 @@ def make_card(image: Image.Image, shift: Shift, colours: str) -> dict[str, Any]:
     view = fit_view(image, _VIEW)
     limits = (0.0, 1.0) if shift.high > shift.low else (0.0, 0.0)
     change = shift.difference
-    reach = float(np.abs(np.nan_to_num(change)).max())
+    reach = shift.greatest_change
     shades = step_colours(len(shift.steps))
     points = [step.centroid for step in shift.steps if step.centroid is not None]
     x0, y0, x1, y1 = shift.region
@@ -139,13 +140,9 @@ def _tell(step: ShiftStep) -> dict[str, Any]:
     }
 
 
-def _corners(box: np.ndarray | None) -> str:
-    return "no box" if box is None else "{:.0f} {:.0f} {:.0f} {:.0f}".format(*box)
-
-
 def _light(shift: Shift, name: str, colours: str) -> dict[str, Any]:
     lights = shift.searchlights[name]
-    low, high = float(lights.min()), float(lights.max())
+    low, high = value_limits(lights)
     first = len(shift.steps) - len(lights)
     return {
         "name": displayable(name),
