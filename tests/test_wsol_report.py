@@ -459,7 +459,7 @@ def test_in_a_browser(world, dark):
         assert "No picture: no such file" in get("cards").text
 
         opacity = "return getComputedStyle(document.querySelector('.map')).opacity"
-        assert driver.execute_script(opacity) == "0.5"
+        assert driver.execute_script(opacity) == "0.68"
         slider = get("opacity")
         slider.send_keys(Keys.HOME)
         assert driver.execute_script(opacity) == "0"

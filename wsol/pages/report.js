@@ -27,6 +27,7 @@
     if (share >= 0.9995 && share < 1) return "> 99.9 %";
     return `${(100 * share).toFixed((share > 0 && share < 0.0995) || (share > 0.99 && share < 1) ? 1 : 0)} %`;
   };
+  const edges = (box) => box.map((edge) => edge.toFixed(1)).join(", ");
   const right = (image, run) => image.runs[run].error === "none";
 
   /* One picture: the photograph, the map over it, outline and boxes as vectors on top. */
@@ -38,8 +39,9 @@
     const cell = make("div", "cell");
     const box = make("div", "frame");
     box.style.setProperty("--ratio", image.width ? Math.min(8, Math.max(1 / 8, width / height)) : 4 / 3);
+    const map = maps && (step !== null && maps.steps ? maps.steps[step] : maps);
     if (shown.image) {
-      const photo = make("img", "photo");
+      const photo = make("img", map ? "photo below-map" : "photo");
       photo.decoding = "async";
       photo.alt = "";
       if (!image.width) photo.addEventListener("load", () => {
@@ -48,7 +50,6 @@
       photo.src = shown.image;
       box.append(photo);
     } else box.append(make("div", "gone", `No picture: ${shown.why}`));
-    const map = maps && (step !== null && maps.steps ? maps.steps[step] : maps);
     const layer = draw("svg", "", { viewBox: `0 0 ${width} ${height}`, preserveAspectRatio: "none", "aria-hidden": "true" });
     if (map) {
       const [x0, y0, x1, y1] = maps.region;
@@ -72,7 +73,8 @@
       }
     };
     image.true.forEach((each) => rectangle(each, "true"));
-    if (own.box && (step === null || !maps || !maps.steps || step === maps.steps.length - 1)) rectangle(own.box, "predicted");
+    const found = map && step !== null && maps.steps ? map.box : own.box;
+    if (found) rectangle(found, "predicted");
     box.append(layer);
     cell.append(box);
     return cell;
@@ -202,6 +204,7 @@
     get("before").disabled = state.page === 0;
     get("after").disabled = state.page === pages - 1;
     const cards = found.slice(start, start + PER_PAGE).map((image, place) => card(image, start + place));
+    get("nothing").hidden = cards.length > 0;
     get("cards").replaceChildren(...cards);
   };
   const turn = (by) => {
@@ -225,7 +228,7 @@
     if (own.predicted !== null) add("Predicted", own.predicted);
     if (own.rank !== null && !own.unreadable) add("True class", own.rank === 0 ? "first of all" : `number ${own.rank + 1} of all`);
     if (report.ofBoxes) {
-      add("Box", own.box ? own.box.map((edge) => edge.toFixed(1)).join(", ") : "none");
+      add("Box", own.box ? edges(own.box) : "none");
       add("Best IoU", `${own.bestIou.toFixed(2)} at threshold ${own.bestThreshold.toFixed(3)}`);
     }
     return list;
@@ -257,7 +260,7 @@
     if (shown.runs.every((maps) => !maps)) notes.push("No map was kept of this image.");
     if (shown.runs.some((maps) => maps && maps.blank)) notes.push("The map is blank.");
     if (shown.runs.some((maps) => maps && maps.cut)) notes.push("The smallest pieces of the outline are left out.");
-    if (state.step !== null) notes.push("All steps share one scale, from their lowest to their highest value; each outline is the threshold on the step's own range.");
+    if (state.step !== null) notes.push("All steps share one scale, from their lowest to their highest value; each outline and box is that of the threshold on the step's own range.");
     get("detail-note").textContent = notes.join(" ");
     get("panels").replaceChildren(...runs.map((run, index) => {
       const panel = make("div", "panel");
@@ -267,7 +270,7 @@
       if (!maps && !shown.runs.every((each) => !each)) panel.append(make("p", "soft", "No map was kept of this run."));
       if (maps && maps.steps && state.step !== null) {
         const step = maps.steps[state.step];
-        panel.append(make("p", "", `After step ${state.step + 1}: ${step.predicted}; the map's class has probability ${percent(step.score)}`));
+        panel.append(make("p", "", `After step ${state.step + 1}: ${step.predicted}; the map's class has probability ${percent(step.score)}; ${step.box ? `box ${edges(step.box)}` : "no box"}`));
       }
       panel.append(facts(image, index));
       return panel;
@@ -316,7 +319,7 @@
   get("reset").addEventListener("click", () => {
     for (const id of ["of-run", "sort", "outcome", "class", "differ"]) get(id).selectedIndex = 0;
     get("text").value = "";
-    fade(50);
+    fade(sliders[0].defaultValue);
     choose();
   });
 
@@ -343,7 +346,7 @@
   }
 
   document.body.style.setProperty("--card", `${Math.min(15 + 10 * (runs.length - 1), 60)}rem`);
-  fade(50);
+  fade(sliders[0].defaultValue);
   choose();
   document.documentElement.dataset.ready = String(Math.round(performance.now()));
 })();

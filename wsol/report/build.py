@@ -8,6 +8,7 @@ from matplotlib import colormaps
 
 from wsol.comparison import ResultError, compare_results
 from wsol.figures import MAP_COLOURS
+from wsol.overlays import OPACITY
 from wsol.pages import write_page
 from wsol.report import tables
 from wsol.report.collect import choose_images
@@ -110,6 +111,7 @@ def write_report(
         kinds=[_shares(run) for run in runs] if errors is not None else [],
         classes=classes,
         charts=draw_curves(runs),
+        opacity=round(100 * OPACITY),
         error_names={kind: text[0] for kind, text in tables.ERRORS.items()},
         images=len(first.rows),
         shown=len(ids),

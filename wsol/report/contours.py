@@ -9,6 +9,7 @@ import numpy as np
 from PIL import Image
 from skimage.measure import approximate_polygon, find_contours
 
+from wsol.boxes import threshold_boxes
 from wsol.heatmap import resize_map, to_heatmap
 from wsol.pages import embed_image
 from wsol.report.collect import quantise
@@ -93,31 +94,37 @@ def show_kept(
 
 
 def show_steps(
-    maps: np.ndarray, choices: dict[str, Any], threshold: float | None
+    maps: np.ndarray, region: np.ndarray, choices: dict[str, Any], threshold: float | None
 ) -> list[dict[str, Any]]:
     """Describe the maps of an image's steps, all on one scale.
 
-    The scale spans the values of all steps together, so that steps can be compared; the outline is
-    that of the threshold on a step's own range, where a box of this step would be.
+    The scale spans the values of all steps together, so that steps can be compared; outline and
+    box are those of the threshold on a step's own range.
 
     Args:
         maps: (T, h, w), as the map method gives them
+        region: (4,), part of the image that they cover, in original pixels
         choices: of the protocol
         threshold: share of a map's maximum, or None where there is none
 
     Returns:
-        plain values, one record a step
+        plain values, one record a step, boxes in original pixels
     """
     side = (choices["size"], choices["size"])
     resized = np.stack([resize_map(each, side, choices["interpolation"]) for each in maps])
     finite = np.isfinite(resized).all()
     low, high = (float(resized.min()), float(resized.max())) if finite else (0.0, 0.0)
+    sides = np.tile(region[2:] - region[:2], 2)
     found = []
     for each, raw in zip(resized, maps, strict=True):
         share = (each - low) / (high - low) if high > low else np.zeros_like(each)
         own = to_heatmap(raw, side, choices["interpolation"])
         levels = quantise(own, choices["levels"], choices["rounding"])
-        contour, cut = ("", False) if threshold is None else trace_contour(levels, threshold)
+        contour, cut, box = "", False, None
+        if threshold is not None:
+            contour, cut = trace_contour(levels, threshold)
+            corners = threshold_boxes(levels / 255, threshold)[:1] / choices["size"]  # as they are
+            box = next(iter((np.tile(region[:2], 2) + corners * sides).round(2).tolist()), None)
         shown = show_map(np.rint(share * 255).astype(np.uint8), 255, STEP_SIDE)
-        found.append({"map": shown, "contour": contour, "cut": cut})
+        found.append({"map": shown, "contour": contour, "cut": cut, "box": box})
     return found

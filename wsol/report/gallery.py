@@ -138,7 +138,8 @@ def _show_maps(run: Run, image_id: str) -> dict[str, Any] | None:
         shown["steps"] = [
             {**each, "predicted": run.output_name(int(predicted)), "score": float(score)}
             for each, (predicted, score) in zip(
-                show_steps(maps, choices, threshold), notes.tolist(), strict=True
+                show_steps(maps, kept.region, choices, threshold), notes.tolist(), strict=True
             )
         ]
+        shown["steps"][-1]["box"] = run.rows[image_id].get("box")  # as it was scored
     return shown
