@@ -4,15 +4,13 @@ import csv
 import json
 import re
 import shutil
-import time
-from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 import typer
 from PIL import Image
+from small_reports import EVIL, IDS, NAMES, SIZES, block, make_maps, make_split, make_world, score
 
 from eval.manifest import Split
 from eval.protocols import find_protocol
@@ -22,7 +20,6 @@ from wsol.boxes import threshold_boxes
 from wsol.cli import reports
 from wsol.comparison import ResultError
 from wsol.heatmap import to_heatmap
-from wsol.image_results import name_results
 from wsol.map_sources import FolderMaps, NetworkMaps
 from wsol.pages import embed_image, render, to_json
 from wsol.report import MapKeeper, choose_images, read_run, write_report
@@ -34,75 +31,15 @@ from wsol.score_names import list_scores
 from wsol.score_run import score_maps
 from wsol.shipped import manifests_folder
 
-EVIL = "<script>window.hacked=1</script>"
-IDS = (
-    f"a{EVIL}.png",
-    "b\"onerror='window.hacked=1'.png",
-    "ça 日本.png",
-    "one pixel.png",
-    "large.jpg",
-    "gone.png",
-    "<!--<img src=x onerror=window.hacked=1>.png",
-)
-SIZES = ((60, 40), (40, 60), (64, 64), (1, 1), (8700, 5800), (30, 30), (50, 20))
-NAMES = ("</title>" + EVIL, "d'\"é|*x*")
-
-
-def make_maps(folder, ids, sharpness):
-    """One bright spot a map, somewhere else on each."""
-    across = (np.arange(224) + 0.5) / 224
-    for row, image_id in enumerate(ids):
-        x, y = 0.3 + 0.4 * (row % 3) / 2, 0.3 + 0.4 * (row % 2)
-        square = (across[None] - x) ** 2 + (across[:, None] - y) ** 2
-        path = folder / f"{image_id}.npy"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        np.save(path, to_heatmap(np.exp(-sharpness * square)))
-    return folder
-
-
-def make_split(ids, sizes):
-    boxes = [
-        np.array([[width * 0.2, height * 0.2, width * 0.7, height * 0.7]]).astype(np.int64)
-        for width, height in sizes
-    ]
-    labels = np.arange(len(ids)) % 2
-    return Split("test", tuple(ids), labels, np.array(sizes), tuple(boxes), class_names=NAMES)
-
-
-def score(split, maps, out, keep=None):
-    rules = find_protocol("wsoleval")
-    score_maps(FolderMaps(split, maps), [rules], ["oracle"], out=out, keep=keep)
-    name_results(out, f"maps {EVIL}", dict(enumerate(NAMES)), None)
-    return out
-
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory):
-    """Images with names that would run, two runs on them, and the report of both."""
-    home = tmp_path_factory.mktemp("report")
-    colours = np.random.default_rng(0)
-    for image_id, size in zip(IDS, SIZES, strict=True):
-        path = home / "images" / image_id
-        path.parent.mkdir(parents=True, exist_ok=True)
-        if image_id != "gone.png":
-            Image.new("RGB", size, tuple(colours.integers(0, 255, 3).tolist())).save(path)
-    split = make_split(IDS, SIZES)
-    runs = []
-    for name, sharpness in (("first", 12), ("second", 40)):
-        maps = make_maps(home / name / "maps", IDS, sharpness)
-        runs.append(read_run(score(split, maps, home / name), f"{name} <b>"))
-    page = write_report(home / "report", runs, home / "images")
-    return SimpleNamespace(home=home, split=split, runs=runs, page=page, folder=page.parent)
+    return make_world(tmp_path_factory.mktemp("report"))
 
 
 def read_csv(path):
     with path.open(encoding="utf-8", newline="") as file:
         return list(csv.reader(file))
-
-
-def block(text, name):
-    found = re.search(rf'<script type="application/json" id="{name}">(.*?)</script>', text, re.S)
-    return json.loads(found[1])
 
 
 def test_tables_say_what_the_json_says(world):
@@ -369,137 +306,3 @@ def test_a_folder_is_cleared_of_unfinished_reports_alone(tmp_path):
     assert kept.is_dir()
     reports.free(tmp_path, None, False, True)
     assert (tmp_path / "mine.txt").is_file()
-
-
-@pytest.mark.slow
-def test_five_hundred_noisy_images_stay_below_25_mb(tmp_path):
-    generator = np.random.default_rng(0)
-    ids = [f"{i}.jpg" for i in range(500)]
-    for image_id in ids:
-        pixels = generator.integers(0, 255, (375, 500, 3), np.uint8)
-        Image.fromarray(pixels).save(tmp_path / image_id, quality=80)
-    split = make_split(ids, [(500, 375)] * 500)
-    runs = []
-    for name, sharpness in (("one", 12), ("two", 40)):
-        maps = make_maps(tmp_path / name / "maps", ids, sharpness)
-        runs.append(read_run(score(split, maps, tmp_path / name)))
-    page = write_report(tmp_path / "report", runs, tmp_path)
-    assert page.stat().st_size < 25_000_000
-    with opened(page) as driver:
-        assert driver.execute_script("return Number(document.documentElement.dataset.ready)") < 2000
-
-
-class opened:  # noqa: N801, used like a function
-    """Opens a page in headless Chromium, or skips the test where there is none."""
-
-    def __init__(self, page, dark=False):
-        self.page, self.dark = page, dark
-
-    def __enter__(self):
-        selenium = pytest.importorskip("selenium.webdriver")
-        service = pytest.importorskip("selenium.webdriver.chrome.service")
-        places = {name: shutil.which(name) for name in ("chromium", "chromedriver")}
-        if None in places.values():
-            pytest.skip("no chromium and chromedriver here")
-        options = selenium.ChromeOptions()
-        options.binary_location = places["chromium"]
-        for flag in (
-            "headless", "no-sandbox", "disable-gpu", "disable-quic", "no-first-run",
-            "disable-background-networking", "disable-component-update", "disable-sync",
-            "window-size=1280,900",
-        ):  # fmt: skip
-            options.add_argument(f"--{flag}")
-        self.profile = Path(self.page).parent / f"profile-{time.monotonic_ns()}"
-        options.add_argument(f"--user-data-dir={self.profile}")
-        options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-        driver = selenium.Chrome(options=options, service=service.Service(places["chromedriver"]))
-        self.driver = driver
-        scheme = {"name": "prefers-color-scheme", "value": "dark" if self.dark else "light"}
-        driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": [scheme]})
-        driver.get(Path(self.page).as_uri())
-        return driver
-
-    def __exit__(self, *error):
-        self.driver.quit()
-        shutil.rmtree(self.profile, ignore_errors=True)
-
-
-def requests_of(driver):
-    """What the page asked for, other than itself and what it holds."""
-    events = [json.loads(entry["message"])["message"] for entry in driver.get_log("performance")]
-    urls = [event["params"]["request"]["url"] for event in events
-            if event["method"] == "Network.requestWillBeSent"]  # fmt: skip
-    assert any(url.startswith("file:") and url.endswith("index.html") for url in urls)
-    own = ("data:", "file:", "chrome:", "about:")
-    return [url for url in urls if not url.startswith(own)]
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("dark", [False, True])
-def test_in_a_browser(world, dark):
-    with opened(world.page, dark) as driver:
-        from selenium.webdriver.common.by import By
-        from selenium.webdriver.common.keys import Keys
-        from selenium.webdriver.support.select import Select
-
-        def cards():
-            return [name.text for name in driver.find_elements(By.CSS_SELECTOR, ".card .name")]
-
-        def names():
-            found = driver.find_elements(By.CSS_SELECTOR, ".card")
-            return [card.get_attribute("aria-label").partition(" Open ")[2] for card in found]
-
-        def get(name):
-            return driver.find_element(By.ID, name)
-
-        assert len(cards()) == len(IDS)
-        assert set(cards()) == set(NAMES)
-        paper = driver.execute_script("return getComputedStyle(document.body).backgroundColor")
-        assert (paper == "rgb(255, 255, 255)") is not dark
-        assert "No picture: no such file" in get("cards").text
-
-        opacity = "return getComputedStyle(document.querySelector('.map')).opacity"
-        assert driver.execute_script(opacity) == "0.68"
-        slider = get("opacity")
-        slider.send_keys(Keys.HOME)
-        assert driver.execute_script(opacity) == "0"
-        slider.send_keys(Keys.ARROW_RIGHT)
-        assert driver.execute_script(opacity) == "0.01"
-
-        ious = [world.runs[0].rows[image_id]["iou"] for image_id in IDS]
-        Select(get("sort")).select_by_value("iou-")
-        order = sorted(range(len(IDS)), key=lambda i: (-ious[i], i))
-        assert names() == [IDS[i] for i in order]
-        Select(get("class")).select_by_visible_text(NAMES[1])
-        assert set(cards()) == {NAMES[1]}
-        assert f"3 of {len(IDS)} images" in get("count").text
-        get("reset").click()
-        rows = [run.rows for run in world.runs]
-        only = [i for i in IDS if rows[1][i]["error"] is None and rows[0][i]["error"] is not None]
-        Select(get("differ")).select_by_value("1")
-        assert names() == only
-        get("reset").click()
-        get("text").send_keys("日本")
-        assert names() == [IDS[2]]
-        get("reset").click()
-
-        card = driver.find_element(By.CLASS_NAME, "card")
-        driver.execute_script("arguments[0].focus()", card)
-        driver.switch_to.active_element.send_keys(Keys.ENTER)
-        assert get("detail").get_attribute("open") is not None
-        assert IDS[0] in get("detail-title").text
-        driver.switch_to.active_element.send_keys(Keys.ARROW_RIGHT)
-        assert IDS[1] in get("detail-title").text
-        driver.switch_to.active_element.send_keys(Keys.ESCAPE)
-        assert get("detail").get_attribute("open") is None
-        assert IDS[1] in driver.switch_to.active_element.get_attribute("aria-label")
-
-        head = driver.find_element(By.CSS_SELECTOR, "#table-classes th:nth-child(2) button")
-        driver.execute_script("arguments[0].click()", head)
-        first = driver.find_element(By.CSS_SELECTOR, "#table-classes tbody th")
-        assert first.text == NAMES[0]
-
-        assert driver.execute_script("return window.hacked") is None
-        assert driver.get_log("browser") == []
-        assert requests_of(driver) == []
-        assert driver.execute_script("return Number(document.documentElement.dataset.ready)") < 2000

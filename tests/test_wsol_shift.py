@@ -1,61 +1,21 @@
 import json
-import re
-import shutil
 
 import cv2
 import numpy as np
 import pytest
 import torch
 from PIL import Image
+from small_shifts import NAMES, SMALL, SQUARE, blob, found, network
 
 from eval.splits import Split
-from tdam import create_model, save_checkpoint
-from tdam.preprocessing import Preprocessing
 from wsol import Localizer
-from wsol.heatmap import to_heatmap
-from wsol.images import ImageError
 from wsol.overlays import colour, contour_lines, overlay, step_colours
-from wsol.results import Localization, Prediction, Step
+from wsol.results import Localization, Step
 from wsol.shift import shows_another, trace_shift
 from wsol.shift_figures import draw_frames, draw_strip, save_animation
-from wsol.shift_files import ShiftWriter
 from wsol.shift_page import make_card
 from wsol.shift_text import displayable, percent, shorten, step_lines
 from wsol.true_boxes import TrueBoxes
-
-SQUARE = Preprocessing(size=64, mean=(0, 0, 0), std=(1, 1, 1))
-SMALL = Preprocessing(size=64)  # a network sees less of it, faster
-NAMES = ('<script>alert("x")</script>', "O'Neill & Söhne $x^2$", "日本の猫", "d" * 90, "plain")
-
-
-def blob(x, y, peak=1.0, base=0.0, side=16):
-    """A raw map with one round hill, its middle at x, y as shares of the side."""
-    places = (np.arange(side) + 0.5) / side
-    hill = np.exp(-((places - x) ** 2) / 0.01)[None] * np.exp(-((places - y) ** 2) / 0.01)[:, None]
-    return (base + peak * hill).astype(np.float32)
-
-
-def found(*raws, width=200, height=100, tops=None, path=None, **more):
-    region = SQUARE.region(width, height)
-    tops = tops or [1] * len(raws)
-    steps = tuple(
-        Step(to_heatmap(raw), 0.5, region, raw, Prediction(top, f"class {top}", 0.6))
-        for raw, top in zip(raws, tops, strict=True)
-    )
-    return Localization(
-        1, "class 1", 0.5, np.zeros((0, 4)), np.zeros(0), steps, width, height, path, **more
-    )
-
-
-def network(steps, distance=1, attention="tdam"):
-    torch.manual_seed(0)
-    options = {"steps": steps, "distance": distance} if attention == "tdam" else {}
-    model = create_model("efficientnet_lite0", attention=attention, num_classes=5, **options)
-    for name, parameter in model.named_parameters():
-        if name.endswith("to_bottom.weight"):
-            torch.nn.init.normal_(parameter, std=0.02)
-    model.class_names = NAMES
-    return model.eval()
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -65,13 +25,6 @@ def one_thread():
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(before)
-
-
-@pytest.fixture(scope="module")
-def checkpoint(tmp_path_factory):
-    path = tmp_path_factory.mktemp("weights") / "three.safetensors"
-    save_checkpoint(network(3), path)
-    return path
 
 
 @pytest.fixture(scope="module")
@@ -316,73 +269,6 @@ def test_texts():
     assert shorten("日本の猫の名前", 9) == "日本…名前"
 
 
-def test_an_image_that_vanished(tmp_path):
-    shift = trace_shift(found(blob(0.5, 0.5), path=tmp_path / "gone.png"), 0.2, SQUARE)
-    with ShiftWriter(tmp_path, "x") as writer, pytest.raises(ImageError, match=r"gone\.png: no"):
-        writer.add(shift)
-    assert "No image could be read" in writer.page.read_text()
-    assert not (tmp_path / "gone.png").exists()
-
-
-def test_command_with_hostile_names(run, tmp_path, checkpoint, spot):
-    home = tmp_path / "in"
-    home.mkdir()
-    spot.save(home / '<img src=x onerror=alert(1)> "ж$x$.png')
-    Image.new("RGB", (1, 1), (9, 200, 9)).save(home / "one.png")
-    (home / "broken.png").write_bytes(b"no image")
-    boxes = {
-        "images": [{"id": 1, "file_name": "one.png", "width": 1, "height": 1}],
-        "annotations": [{"id": 1, "image_id": 1, "category_id": 4, "bbox": [0, 0, 1, 1]}],
-        "categories": [{"id": 4, "name": "any"}],
-    }
-    (tmp_path / "boxes.json").write_text(json.dumps(boxes))
-    out = tmp_path / "out"
-    flags = ("--checkpoint", checkpoint, "--out", out, "--class", "0", "--colours", "jet")
-    code, said, told = run("shift", home, *flags, "--boxes", tmp_path / "boxes.json")
-    assert code == 1
-    assert "broken.png: not an image" in told
-    assert "no box for 1 of 2 images" in told
-    assert len([line for line in said.splitlines() if "\tstep " in line]) == 6
-    names = sorted(path.name for path in out.iterdir())
-    assert [name for name in names if name.startswith("one")] == ["one.gif", "one.png"]
-    assert "shift.html" in names
-    page = (out / "shift.html").read_text(encoding="utf-8")
-    assert "<script>alert" not in page
-    assert "<img" not in page
-    assert "&lt;script&gt;alert(" in page
-    assert "http" not in re.sub(r'"data:[^"]*"|http-equiv|<p>.*?</p>', "", page)
-    records = [json.loads(line) for line in (out / "shift.jsonl").read_text().splitlines()]
-    assert [record["true_boxes"] for record in records] == [None, [[0, 0, 1, 1]]]
-    assert records[1]["steps"][0]["iou_true"] is not None
-    code, _, told = run("shift", home / "one.png", *flags)
-    assert code == 2
-    assert "--force" in told
-
-
-@pytest.mark.parametrize(
-    ("flags", "said"),
-    [
-        (["--threshold", "2"], "--threshold"),
-        (["--class", "0", "--class-from-folder"], "--class-from-folder"),
-        (["--class", "no such"], "--class"),
-        (["--blocks", "layer4.1"], "--blocks: 'layer4.1' has no searchlight; there are blocks.3.0"),
-        (["--blocks", ","], "--blocks"),
-        (["--boxes", "gone.json"], "--boxes: gone.json: no such file"),
-        (["--colours", "rainbow"], "--colours"),
-        (["--method", "x"], "--method"),
-        (["--out", "{image}"], "--out"),
-    ],
-)
-def test_wrong_use(run, tmp_path, checkpoint, spot, flags, said):
-    spot.save(tmp_path / "spot.png")
-    flags = [flag.format(image=tmp_path / "spot.png") for flag in flags]
-    more = () if "--out" in flags else ("--out", tmp_path / "out")
-    code, _, told = run("shift", tmp_path / "spot.png", "--checkpoint", checkpoint, *more, *flags)
-    assert code == 2
-    assert said in told.replace("Invalid value for ", "")
-    assert not (tmp_path / "out").exists()
-
-
 def test_true_boxes_by_path():
     ids = ("a.png", "deep/a.png", "deep/b.png")
     sizes = np.array([[9, 9], [8, 6], [4, 4]])
@@ -395,20 +281,3 @@ def test_true_boxes_by_path():
         truth.find("deep/b.png", (8, 8))
     with pytest.raises(ValueError, match="holds none"):
         TrueBoxes(Split("x", ids, np.zeros(3, int)))
-
-
-def test_one_step_is_said_plainly(run, tmp_path, spot, monkeypatch):
-    spot.save(tmp_path / "spot.png")
-    save_checkpoint(network(1, attention="se"), tmp_path / "plain.safetensors")
-    monkeypatch.chdir(tmp_path)
-    code, said, told = run("shift", "spot.png", "--checkpoint", "plain.safetensors")
-    assert code == 0
-    assert "one step" in told
-    assert len(said.splitlines()) == 1
-    assert "one step" in (tmp_path / "wsol-shift" / "shift.html").read_text()
-    shutil.rmtree("wsol-shift")
-    code, _, told = run(
-        "shift", "spot.png", "--checkpoint", "plain.safetensors", "--blocks", "blocks.6.0"
-    )
-    assert code == 2
-    assert "this network has none" in told

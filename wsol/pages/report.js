@@ -270,7 +270,7 @@
       if (!maps && !shown.runs.every((each) => !each)) panel.append(make("p", "soft", "No map was kept of this run."));
       if (maps && maps.steps && state.step !== null) {
         const step = maps.steps[state.step];
-        panel.append(make("p", "", `After step ${state.step + 1}: ${step.predicted}; the map's class has probability ${percent(step.score)}; ${step.box ? `box ${edges(step.box)}` : "no box"}`));
+        panel.append(make("p", "", `After step ${state.step + 1}: ${step.predicted}; the map's class has probability ${percent(step.score)}${report.ofBoxes ? `; ${step.box ? `box ${edges(step.box)}` : "no box"}` : ""}`));
       }
       panel.append(facts(image, index));
       return panel;
