@@ -14,7 +14,7 @@ from wsol.results import Localization, Step
 from wsol.shift import shows_another, trace_shift
 from wsol.shift_figures import draw_frames, draw_strip, save_animation
 from wsol.shift_page import make_card
-from wsol.shift_text import displayable, percent, shorten, step_lines
+from wsol.shift_text import displayable, percent, scale_text, shorten, step_lines
 from wsol.true_boxes import TrueBoxes
 
 
@@ -266,6 +266,7 @@ def test_texts():
     assert [percent(share) for share in (0, 0.004, 0.5, 0.996, 1)] == [
         "0 %", "0.4 %", "50 %", "99.6 %", "100 %"]  # fmt: skip
     assert displayable("a\n\u202eb\udcff") == "a\ufffd\ufffdb\ufffd"
+    assert scale_text(-1e-7, 0, span=0.05) == "0.0000"
     assert shorten("日本の猫の名前", 9) == "日本…名前"
 
 

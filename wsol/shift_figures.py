@@ -250,9 +250,9 @@ class _Sheet:
 
     def note(self, axes: Axes, title: str, lines: list[str]) -> None:
         axes.set_title(title, fontsize=9.5, loc="left", pad=7, parse_math=False)
-        axes.text(
-            0, -0.05, "\n".join(lines), transform=axes.transAxes, va="top", fontsize=8.2,
-            parse_math=False, linespacing=1.3,
+        axes.annotate(
+            "\n".join(lines), (0, 0), xycoords="axes fraction", xytext=(0, -9),
+            textcoords="offset points", va="top", fontsize=8.2, parse_math=False, linespacing=1.3,
         )  # fmt: skip
 
     def bar(

@@ -114,6 +114,7 @@ def scale_text(value: float, place: object = None, *, span: float) -> str:
     """
     digits = 3 if span <= 0 else 2 - math.floor(math.log10(span)) if span < 1e3 else 0
     text = f"{value:.{max(digits, 0)}f}" if digits <= 7 else f"{value:.1e}"
+    text = text if float(text) else text.lstrip("-")
     return text.replace("-", "\u2212") if place is not None else text
 
 
