@@ -208,6 +208,11 @@ def test_steps_share_one_scale(photos, tmp_path):
         assert np.abs(last - keeper.read(image_id).levels.astype(int)).max() <= 1
     page = write_report(tmp_path / "report", [run], photos)
     shown = block(page.read_text(encoding="utf-8"), "image-0")
+    steps = shown["runs"][0]["steps"]
+    assert steps[-1]["box"] == run.rows[split.ids[0]]["box"]
+    pixel = np.tile(split.sizes[0] / 224, 2)
+    for step in steps:  # attention that has not learned: all steps are the same
+        assert (np.abs(np.array(step["box"]) - steps[-1]["box"]) <= 1.01 * pixel).all()
     assert [step["predicted"].startswith("class ") for step in shown["runs"][0]["steps"]] == [
         True
     ] * 3
