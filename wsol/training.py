@@ -168,7 +168,11 @@ def train_localizer(
     where = find_device(device)
     recipe = prepare_recipe(recipe, where)
     found = load_training_data(
-        data, None if root is None else Path(root), recipe.val_share, recipe.seed
+        data,
+        None if root is None else Path(root),
+        recipe.val_share,
+        recipe.seed,
+        recipe.per_class,
     )
     if not any(map(len, found.val.boxes or ())) and (
         recipe.select == "localization" or recipe.pick_threshold
@@ -178,7 +182,7 @@ def train_localizer(
         _check_apart(name, folder, data, found.root)
     record = describe_run(data, found, recipe.seed, str(where))
     if resume:
-        _check_same(out, recipe, record)
+        check_same_run(out, recipe, record)
     goes_on = resume and bool(RunFolder(out).list_checkpoints())
     model = create_network(
         recipe.change(weights="random") if goes_on else recipe, found.class_names
@@ -259,8 +263,17 @@ def saved_recipe(out: Path) -> Recipe:
     return load_recipe(str(out / RECIPE))
 
 
-def _check_same(out: Path, recipe: Recipe, record: dict[str, Any]) -> None:
-    """Refuse to go on with a run that another recipe or other data began."""
+def check_same_run(out: Path, recipe: Recipe, record: dict[str, Any]) -> None:
+    """Refuse to go on with a run that another recipe or other data began.
+
+    Args:
+        out: folder of the run
+        recipe: with everything resolved, as `prepare_recipe` does
+        record: of `describe_run`
+
+    Raises:
+        ValueError: they differ, or the folder holds no run
+    """
     before = saved_recipe(out)
     keys = differing_keys(before, recipe)
     if keys:

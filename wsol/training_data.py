@@ -83,7 +83,11 @@ def hash_images(split: Split, root: Path, times: bool = False) -> str:
 
 
 def load_training_data(
-    data: Path, root: Path | None = None, val_share: float = 0.15, seed: int = 0
+    data: Path,
+    root: Path | None = None,
+    val_share: float = 0.15,
+    seed: int = 0,
+    per_class: int = 0,
 ) -> TrainingData:
     """Find the images to train on and those to choose by.
 
@@ -93,6 +97,8 @@ def load_training_data(
         root: image root; None: as the data set has it
         val_share: part of every class held out of training where no split `val` exists
         seed: chooses that part
+        per_class: training images of a class at most, the first ones in the split's order, so that
+            they are always the same; what is held out is a part of them; 0 for all
 
     Raises:
         ManifestError: a fault in the data set, no training images, one class only, a class
@@ -111,7 +117,7 @@ def load_training_data(
         raise ManifestError(
             f"{data}: expected a split train but it has {', '.join(names) or 'none'}"
         )
-    train = load_split(data, train_name or names[0])
+    train = _take_first(load_split(data, train_name or names[0]), per_class)
     val = None if val_name is None else load_split(data, val_name)
     classes = _name_classes(data, train, val)
     _check_classes(data, train, val, classes)
@@ -130,6 +136,13 @@ def load_training_data(
         raise ManifestError(f"{data}: expected a class with two images, to hold one out")
     held = take_rows(train, chosen, "held out")
     return TrainingData(take_rows(train, rest, train.name), held, root, True, classes)
+
+
+def _take_first(train: Split, per_class: int) -> Split:
+    if per_class == 0:
+        return train
+    rows = [np.flatnonzero(train.labels == label)[:per_class] for label in np.unique(train.labels)]
+    return take_rows(train, np.sort(np.concatenate(rows)).tolist(), train.name)
 
 
 def _name_classes(data: Path, train: Split, val: Split | None) -> tuple[str, ...]:

@@ -42,6 +42,7 @@ _RANGES: dict[str, tuple[float, float]] = {
     "colour": (0, 1),
     "ema": (0, 0.99999),
     "val_share": (0.01, 0.9),
+    "per_class": (0, 10_000_000),
     "seed": (0, 2**31 - 1),
 }
 
@@ -94,6 +95,8 @@ class Recipe:
         pick_threshold: store the threshold that fits the boxes of validation images best with the
             result
         val_share: part of the training images held out where no validation split exists
+        per_class: training images of a class at most, the first of the split in its order; 0 for
+            all
         seed: of everything random
     """
 
@@ -137,6 +140,7 @@ class Recipe:
     method: str = "auto"
     pick_threshold: bool = False
     val_share: float = 0.15
+    per_class: int = 0
     seed: int = 0
 
     def __post_init__(self) -> None:
