@@ -121,7 +121,7 @@ def compare_results(first: Results, second: Results) -> dict[str, Difference]:
         for image_id, row in first.rows.items():
             if row["true_boxes"] != second.rows[image_id]["true_boxes"]:
                 raise ResultError(f"{second.folder}: expected the same true boxes of {image_id}")
-        samples = [_rebuild(run).replicates() for run in (first, second)]
+        samples = [add_up(run).replicates() for run in (first, second)]
     except (KeyError, TypeError, IndexError) as error:
         raise ResultError(
             f"{second.folder}: expected results of an evaluation but {error}"
@@ -150,8 +150,12 @@ def _value(scores: dict[str, Any], name: str) -> float | None:
     return scores.get(name)
 
 
-def _rebuild(run: Results) -> LocalizationScores:
-    """Add the images of a run up again."""
+def add_up(run: Results) -> LocalizationScores:
+    """Add the images of a run up again, so that other thresholds of the grid can be asked for.
+
+    Raises:
+        KeyError, TypeError, IndexError: records of something else
+    """
     choices = run.scores["choices"]
     lists = {name: tuple(choices[name]) for name in ("deltas", "centre_box")}
     protocol = Protocol(**{**choices, **lists})

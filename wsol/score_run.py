@@ -177,6 +177,30 @@ def score_maps(
     return evaluations
 
 
+def is_scored(
+    source: MapSource,
+    protocols: Sequence[Protocol],
+    thresholds: Sequence[Threshold],
+    out: Path,
+    *,
+    save: MapWriter | None = None,
+) -> bool:
+    """Tell whether this very run over boxes has ended in a folder: same maps, truth and rules.
+
+    Args:
+        source: of the maps
+        protocols: as for `score_maps`, like the next three
+        thresholds: one a protocol
+        out: folder of the results
+        save: of maps
+    """
+    if not (out / RUN).is_file():  # most often: before all weights are read for a header
+        return False
+    levels = [_level(rules, each) for rules, each in zip(protocols, thresholds, strict=True)]
+    header = _describe(source, protocols, levels, None, save)
+    return is_finished(out, header, _record_type([BoxScorer.dtype] * len(protocols)))
+
+
 def finished_thresholds(
     source: MapSource, protocols: Sequence[Protocol], out: Path, save: MapWriter | None
 ) -> list[float] | None:
@@ -191,10 +215,7 @@ def finished_thresholds(
     Returns:
         one a protocol, or None where the folder holds something else
     """
-    if not (out / RUN).is_file():  # most often: before all weights are read for a header
-        return None
-    header = _describe(source, protocols, [None] * len(protocols), None, save)
-    if not is_finished(out, header, _record_type([BoxScorer.dtype] * len(protocols))):
+    if not is_scored(source, protocols, ["oracle"] * len(protocols), out, save=save):
         return None
     places = [out] if len(protocols) == 1 else [out / rules.name for rules in protocols]
     try:

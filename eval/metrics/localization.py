@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -234,8 +234,13 @@ class LocalizationScores:
         """
         return _add_up(self.tables["changes"])
 
-    def replicates(self) -> dict[str, np.ndarray]:
+    def replicates(self, at: int | Literal["best"] | None = None) -> dict[str, np.ndarray]:
         """Compute every score from every replicate.
+
+        Args:
+            at: place among the thresholds at which GT-known, Top-1 and Top-5 Loc are taken, or
+                `best` for the one with the most hits in each replicate; None for the one more
+                threshold if there is one, else `best`
 
         Returns:
             by name, (1001,) percent: 1000 replicates, NaN where one holds no image, and last the
@@ -262,11 +267,13 @@ class LocalizationScores:
         for row, delta in enumerate(deltas):
             scores[f"box_acc_{delta}"] = percent(curves[len(deltas) + row, :grid].max(axis=0))
         scores["max_box_acc_v2"] = np.mean([scores[f"box_acc_{d}"] for d in deltas], axis=0)
-        at = best if self.threshold is None else np.full(len(total), grid)
-        scores["threshold"] = at
-        scores["gt_known_loc"] = percent(located[at, columns])
-        scores["top1_loc"] = percent(curves[-2][at, columns])
-        scores["top5_loc"] = percent(curves[-1][at, columns])
+        if at is None:
+            at = "best" if self.threshold is None else grid
+        places = best if at == "best" else np.full(len(total), at)
+        scores["threshold"] = places
+        scores["gt_known_loc"] = percent(located[places, columns])
+        scores["top1_loc"] = percent(curves[-2][places, columns])
+        scores["top5_loc"] = percent(curves[-1][places, columns])
         scores["top1_cls"], scores["top5_cls"] = percent(self.tables["right"])
         for row, name in enumerate(self.protocol.baselines):
             scores[name] = percent(self.tables["baselines"][row])
