@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 from tdam.preprocessing import Preprocessing
 
@@ -28,3 +29,17 @@ class ModelSpec:
     method: str = "cam"
     pretrained: str = "torchvision (downloaded)"
     preprocessing: Preprocessing = field(default_factory=Preprocessing)
+
+
+def describe_network(settings: dict[str, Any]) -> str:
+    """Name a network as `resnet50 + tdam (joint, T2, m1)`.
+
+    Args:
+        settings: arguments of `create_model`
+    """
+    text = str(settings["name"])
+    if settings["attention"] == "tdam":
+        text += " + tdam ({searchlight}, T{steps}, m{distance})".format(**settings)
+    elif settings["attention"] != "none":
+        text += f" + {settings['attention']}"
+    return text if settings["output_stride"] == 32 else f"{text} /{settings['output_stride']}"

@@ -8,6 +8,7 @@ import sys
 import typer
 
 from wsol.cli import (
+    benchmark,
     calibrate,
     compare,
     demo,
@@ -15,6 +16,7 @@ from wsol.cli import (
     manifest,
     models,
     predict,
+    reproduce,
     shift,
     speed,
     train,
@@ -36,6 +38,8 @@ app.command("train")(train.train)
 app.command("calibrate")(calibrate.calibrate)
 app.command("evaluate")(evaluate.evaluate)
 app.command("compare")(compare.compare)
+app.command("benchmark")(benchmark.benchmark)
+app.command("reproduce")(reproduce.reproduce)
 app.command("models")(models.models)
 app.command("speed")(speed.speed)
 app.add_typer(manifest.app, name="manifest")

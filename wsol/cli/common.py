@@ -205,16 +205,6 @@ def load_model(
         fail(f"{error}; give --checkpoint FILE, or --weights random to try without")
 
 
-def describe_network(settings: dict[str, Any]) -> str:
-    """Name a network as `resnet50 + tdam (joint, T2, m1)`."""
-    text = str(settings["name"])
-    if settings["attention"] == "tdam":
-        text += " + tdam ({searchlight}, T{steps}, m{distance})".format(**settings)
-    elif settings["attention"] != "none":
-        text += f" + {settings['attention']}"
-    return text if settings["output_stride"] == 32 else f"{text} /{settings['output_stride']}"
-
-
 def choose_method(network: Backbone, method: str) -> str:
     """Return the map method to use, or exit with 2 where the network's head rules it out."""
     if method == "auto":

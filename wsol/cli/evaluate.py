@@ -162,6 +162,7 @@ def evaluate(
     table: dict[int, int] | None = None
     names: tuple[str, ...] = scored.class_names or ()
     if maps is None:
+        from tdam.spec import describe_network
         from wsol.classes import class_names
         from wsol.map_sources import NetworkMaps
 
@@ -180,7 +181,7 @@ def evaluate(
         outputs = network.settings["num_classes"]
         if len(names) != outputs:
             names = class_names(outputs, network.class_names)
-        what = f"{common.describe_network(network.settings)}, {method}"
+        what = f"{describe_network(network.settings)}, {method}"
         table = data_sets.find_classes(data, scored, root, classes, outputs)
         where = common.choose_device(device)
         sources = [

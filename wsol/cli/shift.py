@@ -84,6 +84,7 @@ def shift(
         output_stride=output_stride,
     )
 
+    from tdam.spec import describe_network
     from wsol.classes import class_names
     from wsol.images import ImageError
     from wsol.localizer import Localizer
@@ -104,7 +105,7 @@ def shift(
     )
     labels = common.known_classes(paths, names, class_name, class_from_folder)
     common.free_folder(out, force)
-    about = f"{common.describe_network(network.settings)}, threshold {localizer.threshold:.3g}"
+    about = f"{describe_network(network.settings)}, threshold {localizer.threshold:.3g}"
     failed = known = one_step = 0
     with (
         localizer,

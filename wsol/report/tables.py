@@ -68,15 +68,18 @@ class Table:
             )
             for row in self.rows:
                 table.writerow(_spread(row, ranged, lambda cell: cell or (None, None)))
-        if not markdown:
-            return
+        if markdown:
+            path = folder / f"{self.key}.md"
+            path.write_text(self.to_markdown(), encoding="utf-8", errors="backslashreplace")
+
+    def to_markdown(self) -> str:
+        """Write the table under its title, with its notes below."""
         lines = [f"## {_plain(self.title)}", ""]
         divider = ["---", *["---:"] * (len(self.header) - 1)]
         cells = [list(map(_plain, row)) for row in (self.header, *self.texts())]
         lines += [f"| {' | '.join(row)} |" for row in (cells[0], divider, *cells[1:])]
         lines += ["", *self.notes] if self.notes else []
-        text = "\n".join(lines) + "\n"
-        (folder / f"{self.key}.md").write_text(text, encoding="utf-8", errors="backslashreplace")
+        return "\n".join(lines) + "\n"
 
 
 def _spread(row: Sequence[Any], ranged: set[int], split: Any) -> list[Any]:

@@ -1,0 +1,88 @@
+"""The trainings of an experiment: which have ended, which go on, which are missing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from tdam.weights import RESULT
+from wsol.benchmark.experiment import PRETRAINED
+from wsol.run_record import describe_run, read_record
+from wsol.runtime import find_device
+from wsol.training import RECIPE, check_same_run, prepare_recipe, saved_recipe
+from wsol.training_data import load_training_data
+
+if TYPE_CHECKING:
+    from tdam.training.recipe import Recipe
+    from wsol.benchmark.experiment import Entry
+    from wsol.benchmark.sources import DataFolder
+
+State = Literal["finished", "begun", "missing"]
+
+
+def run_name(entry: Entry, seed: int) -> str:
+    """Name a run as its folder is called."""
+    return f"{entry.name}-{seed}"
+
+
+def settle_recipe(entry: Entry, seed: int, folder: Path, device: str) -> Recipe:
+    """Settle a run's recipe.
+
+    Args:
+        entry: the model
+        seed: of the run
+        folder: of the run; the precision that it began with stays where the recipe says `auto`
+        device: that the network runs on
+
+    Raises:
+        ValueError: choices that do not go together
+    """
+    recipe = entry.recipe.change(seed=seed)
+    if recipe.precision == "auto" and (folder / RECIPE).is_file():
+        recipe = recipe.change(precision=saved_recipe(folder).precision)
+    return prepare_recipe(recipe, find_device(device))
+
+
+def find_state(folder: Path, recipe: Recipe, place: DataFolder, device: str) -> State:
+    """Tell how far a run has come.
+
+    Args:
+        folder: of the run
+        recipe: of `settle_recipe`
+        place: of the data set
+        device: that the network runs on
+
+    Raises:
+        ManifestError: data that cannot be trained on
+        ValueError: the folder holds a run of another recipe or of other images
+    """
+    if not (folder / RECIPE).is_file():
+        return "missing"
+    found = load_training_data(
+        place.data, place.root, recipe.val_share, recipe.seed, recipe.per_class
+    )
+    check_same_run(folder, recipe, describe_run(place.data, found, recipe.seed, device))
+    ended = "result" in read_record(folder) and (folder / RESULT).is_file()
+    return "finished" if ended else "begun"
+
+
+def find_weights(entry: Entry, seed: int, folder: Path | None) -> str | None:
+    """Tell which weights are scored as they are.
+
+    Args:
+        entry: the model
+        seed: of the run
+        folder: with `<model>-<seed>`, a folder of a run or a file of weights, for all models that
+            would be trained; None to train them
+
+    Returns:
+        `pretrained` or a path, which need not exist; None for a run that is trained
+    """
+    if entry.checkpoint == PRETRAINED:
+        return PRETRAINED
+    if entry.checkpoint is not None:
+        return entry.checkpoint.replace("{seed}", str(seed))
+    if folder is None:
+        return None
+    path = folder / run_name(entry, seed)
+    return str(path if path.is_dir() else path.with_name(f"{path.name}.safetensors"))

@@ -1,0 +1,285 @@
+"""Scoring one model's weights in every way that an experiment asks for, each kept on disk."""
+
+from __future__ import annotations
+
+import shutil
+from contextlib import nullcontext
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import numpy as np
+
+from eval.protocols import find_protocol
+from tdam import create_model, load_checkpoint
+from tdam.spec import describe_network
+from wsol.benchmark.experiment import PRETRAINED
+from wsol.classes import class_names
+from wsol.comparison import Results, add_up, read_results
+from wsol.image_results import discard_results, name_results
+from wsol.map_sources import NetworkMaps
+from wsol.maps.names import check_method
+from wsol.report import MapKeeper, choose_images
+from wsol.score_run import is_scored, score_maps
+from wsol.work_file import WorkFileError, is_unfinished
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from contextlib import AbstractContextManager
+
+    from eval.protocols import Protocol
+    from eval.splits import Split
+    from tdam.backbones.base import Backbone
+    from wsol.benchmark.experiment import Entry, Scoring
+
+MAPS = "shown-maps"  # of the images that a page shows, in the folder of a run's scores
+Progress: TypeAlias = "Callable[[str, int], AbstractContextManager[Callable[[int], None]]]"
+
+
+@dataclass(frozen=True)
+class Images:
+    """What is scored.
+
+    Args:
+        scored: split that is reported
+        chooser: images that thresholds are chosen on, or None
+        root: folder that the ids are relative to
+        find_classes: gives, for a number of outputs, the index among them by label, or None
+            where labels and outputs do not fit
+    """
+
+    scored: Split
+    chooser: Split | None
+    root: Path
+    find_classes: Callable[[int], Mapping[int, int] | None]
+
+
+@dataclass(frozen=True, eq=False)
+class Sample:
+    """One model with one seed, one map method and one output stride, under one threshold rule.
+
+    Args:
+        model: name
+        seed: of the run
+        way: map method and output stride as they were asked for
+        method: of the maps
+        output_stride: of the network as it was scored
+        threshold: rule, as text
+        level: the threshold that it gave
+        replicates: by score, (1001,) percent: bootstrap replicates, and last the score itself
+        images: how many were scored
+    """
+
+    model: str
+    seed: int
+    way: tuple[str, int]
+    method: str
+    output_stride: int
+    threshold: str
+    level: float
+    replicates: dict[str, np.ndarray]
+    images: int
+
+
+def name_rule(rule: str | float) -> str:
+    """Write a threshold rule as tables have it."""
+    return rule if isinstance(rule, str) else f"{rule:g}"
+
+
+def build_network(entry: Entry, weights: str, output_stride: int, size: int) -> Backbone:
+    """Build a network as it is scored.
+
+    Args:
+        entry: the model; tells the network of pretrained weights
+        weights: `pretrained`, a file, or the folder of a run
+        output_stride: 0 for the weights' own
+        size: side of the input, in pixels; 0 for the weights' own
+
+    Raises:
+        ValueError: weights of no registered network
+        tdam.weights.WeightsError: weights that cannot be had or read
+    """
+    stride: dict[str, Any] = {"output_stride": output_stride} if output_stride else {}
+    if weights == PRETRAINED:
+        names = ("attention", "steps", "distance", "searchlight")
+        settings = {name: getattr(entry.recipe, name) for name in names}
+        model = create_model(entry.recipe.model, weights=PRETRAINED, **settings, **stride)
+    else:
+        model, _ = load_checkpoint(weights, **stride)
+    if size:
+        shown = replace(model.spec.preprocessing, size=size)
+        model.spec = replace(model.spec, preprocessing=shown)
+    return model
+
+
+def score_weights(
+    entry: Entry,
+    seed: int,
+    weights: str,
+    images: Images,
+    scoring: Scoring,
+    out: Path,
+    *,
+    shows: bool = False,
+    device: str = "auto",
+    batch_size: int = 32,
+    workers: int = 2,
+    progress: Progress = lambda text, total: nullcontext(lambda done: None),
+) -> tuple[list[Sample], Path]:
+    """Score weights in every way; what was scored before, from the same weights, stays as it is.
+
+    All threshold rules come from the same maps, by what is known of each image at every threshold.
+
+    Args:
+        entry: the model
+        seed: of the run
+        weights: `pretrained`, a file, or the folder of a run
+        images: to score, and to choose thresholds on
+        scoring: the ways
+        out: folder for the scores of this model and seed
+        shows: whether to keep the maps of the first way for a report
+        device: that the network runs on
+        batch_size: images at once
+        workers: threads that read images and score maps
+        progress: opened with a text and a number of images for each pass over a split that was
+            not made before; gives a function that takes the number of images done since its last call
+
+    Returns:
+        the samples, and the folder of the first way's results
+
+    Raises:
+        ValueError: weights, labels or rules that do not fit
+        tdam.weights.WeightsError: weights that cannot be had or read
+    """
+    rules = find_protocol(scoring.protocol)
+    primary = _find_primary(scoring, images)
+    samples: list[Sample] = []
+    places: list[Path] = []
+    for wanted_stride in scoring.output_strides:
+        network = build_network(entry, weights, wanted_stride, scoring.size)
+        settings: dict[str, Any] = network.settings
+        outputs, stride = settings["num_classes"], settings["output_stride"]
+        names = class_names(outputs, network.class_names)
+        source = NetworkMaps(
+            model=network,
+            split=images.scored,
+            root=images.root,
+            classes=images.find_classes(outputs),
+            class_map=rules.class_map,
+            image=rules.image,
+            batch_size=batch_size,
+            workers=workers,
+            device=device,
+        )
+        for wanted in scoring.methods:
+            method = network.spec.method if wanted == "auto" else check_method(wanted)
+            source = replace(source, method=method)
+            folder = out / f"{method}-{stride}"
+            text = f"{entry.name}, seed {seed}, {method}, stride {stride}"
+            level: float | None = None
+            if images.chooser is not None and "val" in scoring.thresholds:
+                on = replace(source, split=images.chooser)
+                chosen = _score_once(on, rules, "oracle", folder / "chosen-on", text, progress)
+                level = chosen.scores["max_box_acc_threshold"]
+            asked = {"val": level, "own": None}.get(str(primary), primary)
+            place = folder / "scored"
+            rule = "val" if primary == "val" else None
+            keep = shows and not places
+            found = _score_once(source, rules, asked, place, text, progress, rule, keep)
+            labels = dict(enumerate(images.scored.class_names or ()))
+            name_results(place, f"{describe_network(settings)}, {method}", labels, names)
+            places.append(place)
+            samples += [
+                Sample(
+                    model=entry.name,
+                    seed=seed,
+                    way=(wanted, wanted_stride),
+                    method=method,
+                    output_stride=stride,
+                    threshold=name,
+                    level=at,
+                    replicates=replicates,
+                    images=len(found.rows),
+                )
+                for name, at, replicates in _sample(found, rules, scoring, level)
+            ]
+    return samples, places[0]
+
+
+def _find_primary(scoring: Scoring, images: Images) -> Any:
+    """Name the rule that results on disk and pages have: the first one that can be followed."""
+    followed = [rule for rule in scoring.thresholds if rule != "val" or images.chooser is not None]
+    if not followed:
+        raise ValueError(
+            "Expected boxes to choose a threshold on, in a split of its own or among the images "
+            "held out in training; without them another rule than val is needed"
+        )
+    return followed[0]
+
+
+def _score_once(
+    source: NetworkMaps,
+    rules: Protocol,
+    threshold: Any,
+    folder: Path,
+    text: str,
+    progress: Progress,
+    rule: str | None = None,
+    keep: bool = False,
+) -> Results:
+    """Score a split, unless that was done with the same weights and rules."""
+    maps = folder / MAPS
+    if is_scored(source, [rules], [threshold], folder) and (maps.is_dir() or not keep):
+        return read_results(folder)
+    if not is_unfinished(folder):
+        shutil.rmtree(maps, ignore_errors=True)
+
+    def score() -> None:
+        keeper = None
+        if keep:
+            ids = source.split.ids
+            keeper = MapKeeper(maps, ids, choose_images(ids), rules.levels, rules.rounding)
+        with progress(f"{text}, {source.split.name}", len(source.split)) as advance:
+            score_maps(
+                source,
+                [rules],
+                [threshold],
+                rule=rule,
+                workers=source.workers,
+                out=folder,
+                keep=keeper,
+                progress=advance,
+            )
+
+    try:
+        score()
+    except WorkFileError:  # cut off with other weights, which are gone
+        discard_results(folder)
+        shutil.rmtree(maps, ignore_errors=True)
+        score()
+    return read_results(folder)
+
+
+def _sample(
+    found: Results, rules: Protocol, scoring: Scoring, level: float | None
+) -> list[tuple[str, float, dict[str, np.ndarray]]]:
+    """Take the scores of one pass under every rule."""
+    scores = add_up(found)
+    grid = rules.thresholds
+    samples = []
+    for rule in scoring.thresholds:
+        if rule == "val" and level is None:
+            continue
+        at: Any = {"oracle": "best", "own": None}.get(str(rule), -1)
+        if at == -1:
+            value = level if rule == "val" else rule
+            at = int(np.abs(grid - float(value or 0)).argmin())
+            if abs(grid[at] - float(value or 0)) > 1e-9:
+                raise ValueError(
+                    f"Expected thresholds on the protocol's grid of {rules.interval} but got {rule}"
+                )
+        every = scores.replicates(at)
+        place = int(every["threshold"][-1])
+        kept = {n: v for n, v in every.items() if found.scores.get(n) is not None}
+        samples.append((name_rule(rule), float(scores.thresholds[place]), kept))
+    return samples

@@ -1,0 +1,111 @@
+"""Where the images of a benchmark are: splits, image root, and what thresholds are chosen on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from eval.builders import build_cub
+from eval.manifest import ManifestError, find_root, list_splits, load_split
+from wsol.training_data import load_training_data
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from eval.splits import Split
+    from tdam.training.recipe import Recipe
+    from wsol.benchmark.experiment import Scoring
+
+_CUB = ("images.txt", "train_test_split.txt")
+
+
+@dataclass(frozen=True)
+class DataFolder:
+    """A data set on disk.
+
+    Args:
+        data: folder with one folder a split, COCO data set file, or folder of class folders
+        root: folder that the ids are relative to
+    """
+
+    data: Path
+    root: Path
+
+
+def find_data(folder: Path, root: Path | None, out: Path) -> DataFolder:
+    """Find a data set where people keep it.
+
+    Args:
+        folder: the data set; or images with their splits in `manifest/`; or the official download
+            of CUB-200-2011 or the folder above it, whose splits are then written to `out`
+        root: image root; None: as the data set has it
+        out: takes `manifest/`
+
+    Raises:
+        ManifestError: no data set, one with a fault, or an image root that is not known
+    """
+    if not folder.exists():
+        raise ManifestError(f"{folder}: no such file or folder")
+    data = folder
+    if any(all((f / name).is_file() for name in _CUB) for f in (folder, folder / "CUB_200_2011")):
+        data = out / "manifest"
+        build_cub(folder, data, force=True)
+    elif folder.is_dir() and any((folder / "manifest").glob("*/image_ids.txt")):
+        data = folder / "manifest"
+        root = root or find_root(data) or folder
+    root = root or find_root(data)
+    if root is None:
+        raise ManifestError(f"{data}: expected to be told its image root (--root)")
+    return DataFolder(data, root)
+
+
+def load_scored(place: DataFolder, scoring: Scoring) -> Split:
+    """Read the split that is reported.
+
+    Raises:
+        ManifestError: there is none, or it has no boxes
+    """
+    scored = load_split(place.data, scoring.split)
+    if scored.boxes is None:
+        raise ManifestError(f"{place.data}: expected split {scoring.split} to have boxes")
+    return scored
+
+
+def load_chooser(
+    place: DataFolder, scoring: Scoring, scored: Split, recipe: Recipe | None
+) -> Split | None:
+    """Read the images that thresholds are chosen on.
+
+    Args:
+        place: of the data set
+        scoring: names the split
+        scored: the split that is reported, which must share no image with it
+        recipe: of the training, whose held-out images serve where there is no such split; None
+            for weights that were trained elsewhere
+
+    Returns:
+        images with boxes; None where there are none
+
+    Raises:
+        ManifestError: a fault in the data set, or an image that is also scored
+    """
+    if scoring.choose in list_splits(place.data):
+        chooser = load_split(place.data, scoring.choose)
+    elif recipe is None:
+        return None
+    else:
+        found = load_training_data(
+            place.data, place.root, recipe.val_share, recipe.seed, recipe.per_class
+        )
+        if not found.held_out:
+            return None
+        chooser = found.val
+    if not any(map(len, chooser.boxes or ())):
+        return None
+    shared = set(chooser.ids) & set(scored.ids)
+    if shared:
+        raise ManifestError(
+            f"{place.data}: expected {chooser.name} and {scored.name} to share no image but both "
+            f"have {min(shared)}"
+        )
+    return chooser

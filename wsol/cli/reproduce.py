@@ -1,0 +1,135 @@
+"""`wsol reproduce`: a whole experiment; train what is missing, score, compare, and judge."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from wsol.cli import common
+
+if TYPE_CHECKING:
+    from wsol.benchmark.experiment import Experiment
+
+COPY = "experiment.toml"  # what an experiment's folder is known by
+
+
+def reproduce(
+    name: Annotated[
+        str,
+        typer.Argument(metavar="NAME", help="Of an experiment that comes along, or a .toml file."),
+    ],
+    data: Annotated[
+        Path,
+        typer.Option(
+            help="Data set; images with their splits in manifest/; or the official download of "
+            "CUB-200-2011."
+        ),
+    ],
+    out: Annotated[
+        Path | None, typer.Option(help="Folder of the experiment; default: wsol-NAME.")
+    ] = None,
+    models: Annotated[
+        str | None, typer.Option(help="Only these, such as none,tdam_joint.", metavar="A,B")
+    ] = None,
+    seeds: Annotated[
+        str | None, typer.Option(help="Only these, such as 0 or 0,1.", metavar="N,N")
+    ] = None,
+    weights: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder of MODEL-SEED.safetensors files or MODEL-SEED runs: score these, train "
+            "nothing."
+        ),
+    ] = None,
+    root: Annotated[
+        Path | None, typer.Option(help="Image root of the ids; default: as the data set has it.")
+    ] = None,
+    expect: Annotated[
+        bool,
+        typer.Option("--expect", help="Check the expected values; exits with 1 where one is off."),
+    ] = False,
+    cache: Annotated[
+        Path | None, typer.Option(help="Folder of packed images, which is kept.")
+    ] = None,
+    device: common.Device = "auto",
+    workers: Annotated[int, typer.Option(help="Processes that read images.", min=0)] = 2,
+) -> None:
+    """Reproduce an experiment: train what is missing, score everything, compare, give a verdict.
+
+    Every training has a folder in OUT/runs. The same command goes on where it was cut off: runs
+    that have ended are not trained again, and scores are made anew only for other weights.
+    Tables, page and values are OUT/table.md, OUT/table.csv, OUT/report and OUT/results.json.
+    """
+    from wsol.benchmark.experiment import load_experiment
+
+    with common.wrong_use("NAME"):
+        whole = load_experiment(name)
+    with common.wrong_use("--models"):
+        experiment = whole.select(models=None if models is None else _split(models))
+    with common.wrong_use("--seeds"):
+        experiment = experiment.select(seeds=None if seeds is None else _to_numbers(seeds))
+    if expect and not experiment.expected:
+        what = "for these models and seeds" if whole.expected else "yet"
+        message = f"experiment {whole.name} carries no expected values {what}"
+        raise typer.BadParameter(message, param_hint="--expect")
+    for flag, folder in (("--data", data), ("--root", root), ("--weights", weights)):
+        if folder is not None and not folder.exists():
+            raise typer.BadParameter(f"{folder}: no such file or folder", param_hint=flag)
+    out = Path(f"wsol-{whole.name}") if out is None else out
+    _free(out, whole)
+    from wsol.cli.experiment_run import run_experiment
+    from wsol.runtime import keep_freed_memory
+
+    keep_freed_memory()
+    left = len(whole.expected) - len(experiment.expected)
+    if expect and left:
+        sys.stderr.write(f"{left} expected values are of models or seeds that are left out\n")
+    try:
+        good = run_experiment(
+            experiment,
+            data,
+            out,
+            root=root,
+            weights=weights,
+            expect=expect,
+            cache=cache,
+            device=common.choose_device(device),
+            workers=workers,
+        )
+    except KeyboardInterrupt:
+        sys.stderr.write("interrupted; the same command goes on from what is saved\n")
+        raise
+    if not good:
+        raise typer.Exit(1)
+
+
+def _split(text: str) -> list[str]:
+    return [part.strip() for part in text.split(",")]
+
+
+def _to_numbers(text: str) -> list[int]:
+    found = _split(text)
+    if not all(part.isdigit() for part in found):
+        raise ValueError(f"Expected seeds such as 0,1 but got {text!r}")
+    return [int(part) for part in found]
+
+
+def _free(out: Path, experiment: Experiment) -> None:
+    """Make room for an experiment, or go on with this very one."""
+    from wsol.benchmark.experiment import load_experiment
+
+    begun = (out / COPY).is_file()
+    if begun:
+        with common.wrong_use("--out"):
+            other = load_experiment(str(out / COPY)).name
+            if other != experiment.name:
+                raise ValueError(f"{out} holds experiment {other!r}; choose another folder")
+    elif out.is_dir() and any(out.iterdir()):
+        message = f"{out} exists and holds no experiment; choose another folder"
+        raise typer.BadParameter(message, param_hint="--out")
+    common.free_folder(out, force=True)
+    with common.writing(out, "--out"):
+        (out / COPY).write_text(experiment.text, encoding="utf-8")
