@@ -125,4 +125,5 @@ def _span(low: float, high: float) -> tuple[float, float, float]:
     """
     wide = max(high - low, 1.0)
     step = next(s for s in (0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 50.0) if wide / s <= 5 or s == 50.0)
-    return step * (low // step), step * -(-high // step), step
+    start = step * (low // step)
+    return start, max(step * -(-high // step), start + step), step

@@ -142,7 +142,8 @@ def score_weights(
         batch_size: images at once
         workers: threads that read images and score maps
         progress: opened with a text and a number of images for each pass over a split that was
-            not made before; gives a function that takes the number of images done since its last call
+            not made before; gives a function that takes the number of images done since its last
+            call
 
     Returns:
         the samples, and the folder of the first way's results

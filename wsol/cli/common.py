@@ -327,6 +327,6 @@ def print_table(title: str, header: list[str], rows: list[list[str]]) -> None:
         table.add_row(*row)
     console = Console(highlight=False, markup=False)
     if not console.is_terminal:  # a pipe has no width: keep every line whole
-        console = Console(highlight=False, markup=False, width=160)
+        console = Console(highlight=False, markup=False, width=240)
     console.print(title, style="bold", soft_wrap=True)
     console.print(table)

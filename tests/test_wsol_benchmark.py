@@ -1,0 +1,319 @@
+"""`wsol benchmark` and its parts: rules side by side, seeds in common, what experiments say."""
+
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+from shapes import make_shapes, make_weights
+
+from eval.manifest import ManifestError, load_split
+from tdam import load_checkpoint
+from tdam.training.recipe import load_recipe
+from wsol import evaluate
+from wsol.benchmark.expected import list_faults, load_expected
+from wsol.benchmark.experiment import Scoring, list_experiments, load_experiment
+from wsol.benchmark.sources import find_data, load_chooser, load_scored
+from wsol.benchmark.summary import judge, summarise
+from wsol.cli.run_progress import Remaining
+from wsol.training import prepare_recipe
+from wsol.training_data import load_training_data
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory):
+    """Data and two checkpoints."""
+    home = tmp_path_factory.mktemp("benchmark")
+    make_shapes(home / "data")
+    for seed, attention in enumerate(("none", "tdam")):
+        recipe = load_recipe("finetune").change(size=32, seed=seed, attention=attention)
+        make_weights(recipe, home / f"{attention}.safetensors")
+    return home
+
+
+def call(run, world, *more):
+    return run(
+        "benchmark", world / "data" / "manifest", "--root", world / "data",
+        "--run", f"plain={world / 'none.safetensors'}",
+        "--run", f"joint={world / 'tdam.safetensors'}", "--output-stride", 16, *more,
+    )  # fmt: skip
+
+
+def test_every_rule_says_what_evaluate_says(run, world, tmp_path):
+    code, printed, told = call(
+        run, world, "--threshold", "oracle", "--threshold", "0.2", "--threshold", "val", "--json",
+        tmp_path / "found.json", "--out", tmp_path / "out", "--report", tmp_path / "page",
+    )  # fmt: skip
+    assert code == 0, told
+    rows = json.loads((tmp_path / "found.json").read_text())["rows"]
+    data = world / "data"
+    model, _ = load_checkpoint(world / "tdam.safetensors", output_stride=16)
+    for threshold in ("oracle", 0.2):
+        split = load_split(data / "manifest", "test")
+        one = evaluate(model, split, data, method="layercam", threshold=threshold).result
+        found = next(
+            row for row in rows if (row["model"], row["threshold"]) == ("joint", str(threshold))
+        )
+        for score in ("gt_known_loc", "top1_loc", "top5_loc", "max_box_acc", "max_box_acc_v2"):
+            value = found["values"][score]
+            assert value["mean"] == pytest.approx(getattr(one, score))
+            assert score != "gt_known_loc" or 0 < value["mean"] < 100
+            assert value["interval95"] == pytest.approx(one.intervals95[score])
+    assert "joint vs plain, Top-1 Loc, threshold oracle: " in printed
+    assert "class=" in (tmp_path / "page" / "index.html").read_text()
+    assert (tmp_path / "page" / "tables" / "differences.csv").is_file()
+    # The differences are those of `wsol compare`.
+    places = [tmp_path / "out" / name / "layercam-16" / "scored" for name in ("plain", "joint")]
+    code, _, told = run("compare", *places, "--json", tmp_path / "pair.json")
+    assert code == 0, told
+    pair = json.loads((tmp_path / "pair.json").read_text())
+    found = next(r for r in rows if (r["model"], r["threshold"]) == ("joint", "oracle"))
+    for score in ("gt_known_loc", "top1_loc", "max_box_acc_v2"):
+        gap = found["values"][score]["difference"]
+        assert gap["points"] == pytest.approx(pair[score]["second"] - pair[score]["first"])
+        assert gap["interval95"] == pytest.approx([pair[score]["low"], pair[score]["high"]])
+    code, _, told = call(run, world, "--out", tmp_path / "out")
+    assert (code, "--force" in told) == (2, True)
+    code, _, told = call(
+        run, world, "--threshold", "oracle", "--threshold", "val", "--out", tmp_path / "out",
+        "--force",
+    )  # fmt: skip
+    assert code == 0
+    assert "score " not in told  # kept: the weights are the same
+
+
+def test_expected_values_gate(run, world, tmp_path):
+    file = tmp_path / "expected.toml"
+    text = '[[expected]]\nmodel = "{}"\nscore = "top1_cls"\nvalue = {}\ntolerance = 0.5\n'
+    file.write_text(text.format("joint", 101) + text.format("plain", 50).replace("0.5", "50"))
+    code, printed, told = call(run, world, "--threshold", "0.2", "--expect", file)
+    assert code == 1
+    assert "joint, top1_cls: expected 101 but got " in told
+    assert "(tolerance 0.5; threshold 0.2, layercam, stride 16, seed 0)" in told
+    assert "plain" not in told.replace("score plain", "")
+    assert "1 of 2 expected values found" in printed
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (("--run", "third"), "--run: expected NAME=CHECKPOINT"),
+        (("--run", "joint=x"), "--run: two runs are named 'joint'"),
+        (("--run", "x=gone"), "--run: gone: no such file"),
+        (("--threshold", "best"), "--threshold: Expected thresholds among val, oracle, own"),
+        (("--threshold", "2"), "--threshold: Expected thresholds among"),
+        (("--method", "magic"), "--method: Expected method to be one of"),
+        (("--output-stride", "7"), "--output-stride: Expected output_strides among"),
+        (("--protocol", "mine"), "--protocol: Expected protocol to be one of"),
+        (("--split", "val", "--threshold", "val"), "--threshold: val cannot be chosen on"),
+        (("--split", "nowhere"), "--split: "),
+        (("--expect", "gone.toml"), "--expect: Expected a TOML file"),
+    ],
+)
+def test_wrong_use(run, world, flags, message):
+    code, _, told = call(run, world, *flags)
+    assert code == 2
+    assert told.startswith("Error: ")
+    assert told.count("\n") == 1
+    assert message in told
+
+
+def test_a_run_that_cannot_be_scored_is_named(run, world, tmp_path):
+    (tmp_path / "broken.safetensors").write_bytes(b"no weights")
+    code, printed, told = call(
+        run, world, "--threshold", "0.2", "--run", f"broken={tmp_path / 'broken.safetensors'}"
+    )
+    assert code == 1
+    assert "broken: " in told
+    assert "joint vs plain" in printed
+
+
+def sample(model, seed, values, threshold="val", images=4):
+    """A sample whose replicates are given."""
+    from wsol.benchmark.scoring import Sample
+
+    replicates = {"top1_loc": np.asarray(values, float)}
+    return Sample(model, seed, ("auto", 0), "cam", 32, threshold, 0.2, replicates, images)
+
+
+def test_only_seeds_in_common_are_compared():
+    random = np.random.default_rng(0)
+    noise = random.normal(size=(4, 1001))
+    rows = summarise(
+        [sample("none", 0, 40 + noise[0]), sample("none", 1, 60 + noise[1]),
+         sample("new", 1, 63 + noise[2]), sample("new", 2, 10 + noise[3])], "none",
+    )  # fmt: skip
+    first, second = rows
+    assert first.values["top1_loc"].mean == pytest.approx(50 + noise[:2, -1].mean())
+    assert first.values["top1_loc"].difference is None
+    assert (second.seeds, second.compared) == ((1, 2), (1,))
+    gap = second.values["top1_loc"].difference
+    wanted = 3 + noise[2] - noise[1]
+    assert gap.difference == pytest.approx(wanted[-1])
+    assert [gap.low, gap.high] == pytest.approx(np.percentile(wanted[:-1], [2.5, 97.5]).tolist())
+
+
+@pytest.mark.parametrize(
+    ("shift", "spread", "verdict"),
+    [
+        (5, 1, ": a gain"),
+        (-5, 1, ": a loss"),
+        (1, 5, ": no gain shown"),
+        (0, 0, ": no gain shown"),  # equal networks
+    ],
+)
+def test_verdicts(shift, spread, verdict):
+    noise = spread * np.linspace(-1, 1, 1001)
+    noise[-1] = 0
+    base = sample("none", 0, np.full(1001, 50.0))
+    row = summarise([base, sample("new", 0, 50 + shift + noise)], "none")[1]
+    text = judge(row)
+    assert text.startswith(f"new vs none, Top-1 Loc, threshold val: {shift:+.1f} points (95 % ")
+    assert text.endswith(f", 1 seed, 4 images{verdict}")
+    assert judge(summarise([base], "none")[0]) is None
+
+
+def test_a_gain_of_some_seeds_is_called_that():
+    samples = [sample("none", seed, np.full(1001, 50.0)) for seed in (0, 1)]
+    samples += [sample("new", 0, np.full(1001, 60.0)), sample("new", 1, np.full(1001, 49.0))]
+    assert judge(summarise(samples, "none")[1]).endswith(": a gain, but not with every seed")
+
+
+def test_expected_values_fit_rows(tmp_path):
+    rows = summarise([sample("none", 0, np.full(1001, 50.0)),
+                      sample("new", 0, np.full(1001, 52.0))], "none")  # fmt: skip
+    head = '[[expected]]\nmodel = "new"\nscore = "top1_loc"\ntolerance = 0.1\n'
+    for tail, faults in (
+        ("value = 52.05", 0),
+        ("value = 52.2", 1),
+        ("value = 2\ndifference = true", 0),
+        ('value = 52\nthreshold = "oracle"', 1),  # not measured
+        ("value = 52\nseeds = [0]", 0),
+        ("value = 52\nseeds = [0, 1]", 1),
+        ("value = 52\noutput_stride = 16", 1),
+    ):
+        (tmp_path / "e.toml").write_text(head + tail)
+        assert len(list_faults(load_expected(tmp_path / "e.toml"), rows)) == faults, tail
+    for text in ("", "expected = 3", head, head + 'value = "52"', head + "value = 1\nmore = 1"):
+        (tmp_path / "e.toml").write_text(text)
+        with pytest.raises(ValueError, match="xpected"):
+            load_expected(tmp_path / "e.toml")
+
+
+def test_experiments_that_come_along():
+    names = list_experiments()
+    assert names == ["cub10_lite0", "imagenet10_lite0", "imagenet10_resnet50"]
+    import torch
+
+    for name in names:
+        experiment = load_experiment(name)
+        assert experiment.name == name
+        assert experiment.models[0].name == "none"
+        assert experiment.models[0].recipe.attention == "none"
+        for entry in experiment.models:
+            assert prepare_recipe(entry.recipe, torch.device("cpu")).size in (128, 224)
+    some = load_experiment("cub10_lite0").select(["none", "t3_m3"], [0])
+    assert [(entry.name, seed) for entry, seed in some.runs] == [("none", 0), ("t3_m3", 0)]
+    assert load_experiment("imagenet10_lite0").models[0].recipe.per_class == 100
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (("[[models]]", "[[modles]]"), "an experiment to have keys among name"),
+        (('name = "a"', 'name = "a/b"'), "one of a folder"),
+        (("epochs = 1", "epoch = 1"), "keys of a recipe"),
+        (("epochs = 1", "seed = 1"), "seeds apart"),
+        (("seeds = [0]", "seeds = [0, 0]"), "seeds to be different"),
+        (('["val"]', '["best"]'), "thresholds among val"),
+        (('["val"]', '["val", "own"]'), "own to be the first"),
+        (('name = "a"', 'name = "a"\ncheckpoint = "x"\nlr = 1'), "a checkpoint to have keys"),
+        (('choose = "val"', 'choose = "test"'), "no part of split"),
+        (('choose = "val"', "choose = 3"), "choose to be like"),
+    ],
+)
+def test_faults_of_experiments_are_named(tmp_path, change, message):
+    text = """
+name = "x"
+base = "finetune"
+seeds = [0]
+[recipe]
+epochs = 1
+[scoring]
+thresholds = ["val"]
+choose = "val"
+[[models]]
+name = "a"
+"""
+    assert change[0] in text
+    (tmp_path / "x.toml").write_text(text)
+    assert load_experiment(str(tmp_path / "x.toml")).models[0].seeds == (0,)
+    (tmp_path / "x.toml").write_text(text.replace(*change))
+    with pytest.raises(ValueError, match=message):
+        load_experiment(str(tmp_path / "x.toml"))
+
+
+@pytest.fixture
+def birds(tmp_path):
+    """The official layout of CUB-200-2011, two classes with four images each."""
+    folder = tmp_path / "birds" / "CUB_200_2011"
+    lines = {"images": [], "image_class_labels": [], "train_test_split": [], "bounding_boxes": []}
+    for number in range(1, 9):
+        kind = 1 + (number > 4)
+        path = f"00{kind}.Bird_{kind}/{number}.jpg"
+        (folder / "images" / path).parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (40, 30), (number * 20, 0, 0)).save(folder / "images" / path)
+        lines["images"].append(f"{number} {path}")
+        lines["image_class_labels"].append(f"{number} {kind}")
+        lines["train_test_split"].append(f"{number} {int(number % 4 != 0)}")
+        lines["bounding_boxes"].append(f"{number} 5.0 5.0 20.0 10.0")
+    lines["classes"] = ["1 001.Bird_1", "2 002.Bird_2"]
+    for name, text in lines.items():
+        (folder / f"{name}.txt").write_text("\n".join(text) + "\n")
+    return tmp_path / "birds"
+
+
+def test_thresholds_are_chosen_on_held_out_images_where_there_is_no_val(birds, tmp_path):
+    scoring, recipe = Scoring(), load_recipe("finetune")
+    for folder in (birds, birds / "CUB_200_2011"):
+        place = find_data(folder, None, tmp_path / "out")
+        scored = load_scored(place, scoring)
+        assert len(scored) == 2
+        chooser = load_chooser(place, scoring, scored, recipe)
+        held = load_training_data(place.data, place.root, recipe.val_share, recipe.seed).val
+        assert chooser.ids == held.ids
+        assert not set(chooser.ids) & set(scored.ids)
+        assert all(len(boxes) == 1 for boxes in chooser.boxes)
+        assert load_chooser(place, scoring, scored, None) is None  # trained elsewhere
+
+
+def test_data_is_found_where_people_keep_it(world, tmp_path):
+    place = find_data(world / "data", None, tmp_path)
+    assert (place.data, place.root) == (world / "data" / "manifest", world / "data")
+    assert find_data(place.data, world / "data", tmp_path) == place
+    with pytest.raises(ManifestError, match="--root"):
+        find_data(place.data, None, tmp_path)
+    scored = load_scored(place, Scoring())
+    chooser = load_chooser(place, Scoring(), scored, None)
+    assert (chooser.name, len(chooser)) == ("val", 6)
+    with pytest.raises(ManifestError, match="to share no image"):
+        load_chooser(place, Scoring(), chooser, None)
+
+
+def test_the_time_left_is_of_what_takes_time(monkeypatch):
+    now = [0.0]
+    monkeypatch.setattr("time.monotonic", lambda: now[0])
+    left = Remaining({"epochs": 10, "scorings": 2})
+    assert left.describe() == "10 epochs and 2 scorings left"
+    left.start()
+    now[0] = 60.0
+    left.finish("epochs", 2)
+    assert left.describe() == "about 4 min left, and 2 scorings"
+    left.finish("epochs", 6, free=True)  # done before
+    assert left.describe() == "about 1 min left, and 2 scorings"
+    now[0] += 7200
+    left.finish("scorings")
+    left.finish("epochs", 2)
+    assert left.describe() == "about 2 h 0 min left"
+    left.finish("scorings")
+    assert left.describe() == "nothing left"

@@ -1,0 +1,260 @@
+"""`wsol reproduce`: what it trains, goes on with, scores, averages over seeds and compares."""
+
+import csv
+import io
+import json
+import shutil
+import signal
+import subprocess
+import sys
+from contextlib import redirect_stderr, redirect_stdout
+
+import numpy as np
+import pytest
+from shapes import make_shapes, make_weights
+
+from eval.statistics import image_weights
+from wsol.benchmark.experiment import load_experiment
+from wsol.cli import main
+
+TOML = """
+name = "shapes"
+base = "finetune"
+seeds = [0, 1]
+[recipe]
+size = 32
+epochs = 1
+batch_size = 4
+per_class = 3
+[scoring]
+methods = ["layercam"]
+output_strides = [16]
+thresholds = ["val", 0.2, "oracle"]
+[[models]]
+name = "none"
+[[models]]
+name = "tdam_joint"
+attention = "tdam"
+seeds = [1]
+"""
+
+
+def wsol(*arguments):
+    printed, told = io.StringIO(), io.StringIO()
+    with redirect_stdout(printed), redirect_stderr(told), pytest.raises(SystemExit) as stop:
+        main([str(part) for part in arguments])
+    return stop.value.code or 0, printed.getvalue(), told.getvalue()
+
+
+def reproduce(home, out, *more, text=None):
+    if text is not None:
+        (home / "shapes.toml").write_text(text)
+    file = home / "shapes.toml"
+    return wsol("reproduce", file, "--data", home / "data", "--out", out, "--workers", 0, *more)
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory):
+    """Data, experiment, weights, and a folder in which they were scored, with what that said."""
+    home = tmp_path_factory.mktemp("reproduce")
+    make_shapes(home / "data")
+    (home / "shapes.toml").write_text(TOML)
+    (home / "weights").mkdir()
+    for entry, seed in load_experiment(str(home / "shapes.toml")).runs:
+        path = home / "weights" / f"{entry.name}-{seed}.safetensors"
+        make_weights(entry.recipe.change(seed=seed), path)
+    said = reproduce(home, home / "out", "--weights", home / "weights")
+    (home / "said.json").write_text(json.dumps(said))
+    return home
+
+
+def read_rows(out):
+    return {
+        (row["model"], row["threshold"]): row
+        for row in json.loads((out / "results.json").read_text())["rows"]
+    }
+
+
+def read_images(out, run, name="scored"):
+    folder = out / "scores" / run / "layercam-16" / name
+    lines = (folder / "images.jsonl").read_text().splitlines()
+    return {row["id"]: row for row in map(json.loads, lines)}
+
+
+def hit(row, place):
+    return any(start <= place < stop for start, stop in row["hits"]["largest"]["50"])
+
+
+def test_the_table_says_what_the_images_say(world):
+    code, printed, told = json.loads((world / "said.json").read_text())
+    assert code == 0, told
+    rows = read_rows(world / "out")
+    assert list(rows) == [(m, t) for m in ("none", "tdam_joint") for t in ("val", "0.2", "oracle")]
+    # At a fixed threshold everything can be added up by hand, image by image.
+    none = [read_images(world / "out", f"none-{seed}") for seed in (0, 1)]
+    joint = read_images(world / "out", "tdam_joint-1")
+    right = {i: np.mean([hit(run[i], 200) for run in none]) for i in joint}
+    found = rows["none", "0.2"]["values"]["gt_known_loc"]
+    assert 0 < found["mean"] < 100
+    assert found["mean"] == pytest.approx(100 * np.mean(list(right.values())))
+    assert found["by_seed"] == pytest.approx(
+        [100 * np.mean([hit(row, 200) for row in run.values()]) for run in none]
+    )
+    # Only the seed that both have is compared.
+    gaps = np.array([float(hit(joint[i], 200)) - float(hit(none[1][i], 200)) for i in joint])
+    weights = np.stack([image_weights(i) for i in joint], axis=1).astype(float)
+    kept = weights[weights.sum(axis=1) > 0]
+    low, high = np.percentile(100 * (kept @ gaps) / kept.sum(axis=1), [2.5, 97.5])
+    compared = rows["tdam_joint", "0.2"]
+    assert compared["compared"] == [1]
+    assert compared["values"]["gt_known_loc"]["difference"]["points"] == pytest.approx(
+        100 * gaps.mean()
+    )
+    assert compared["values"]["gt_known_loc"]["difference"]["interval95"] == pytest.approx(
+        [low, high]
+    )
+    assert rows["none", "0.2"]["values"]["gt_known_loc"]["difference"] is None
+    # The rule val takes each seed's best on its own val images.
+    for seed, level in enumerate(rows["none", "val"]["levels"]):
+        folder = world / "out" / "scores" / f"none-{seed}" / "layercam-16"
+        chosen = json.loads((folder / "chosen-on" / "scores.json").read_text())
+        assert level == chosen["max_box_acc_threshold"]
+        scores = json.loads((folder / "scored" / "scores.json").read_text())
+        assert scores["threshold"] == {"rule": "val", "value": level, "chosen_on": "val"}
+        value = rows["none", "val"]["values"]["top1_loc"]["by_seed"][seed]
+        assert value == pytest.approx(scores["top1_loc"])
+    assert "tdam_joint vs none, Top-1 Loc, threshold val: " in printed
+    assert "1 seed, 12 images: " in printed
+
+
+def test_what_it_leaves_behind(world):
+    _, printed, told = json.loads((world / "said.json").read_text())
+    out = world / "out"
+    names = {path.name for path in out.iterdir()}
+    assert names == {
+        "experiment.toml", "scores", "report", "table.md", "table.csv", "results.json"
+    }  # fmt: skip
+    assert "3 runs, 0 of them to train" in told
+    assert "nothing left" in told
+    text = (out / "table.md").read_text()
+    assert "| none | 0, 1 | 0.2 |" in text
+    assert "| tdam\\_joint | 1 | 0.2 |" in text
+    assert "## Differences from none" in text
+    with (out / "table.csv").open(newline="") as file:
+        lines = list(csv.DictReader(file))
+    assert len(lines) == 6 * 6
+    assert {line["score"] for line in lines} >= {"top1_loc", "top1_cls", "max_box_acc_v2"}
+    page = (out / "report" / "index.html").read_text()
+    assert "tdam_joint vs none" in page
+    assert page.count("<circle") == 2 * 3 * 2  # two scores, three rules: a mean and a seed each
+    assert (out / "report" / "pictures" / "index.html").is_file()
+    assert "Differences from none" in printed
+
+
+def test_expected_values_are_checked(world, tmp_path):
+    rows = read_rows(world / "out")
+    shutil.copytree(world / "data", tmp_path / "data")
+    shutil.copytree(world / "weights", tmp_path / "weights")
+    (tmp_path / "weights" / "none-1.safetensors").unlink()
+    options = ("--weights", tmp_path / "weights", "--expect")
+    code, _, told = reproduce(tmp_path, tmp_path / "out", *options, text=TOML)
+    assert code == 2
+    assert "--expect: experiment shapes carries no expected values yet" in told
+    value = rows["tdam_joint", "val"]["values"]["gt_known_loc"]["mean"]
+    text = TOML
+    for model, number in (("tdam_joint", value), ("none", 12.5)):
+        text += f"""
+[[expected]]
+model = "{model}"
+score = "gt_known_loc"
+threshold = "val"
+value = {number}
+tolerance = 0.1
+"""
+    # A run that fails leaves the others alone.
+    code, printed, told = reproduce(tmp_path, tmp_path / "out", *options, text=text)
+    assert code == 1
+    assert "failed: none-1: " in told
+    assert "none-1.safetensors: no such file" in told
+    assert "none, gt_known_loc, threshold val: expected 12.5 but it was not measured" in told
+    assert "1 of 2 expected values found" in printed
+    assert read_rows(tmp_path / "out")["none", "val"]["seeds"] == [0]
+    some = (*options, "--models", "none", "--seeds", "0")
+    code, _, told = reproduce(tmp_path, tmp_path / "out", *some)
+    assert (code, "no expected values for these models" in told) == (2, True)
+    code, printed, told = reproduce(tmp_path, tmp_path / "out", *options, "--models", "tdam_joint")
+    assert code == 0, told
+    assert "1 of 1 expected values found" in printed
+    assert "1 expected values are of models or seeds that are left out" in told
+    assert "score " not in told  # kept
+
+
+def times(out):
+    kept = [*out.glob("runs/*/*.safetensors"), *out.glob("scores/*/*/*/images.jsonl")]
+    return {path: path.stat().st_mtime_ns for path in kept}
+
+
+def test_what_is_missing_is_trained_and_nothing_twice(tmp_path):
+    make_shapes(tmp_path / "data")
+    out = tmp_path / "out"
+    part = ("--models", "none", "--seeds", 1)
+    code, _, told = reproduce(tmp_path, out, *part, text=TOML)
+    assert code == 0, told
+    assert "1 runs, 1 of them to train" in told
+    assert "9 training images of 3 classes" in told
+    assert not (out / "cache").exists()
+    before, rows = times(out), read_rows(out)
+    code, _, told = reproduce(tmp_path, out, *part)
+    assert (code, "1 runs, 0 of them to train" in told) == (0, True)
+    assert times(out) == before
+    # As if it had been cut off before its end.
+    cut = out / "runs" / "none-1"
+    record = json.loads((cut / "run.json").read_text())
+    del record["result"]
+    (cut / "run.json").write_text(json.dumps(record))
+    weights = (cut / "model.safetensors").read_bytes()
+    (cut / "model.safetensors").write_bytes(b"")
+    shutil.rmtree(sorted((cut / "checkpoints").iterdir())[-1])
+    code, _, told = reproduce(tmp_path, out, *part)
+    assert code == 0, told
+    assert "1 runs, 1 of them to train" in told
+    assert (cut / "model.safetensors").read_bytes() == weights
+    assert read_rows(out) == rows
+    after = times(out)
+    assert {path.parent for path in after if after[path] != before[path]} == {cut}
+    # Neither another recipe nor another experiment is one to go on with.
+    for old, new, message in (
+        ("batch_size = 4", "batch_size = 8", "batch_size differ"),
+        ("per_class = 3", "per_class = 2", "per_class differ"),
+        ('"shapes"', '"others"', "holds experiment 'shapes'"),
+    ):
+        code, _, told = reproduce(tmp_path, out, *part, text=TOML.replace(old, new))
+        assert code == 2
+        assert told.startswith("Error: Invalid value for --out: ")
+        assert message in told
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "notes.txt").write_text("mine")
+    code, _, told = reproduce(tmp_path, tmp_path / "mine", text=TOML)
+    assert (code, "holds no experiment" in told) == (2, True)
+    assert times(out) == after
+
+
+@pytest.mark.slow
+def test_an_interrupted_experiment_goes_on(data, tmp_path):
+    """Real images; interrupted in its first training, then finished."""
+    text = TOML.replace("per_class = 3", "per_class = 5").replace("size = 32", "size = 64")
+    (tmp_path / "shapes.toml").write_text(text)
+    flags = ("--data", data / "imagenet10", "--out", tmp_path / "out", "--seeds", 1)
+    parts = (sys.executable, "-m", "wsol", "reproduce", tmp_path / "shapes.toml", *flags)
+    command = [str(part) for part in parts]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    for line in process.stderr:
+        if line.startswith("epoch 0"):
+            process.send_signal(signal.SIGINT)
+            break
+    told = process.stderr.read()
+    assert process.wait(timeout=120) == 130
+    assert "the same command goes on" in told
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "1 seed, 400 images: " in done.stdout
