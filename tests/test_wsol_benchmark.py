@@ -1,6 +1,7 @@
 """`wsol benchmark` and its parts: rules side by side, seeds in common, what experiments say."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -92,6 +93,21 @@ def test_expected_values_gate(run, world, tmp_path):
     assert "(tolerance 0.5; threshold 0.2, layercam, stride 16, seed 0)" in told
     assert "plain" not in told.replace("score plain", "")
     assert "1 of 2 expected values found" in printed
+
+
+def test_other_weights_are_scored_anew(run, world, tmp_path):
+    weights, out = tmp_path / "weights.safetensors", tmp_path / "out"
+    flags = ("benchmark", world / "data" / "manifest", "--root", world / "data", "--split", "val",
+             "--run", f"a={weights}", "--out", out, "--force")  # fmt: skip
+    said = []
+    for name in ("none", "none", "tdam"):
+        shutil.copy(world / f"{name}.safetensors", weights)
+        code, printed, told = run(*flags)
+        assert code == 0, told
+        said.append((printed, "score a, " in told))
+    assert said[1] == (said[0][0], False)
+    assert said[2][0] != said[0][0]
+    assert said[2][1]
 
 
 @pytest.mark.parametrize(

@@ -176,7 +176,7 @@ def score_weights(
             method = network.spec.method if wanted == "auto" else check_method(wanted)
             source = replace(source, method=method)
             folder = out / f"{method}-{stride}"
-            text = f"{entry.name}, seed {seed}, {method}, stride {stride}"
+            text = f"{entry.name}, {method}, stride {stride}"
             level: float | None = None
             if images.chooser is not None and "val" in scoring.thresholds:
                 on = replace(source, split=images.chooser)

@@ -63,11 +63,15 @@ def _make_table(
         "method": len({row.method for row in every}) > 1,
         "stride": len({row.output_stride for row in every}) > 1,
     }
-    header = ["model", "seeds", "threshold", *(name for name, wanted in several.items() if wanted)]
+    seeded = len({row.seeds for row in every}) > 1 or len(every[0].seeds) > 1
+    header = ["model", *(["seeds"] if seeded else []), "threshold"]
+    header += [name for name, wanted in several.items() if wanted]
     cells: list[tuple[Cell, ...]] = []
     for row in rows:
         seeds = row.seeds if key == "scores" else row.compared
-        own: list[Cell] = [row.model, ", ".join(map(str, seeds)), _write_rule(row)]
+        own: list[Cell] = [row.model]
+        own += [", ".join(map(str, seeds))] if seeded else []
+        own.append(_write_rule(row))
         own += [row.method] if several["method"] else []
         own += [str(row.output_stride)] if several["stride"] else []
         values = [row.values.get(name) for name in SCORES]
