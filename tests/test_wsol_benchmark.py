@@ -13,7 +13,9 @@ from tdam import load_checkpoint
 from tdam.training.recipe import load_recipe
 from wsol import evaluate
 from wsol.benchmark.expected import list_faults, load_expected
-from wsol.benchmark.experiment import Scoring, list_experiments, load_experiment
+from wsol.benchmark.experiment import Scoring
+from wsol.benchmark.experiment_files import list_experiments, load_experiment
+from wsol.benchmark.samples import Sample
 from wsol.benchmark.sources import find_data, load_chooser, load_scored
 from wsol.benchmark.summary import judge, summarise
 from wsol.cli.run_progress import Remaining
@@ -146,8 +148,6 @@ def test_a_run_that_cannot_be_scored_is_named(run, world, tmp_path):
 
 def sample(model, seed, values, threshold="val", images=4):
     """A sample whose replicates are given."""
-    from wsol.benchmark.scoring import Sample
-
     replicates = {"top1_loc": np.asarray(values, float)}
     return Sample(model, seed, ("auto", 0), "cam", 32, threshold, 0.2, replicates, images)
 
@@ -319,17 +319,17 @@ def test_data_is_found_where_people_keep_it(world, tmp_path):
 def test_the_time_left_is_of_what_takes_time(monkeypatch):
     now = [0.0]
     monkeypatch.setattr("time.monotonic", lambda: now[0])
-    left = Remaining({"epochs": 10, "scorings": 2})
+    left = Remaining({"epoch": 10, "scoring": 2})
     assert left.describe() == "10 epochs and 2 scorings left"
     left.start()
     now[0] = 60.0
-    left.finish("epochs", 2)
+    left.finish("epoch", 2)
     assert left.describe() == "about 4 min left, and 2 scorings"
-    left.finish("epochs", 6, free=True)  # done before
+    left.finish("epoch", 6, free=True)  # done before
     assert left.describe() == "about 1 min left, and 2 scorings"
     now[0] += 7200
-    left.finish("scorings")
-    left.finish("epochs", 2)
+    left.finish("scoring")
+    left.finish("epoch", 2)
     assert left.describe() == "about 2 h 0 min left"
-    left.finish("scorings")
+    left.finish("scoring")
     assert left.describe() == "nothing left"

@@ -14,7 +14,7 @@ import pytest
 from shapes import make_shapes, make_weights
 
 from eval.statistics import image_weights
-from wsol.benchmark.experiment import load_experiment
+from wsol.benchmark.experiment_files import load_experiment
 from wsol.cli import main
 
 TOML = """
@@ -134,7 +134,7 @@ def test_what_it_leaves_behind(world):
     assert names == {
         "experiment.toml", "scores", "report", "table.md", "table.csv", "results.json"
     }  # fmt: skip
-    assert "3 runs, 0 of them to train" in told
+    assert "3 runs, 0 to train" in told
     assert "nothing left" in told
     text = (out / "table.md").read_text()
     assert "| none | 0, 1 | 0.2 |" in text
@@ -200,12 +200,12 @@ def test_what_is_missing_is_trained_and_nothing_twice(tmp_path):
     part = ("--models", "none", "--seeds", 1)
     code, _, told = reproduce(tmp_path, out, *part, text=TOML)
     assert code == 0, told
-    assert "1 runs, 1 of them to train" in told
+    assert "1 run, 1 to train; 1 training epoch and 1 scoring left" in told
     assert "9 training images of 3 classes" in told
     assert not (out / "cache").exists()
     before, rows = times(out), read_rows(out)
     code, _, told = reproduce(tmp_path, out, *part)
-    assert (code, "1 runs, 0 of them to train" in told) == (0, True)
+    assert (code, "1 run, 0 to train" in told) == (0, True)
     assert times(out) == before
     # As if it had been cut off before its end.
     cut = out / "runs" / "none-1"
@@ -217,7 +217,7 @@ def test_what_is_missing_is_trained_and_nothing_twice(tmp_path):
     shutil.rmtree(sorted((cut / "checkpoints").iterdir())[-1])
     code, _, told = reproduce(tmp_path, out, *part)
     assert code == 0, told
-    assert "1 runs, 1 of them to train" in told
+    assert "1 run, 1 to train; 1 training epoch and 1 scoring left" in told
     assert (cut / "model.safetensors").read_bytes() == weights
     assert read_rows(out) == rows
     after = times(out)

@@ -8,14 +8,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-import numpy as np
-
 from eval.protocols import find_protocol
 from tdam import create_model, load_checkpoint
 from tdam.spec import describe_network
 from wsol.benchmark.experiment import PRETRAINED
+from wsol.benchmark.samples import Sample, take_samples
 from wsol.classes import class_names
-from wsol.comparison import Results, add_up, read_results
+from wsol.comparison import Results, read_results
 from wsol.image_results import discard_results, name_results
 from wsol.map_sources import NetworkMaps
 from wsol.maps.names import check_method
@@ -52,38 +51,6 @@ class Images:
     chooser: Split | None
     root: Path
     find_classes: Callable[[int], Mapping[int, int] | None]
-
-
-@dataclass(frozen=True, eq=False)
-class Sample:
-    """One model with one seed, one map method and one output stride, under one threshold rule.
-
-    Args:
-        model: name
-        seed: of the run
-        way: map method and output stride as they were asked for
-        method: of the maps
-        output_stride: of the network as it was scored
-        threshold: rule, as text
-        level: the threshold that it gave
-        replicates: by score, (1001,) percent: bootstrap replicates, and last the score itself
-        images: how many were scored
-    """
-
-    model: str
-    seed: int
-    way: tuple[str, int]
-    method: str
-    output_stride: int
-    threshold: str
-    level: float
-    replicates: dict[str, np.ndarray]
-    images: int
-
-
-def name_rule(rule: str | float) -> str:
-    """Write a threshold rule as tables have it."""
-    return rule if isinstance(rule, str) else f"{rule:g}"
 
 
 def build_network(entry: Entry, weights: str, output_stride: int, size: int) -> Backbone:
@@ -202,7 +169,7 @@ def score_weights(
                     replicates=replicates,
                     images=len(found.rows),
                 )
-                for name, at, replicates in _sample(found, rules, scoring, level)
+                for name, at, replicates in take_samples(found, rules, scoring, level)
             ]
     return samples, places[0]
 
@@ -259,28 +226,3 @@ def _score_once(
         shutil.rmtree(maps, ignore_errors=True)
         score()
     return read_results(folder)
-
-
-def _sample(
-    found: Results, rules: Protocol, scoring: Scoring, level: float | None
-) -> list[tuple[str, float, dict[str, np.ndarray]]]:
-    """Take the scores of one pass under every rule."""
-    scores = add_up(found)
-    grid = rules.thresholds
-    samples = []
-    for rule in scoring.thresholds:
-        if rule == "val" and level is None:
-            continue
-        at: Any = {"oracle": "best", "own": None}.get(str(rule), -1)
-        if at == -1:
-            value = level if rule == "val" else rule
-            at = int(np.abs(grid - float(value or 0)).argmin())
-            if abs(grid[at] - float(value or 0)) > 1e-9:
-                raise ValueError(
-                    f"Expected thresholds on the protocol's grid of {rules.interval} but got {rule}"
-                )
-        every = scores.replicates(at)
-        place = int(every["threshold"][-1])
-        kept = {n: v for n, v in every.items() if found.scores.get(n) is not None}
-        samples.append((name_rule(rule), float(scores.thresholds[place]), kept))
-    return samples

@@ -12,7 +12,7 @@ from eval.statistics import Difference, interval
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from wsol.benchmark.scoring import Sample
+    from wsol.benchmark.samples import Sample
 
 
 @dataclass(frozen=True)

@@ -17,11 +17,12 @@ from tdam.training.errors import TrainingError
 from tdam.weights import WeightsError
 from wsol.benchmark import runs, sources
 from wsol.benchmark.page import write_summary_page
-from wsol.benchmark.scoring import Images, Sample, name_rule, score_weights
+from wsol.benchmark.samples import Sample, name_rule
+from wsol.benchmark.scoring import Images, score_weights
 from wsol.benchmark.summary import Row, summarise
 from wsol.benchmark.tables import write_tables
 from wsol.cli import benchmark_output, common, data_sets, reports
-from wsol.cli.run_progress import Remaining, pass_progress
+from wsol.cli.run_progress import Remaining, count_things, pass_progress
 from wsol.cli.train_progress import TrainProgress
 from wsol.training import train_localizer
 
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
     from tdam.training.run_folder import TrainState
     from wsol.benchmark.experiment import Entry, Experiment
 
-EPOCHS, SCORINGS = "epochs of training", "scorings"
+EPOCHS, SCORINGS = "training epoch", "scoring"
 _FAULTS = (ManifestError, TrainingError, WeightsError, ValueError, OSError, RuntimeError)
 
 
@@ -115,7 +116,7 @@ def run_experiment(
     todo = [task for task in tasks if task.weights is None and task.state != "finished"]
     epochs = sum(task.recipe.epochs for task in todo if task.recipe is not None)
     remaining = Remaining({EPOCHS: epochs, SCORINGS: len(tasks)})
-    _say(f"{len(tasks)} runs, {len(todo)} of them to train; {remaining.describe()}")
+    _say(f"{count_things(len(tasks), 'run')}, {len(todo)} to train; {remaining.describe()}")
     find = remember(partial(data_sets.find_classes, place.data, scored, place.root, None))
     found = _Found()
     passes = 0

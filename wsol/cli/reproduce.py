@@ -63,7 +63,7 @@ def reproduce(
     that have ended are not trained again, and scores are made anew only for other weights.
     Tables, page and values are OUT/table.md, OUT/table.csv, OUT/report and OUT/results.json.
     """
-    from wsol.benchmark.experiment import load_experiment
+    from wsol.benchmark.experiment_files import load_experiment
 
     with common.wrong_use("NAME"):
         whole = load_experiment(name)
@@ -119,7 +119,7 @@ def _to_numbers(text: str) -> list[int]:
 
 def _free(out: Path, experiment: Experiment) -> None:
     """Make room for an experiment, or go on with this very one."""
-    from wsol.benchmark.experiment import load_experiment
+    from wsol.benchmark.experiment_files import load_experiment
 
     begun = (out / COPY).is_file()
     if begun:

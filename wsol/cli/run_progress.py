@@ -17,7 +17,7 @@ class Remaining:
     """Estimates the time left from what was done so far in this process.
 
     Args:
-        todo: number of pieces of work of each kind, such as epochs and scorings
+        todo: number of pieces of work of each kind, by its name, such as `epoch` and `scoring`
     """
 
     def __init__(self, todo: dict[str, int]) -> None:
@@ -54,11 +54,20 @@ class Remaining:
             if self._done[kind]:
                 left += count * self._seconds[kind] / self._done[kind]
             else:
-                unknown.append(f"{count} {kind}")
+                unknown.append(count_things(count, kind))
         if not left:
             return f"{' and '.join(unknown)} left" if unknown else "nothing left"
         text = f"about {write_time(left)} left"
         return f"{text}, and {' and '.join(unknown)}" if unknown else text
+
+
+def count_things(count: int, thing: str) -> str:
+    """Write a number of things.
+
+    >>> count_things(1, "run"), count_things(2, "run")
+    ('1 run', '2 runs')
+    """
+    return f"{count} {thing}{'' if count == 1 else 's'}"
 
 
 def write_time(seconds: float) -> str:
