@@ -16,7 +16,7 @@ from wsol.benchmark.expected import list_faults, load_expected
 from wsol.benchmark.experiment import Scoring
 from wsol.benchmark.experiment_files import list_experiments, load_experiment
 from wsol.benchmark.samples import Sample
-from wsol.benchmark.sources import find_data, load_chooser, load_scored
+from wsol.benchmark.sources import find_data, find_manifest, load_chooser, load_scored
 from wsol.benchmark.summary import judge, summarise
 from wsol.cli.run_progress import Remaining
 from wsol.training import prepare_recipe
@@ -36,8 +36,7 @@ def world(tmp_path_factory):
 
 def call(run, world, *more):
     return run(
-        "benchmark", world / "data" / "manifest", "--root", world / "data",
-        "--run", f"plain={world / 'none.safetensors'}",
+        "benchmark", world / "data", "--run", f"plain={world / 'none.safetensors'}",
         "--run", f"joint={world / 'tdam.safetensors'}", "--output-stride", 16, *more,
     )  # fmt: skip
 
@@ -307,6 +306,7 @@ def test_data_is_found_where_people_keep_it(world, tmp_path):
     place = find_data(world / "data", None, tmp_path)
     assert (place.data, place.root) == (world / "data" / "manifest", world / "data")
     assert find_data(place.data, world / "data", tmp_path) == place
+    assert find_manifest(world / "data", None) == place
     with pytest.raises(ManifestError, match="--root"):
         find_data(place.data, None, tmp_path)
     scored = load_scored(place, Scoring())

@@ -32,31 +32,44 @@ class DataFolder:
     root: Path
 
 
-def find_data(folder: Path, root: Path | None, out: Path) -> DataFolder:
-    """Find a data set where people keep it.
+def find_manifest(folder: Path, root: Path | None) -> DataFolder:
+    """Find a data set, or images with their splits in `manifest/`.
 
     Args:
-        folder: the data set; or images with their splits in `manifest/`; or the official download
-            of CUB-200-2011 or the folder above it, whose splits are then written to `out`
-        root: image root; None: as the data set has it
-        out: takes `manifest/`
+        folder: of either
+        root: image root; None: as the data set has it, or the folder that holds `manifest/`
 
     Raises:
-        ManifestError: no data set, one with a fault, or an image root that is not known
+        ManifestError: no such folder, or an image root that is not known
     """
     if not folder.exists():
         raise ManifestError(f"{folder}: no such file or folder")
     data = folder
-    if any(all((f / name).is_file() for name in _CUB) for f in (folder, folder / "CUB_200_2011")):
-        data = out / "manifest"
-        build_cub(folder, data, force=True)
-    elif folder.is_dir() and any((folder / "manifest").glob("*/image_ids.txt")):
+    if folder.is_dir() and any((folder / "manifest").glob("*/image_ids.txt")):
         data = folder / "manifest"
         root = root or find_root(data) or folder
     root = root or find_root(data)
     if root is None:
         raise ManifestError(f"{data}: expected to be told its image root (--root)")
     return DataFolder(data, root)
+
+
+def find_data(folder: Path, root: Path | None, out: Path) -> DataFolder:
+    """Find a data set where people keep it.
+
+    Args:
+        folder: as for `find_manifest`; or the official download of CUB-200-2011, or the folder
+            above it, whose splits are then written to `out`
+        root: image root; None: as the data set has it
+        out: takes `manifest/`
+
+    Raises:
+        ManifestError: no data set, one with a fault, or an image root that is not known
+    """
+    if any(all((f / name).is_file() for name in _CUB) for f in (folder, folder / "CUB_200_2011")):
+        build_cub(folder, out / "manifest", force=True)
+        folder = out / "manifest"
+    return find_manifest(folder, root)
 
 
 def load_scored(place: DataFolder, scoring: Scoring) -> Split:

@@ -33,7 +33,9 @@ _SPREAD = (
 _PAIRED = (
     "Points: the mean over the seeds that both have, taken image by image, less that of the first "
     "model, with a paired bootstrap 95 % interval over images. The interval tells what other "
-    "images of the same kind would change, not what other seeds would."
+    "images of the same kind would change, not what other seeds would, nor another threshold: "
+    "under the rule val each seed's stays as it was chosen, and where that was on few images, its "
+    "luck is in the difference."
 )
 
 

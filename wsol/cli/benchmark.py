@@ -24,7 +24,8 @@ def benchmark(
     data: Annotated[
         Path,
         typer.Argument(
-            metavar="DATA", help="Folder with one folder a split, or a COCO data set file."
+            metavar="DATA",
+            help="Folder with one folder a split, or with manifest/ and images; or a COCO file.",
         ),
     ],
     runs: Annotated[
@@ -96,9 +97,10 @@ def benchmark(
     Differences come with a paired bootstrap 95 % interval: both models meet the same resampled
     images. All threshold rules are taken from the same maps.
     """
-    from eval.manifest import find_root, list_splits
+    from eval.manifest import ManifestError, list_splits
     from eval.protocols import find_protocol
     from wsol.benchmark.expected import load_expected
+    from wsol.benchmark.sources import find_manifest
 
     with common.wrong_use("--protocol"):
         rules = find_protocol(protocol)
@@ -109,11 +111,13 @@ def benchmark(
             expected = load_expected(expect)
     if not data.exists():
         raise typer.BadParameter(f"{data}: no such file or folder", param_hint="DATA")
-    root = root or find_root(data)
-    if root is None:
-        raise typer.BadParameter("needed to find the images", param_hint="--root")
-    if not root.is_dir():
+    if root is not None and not root.is_dir():
         raise typer.BadParameter(f"{root}: no such folder", param_hint="--root")
+    try:
+        place = find_manifest(data, root)
+    except ManifestError as error:
+        raise typer.BadParameter(str(error), param_hint="--root") from error
+    data, root = place.data, place.root
     if not thresholds:
         has_val = "val" in list_splits(data) and "val" not in split.split("+")
         rest = "oracle" if rules.threshold is None else "own"
