@@ -239,6 +239,8 @@ def test_experiments_that_come_along():
         (('name = "a"', 'name = "a/b"'), "one of a folder"),
         (("epochs = 1", "epoch = 1"), "keys of a recipe"),
         (("epochs = 1", "seed = 1"), "seeds apart"),
+        (("epochs = 1", 'model = "resnet5"'), "model to be one of"),
+        (('name = "a"', 'name = "a"\nattention = "more"'), "attention to be one of"),
         (("seeds = [0]", "seeds = [0, 0]"), "seeds to be different"),
         (('["val"]', '["best"]'), "thresholds among val"),
         (('["val"]', '["val", "own"]'), "own to be the first"),

@@ -8,6 +8,7 @@ from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tdam.registry import find_attention, find_spec
 from tdam.training.recipe import Recipe, load_recipe
 from wsol.benchmark.expected import read_expected
 from wsol.benchmark.experiment import PRETRAINED, Entry, Experiment, Scoring
@@ -122,10 +123,13 @@ def _read_entry(content: Any, base: Recipe, seeds: tuple[int, ...], home: Path) 
             _check_keys("a checkpoint", own, _ARCHITECTURE)
             if checkpoint != PRETRAINED:
                 checkpoint = str(home / Path(checkpoint).expanduser())
+        recipe = base.change(**_without_seed(own))
+        find_spec(recipe.model)
+        find_attention(recipe.attention)
         default = seeds if checkpoint is None or "{seed}" in checkpoint else (0,)
         return Entry(
             name=name,
-            recipe=base.change(**_without_seed(own)),
+            recipe=recipe,
             seeds=_read_seeds(content["seeds"]) if "seeds" in content else default,
             checkpoint=checkpoint,
         )

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal
 
 from tdam.weights import RESULT
 from wsol.benchmark.experiment import PRETRAINED
-from wsol.run_record import describe_run, read_record
+from wsol.run_record import RECORD, describe_run, read_record
 from wsol.runtime import find_device
 from wsol.training import RECIPE, check_same_run, prepare_recipe, saved_recipe
 from wsol.training_data import load_training_data
@@ -64,6 +64,11 @@ def find_state(folder: Path, recipe: Recipe, place: DataFolder, device: str) -> 
     check_same_run(folder, recipe, describe_run(place.data, found, recipe.seed, device))
     ended = "result" in read_record(folder) and (folder / RESULT).is_file()
     return "finished" if ended else "begun"
+
+
+def is_any_unfinished(folder: Path) -> bool:
+    """Tell whether a run in this folder was begun and has not ended, here or by another process."""
+    return any("result" not in read_record(path.parent) for path in folder.glob(f"*/{RECORD}"))
 
 
 def find_weights(entry: Entry, seed: int, folder: Path | None) -> str | None:

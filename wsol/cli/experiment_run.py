@@ -162,7 +162,7 @@ def run_experiment(
     rows = _write(experiment, place, scored, out, found)
     runs_of = benchmark_output.read_runs(found.places, scored, rules)
     reports.write(out / "report" / "pictures", runs_of, place.root)
-    if cache is None and not found.failed:
+    if cache is None and not runs.is_any_unfinished(out / "runs"):
         shutil.rmtree(out / "cache", ignore_errors=True)
     good = benchmark_output.check_expected(experiment.expected, rows) if expect else True
     for line in found.failed:
