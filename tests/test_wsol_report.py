@@ -141,9 +141,13 @@ def test_pictures_and_reasons(world):
 def test_without_root_or_maps_the_page_says_so(world, tmp_path):
     shutil.copytree(world.home / "first", tmp_path / "run", ignore=shutil.ignore_patterns("maps"))
     page = write_report(tmp_path / "report", [read_run(tmp_path / "run")], None)
-    shown = block(page.read_text(encoding="utf-8"), "image-0")
+    text = page.read_text(encoding="utf-8")
+    shown = block(text, "image-0")
     assert "--root" in shown["why"]
     assert shown["runs"] == [None]
+    assert "No maps were kept of run;" in text
+    assert "one fixed scale" not in text
+    assert text.count("<label hidden>Map") == 2
 
 
 def test_runs_of_other_images_are_refused(world, tmp_path):

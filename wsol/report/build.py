@@ -115,6 +115,8 @@ def write_report(
         error_names={kind: text[0] for kind, text in tables.ERRORS.items()},
         images=len(first.rows),
         shown=len(ids),
+        maps=any(run.has_maps for run in runs),
+        without_maps=[run.name for run in runs if not run.has_maps],
         payloads=show_images(runs, ids, root, workers, progress),
         magma=[" ".join(f"{colour[i]:.3f}" for colour in colours) for i in range(3)],
         stops=[

@@ -91,7 +91,7 @@ def show_images(
     """
     side = next(side for most, side in _SIDES if len(ids) <= most)
     steps = [_steps(run, ids) for run in runs]
-    maps = sum(run.keeper is not None or run.maps is not None for run in runs)
+    maps = sum(run.has_maps for run in runs)
     room = _PAGE // max(len(ids), 1) - _PER_MAP * maps - _PER_STEP * sum(steps)
     room = min(max(room, 6000), 600_000)
 

@@ -57,6 +57,11 @@ class Run:
         """Whether boxes were scored, and not masks."""
         return self.scores.get("box_acc") is not None
 
+    @property
+    def has_maps(self) -> bool:
+        """Whether maps were kept."""
+        return self.keeper is not None or self.maps is not None
+
     def label_name(self, label: int) -> str:
         """Name the class of a label."""
         return (self.labels or {}).get(label) or f"class {label}"
