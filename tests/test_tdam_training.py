@@ -29,9 +29,12 @@ def test_every_parameter_has_one_rate():
     assert rate[id(names["classifier.bias"])] == (1.0, 0.0)
     assert rate[id(names["conv_stem.weight"])] == (0.1, 0.5)
     assert rate[id(names["bn1.weight"])] == (0.1, 0.0)
-    added = [name for name in names if ".top_down." in name]
+    added = [name for name in names if ".top_down.attention." in name]
+    norms = [name for name in names if ".top_down.norms." in name]
     assert added
+    assert norms
     assert all(rate[id(names[name])][0] == pytest.approx(0.3) for name in added)
+    assert all(rate[id(names[name])][0] == pytest.approx(0.1) for name in norms)
 
 
 def steps_by_hand(recipe, images, average=None):

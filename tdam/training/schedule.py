@@ -51,7 +51,7 @@ def group_parameters(model: Backbone, recipe: Recipe) -> list[dict[str, Any]]:
         factor = 1.0
         if name.startswith(f"{model.spec.classifier}."):
             factor = recipe.head_lr
-        elif ".top_down." in name or ".attention." in name:
+        elif ".attention." in name:  # `.top_down.norms.` are norms like others
             factor = recipe.attention_lr
         # Gains, offsets and biases have one number a channel.
         decay = 0.0 if parameter.squeeze().ndim < 2 else recipe.weight_decay
