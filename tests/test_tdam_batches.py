@@ -58,6 +58,16 @@ def test_views_hang_on_seed_and_place_alone():
     assert not torch.equal(first[0].images[0], first[3].images[0])
 
 
+def test_the_first_epochs_may_have_smaller_views():
+    recipe = SMALL.change(small_size=16, small_epochs=1)
+    alone = Ranks(0, 1, torch.device("cpu"))
+    batches = list(load_batches(Noise(), recipe, 32, 0, 0, alone))
+    assert [batch.images.shape[2:] for batch in batches] == [(16, 16)] * 3 + [(32, 32)] * 3
+    same = list(load_batches(Noise(), SMALL, 32, 0, 0, alone))
+    assert [batch.indices for batch in batches] == [batch.indices for batch in same]
+    assert torch.equal(batches[3].images, same[3].images)
+
+
 def test_processes_share_every_batch():
     whole = list(load_batches(Noise(), SMALL, 32, 0, 0, Ranks(0, 1, torch.device("cpu"))))
     parts = [

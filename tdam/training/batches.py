@@ -57,7 +57,7 @@ class Batch:
 
     Args:
         indices: of the images, in the order of the rows; none where one black row stands in
-        images: (B, 3, S, S), uint8
+        images: (B, 3, S, S), uint8, S as the epoch has it
         labels: (B,), int64
         unreadable: index and reason of each that could not be read, which is in none of the above
     """
@@ -107,8 +107,8 @@ def load_batches(
 
     Args:
         images: all of them
-        recipe: gives epochs, batch size, views and seed
-        size: side of the input, in pixels
+        recipe: gives epochs, batch size, views, their side in the first epochs, and seed
+        size: side of the input in the other epochs, in pixels
         start: number of batches that are done
         workers: processes that read images; 0 for this one
         ranks: the processes that train together
@@ -154,6 +154,8 @@ class _Views(Dataset[tuple[int, int, "Tensor | str"]]):
     def __init__(self, images: TrainingImages, recipe: Recipe, size: int) -> None:
         self.images, self.seed = images, recipe.seed
         self.change = _create_views(recipe, size)
+        self.small_epochs = recipe.small_epochs if recipe.small_size else 0
+        self.shrink = _create_views(recipe, recipe.small_size or size)
 
     def __getitem__(self, position: tuple[int, int]) -> tuple[int, int, Tensor | str]:
         epoch, index = position
@@ -164,7 +166,8 @@ class _Views(Dataset[tuple[int, int, "Tensor | str"]]):
             return index, label, str(error)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(derive_seed(self.seed, VIEW, epoch, index))
-            return index, label, self.change(image).contiguous()
+            change = self.shrink if epoch < self.small_epochs else self.change
+            return index, label, change(image).contiguous()
 
 
 def _create_views(recipe: Recipe, size: int) -> v2.Transform:

@@ -26,6 +26,8 @@ _RANGES: dict[str, tuple[float, float]] = {
     "batch_size": (1, 1_000_000),
     "accumulate": (1, 10_000),
     "size": (0, 4096),
+    "small_size": (0, 4096),
+    "small_epochs": (0, 100_000),
     "lr": (0, 100),
     "head_lr": (0, 10_000),
     "attention_lr": (0, 10_000),
@@ -64,13 +66,17 @@ class Recipe:
         freeze_norms: keep the statistics of batch norms as they came, which few images cannot
             better; their gains and offsets learn
         size: side of the input, in pixels; 0 for the network's own
+        small_size: side of the input in the first epochs, which a smaller one makes faster
+        small_epochs: how many of the first epochs these are
         epochs: times that every image is seen
         batch_size: images at once
         accumulate: batches whose gradients make one step
         optimizer: `sgd` with Nesterov's momentum, or `adamw`
         lr: learning rate of the backbone, at its highest
         head_lr: how many times as high it is for the classifier
-        attention_lr: how many times as high it is for the parts that attention adds
+        attention_lr: how many times as high it is for the parts that attention adds, but for a
+            later step's norms. A searchlight is summed over all channels: from pretrained
+            features, steps that suit a convolution saturate it at once
         momentum: of SGD; the first beta of AdamW
         weight_decay: of all weights but those of norms, and biases
         schedule: `cosine` down to zero, or `steps`
@@ -111,6 +117,8 @@ class Recipe:
     new_head: bool = False
     freeze_norms: bool = False
     size: int = 0
+    small_size: int = 0
+    small_epochs: int = 0
     epochs: int = 20
     batch_size: int = 32
     accumulate: int = 1
