@@ -161,6 +161,21 @@ def load_classes(path: str | Path) -> dict[int, int]:
     return classes
 
 
+def find_class_table(*folders: Path) -> Path | None:
+    """Find the first `classes.csv` that maps labels, and does not only name them.
+
+    Args:
+        folders: to look in, in order
+    """
+    for folder in folders:
+        path = folder / "classes.csv"
+        if path.is_file():
+            with path.open(encoding="utf-8-sig", errors="replace") as file:
+                if "imagenet1k_index" in file.readline():
+                    return path
+    return None
+
+
 def _to_int(text: str) -> int:
     """Read a number from 0; anything else becomes -1."""
     try:

@@ -1,4 +1,6 @@
+import io
 import os
+from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 
 import numpy as np
@@ -51,6 +53,29 @@ def photos(tmp_path_factory):
     folder = tmp_path_factory.mktemp("photos")
     copy_photos(folder)
     return folder
+
+
+@pytest.fixture(scope="session")
+def objects(tmp_path_factory):
+    """A folder a class, 12 images each."""
+    from small_objects import fill
+
+    return fill(tmp_path_factory.mktemp("objects") / "data", 12)
+
+
+@pytest.fixture(scope="session")
+def trained(objects, tmp_path_factory):
+    """A run from the command line, with what it printed."""
+    from small_objects import FLAGS
+
+    from wsol.cli import main
+
+    out = tmp_path_factory.mktemp("trained") / "run"
+    printed, told = io.StringIO(), io.StringIO()
+    with redirect_stdout(printed), redirect_stderr(told), pytest.raises(SystemExit) as stop:
+        main([str(part) for part in ("train", objects, "--out", out, *FLAGS)])
+    assert not stop.value.code, told.getvalue()
+    return out, printed.getvalue(), told.getvalue()
 
 
 @pytest.fixture

@@ -1,10 +1,125 @@
-"""What of a data set is trained on: at most so many images a class, always the same ones."""
+"""What a training takes from a data set: splits, classes, images in a packed file."""
 
+import os
+import shutil
+
+import numpy as np
 import pytest
+import torch
 from PIL import Image
+from small_objects import COLOURS, fill
 
+from eval.manifest import ManifestError, find_root, load_split
+from eval.splits import take_rows
+from tdam.training import UnreadableImageError
 from tdam.training.recipe import load_recipe
 from wsol.training_data import load_training_data
+from wsol.training_images import PackedImages, SplitImages, pack_images, packed_side, side_needed
+
+
+def test_a_changed_file_is_packed_anew(objects, run, tmp_path):
+    data = fill(tmp_path / "data", 2)
+    flags = ("--epochs", 1, "--size", 32, "--workers", 0, "--cache", tmp_path / "cache")
+    for out in ("one", "two"):
+        assert run("train", data, "--out", tmp_path / out, *flags)[0] == 0
+    assert len(list((tmp_path / "cache").glob("*.u8"))) == 1
+    os.utime(data / "red_ball" / "0.png", ns=(1, 1))
+    assert run("train", data, "--out", tmp_path / "three", *flags)[0] == 0
+    assert len(list((tmp_path / "cache").glob("*.u8"))) == 2
+    assert not list((tmp_path / "cache").glob(".*"))
+
+
+def test_splits_that_exist_are_taken(tmp_path):
+    fill(tmp_path / "data" / "train", 3)
+    fill(tmp_path / "data" / "valid", 2, first=9)
+    found = load_training_data(tmp_path / "data")
+    assert (len(found.train), len(found.val), found.held_out) == (9, 6, False)
+    assert found.describe() == (
+        "9 training images of 3 classes; validation: 6 images of split valid"
+    )
+    shutil.rmtree(tmp_path / "data" / "train" / "red_ball")
+    with pytest.raises(ManifestError, match="training images of every class but 1 of 3 have none"):
+        load_training_data(tmp_path / "data")
+
+
+def test_a_part_of_every_class_is_held_out(objects):
+    found, again, other = (load_training_data(objects, seed=seed) for seed in (0, 0, 1))
+    assert found.val.ids == again.val.ids
+    assert found.val.ids != other.val.ids
+    assert not set(found.val.ids) & set(found.train.ids)
+    assert set(found.val.ids) | set(found.train.ids) == set(load_split(objects, "train").ids)
+    assert np.bincount(found.val.labels).tolist() == [2, 2, 2]
+    assert found.whole.ids == other.whole.ids
+    assert found.digest() != other.digest()
+
+
+def test_validation_images_are_never_trained_on(tmp_path):
+    fill(tmp_path / "only" / "val", 3)
+    with pytest.raises(ManifestError, match="expected a split train but it has val"):
+        load_training_data(tmp_path / "only")
+    four = tmp_path / "four"
+    root = fill(tmp_path / "root", 2)
+    ids = load_split(root, "all").ids
+    for name in ("train", "val"):
+        (four / name).mkdir(parents=True)
+        (four / name / "image_ids.txt").write_text("\n".join(ids))
+        labels = "\n".join(f"{i},{list(COLOURS).index(i.split('/')[0])}" for i in ids)
+        (four / name / "class_labels.txt").write_text(labels)
+    with pytest.raises(ManifestError, match="train and val to share no image but both have blue"):
+        load_training_data(four, root)
+
+
+def test_packed_images(tmp_path):
+    root = tmp_path / "data"
+    fill(root, 2)
+    Image.effect_noise((300, 200), 50).convert("RGB").save(root / "red_ball" / "big.jpg")
+    (root / "red_ball" / "bad.png").write_bytes(b"no image")
+    split = load_split(root, "train")
+    packed = pack_images(split, root, 60, tmp_path / "packed.u8")
+    plain = SplitImages(split, root)
+    assert packed.ids == split.ids
+    shapes = {}
+    for row, image_id in enumerate(split.ids):
+        if image_id.endswith("bad.png"):
+            for images in (packed, plain):
+                with pytest.raises(UnreadableImageError, match="not an image"):
+                    images.read(row)
+            continue
+        image = packed.read(row)
+        shapes[image_id] = tuple(image.shape)
+        if "big" not in image_id:
+            assert torch.equal(image, plain.read(row))
+    assert set(shapes.values()) == {(3, 48, 64), (3, 60, 90)}
+    part = PackedImages(take_rows(split, [3, 1], "part"), tmp_path / "packed.u8")
+    assert torch.equal(part.read(1), packed.read(1))
+    assert torch.equal(part.read(0), packed.read(3))
+
+
+def test_reduced_decoding_keeps_enough(tmp_path):
+    Image.effect_noise((800, 600), 50).convert("RGB").save(tmp_path / "a.jpg")
+    folder = fill(tmp_path / "d", 2)
+    shutil.copy(tmp_path / "a.jpg", folder / "red_ball" / "a.jpg")
+    split = load_split(folder, "train")
+    row = split.ids.index("red_ball/a.jpg")
+    for at_least, height in ((None, 600), (301, 600), (300, 300), (100, 150), (10, 75)):
+        assert SplitImages(split, folder, at_least).read(row).shape[1] == height
+    assert side_needed(224, 1.0) == 224
+    assert side_needed(60, 0.48) == 100
+    assert packed_side(224) == 256
+
+
+def test_roots(tmp_path, objects):
+    assert find_root(objects) == objects
+    (tmp_path / "c.json").write_text("{}")
+    assert find_root(tmp_path / "c.json") == tmp_path
+    four = tmp_path / "four"
+    (four / "train").mkdir(parents=True)
+    (four / "train" / "image_ids.txt").write_text("")
+    assert find_root(four) is None
+    (four / "manifest.toml").write_text(f'root = "{tmp_path / "gone"}"')
+    assert find_root(four) is None
+    (four / "manifest.toml").write_text(f'root = "{objects}"')
+    assert find_root(four) == objects
 
 
 @pytest.fixture

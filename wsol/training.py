@@ -21,6 +21,7 @@ from wsol.calibration import Calibration, calibrate
 from wsol.curves import CURVES, EVENTS, CurveWriter
 from wsol.map_sources import NetworkMaps
 from wsol.maps.names import check_method
+from wsol.plain_targets import check_plain, load_plain, match_classes, predict_targets
 from wsol.run_record import RECORD, describe_run, read_record, write_record
 from wsol.runtime import find_device, is_half_fast
 from wsol.training_data import TrainingData, hash_images, load_training_data
@@ -83,24 +84,29 @@ def prepare_recipe(recipe: Recipe, device: torch.device) -> Recipe:
             "Expected weights that have statistics to keep, but random ones have none: take "
             "--recipe scratch_small, or --set freeze_norms=false"
         )
+    if recipe.targets == "plain":
+        check_plain(recipe)
     if recipe.precision == "auto":
         recipe = recipe.change(precision="bfloat16" if is_half_fast(device) else "float32")
     return recipe
 
 
-def create_network(recipe: Recipe, class_names: tuple[str, ...]) -> Backbone:
+def create_network(
+    recipe: Recipe, class_names: tuple[str, ...] | None, num_classes: int | None = None
+) -> Backbone:
     """Build the network that a recipe begins with.
 
     Args:
         recipe: gives architecture, weights, input size and the seed of what is random
-        class_names: by label
+        class_names: by output, where they are known
+        num_classes: None for as many as there are names
 
     Raises:
         ValueError: an unknown name, or weights that do not fit
         tdam.weights.WeightsError: weights that cannot be had
     """
     torch.manual_seed(recipe.seed)
-    if recipe.weights not in ("pretrained", "random") and not recipe.new_head:
+    if class_names and recipe.weights not in ("pretrained", "random") and not recipe.new_head:
         _check_classes(recipe.weights, class_names)
     model = create_model(
         recipe.model,
@@ -109,7 +115,7 @@ def create_network(recipe: Recipe, class_names: tuple[str, ...]) -> Backbone:
         distance=recipe.distance,
         searchlight=recipe.searchlight,
         output_stride=recipe.output_stride,
-        num_classes=len(class_names),
+        num_classes=num_classes or len(class_names or ()),
         weights=None if recipe.weights == "random" else recipe.weights,
         new_head=recipe.new_head,
     )
@@ -153,7 +159,8 @@ def train_localizer(
         cache: folder for packed images, which runs may share; by default in `out`, and removed
         save_every: seconds after which an epoch that still runs is saved
         on_data: called once data and recipe are settled
-        on_packed: called with the number of images packed since the last call
+        on_packed: called with the number of images packed since the last call, or of those for
+            which targets were found
         on_batch: called with the number of images trained on and the epoch's mean loss
         on_epoch: called with where the run stands, after each validation
 
@@ -184,8 +191,15 @@ def train_localizer(
     if resume:
         check_same_run(out, recipe, record)
     goes_on = resume and bool(RunFolder(out).list_checkpoints())
+    plain, classes = None, {label: label for label in range(len(found.class_names))}
+    names: tuple[str, ...] | None = found.class_names
+    if recipe.targets == "plain":
+        plain = load_plain(recipe)
+        classes, names = match_classes(plain, data, found), plain.class_names
     model = create_network(
-        recipe.change(weights="random") if goes_on else recipe, found.class_names
+        recipe.change(weights="random") if goes_on else recipe,
+        names,
+        None if plain is None else plain.settings["num_classes"],
     )
     ranks = find_ranks(where)
     if ranks.first and not resume:
@@ -205,7 +219,12 @@ def train_localizer(
     else:
         least = side_needed(recipe.size, recipe.min_scale)
         images = SplitImages(found.train, found.root, least)
-    validator = Validator(found.val, found.root, str(where), recipe.batch_size, workers)
+    validator = Validator(found.val, found.root, str(where), recipe.batch_size, workers, classes)
+    targets = None
+    if plain is not None:
+        targets = predict_targets(
+            plain, found.train, found.root, str(where), recipe.batch_size, workers, on_packed
+        )
     curves: CurveWriter | None = None
 
     def note_epoch(state: TrainState) -> None:
@@ -221,6 +240,7 @@ def train_localizer(
             recipe,
             out,
             validate=validator,
+            targets=targets,
             resume=resume,
             device=where,
             workers=workers,
@@ -241,7 +261,7 @@ def train_localizer(
     unreadable = {**state.unreadable, **validator.unreadable}
     if ranks.first:
         if recipe.pick_threshold:
-            calibration = _pick(out / RESULT, found, recipe, str(where), workers)
+            calibration = _pick(out / RESULT, found, classes, recipe, str(where), workers)
         if cache is None:
             shutil.rmtree(place, ignore_errors=True)
         record["result"] = {
@@ -337,7 +357,12 @@ def _packed_file(found: TrainingData, size: int, folder: Path) -> Path:
 
 
 def _pick(
-    weights: Path, found: TrainingData, recipe: Recipe, device: str, workers: int
+    weights: Path,
+    found: TrainingData,
+    classes: dict[int, int],
+    recipe: Recipe,
+    device: str,
+    workers: int,
 ) -> Calibration:
     from tdam import load_checkpoint
 
@@ -347,7 +372,7 @@ def _pick(
         found.val,
         found.root,
         model.spec.method,
-        {label: label for label in range(len(found.class_names))},
+        classes,
         batch_size=recipe.batch_size,
         workers=workers,
         device=device,

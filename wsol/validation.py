@@ -31,6 +31,7 @@ class Validator:
         device: that the network is on
         batch_size: images at once
         workers: threads that read images
+        classes: index among the network's outputs by label; None where they are the same
         boxes: whether to score localization where boxes exist
     """
 
@@ -41,10 +42,12 @@ class Validator:
         device: str = "cpu",
         batch_size: int = 32,
         workers: int = 2,
+        classes: dict[int, int] | None = None,
         boxes: bool = True,
     ) -> None:
         self.split, self.root, self.device = split, root, device
         self.batch_size, self.workers = batch_size, workers
+        self.classes = classes or {label: label for label in set(split.labels.tolist())}
         self.boxes = boxes and split.boxes is not None
         self.unreadable: dict[str, str] = {}
 
@@ -52,7 +55,7 @@ class Validator:
         """Measure a network.
 
         Args:
-            model: with the split's classes; on its way back, as it came
+            model: that knows the split's classes; on its way back, as it came
 
         Returns:
             `accuracy` in percent and mean `loss`; with boxes also `max_box_acc` and
@@ -80,8 +83,8 @@ class Validator:
                 if not good:
                     continue
                 images = torch.stack([image for _, image in good]).to(self.device)
-                labels = torch.as_tensor(self.split.labels[[row for row, _ in good]])
-                labels = labels.to(self.device)
+                rights = [self.classes[int(self.split.labels[row])] for row, _ in good]
+                labels = torch.tensor(rights, device=self.device)
                 logits = model(images).float()
                 losses += float(cross_entropy(logits, labels, reduction="sum"))
                 right += int((logits.argmax(dim=1) == labels).sum())
@@ -101,7 +104,7 @@ class Validator:
                 batch_size=self.batch_size,
                 workers=self.workers,
                 device=self.device,
-                classes={label: label for label in range(model.settings["num_classes"])},
+                classes=self.classes,
             ).result
             if isinstance(scores, LocalizationResult):
                 measured["max_box_acc"] = scores.max_box_acc

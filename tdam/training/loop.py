@@ -17,7 +17,7 @@ from tdam.training.interrupts import held_interrupts
 from tdam.training.mixing import Mixer
 from tdam.training.ranks import find_ranks
 from tdam.training.run_folder import RunFolder, TrainState
-from tdam.training.schedule import create_optimizer, rate_at, set_rate
+from tdam.training.schedule import choose_learners, create_optimizer, rate_at, set_rate
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -39,6 +39,7 @@ def train(
     folder: str | Path,
     *,
     validate: Callable[[Backbone], dict[str, float]],
+    targets: torch.Tensor | None = None,
     resume: bool = False,
     device: str | torch.device = "cpu",
     workers: int = 2,
@@ -60,6 +61,8 @@ def train(
         folder: for checkpoints, `log.csv` and the result, `model.safetensors`
         validate: measures a network, before the first epoch and after each: `accuracy` and `loss`,
             or whatever the recipe selects by; the log calls them `val_accuracy` and so on
+        targets: (N, K), by image the probability that each class shall get, where the recipe does
+            not take labels
         resume: go on from the folder's last checkpoint
         device: that the network runs on
         workers: processes that read images; 0 for this one
@@ -82,6 +85,7 @@ def train(
     run = RunFolder(Path(folder))
     run.path.mkdir(parents=True, exist_ok=True)
     an_epoch = batches_an_epoch(len(images.ids), recipe.batch_size)
+    choose_learners(model, recipe)
     optimizer = create_optimizer(model, recipe)
     average = None
     if recipe.ema:
@@ -110,10 +114,12 @@ def train(
                 state.loss_sum, state.seen = 0.0, 0
             _note_unreadable(batch, state, images)
             torch.manual_seed(derive_seed(recipe.seed, STEP, state.step, ranks.rank))
-            views, targets = mixer(batch.images, batch.labels)
+            views, wanted = mixer(batch.images, batch.labels)
+            if targets is not None:
+                wanted = targets[batch.indices or [0]].to(device)
             with torch.autocast(device.type, torch.bfloat16, enabled=half):
                 logits = network(views)
-            loss = cross_entropy(logits.float(), targets, label_smoothing=recipe.label_smoothing)
+            loss = cross_entropy(logits.float(), wanted, label_smoothing=recipe.label_smoothing)
             if not isfinite(loss.item()):
                 raise _diverged(f"the loss is {loss.item()}", batch, state, images, run)
             count = len(batch.indices)
@@ -158,7 +164,7 @@ def train(
 
 def _start_learning(model: Backbone, recipe: Recipe) -> None:
     """Put a network into training mode, all but the statistics that the recipe keeps."""
-    model.train()
+    model.train(recipe.targets == "labels")
     if recipe.freeze_norms:
         for module in model.modules():
             if isinstance(module, torch.nn.modules.batchnorm._BatchNorm):

@@ -17,6 +17,7 @@ else:
 _CHOICES = {
     "optimizer": ("sgd", "adamw"),
     "schedule": ("cosine", "steps"),
+    "targets": ("labels", "plain"),
     "precision": ("auto", "float32", "bfloat16"),
     "select": ("accuracy", "localization", "last"),
 }
@@ -83,6 +84,10 @@ class Recipe:
         warmup: epochs in which the rate rises from zero
         drops: epochs after which a schedule of steps multiplies the rate
         drop: by this much
+        targets: what every image shall be called: its class, by `labels`; or, by `plain`, what the
+            same weights without attention say of the whole image. Then only the parts that
+            attention adds learn, and the weights keep their classes, of which the data may show
+            few
         label_smoothing: share of probability spread over all classes
         mixup: alpha of mixed images; 0 for none
         cutmix: alpha of pasted patches; 0 for none; with both, a batch takes either
@@ -132,6 +137,7 @@ class Recipe:
     warmup: float = 1.0
     drops: tuple[int, ...] = ()
     drop: float = 0.1
+    targets: Literal["labels", "plain"] = "labels"
     label_smoothing: float = 0.1
     mixup: float = 0.0
     cutmix: float = 0.0

@@ -36,6 +36,13 @@ def rate_at(recipe: Recipe, epoch: float) -> float:
     return (1 + cos(pi * min(done, 1))) / 2
 
 
+def choose_learners(model: Backbone, recipe: Recipe) -> None:
+    """Let those parameters learn, and no others, that the recipe means to."""
+    for name, parameter in model.named_parameters():
+        added = ".top_down." in name or ".attention." in name
+        parameter.requires_grad_(added or recipe.targets == "labels")
+
+
 def group_parameters(model: Backbone, recipe: Recipe) -> list[dict[str, Any]]:
     """Sort a network's parameters by the rate and the decay they get.
 
@@ -44,10 +51,13 @@ def group_parameters(model: Backbone, recipe: Recipe) -> list[dict[str, Any]]:
         recipe: gives rates and decay
 
     Returns:
-        groups as an optimizer takes them; `lr` is the highest rate of each, `peak` repeats it
+        groups of those that learn, as an optimizer takes them; `lr` is the highest rate of each,
+        `peak` repeats it
     """
     groups: dict[tuple[float, float], list[nn.Parameter]] = {}
     for name, parameter in model.named_parameters():
+        if not parameter.requires_grad:
+            continue
         factor = 1.0
         if name.startswith(f"{model.spec.classifier}."):
             factor = recipe.head_lr

@@ -68,7 +68,13 @@ def find_classes(
     Returns:
         index among the outputs by label, or None where labels and outputs do not fit
     """
-    from eval.manifest import ManifestError, list_splits, load_classes, load_split
+    from eval.manifest import (
+        ManifestError,
+        find_class_table,
+        list_splits,
+        load_classes,
+        load_split,
+    )
 
     if classes is None and outputs != 1000:
         last = scored.labels.max()
@@ -79,9 +85,7 @@ def find_classes(
                 common.fail(str(error))
         return {i: i for i in range(outputs)} if last + 1 == outputs else None
     if classes is None:
-        folders = [data, data.absolute().parent, *([root] if root else [])]
-        paths = [folder / "classes.csv" for folder in folders]
-        classes = next((path for path in paths if _maps_classes(path)), None)
+        classes = find_class_table(data, data.absolute().parent, *([root] if root else []))
         if classes is None:
             return None
     try:
@@ -113,11 +117,3 @@ def name_labels(
         elif table is not None and 0 <= index < len(names):
             found[label] = names[index]
     return found
-
-
-def _maps_classes(path: Path) -> bool:
-    """Tell whether a table maps labels onto ImageNet's classes, and does not only name them."""
-    if not path.is_file():
-        return False
-    with path.open(encoding="utf-8-sig", errors="replace") as file:
-        return "imagenet1k_index" in file.readline()

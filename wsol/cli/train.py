@@ -29,7 +29,10 @@ def train(
     ] = None,
     recipe: Annotated[
         str | None,
-        typer.Option(help="finetune (default), scratch_small, or a .toml file.", metavar="NAME"),
+        typer.Option(
+            help="finetune (default), scratch_small, add_attention, or a .toml file.",
+            metavar="NAME",
+        ),
     ] = None,
     model: Annotated[
         str | None, typer.Option(help="Network; `wsol models` lists them.", metavar="NAME")

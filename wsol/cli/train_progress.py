@@ -66,16 +66,16 @@ class TrainProgress:
             f"{recipe.model}{attention}, {recipe.size} px, {recipe.precision}, recipe "
             f"{recipe.name}, seed {recipe.seed}; result: {chosen}"
         )
-        name = "pack" if recipe.packed else "validate"
-        self._bar.update(self._task, description=name, total=len(data.whole))
+        total = len(data.whole) * recipe.packed + len(data.train) * (recipe.targets == "plain")
+        self._bar.update(self._task, description="prepare", total=total or None)
 
     def on_packed(self, done: int) -> None:
-        """Move the bar of the packing."""
+        """Move the bar of what is done before the first epoch."""
         self._bar.advance(self._task, done)
 
     def on_batch(self, images: int, loss: float) -> None:
         """Move the bar of the epoch."""
-        if self._bar.tasks[0].description in ("pack", "validate"):  # the first batch after --resume
+        if self._bar.tasks[0].description == "prepare":  # the first batch after --resume
             total = self._images * self.epochs
             self._bar.update(self._task, description="train", total=total, completed=0)
         self._trained += images

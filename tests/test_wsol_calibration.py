@@ -1,0 +1,105 @@
+import json
+import shutil
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from small_objects import BOX, COLOURS, boxed, fill
+
+from eval.coco import to_coco
+from eval.geometry import pairwise_iou
+from eval.splits import take_rows
+from tdam import load_checkpoint
+from wsol import Localizer
+from wsol.calibration import calibrate
+from wsol.map_sources import NetworkMaps
+from wsol.run_record import read_record
+
+
+def test_a_threshold_from_boxes(trained, tmp_path, run):
+    out, _, _ = trained
+    new = fill(tmp_path / "new", 4, first=70)
+    model, _ = load_checkpoint(out)
+    source = NetworkMaps(
+        model, boxed(new), new, model.spec.method, classes=dict(enumerate(range(3)))
+    )
+    found = calibrate(source)
+    overlaps = []
+    paths = [new / image_id for image_id in source.split.ids]
+    for threshold in (found.threshold, 0.0, 0.2, 0.9):
+        with Localizer(model, threshold=threshold) as localizer:
+            each = localizer(paths, source.split.labels.tolist())
+            overlaps.append(
+                np.mean([pairwise_iou(a.boxes, np.array([BOX]), "edges").max() for a in each])
+            )
+    assert found.overlap == pytest.approx(overlaps[0], abs=0.03)  # boxes in 64 and in 224 pixels
+    assert found.classic_overlap == pytest.approx(overlaps[2], abs=0.03)
+    assert found.overlap >= max(overlaps) - 0.03
+    assert found.interval[0] <= found.threshold <= found.interval[1]
+    assert found.images == 12
+
+    (tmp_path / "c.json").write_text(json.dumps(to_coco(source.split)))
+    copy = tmp_path / "copy.safetensors"
+    code, printed, err = run("calibrate", out, "--boxes", tmp_path / "c.json", "--root", new,
+                             "--out", copy)  # fmt: skip
+    assert code == 0, err
+    assert f"threshold: {found.threshold:.3f}" in printed
+    assert load_checkpoint(copy)[0].threshold == found.threshold
+    assert load_checkpoint(out)[0].threshold is None
+    assert Localizer(load_checkpoint(copy)[0]).threshold == found.threshold
+    assert Localizer(load_checkpoint(out)[0]).threshold == 0.2
+
+
+def test_a_threshold_from_one_image(trained, tmp_path):
+    model, _ = load_checkpoint(trained[0])
+    new = fill(tmp_path / "new", 1, first=70)
+    one = take_rows(boxed(new), [1], "one")
+    source = NetworkMaps(model, one, new, model.spec.method, classes=dict(enumerate(range(3))))
+    found = calibrate(source)
+    assert found.interval == pytest.approx((found.threshold, found.threshold))
+    nowhere = replace(one, boxes=(np.zeros((0, 4)),))
+    with pytest.raises(ValueError, match="images with boxes in split one"):
+        calibrate(replace(source, split=nowhere))
+
+
+def test_calibrate_on_yolo_boxes_in_place(trained, tmp_path, run):
+    out, _, _ = trained
+    weights = tmp_path / "w.safetensors"
+    shutil.copy(out / "model.safetensors", weights)
+    new = fill(tmp_path / "new", 2, first=70)
+    code, _, _ = run("predict", new, "--checkpoint", weights, "--format", "yolo", "--out",
+                     tmp_path / "boxes")  # fmt: skip
+    assert code == 0
+    for path in (tmp_path / "boxes" / "yolo" / "labels").rglob("*.txt"):
+        label = path.read_text().split()[0]
+        x0, y0, x1, y1 = BOX
+        path.write_text(f"{label} {(x0 + x1) / 128} {(y0 + y1) / 96} {(x1 - x0) / 64} "
+                        f"{(y1 - y0) / 48}\n")  # fmt: skip
+    code, printed, err = run("calibrate", weights, "--boxes", tmp_path / "boxes" / "yolo")
+    assert code == 0, err
+    assert "on 6 images" in printed
+    assert load_checkpoint(weights)[0].threshold is not None
+    torch.save({}, tmp_path / "w.pth")
+    code, _, err = run("calibrate", tmp_path / "w.pth", "--boxes", tmp_path / "boxes" / "yolo")
+    assert code == 2
+    assert "--out" in err
+
+
+def test_pick_threshold(tmp_path, run):
+    data = tmp_path / "data"
+    fill(data, 6)
+    split = boxed(data)
+    (tmp_path / "c.json").write_text(json.dumps(to_coco(split)))
+    out = tmp_path / "run"
+    code, printed, err = run(
+        "train", tmp_path / "c.json", "--root", data, "--out", out, "--epochs", 1, "--size", 64,
+        "--pick-threshold", "val", "--select", "localization", "--workers", 0, "--set",
+        "packed=true",
+    )  # fmt: skip
+    assert code == 0, err
+    assert "MaxBoxAcc" in err
+    model, _ = load_checkpoint(out)
+    assert f"threshold: {model.threshold:.3f}" in printed
+    assert model.class_names == tuple(COLOURS)
+    assert read_record(out)["result"]["threshold"] == model.threshold
