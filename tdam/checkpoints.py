@@ -50,7 +50,8 @@ def load_checkpoint(
     the modulations; T with m = 0; m with T = 1) has to be given where it is not as published.
 
     Args:
-        path: `.safetensors`, a file that torch saved, or the folder of a training run
+        path: `.safetensors`, a file that torch saved, the folder of a training run, or a name of
+            `list_shipped()`
         num_classes: that the file must have; None takes what it has
         settings: arguments of `create_model` to set or correct
 
@@ -92,12 +93,14 @@ def load_checkpoint(
     )
 
 
-def save_checkpoint(model: Backbone, path: str | Path) -> Path:
+def save_checkpoint(model: Backbone, path: str | Path, half: bool = False) -> Path:
     """Write a network's weights and settings, so that `load_checkpoint` needs nothing else.
 
     Args:
         model: from `create_model`
         path: ends in `.safetensors`; replaced as a whole once the new file is on the disk
+        half: round weights to float16, in half the space; statistics and gains, of one number a
+            channel, stay as they are
 
     Returns:
         the path
@@ -110,6 +113,8 @@ def save_checkpoint(model: Backbone, path: str | Path) -> Path:
     if path.suffix != ".safetensors":
         raise ValueError(f"Expected a path that ends in .safetensors but got {path}")
     state = {name: tensor.contiguous() for name, tensor in model.state_dict().items()}
+    if half:
+        state = {name: t.half() if t.squeeze().ndim > 1 else t for name, t in state.items()}
     learned = {
         "class_names": model.class_names,
         "threshold": model.threshold,
@@ -120,6 +125,19 @@ def save_checkpoint(model: Backbone, path: str | Path) -> Path:
     metadata = {_SETTINGS: json.dumps({**model.settings, _LEARNED: learned})}
     write_whole(path, save(state, metadata))
     return path
+
+
+def read_settings(path: str | Path) -> dict[str, Any]:
+    """Read the arguments of `create_model` that one of our own files names.
+
+    Raises:
+        ValueError: another program wrote it
+        WeightsError: a file that cannot be read
+    """
+    _, rest = read_file(path)
+    if _SETTINGS not in rest:
+        raise ValueError(f"Expected one of our own files but got {path}")
+    return {key: value for key, value in json.loads(rest[_SETTINGS]).items() if key != _LEARNED}
 
 
 def read_class_names(path: str | Path) -> tuple[str, ...] | None:

@@ -110,7 +110,8 @@ def create_model(
             stride 1 alone, as the standard evaluation's networks do
         weights: None for random weights; `pretrained` for the network's ImageNet weights (with
             another number of classes all but the classifier's); or the path of a state dict
-            (`.safetensors`, a file that torch saved, or a training run's folder). Weights without
+            (`.safetensors`, a file that torch saved, a training run's folder, or a name of
+            `list_shipped()`). Weights without
             attention fill the plain network, and attention starts from them as the identity.
         new_head: take all but the classifier from the weights
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from tdam.backbones.base import Backbone
 
 
+SHIPPED = Path(__file__).parent / "shipped"  # weights of our own training, each with its card
 _SHOWN = 8  # tensors that a message lists
 RESULT = "model.safetensors"  # of a training run, in its folder
 
@@ -66,6 +67,18 @@ def fit_classifier(
     }
 
 
+def list_shipped() -> list[str]:
+    """Name the weights that come along with the package."""
+    return sorted(path.stem for path in SHIPPED.glob("*.safetensors"))
+
+
+def find_weights(name: str | Path) -> Path:
+    """Tell which file is meant: that of weights that come along, by their name, or a path."""
+    path = Path(name)
+    shipped = str(name) in list_shipped() and not path.exists()
+    return SHIPPED / f"{name}.safetensors" if shipped else path
+
+
 def read_file(path: str | Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
     """Read a file of weights.
 
@@ -74,7 +87,8 @@ def read_file(path: str | Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]
 
     Args:
         path: `.safetensors`, or a file that `torch.save` wrote: a state dict, or a dict that
-            holds one under `state_dict` or `model`; or the folder of a training run
+            holds one under `state_dict` or `model`; the folder of a training run; or the name of
+            weights that come along
 
     Returns:
         tensors by name, on the CPU, without the prefix `module.` of a parallel trainer; and what
@@ -83,11 +97,12 @@ def read_file(path: str | Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]
     Raises:
         WeightsError: the file is missing, broken, or holds something else
     """
-    path = Path(path)
+    path = find_weights(path)
     if path.is_dir():
         path = path / RESULT
     if not path.is_file():
-        raise WeightsError(f"{path}: no such file")
+        named = f" (by name there is {', '.join(list_shipped())})" if not path.suffix else ""
+        raise WeightsError(f"{path}: no such file{named}")
     try:
         if path.suffix == ".safetensors":
             with safe_open(path, framework="pt") as file:

@@ -39,7 +39,7 @@ def test_a_recipe_has_a_base(tmp_path):
         ("epochs = 0", "epochs to be from 1 to"),
         ('optimizer = "lamb"', "optimizer to be one of sgd, adamw but got 'lamb'"),
         ("base = 5", "base to name a recipe but got 5"),
-        ('base = "nothing"', "recipe to be one of finetune, scratch_small"),
+        ('base = "nothing"', "recipe to be one of add_attention, finetune, scratch_small"),
         ("lr = ", "Invalid value"),
     ],
 )

@@ -60,7 +60,7 @@ def test_predict_goes_on_after_bad_files(run, photos, tmp_path):
                      "--out", tmp_path / "o")  # fmt: skip
     assert code == 0
     assert (tmp_path / "o" / "pictures" / "b.png").is_file()
-    assert np.load(tmp_path / "o" / "maps" / "b.npy").shape == (1, 7, 7)
+    assert np.load(tmp_path / "o" / "maps" / "b.npy").shape == (2, 7, 7)
 
 
 def test_known_classes(run, photos, tmp_path):

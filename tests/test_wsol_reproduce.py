@@ -151,6 +151,35 @@ def test_what_it_leaves_behind(world):
     assert "Differences from none" in printed
 
 
+def test_expecting_trains_nothing(world, tmp_path):
+    """What needs a training is left out, unless the models are named or their runs have ended."""
+    shutil.copytree(world / "data", tmp_path / "data")
+    value = read_rows(world / "out")["none", "0.2"]["values"]["gt_known_loc"]["by_seed"][0]
+    text = (
+        TOML
+        + f"""
+[[models]]
+name = "kept"
+checkpoint = "{world / "weights" / "none-0.safetensors"}"
+[[expected]]
+model = "kept"
+score = "gt_known_loc"
+threshold = 0.2
+value = {value}
+tolerance = 0.1
+"""
+    )
+    code, printed, told = reproduce(tmp_path, tmp_path / "out", "--expect", text=text)
+    assert code == 0, told
+    assert "not trained yet and left out: none, tdam_joint" in told
+    assert "1 of 1 expected values found" in printed
+    assert [model for model, _ in read_rows(tmp_path / "out")] == ["kept"] * 3
+    assert not (tmp_path / "out" / "runs").exists()
+    code, _, told = reproduce(tmp_path, tmp_path / "new", "--expect", text=TOML)
+    assert code == 2
+    assert "has no weights in" in told
+
+
 def test_expected_values_are_checked(world, tmp_path):
     rows = read_rows(world / "out")
     shutil.copytree(world / "data", tmp_path / "data")

@@ -75,14 +75,15 @@ def copy_photos(folder: Path) -> list[Path]:
 
 
 def run_demo(
-    model: nn.Module, folder: Path, threshold: float
+    model: nn.Module, folder: Path, name: str, threshold: float | None = None
 ) -> tuple[list[DemoPhoto], Evaluation]:
     """Localize, draw and score the photographs.
 
     Args:
         model: a registered network with ImageNet's 1000 classes
         folder: for copies and drawings
-        threshold: share of the map's range that makes the boxes
+        name: of the network, for the report
+        threshold: share of the map's range that makes the boxes; None for the network's own
 
     Returns:
         what was found on every photograph, and the scores of all; the report is in the folder
@@ -93,6 +94,7 @@ def run_demo(
     classes = load_classes(data / "classes.csv")
     photos = []
     with Localizer(model, threshold=threshold) as localizer:
+        threshold = localizer.threshold
         for row, path in enumerate(paths):
             found = localizer(path)
             if split.boxes is None or isinstance(found, list):
@@ -102,16 +104,17 @@ def run_demo(
             figure = draw_localization(read_image(path), found, threshold, true_boxes)
             save_figure(figure, picture)
             iou = float(np.max(pairwise_iou(found.boxes, true_boxes), initial=0))
-            name = localizer.class_name(classes[int(split.labels[row])])
-            photos.append(DemoPhoto(found, name, iou, picture))
+            true_name = localizer.class_name(classes[int(split.labels[row])])
+            photos.append(DemoPhoto(found, true_name, iou, picture))
     names = class_names(1000, localizer.names)
     labels = {int(label): names[classes[int(label)]] for label in split.labels}
-    scores = _report(model, split, folder, threshold, classes, labels, names)
+    scores = _report(model, name, split, folder, threshold, classes, labels, names)
     return photos, scores
 
 
 def _report(
     model: nn.Module,
+    name: str,
     split: Split,
     folder: Path,
     threshold: float,
@@ -134,7 +137,7 @@ def _report(
             out=results,
             keep=keeper,
         )
-        name_results(results, "EfficientNet-Lite0, class activation maps", labels, names)
+        name_results(results, name, labels, names)
         run = read_run(results, "demo", keeper, slim=True)
         note = f"{len(split)} photographs: a demonstration, not a benchmark."
         write_report(folder, [run], folder / "photos", title="wsol demo", note=note)

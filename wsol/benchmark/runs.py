@@ -14,7 +14,7 @@ from wsol.training_data import load_training_data
 
 if TYPE_CHECKING:
     from tdam.training.recipe import Recipe
-    from wsol.benchmark.experiment import Entry
+    from wsol.benchmark.experiment import Entry, Experiment
     from wsol.benchmark.sources import DataFolder
 
 State = Literal["finished", "begun", "missing"]
@@ -62,8 +62,27 @@ def find_state(folder: Path, recipe: Recipe, place: DataFolder, device: str) -> 
         place.data, place.root, recipe.val_share, recipe.seed, recipe.per_class
     )
     check_same_run(folder, recipe, describe_run(place.data, found, recipe.seed, device))
-    ended = "result" in read_record(folder) and (folder / RESULT).is_file()
-    return "finished" if ended else "begun"
+    return "finished" if _has_ended(folder) else "begun"
+
+
+def list_ready(experiment: Experiment, folder: Path) -> list[str]:
+    """Name the models that can be scored with every seed without any training.
+
+    Args:
+        experiment: with the seeds that are wanted
+        folder: of the runs, which need not exist
+    """
+    ready = []
+    for entry in experiment.models:
+        places = [folder / run_name(entry, seed) for seed in entry.seeds]
+        if entry.checkpoint is not None or all(map(_has_ended, places)):
+            ready.append(entry.name)
+    return ready
+
+
+def _has_ended(folder: Path) -> bool:
+    recorded = (folder / RECORD).is_file() and "result" in read_record(folder)
+    return recorded and (folder / RESULT).is_file()
 
 
 def is_any_unfinished(folder: Path) -> bool:

@@ -189,6 +189,7 @@ def benchmark(
 
 def _read_runs(texts: list[str]) -> list[Entry]:
     from tdam.training.recipe import Recipe
+    from tdam.weights import find_weights
     from wsol.benchmark.experiment import Entry
 
     entries: dict[str, Entry] = {}
@@ -199,6 +200,7 @@ def _read_runs(texts: list[str]) -> list[Entry]:
             raise typer.BadParameter(message, param_hint="--run")
         if name in entries:
             raise typer.BadParameter(f"two runs are named {name!r}", param_hint="--run")
+        path = str(find_weights(path))
         if not Path(path).exists():
             raise typer.BadParameter(f"{path}: no such file or folder", param_hint="--run")
         entries[name] = Entry(name, Recipe(), checkpoint=path)

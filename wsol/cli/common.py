@@ -19,20 +19,44 @@ if TYPE_CHECKING:
     from tdam.backbones.base import Backbone
 
 DEFAULT_MODEL = "efficientnet_lite0"
+DEFAULT_WEIGHTS = "efficientnet_lite0_tdam"  # by name, in `tdam.weights.list_shipped`
 
 Model = Annotated[str, typer.Option(help="Network; `wsol models` lists them.", metavar="NAME")]
+AnyModel = Annotated[
+    str | None,
+    typer.Option(
+        help="Network; `wsol models` lists them. Default: EfficientNet-Lite0, without further "
+        f"flags with TDAM, as {DEFAULT_WEIGHTS}.",
+        metavar="NAME",
+    ),
+]
 Weights = Annotated[
     str,
     typer.Option(help="auto (pretrained), random, or the path of a state dict.", metavar="W"),
 ]
 Checkpoint = Annotated[
     Path | None,
-    typer.Option(help="File of weights that tells its network; goes before --model."),
+    typer.Option(
+        help="File or run whose weights tell their network, or a name of `wsol models`; goes "
+        "before --model."
+    ),
 ]
 Attention = Annotated[str, typer.Option(help="none, tdam, se, cbam, eca or fca.", metavar="NAME")]
 Steps = Annotated[int, typer.Option(help="T, how often a TDAM block's end runs.")]
 Distance = Annotated[int, typer.Option(help="m, how many convolutions run again.")]
 Searchlight = Annotated[str, typer.Option(help="top, joint or joint_sum.", metavar="NAME")]
+AnyAttention = Annotated[
+    str | None, typer.Option(help="none, tdam, se, cbam, eca or fca.", metavar="NAME")
+]
+AnySteps = Annotated[
+    int | None, typer.Option(help="T, how often a TDAM block's end runs (2).", metavar="T")
+]
+AnyDistance = Annotated[
+    int | None, typer.Option(help="m, how many convolutions run again (1).", metavar="M")
+]
+AnySearchlight = Annotated[
+    str | None, typer.Option(help="top, joint (default) or joint_sum.", metavar="NAME")
+]
 OutputStride = Annotated[
     int | None, typer.Option(help="Input pixels a map pixel: 32 (default), 16 or 8.")
 ]
@@ -100,14 +124,26 @@ def wrong_use(flag: str) -> Iterator[None]:
         raise typer.BadParameter(str(error), param_hint=flag) from error
 
 
-def check_model(model: str, attention: str, method: str) -> None:
-    """Exit with 2 where a name is unknown, before anything slow is imported."""
+def check_model(
+    model: str | None, attention: str | None, method: str, **settings: int | str | None
+) -> None:
+    """Exit with 2 where a name is unknown, before anything slow is imported.
+
+    Args:
+        model: None for the default, like the next
+        attention: that the network has
+        method: of maps
+        settings: of top-down attention, which ask for some
+    """
     from tdam.registry import find_attention, find_spec
 
     with wrong_use("--model"):
-        find_spec(model)
+        find_spec(model or DEFAULT_MODEL)
     with wrong_use("--attention"):
-        find_attention(attention)
+        find_attention(attention or "none")
+    for name, value in settings.items():
+        if value is not None and attention != "tdam":
+            raise typer.BadParameter("goes with --attention tdam", param_hint=f"--{name}")
     with wrong_use("--method"):
         if method != "auto":
             check_method(method)
@@ -166,7 +202,7 @@ def list_images(sources: list[str]) -> list[Path]:
 
 
 def load_model(
-    name: str,
+    name: str | None,
     weights: str,
     seed: int,
     checkpoint: Path | None = None,
@@ -176,12 +212,13 @@ def load_model(
     """Build the network that the flags ask for, or exit and say why not.
 
     Args:
-        name: of a registered network
+        name: of a registered network; None for the default, and where nothing else is asked for
+            for the weights that come along
         weights: `auto`, `random`, or a path
         seed: of random weights
         checkpoint: a file that tells its network, instead of all but the next
         output_stride: None for the checkpoint's own, or 32
-        settings: further arguments of `create_model`
+        settings: further arguments of `create_model`; None stands for its default
     """
     import torch
 
@@ -191,6 +228,9 @@ def load_model(
 
     keep_freed_memory()
     torch.manual_seed(seed)
+    settings = {key: value for key, value in settings.items() if value is not None}
+    if name is None and not settings and checkpoint is None and weights == "auto":
+        checkpoint = Path(DEFAULT_WEIGHTS)
     if output_stride is not None:
         settings["output_stride"] = output_stride
     source: str | None = {"auto": "pretrained", "random": None}.get(weights, weights)
@@ -200,7 +240,7 @@ def load_model(
                 stride = {} if output_stride is None else {"output_stride": output_stride}
                 return load_checkpoint(checkpoint, **stride)[0]
         with wrong_use("--weights"):
-            return create_model(name, weights=source, **settings)
+            return create_model(name or DEFAULT_MODEL, weights=source, **settings)
     except WeightsError as error:
         fail(f"{error}; give --checkpoint FILE, or --weights random to try without")
 

@@ -9,7 +9,6 @@ import typer
 
 from wsol.cli import common
 
-THRESHOLD = 0.2
 OWN_FOLDER = Path("wsol-demo")
 
 
@@ -19,12 +18,14 @@ def demo(
 ) -> None:
     """Localize, draw and score five photographs that installed packages carry."""
     common.free_folder(out, force or out == OWN_FOLDER)
-    typer.echo(f"loading {common.DEFAULT_MODEL} with its ImageNet weights", err=True)
-    model = common.load_model(common.DEFAULT_MODEL, "auto", 0)
+    model = common.load_model(None, "auto", 0)
 
+    from tdam.spec import describe_network
     from wsol.demo import run_demo
 
-    photos, scores = run_demo(model, out, THRESHOLD)
+    name = f"{describe_network(model.settings)}, {model.spec.method}"
+    typer.echo(f"weights {common.DEFAULT_WEIGHTS}: {name}", err=True)
+    photos, scores = run_demo(model, out, name)
     rows = [
         [
             photo.picture.stem,
@@ -49,3 +50,4 @@ def demo(
     typer.echo(f"\nReport:   {out}/index.html")
     typer.echo(f"Pictures: {out}/*.png")
     typer.echo(f"Next:     wsol predict {out}/photos --format coco --save-images")
+    typer.echo(f"          wsol shift {out}/photos")

@@ -19,8 +19,11 @@ def models(
     is written, which is what training runs, and in inference, which leaves out what it can.
     """
     common.check_model(common.DEFAULT_MODEL, attention, "auto")
+    from tdam.checkpoints import read_settings
     from tdam.profile import profile
     from tdam.registry import MODELS
+    from tdam.spec import describe_network
+    from tdam.weights import find_weights, list_shipped
 
     settings = {
         "attention": attention,
@@ -54,3 +57,6 @@ def models(
     title = "Networks" if attention == "none" else f"Networks with {attention}"
     header = ["network", "parameters", "multiply-adds", "in inference", "input", "maps by"]
     common.print_table(title, [*header, "default weights"], rows)
+    for name in list_shipped():
+        told = read_settings(find_weights(name))
+        typer.echo(f"--checkpoint {name}: {describe_network(told)}, {told['num_classes']} classes")

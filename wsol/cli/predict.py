@@ -44,13 +44,13 @@ def predict(
     save_images: Annotated[
         bool, typer.Option("--save-images", help="A picture of boxes and map for every image.")
     ] = False,
-    model: common.Model = common.DEFAULT_MODEL,
+    model: common.AnyModel = None,
     weights: common.Weights = "auto",
     checkpoint: common.Checkpoint = None,
-    attention: common.Attention = "none",
-    steps: common.Steps = 2,
-    distance: common.Distance = 1,
-    searchlight: common.Searchlight = "joint",
+    attention: common.AnyAttention = None,
+    steps: common.AnySteps = None,
+    distance: common.AnyDistance = None,
+    searchlight: common.AnySearchlight = None,
     output_stride: common.OutputStride = None,
     method: common.Method = "auto",
     threshold: common.Threshold = None,
@@ -81,7 +81,9 @@ def predict(
             check_format(kind)
     if confidence and "yolo" not in kinds:
         raise typer.BadParameter("goes only with --format yolo", param_hint="--confidence")
-    common.check_model(model, attention, method)
+    common.check_model(
+        model, attention, method, steps=steps, distance=distance, searchlight=searchlight
+    )
     common.check_classes(class_name, class_from_folder)
     common.check_threshold(threshold)
     paths = common.list_images(sources)

@@ -49,7 +49,11 @@ def reproduce(
     ] = None,
     expect: Annotated[
         bool,
-        typer.Option("--expect", help="Check the expected values; exits with 1 where one is off."),
+        typer.Option(
+            "--expect",
+            help="Check the expected values; exits with 1 where one is off. Without --models "
+            "nothing is trained for it: models whose weights are there are checked.",
+        ),
     ] = False,
     cache: Annotated[
         Path | None, typer.Option(help="Folder of packed images, which is kept.")
@@ -71,6 +75,9 @@ def reproduce(
         experiment = whole.select(models=None if models is None else _split(models))
     with common.wrong_use("--seeds"):
         experiment = experiment.select(seeds=None if seeds is None else _to_numbers(seeds))
+    out = Path(f"wsol-{whole.name}") if out is None else out
+    if expect and models is None and weights is None:
+        experiment = _without_training(experiment, out)
     if expect and not experiment.expected:
         what = "for these models and seeds" if whole.expected else "yet"
         message = f"experiment {whole.name} carries no expected values {what}"
@@ -78,7 +85,6 @@ def reproduce(
     for flag, folder in (("--data", data), ("--root", root), ("--weights", weights)):
         if folder is not None and not folder.exists():
             raise typer.BadParameter(f"{folder}: no such file or folder", param_hint=flag)
-    out = Path(f"wsol-{whole.name}") if out is None else out
     _free(out, whole)
     from wsol.cli.experiment_run import run_experiment
     from wsol.runtime import keep_freed_memory
@@ -108,6 +114,20 @@ def reproduce(
 
 def _split(text: str) -> list[str]:
     return [part.strip() for part in text.split(",")]
+
+
+def _without_training(experiment: Experiment, out: Path) -> Experiment:
+    """Leave out the models that have to be trained first, and say so."""
+    from wsol.benchmark.runs import list_ready
+
+    ready = list_ready(experiment, out / "runs")
+    missing = [entry.name for entry in experiment.models if entry.name not in ready]
+    if missing:
+        sys.stderr.write(f"not trained yet and left out: {', '.join(missing)}\n")
+    if not ready:
+        message = f"experiment {experiment.name} has no weights in {out} yet; train first"
+        raise typer.BadParameter(message, param_hint="--expect")
+    return experiment.select(models=ready)
 
 
 def _to_numbers(text: str) -> list[int]:

@@ -29,13 +29,13 @@ class Colours(str, Enum):
 def shift(
     sources: common.Sources,
     out: Annotated[Path, typer.Option(help="Folder for files.")] = Path("wsol-shift"),
-    model: common.Model = common.DEFAULT_MODEL,
+    model: common.AnyModel = None,
     weights: common.Weights = "auto",
     checkpoint: common.Checkpoint = None,
-    attention: common.Attention = "none",
-    steps: common.Steps = 2,
-    distance: common.Distance = 1,
-    searchlight: common.Searchlight = "joint",
+    attention: common.AnyAttention = None,
+    steps: common.AnySteps = None,
+    distance: common.AnyDistance = None,
+    searchlight: common.AnySearchlight = None,
     output_stride: common.OutputStride = None,
     method: common.Method = "auto",
     threshold: common.Threshold = None,
@@ -67,7 +67,9 @@ def shift(
     map it is with probability, box, centroid's shift, IoU with the true box, tab-separated. An
     image that cannot be read is named on stderr, the rest is done, and the exit code is 1.
     """
-    common.check_model(model, attention, method)
+    common.check_model(
+        model, attention, method, steps=steps, distance=distance, searchlight=searchlight
+    )
     common.check_classes(class_name, class_from_folder)
     common.check_threshold(threshold)
     paths = common.list_images(sources)

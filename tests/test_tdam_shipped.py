@@ -1,0 +1,81 @@
+import pytest
+import torch
+
+from tdam import load_checkpoint, save_checkpoint
+from tdam.checkpoints import read_settings
+from tdam.weights import SHIPPED, WeightsError, find_weights, list_shipped
+from wsol import Localizer
+from wsol.shift import trace_shift
+
+NAME = "efficientnet_lite0_tdam"
+
+
+@pytest.fixture(scope="module")
+def shipped():
+    return load_checkpoint(NAME)[0]
+
+
+def test_weights_that_come_along_have_names_cards_and_a_size():
+    assert list_shipped() == [NAME]
+    for name in list_shipped():
+        path = find_weights(name)
+        assert path.stat().st_size < 25 * 2**20
+        card = (SHIPPED / f"{name}.md").read_text(encoding="utf-8")
+        for section in ("Data", "Recipe", "Scores", "Licence"):
+            assert f"\n## {section}\n" in card
+    assert read_settings(NAME)["attention"] == "tdam"
+
+
+def test_the_plain_network_is_still_in_it(shipped, lite0):
+    for name, tensor in lite0.state_dict().items():
+        kept = shipped.state_dict()[name]
+        rounded = tensor.half().float() if tensor.squeeze().ndim > 1 else tensor
+        assert torch.equal(kept, rounded), name
+    added = [name for name in shipped.state_dict() if name not in lite0.state_dict()]
+    assert added
+    assert all(".top_down." in name for name in added)
+
+
+def test_steps_differ(shipped, photos):
+    with Localizer(shipped) as localizer:
+        traced = [
+            trace_shift(found, localizer.threshold, localizer.preprocessing)
+            for found in localizer(sorted(photos.iterdir()))
+        ]
+    shares = [each.greatest_change / (each.high - each.low) for each in traced]
+    assert max(shares) > 0.1
+    assert all(len(each.steps) == shipped.settings["steps"] for each in traced)
+
+
+def test_they_are_what_commands_take(run, photos, tmp_path):
+    image = photos / "coffee.png"
+    said = run("predict", image)
+    assert said[0] == 0
+    assert said == run("predict", image, "--checkpoint", NAME)
+    assert said != run("predict", image, "--model", "efficientnet_lite0")
+    assert said != run("predict", image, "--attention", "none")
+    code, printed, _ = run("models")
+    assert code == 0
+    assert f"--checkpoint {NAME}: efficientnet_lite0 + tdam" in printed
+    code, _, err = run("predict", image, "--steps", 3)
+    assert code == 2
+    assert "--steps: goes with --attention tdam" in err
+
+
+def test_files_go_before_names(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert find_weights(NAME).parent == SHIPPED
+    (tmp_path / NAME).mkdir()
+    assert find_weights(NAME).resolve() == tmp_path / NAME
+    with pytest.raises(WeightsError, match=f"nothing: no such file .by name there is {NAME}"):
+        load_checkpoint("nothing")
+
+
+def test_half_the_space(shipped, tmp_path):
+    whole = save_checkpoint(shipped, tmp_path / "whole.safetensors")
+    half = save_checkpoint(shipped, tmp_path / "half.safetensors", half=True)
+    assert half.stat().st_size < 0.52 * whole.stat().st_size
+    first, second = (load_checkpoint(path)[0].state_dict() for path in (whole, half))
+    assert {tensor.dtype for tensor in second.values()} == {torch.float32, torch.int64}
+    for name, tensor in first.items():
+        assert torch.allclose(second[name], tensor, rtol=2**-11, atol=2**-25), name
