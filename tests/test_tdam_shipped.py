@@ -3,9 +3,11 @@ import torch
 
 from tdam import load_checkpoint, save_checkpoint
 from tdam.checkpoints import read_settings
+from tdam.training import Recipe
 from tdam.weights import SHIPPED, WeightsError, find_weights, list_shipped
 from wsol import Localizer
 from wsol.shift import trace_shift
+from wsol.training import create_network, prepare_recipe
 
 NAME = "efficientnet_lite0_tdam"
 
@@ -60,6 +62,17 @@ def test_they_are_what_commands_take(run, photos, tmp_path):
     code, _, err = run("predict", image, "--steps", 3)
     assert code == 2
     assert "--steps: goes with --attention tdam" in err
+
+
+def test_training_begins_with_them():
+    recipe = prepare_recipe(
+        Recipe(weights=NAME, attention="tdam", new_head=True, size=64), torch.device("cpu")
+    )
+    assert recipe.weights == str(find_weights(NAME))
+    network = create_network(recipe, ("a", "b"))
+    name = "blocks.6.0.top_down.attention.to_bottom.weight"
+    assert torch.equal(network.state_dict()[name], load_checkpoint(NAME)[0].state_dict()[name])
+    assert not network.classifier.weight.any()
 
 
 def test_files_go_before_names(tmp_path, monkeypatch):

@@ -16,7 +16,7 @@ from tdam.training.loop import train
 from tdam.training.ranks import find_ranks
 from tdam.training.recipe import Recipe, differing_keys, load_recipe
 from tdam.training.run_folder import CHECKPOINTS, LOG, RunFolder
-from tdam.weights import RESULT
+from tdam.weights import RESULT, find_weights
 from wsol.calibration import Calibration, calibrate
 from wsol.curves import CURVES, EVENTS, CurveWriter
 from wsol.map_sources import NetworkMaps
@@ -78,7 +78,7 @@ def prepare_recipe(recipe: Recipe, device: torch.device) -> Recipe:
     if recipe.size == 0:
         recipe = recipe.change(size=find_spec(recipe.model).preprocessing.size)
     if recipe.weights not in ("pretrained", "random"):
-        recipe = recipe.change(weights=str(Path(recipe.weights).absolute()))
+        recipe = recipe.change(weights=str(find_weights(recipe.weights).absolute()))
     if recipe.weights == "random" and recipe.freeze_norms:
         raise ValueError(
             "Expected weights that have statistics to keep, but random ones have none: take "
