@@ -139,6 +139,6 @@ def _report(
         )
         name_results(results, name, labels, names)
         run = read_run(results, "demo", keeper, slim=True)
-        note = f"{len(split)} photographs: a demonstration, not a benchmark."
+        note = f"{name}. {len(split)} photographs: a demonstration, not a benchmark."
         write_report(folder, [run], folder / "photos", title="wsol demo", note=note)
     return scores
