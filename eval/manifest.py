@@ -27,6 +27,7 @@ __all__ = [
     "ManifestError",
     "MaskPaths",
     "Split",
+    "find_class_table",
     "find_root",
     "list_splits",
     "load_classes",

@@ -75,8 +75,12 @@ def list_shipped() -> list[str]:
 def find_weights(name: str | Path) -> Path:
     """Tell which file is meant: that of weights that come along, by their name, or a path."""
     path = Path(name)
-    shipped = str(name) in list_shipped() and not path.exists()
-    return SHIPPED / f"{name}.safetensors" if shipped else path
+    return shipped_path(str(name)) if str(name) in list_shipped() and not path.exists() else path
+
+
+def shipped_path(name: str) -> Path:
+    """Return the file of weights that come along, whatever lies in the current folder."""
+    return SHIPPED / f"{name}.safetensors"
 
 
 def read_file(path: str | Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:

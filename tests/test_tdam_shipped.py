@@ -59,9 +59,17 @@ def test_they_are_what_commands_take(run, photos, tmp_path):
     code, printed, _ = run("models")
     assert code == 0
     assert f"--checkpoint {NAME}: efficientnet_lite0 + tdam" in printed
-    code, _, err = run("predict", image, "--steps", 3)
-    assert code == 2
-    assert "--steps: goes with --attention tdam" in err
+    code, untrained, err = run("predict", image, "--attention", "tdam")
+    assert "attention tdam is not trained" in err
+    assert untrained == run("predict", image, "--attention", "none")[1]
+    for flags, message in (
+        (("--steps", 3), "--steps: goes with --attention tdam"),
+        (("--steps", 3, "--checkpoint", NAME), "--steps: goes not with --checkpoint"),
+        (("--attention", "tdam", "--checkpoint", NAME), "--attention: goes not with --checkpoint"),
+    ):
+        code, _, err = run("predict", image, *flags)
+        assert code == 2
+        assert message in err
 
 
 def test_training_begins_with_them():
@@ -75,18 +83,19 @@ def test_training_begins_with_them():
     assert not network.classifier.weight.any()
 
 
-def test_files_go_before_names(tmp_path, monkeypatch):
+def test_files_go_before_names(run, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert find_weights(NAME).parent == SHIPPED
     (tmp_path / NAME).mkdir()
     assert find_weights(NAME).resolve() == tmp_path / NAME
+    assert f"--checkpoint {NAME}: efficientnet_lite0 + tdam" in run("models")[1]
     with pytest.raises(WeightsError, match=f"nothing: no such file .by name there is {NAME}"):
         load_checkpoint("nothing")
 
 
-def test_half_the_space(shipped, tmp_path):
-    whole = save_checkpoint(shipped, tmp_path / "whole.safetensors")
-    half = save_checkpoint(shipped, tmp_path / "half.safetensors", half=True)
+def test_half_the_space(lite0, tmp_path):
+    whole = save_checkpoint(lite0, tmp_path / "whole.safetensors")
+    half = save_checkpoint(lite0, tmp_path / "half.safetensors", half=True)
     assert half.stat().st_size < 0.52 * whole.stat().st_size
     first, second = (load_checkpoint(path)[0].state_dict() for path in (whole, half))
     assert {tensor.dtype for tensor in second.values()} == {torch.float32, torch.int64}

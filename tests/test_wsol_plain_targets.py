@@ -1,66 +1,58 @@
+"""Attention that learns what the same weights say without it."""
+
+import csv
+import shutil
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
-from small_objects import COLOURS
-from small_training import PLAIN, Square
-from small_training import run as run_training
+from small_objects import COLOURS, fill
+from small_training import PLAIN, Square, Tiny, count_weights
+from torch import nn
 
-from tdam import load_checkpoint
-from tdam.training import Recipe
+from tdam import load_checkpoint, save_checkpoint
+from tdam.training import Recipe, train
+from tdam.training.schedule import choose_learners
 from wsol import Localizer
-from wsol.plain_targets import load_plain, match_classes, predict_targets
-from wsol.training import create_network, prepare_recipe, saved_recipe
+from wsol.plain_targets import TARGETS, load_plain, match_classes, write_targets
+from wsol.run_record import read_record
+from wsol.training import create_network, prepare_recipe, saved_recipe, train_localizer
 from wsol.training_data import load_training_data
 from wsol.validation import Validator
 
-
-def test_weights_of_other_classes(trained, objects):
-    out, _, _ = trained
-    recipe = prepare_recipe(Recipe(weights=str(out)), torch.device("cpu"))
-    assert recipe.precision == "float32"
-    same = create_network(recipe, tuple(COLOURS))
-    assert torch.equal(same.classifier.weight, load_checkpoint(out)[0].classifier.weight)
-    with pytest.raises(ValueError, match=r"classifier.weight is \(3, 1280\).*leave its class"):
-        create_network(recipe, ("a", "b"))
-    with pytest.raises(ValueError, match=r"class 0 is 'blue box' in .* and 'red_ball' in the data"):
-        create_network(recipe, ("red_ball", "blue box", "sea-green"))
-    with pytest.raises(ValueError, match="statistics to keep, but random ones have none"):
-        prepare_recipe(Recipe(weights="random", freeze_norms=True), torch.device("cpu"))
-    fresh = create_network(recipe.change(new_head=True), ("a", "b"))
-    assert not fresh.classifier.weight.any()
+MORE = ("grey", "sea-green", "red_ball", "pink", "blue box")  # a superset, in another order
+PLACES = {label: MORE.index(name) for label, name in enumerate(COLOURS)}
 
 
-def test_attention_starts_where_the_plain_network_is(trained, objects):
-    out, _, _ = trained
-    found = load_training_data(objects)
-    rows = []
-    for attention in ("none", "tdam", "se"):
-        recipe = Recipe(weights=str(out), attention=attention, size=64)
-        network = create_network(recipe, found.class_names)
-        rows.append(Validator(found.val, found.root)(network))
-        assert any(".top_down." in name for name, _ in network.named_parameters()) == (
-            attention == "tdam"
-        )
-    assert rows[0] == rows[1] == rows[2]
-    assert rows[0]["accuracy"] > 50
+@pytest.fixture(scope="module")
+def weights(trained, tmp_path_factory):
+    """The trained network among more classes, in another order."""
+    model, _ = load_checkpoint(trained[0])
+    recipe = Recipe(weights=str(trained[0]), new_head=True, size=64)
+    wider = create_network(recipe, MORE)
+    with torch.no_grad():
+        wider.classifier.bias.fill_(-5)
+        for label, place in PLACES.items():
+            wider.classifier.weight[place] = model.classifier.weight[label]
+            wider.classifier.bias[place] = model.classifier.bias[label]
+    return save_checkpoint(wider, tmp_path_factory.mktemp("wider") / "weights.safetensors")
 
 
-def test_attention_is_added_and_nothing_else_learns(trained, objects, run, tmp_path):
-    weights, _, _ = trained
+FLAGS = ("--recipe", "add_attention", "--size", 64, "--batch-size", 8, "--workers", 0, "--set",
+         "attention_lr=0.01")  # fmt: skip
+
+
+def test_attention_is_added_and_nothing_else_learns(weights, objects, run, tmp_path):
     out = tmp_path / "run"
-    flags = ("--recipe", "add_attention", "--weights", weights, "--size", 64, "--epochs", 2,
-             "--batch-size", 8, "--lr", 0.01, "--workers", 0)  # fmt: skip
-    code, _, err = run("train", objects, "--out", out, *flags)
+    options = ("--weights", weights, "--epochs", 2, "--lr", 0.01)
+    code, _, err = run("train", objects, "--out", out, *FLAGS, *options)
     assert code == 0, err
-    plain, _ = load_checkpoint(weights)
-    before, _ = load_checkpoint(weights, attention="none")
+    before, _ = load_checkpoint(weights)
     after, _ = load_checkpoint(out)
-    assert after.class_names == plain.class_names
+    assert after.class_names == before.class_names == MORE
     assert after.settings["attention"] == "tdam"
-    fresh = create_network(
-        saved_recipe(out).change(weights=str(weights)), plain.class_names
-    ).state_dict()
+    fresh = create_network(saved_recipe(out), MORE).state_dict()
     learned = after.state_dict()
     assert {name for name in learned if ".top_down." not in name} == set(before.state_dict())
     for name, tensor in before.state_dict().items():
@@ -69,50 +61,142 @@ def test_attention_is_added_and_nothing_else_learns(trained, objects, run, tmp_p
     assert any(".attention." in name for name in changed)
     assert any(".norms." in name for name in changed)
     assert not [name for name in changed if "running" in name]
-    code, _, _ = run("train", objects, "--out", out, "--resume", "--workers", 0)
-    assert code == 0
+    # Before any training it is the plain network, on whose classes labels are looked up.
+    found = load_training_data(objects)
+    shown = replace(before.spec.preprocessing, size=64)
+    before.spec = replace(before.spec, preprocessing=shown, method="layercam")
+    row = next(csv.DictReader((out / "log.csv").open()))
+    assert float(row["val_accuracy"]) > 50
+    measured = Validator(found.val, found.root, classes=PLACES)(before)
+    assert float(row["val_accuracy"]) == measured["accuracy"]
+    assert float(row["val_loss"]) == pytest.approx(measured["loss"], abs=1e-4)
 
 
-def test_targets_are_what_the_plain_weights_say(trained, objects):
-    weights, _, _ = trained
+def test_a_run_that_was_cut_off_keeps_its_targets(weights, objects, run, tmp_path):
+    gone = tmp_path / "weights.safetensors"
+    shutil.copy(weights, gone)
+    recipe = Recipe(weights=str(gone), attention="tdam", targets="plain", size=64, epochs=2,
+                    batch_size=8, erasing=0.5, freeze_norms=True, lr=0.01)  # fmt: skip
+    results = []
+    for out, stops in ((tmp_path / "whole", False), (tmp_path / "cut", True)):
+
+        def stop(images, loss, stops=stops):
+            if stops:
+                raise KeyboardInterrupt
+
+        try:
+            train_localizer(objects, out, recipe, workers=0, save_every=0, on_batch=stop)
+            assert not stops
+        except KeyboardInterrupt:
+            gone.unlink()  # the weights are needed no more
+            train_localizer(objects, out, saved_recipe(out), workers=0, resume=True)
+        results.append((out / "model.safetensors").read_bytes())
+    assert results[0] == results[1]
+    code, _, err = run("train", objects, "--out", tmp_path / "cut", "--resume", "--workers", 0)
+    assert code == 0, err
+    (tmp_path / "cut" / TARGETS).unlink()
+    code, _, err = run("train", objects, "--out", tmp_path / "cut", "--resume", "--workers", 0)
+    assert code == 2
+    assert "to go on with but it is gone" in " ".join(err.split())
+
+
+def test_targets_are_what_the_plain_weights_say(weights, tmp_path):
+    root = fill(tmp_path / "data", 3)
+    (root / "red_ball" / "broken.png").write_bytes(b"no image")
     recipe = Recipe(weights=str(weights), attention="tdam", targets="plain", size=64)
     plain = load_plain(recipe)
-    found = load_training_data(objects)
-    assert match_classes(plain, objects, found) == {0: 0, 1: 1, 2: 2}
-    (objects.parent / "broken.png").write_bytes(b"no image")
-    split = replace(found.val, ids=(*found.val.ids[:-1], "../broken.png"))
+    split = load_training_data(root).whole
     counts = []
-    targets = predict_targets(plain, split, objects, batch_size=4, on_done=counts.append)
-    assert counts == [4, 2]
-    assert torch.equal(targets[-1], torch.full((3,), 1 / 3))
+    unreadable = write_targets(
+        tmp_path / TARGETS, plain, split, root, batch_size=4, on_done=counts.append
+    )
+    assert counts == [4, 4, 2]
+    assert list(unreadable) == ["red_ball/broken.png"]
+    assert [path.name for path in tmp_path.iterdir() if path.is_file()] == [TARGETS]
+    targets = np.load(tmp_path / TARGETS)
+    assert targets.shape == (10, 5)
     with Localizer(plain) as localizer:
-        for row, image_id in enumerate(split.ids[:-1]):
-            said = localizer(objects / image_id)
+        for row, image_id in enumerate(split.ids):
+            if image_id in unreadable:
+                assert (targets[row] == np.float16(0.2)).all()
+                continue
+            said = localizer(root / image_id)
             assert targets[row].argmax() == said.label
-            assert targets[row].max().item() == pytest.approx(said.score, abs=1e-5)
+            assert targets[row].max() == pytest.approx(said.score, abs=1e-3)
+
+
+def test_labels_are_found_among_the_classes(objects, tmp_path):
+    root = tmp_path / "data"
+    shutil.copytree(objects, root)
+    found = load_training_data(root)
+    assert match_classes(MORE, 5, root, found) == PLACES
+    with pytest.raises(ValueError, match=r"that the weights know, such as grey, .* 'blue box' in"):
+        match_classes(("grey", "pink"), 2, root, found)
+    with pytest.raises(ValueError, match="names for their 3 classes"):
+        match_classes(None, 3, root, found)
+    with pytest.raises(ValueError, match=r"a classes.csv beside .* but got none"):
+        match_classes(None, 1000, root, found)
+    table = tmp_path / "classes.csv"
+    table.write_text("label,imagenet1k_index\n0,497\n1,0\n")
+    with pytest.raises(ValueError, match=r"but got .*classes.csv, without 'sea-green'"):
+        match_classes(None, 1000, root, found)
+    table.write_text("label,imagenet1k_index\n0,497\n1,0\n2,7\n")
+    assert match_classes(None, 1000, root, found) == {0: 497, 1: 0, 2: 7}
+
+
+class Guided(Tiny):
+    """A network to which attention was added."""
+
+    def __init__(self):
+        super().__init__()
+        self.block = nn.Module()
+        self.block.attention = nn.Linear(8, 2)
+
+    def classify(self, features):
+        pooled = features.mean(dim=(2, 3))
+        return self.classifier(self.drop(pooled)) + self.block.attention(pooled)
 
 
 def test_a_network_learns_towards_its_targets(tmp_path):
-    recipe = PLAIN.change(epochs=12, lr=0.1)
+    recipe = PLAIN.change(epochs=20, lr=0.3, attention="tdam", targets="plain")
     images = Square(8)
-    targets = torch.tensor([[0.2, 0.8], [0.9, 0.1]])[torch.from_numpy(images.labels)]
-    model, _ = run_training(tmp_path, recipe, images, targets=targets)
+    targets = np.array([[0.2, 0.8], [0.9, 0.1]], np.float16)[images.labels]
+    torch.manual_seed(0)
+    model = Guided()
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    options = {"validate": count_weights, "workers": 0}
+    train(model, images, recipe, tmp_path, targets=targets, **options)
+    after = model.state_dict()
+    changed = {name for name, each in before.items() if not torch.equal(after[name], each)}
+    assert changed == {"block.attention.weight", "block.attention.bias"}
     views = torch.stack([images.read(row) for row in range(8)]).float()
     mean, std = (
         torch.tensor(getattr(model.spec.preprocessing, name)).view(3, 1, 1) * 255
         for name in ("mean", "std")
     )
-    said = model.eval()((views - mean) / std).softmax(dim=1)
-    assert torch.equal(said.argmax(dim=1), targets.argmax(dim=1))  # the labels' opposite
+    said = model.eval()((views - mean) / std).argmax(dim=1).numpy()
+    assert (said == targets.argmax(axis=1)).all()
+    assert (said != images.labels).all()
+    for wrong, given in ((recipe, None), (PLAIN, targets)):
+        with pytest.raises(ValueError, match="Expected targets just where"):
+            train(model, images, wrong, tmp_path, targets=given, **options)
+
+
+def test_what_the_caller_froze_stays_frozen():
+    model = Guided()
+    model.stem.requires_grad_(False)
+    choose_learners(model, PLAIN)
+    assert not any(each.requires_grad for each in model.stem.parameters())
+    assert all(each.requires_grad for each in model.classifier.parameters())
 
 
 @pytest.mark.parametrize(
     ("choices", "message"),
     [
-        ({"attention": "none"}, "Expected attention to suit targets=plain but got 'none'"),
-        ({"weights": "random"}, "Expected weights to suit"),
-        ({"new_head": True}, "Expected new_head to suit"),
-        ({"mixup": 0.5}, "Expected mixup to suit"),
+        ({"attention": "none"}, "Expected attention to be a kind of attention"),
+        ({"weights": "random"}, "Expected weights to be pretrained or a file"),
+        ({"new_head": True}, "Expected new_head to be false"),
+        ({"mixup": 0.5}, "Expected mixup to be 0, .* but got 0.5"),
     ],
 )
 def test_choices_that_leave_nothing_to_learn(choices, message):
@@ -121,13 +205,30 @@ def test_choices_that_leave_nothing_to_learn(choices, message):
         prepare_recipe(recipe, torch.device("cpu"))
 
 
-def test_classes_have_to_be_known(trained, objects, run, tmp_path):
-    weights, _, _ = trained
-    flags = ("--recipe", "add_attention", "--workers", 0, "--size", 64, "--epochs", 1)
-    code, _, err = run("train", objects, "--out", tmp_path / "a", *flags)
-    assert code == 2
-    assert "put a classes.csv" in " ".join(err.split())
-    code, _, err = run("train", objects, "--out", tmp_path / "b", *flags, "--model", "resnet18",
-                       "--weights", weights)  # fmt: skip
-    assert code == 2
-    assert "efficientnet_lite0 with none" in " ".join(err.split())
+def test_complaints_name_the_flag(weights, objects, run, tmp_path):
+    for flags, message in (
+        (("--epochs", 1), "classes.csv beside"),
+        (("--attention", "none", "--weights", weights), "--attention: Expected attention to be"),
+        (("--model", "resnet18", "--weights", weights), "efficientnet_lite0 with attention none"),
+    ):
+        code, _, err = run("train", objects, "--out", tmp_path / "run", *FLAGS, *flags)
+        assert code == 2
+        assert message in " ".join(err.split())
+
+
+def test_a_threshold_for_classes_in_another_order(weights, tmp_path, run):
+    import json
+
+    from small_objects import boxed
+
+    from eval.coco import to_coco
+
+    data = fill(tmp_path / "data", 4)
+    (tmp_path / "c.json").write_text(json.dumps(to_coco(boxed(data))))
+    code, printed, err = run("train", tmp_path / "c.json", "--root", data, "--out",
+                             tmp_path / "run", *FLAGS, "--weights", weights, "--epochs", 1,
+                             "--pick-threshold", "val")  # fmt: skip
+    assert code == 0, err
+    threshold = load_checkpoint(tmp_path / "run")[0].threshold
+    assert f"threshold: {threshold:.3f}" in printed
+    assert read_record(tmp_path / "run")["result"]["threshold"] == threshold

@@ -175,9 +175,11 @@ tolerance = 0.1
     assert "1 of 1 expected values found" in printed
     assert [model for model, _ in read_rows(tmp_path / "out")] == ["kept"] * 3
     assert not (tmp_path / "out" / "runs").exists()
-    code, _, told = reproduce(tmp_path, tmp_path / "new", "--expect", text=TOML)
-    assert code == 2
-    assert "has no weights in" in told
+    missing = TOML + '[[expected]]\nmodel = "none"\nscore = "top1_loc"\nvalue = 1\ntolerance = 1\n'
+    for text, message in ((missing, "has no weights in"), (TOML, "carries no expected values yet")):
+        code, _, told = reproduce(tmp_path, tmp_path / "new", "--expect", text=text)
+        assert code == 2
+        assert message in told
 
 
 def test_expected_values_are_checked(world, tmp_path):

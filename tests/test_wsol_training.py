@@ -15,9 +15,11 @@ from small_objects import COLOURS, FLAGS, boxed, fill
 from eval.coco import to_coco
 from eval.manifest import ManifestError
 from tdam import load_checkpoint
+from tdam.training import Recipe
 from wsol.run_record import read_record
-from wsol.training import saved_recipe
+from wsol.training import create_network, prepare_recipe, saved_recipe
 from wsol.training_data import load_training_data
+from wsol.validation import Validator
 
 
 def test_train_says_what_it_does(trained, objects):
@@ -223,3 +225,34 @@ def test_a_run_goes_on_without_the_weights_it_began_with(trained, objects, run, 
     assert run("train", objects, "--weights", tmp_path / "first", *flags)[0] == 0
     shutil.rmtree(tmp_path / "first")
     assert run("train", objects, "--resume", "--out", tmp_path / "second")[0] == 0
+
+
+def test_weights_of_other_classes(trained, objects):
+    out, _, _ = trained
+    recipe = prepare_recipe(Recipe(weights=str(out)), torch.device("cpu"))
+    assert recipe.precision == "float32"
+    same = create_network(recipe, tuple(COLOURS))
+    assert torch.equal(same.classifier.weight, load_checkpoint(out)[0].classifier.weight)
+    with pytest.raises(ValueError, match=r"classifier.weight is \(3, 1280\).*leave its class"):
+        create_network(recipe, ("a", "b"))
+    with pytest.raises(ValueError, match=r"class 0 is 'blue box' in .* and 'red_ball' in the data"):
+        create_network(recipe, ("red_ball", "blue box", "sea-green"))
+    with pytest.raises(ValueError, match="statistics to keep, but random ones have none"):
+        prepare_recipe(Recipe(weights="random", freeze_norms=True), torch.device("cpu"))
+    fresh = create_network(recipe.change(new_head=True), ("a", "b"))
+    assert not fresh.classifier.weight.any()
+
+
+def test_attention_starts_where_the_plain_network_is(trained, objects):
+    out, _, _ = trained
+    found = load_training_data(objects)
+    rows = []
+    for attention in ("none", "tdam", "se"):
+        recipe = Recipe(weights=str(out), attention=attention, size=64)
+        network = create_network(recipe, found.class_names)
+        rows.append(Validator(found.val, found.root)(network))
+        assert any(".top_down." in name for name, _ in network.named_parameters()) == (
+            attention == "tdam"
+        )
+    assert rows[0] == rows[1] == rows[2]
+    assert rows[0]["accuracy"] > 50

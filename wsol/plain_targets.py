@@ -5,10 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 
 from eval.manifest import find_class_table, load_classes
 from tdam import create_model, load_checkpoint
+from tdam.registry import find_spec
 from wsol.images import ImageError, read_image
 from wsol.loading import read_ahead
 from wsol.runtime import evaluation_mode
@@ -22,6 +24,8 @@ if TYPE_CHECKING:
     from tdam.training.recipe import Recipe
     from wsol.training_data import TrainingData
 
+TARGETS = "targets.npy"  # in a run's folder
+
 
 def check_plain(recipe: Recipe) -> None:
     """See to it that a recipe's network can learn what its weights say without attention.
@@ -29,19 +33,20 @@ def check_plain(recipe: Recipe) -> None:
     Raises:
         ValueError: a choice that leaves nothing to learn, or nothing to learn from
     """
-    wrong = {
-        "attention": recipe.attention == "none",
-        "weights": recipe.weights == "random",
-        "new_head": recipe.new_head,
-        "mixup": recipe.mixup > 0,
-        "cutmix": recipe.cutmix > 0,
+    wanted = {
+        "attention": ("a kind of attention, which is what learns", recipe.attention != "none"),
+        "weights": (
+            "pretrained or a file, whose predictions are learned",
+            recipe.weights != "random",
+        ),
+        "new_head": ("false, as the classes stay", not recipe.new_head),
+        "mixup": ("0, as a target is of one image", recipe.mixup == 0),
+        "cutmix": ("0, as a target is of one image", recipe.cutmix == 0),
     }
-    for name, found in wrong.items():
-        if found:
-            raise ValueError(
-                f"Expected {name} to suit targets=plain but got {getattr(recipe, name)!r}: it "
-                "takes attention, weights with their own classes, and images that are not mixed"
-            )
+    for name, (what, right) in wanted.items():
+        if not right:
+            value = getattr(recipe, name)
+            raise ValueError(f"Expected {name} to be {what}, with targets=plain, but got {value!r}")
 
 
 def load_plain(recipe: Recipe) -> Backbone:
@@ -51,26 +56,30 @@ def load_plain(recipe: Recipe) -> Backbone:
         ValueError: weights of another network, or of one that has attention
         tdam.weights.WeightsError: weights that cannot be had
     """
+    stride = recipe.output_stride
     if recipe.weights == "pretrained":
-        plain = create_model(recipe.model, weights="pretrained", output_stride=recipe.output_stride)
+        plain = create_model(recipe.model, weights="pretrained", output_stride=stride)
     else:
-        plain, _ = load_checkpoint(recipe.weights, output_stride=recipe.output_stride)
+        plain, _ = load_checkpoint(recipe.weights, output_stride=stride, dilated=True)
     name, attention = (plain.settings[key] for key in ("name", "attention"))
     if (name, attention) != (recipe.model, "none"):
         raise ValueError(
-            f"Expected weights of {recipe.model} without attention but {recipe.weights} is of "
-            f"{name} with {attention}"
+            f"Expected weights of {recipe.model} without attention but got {recipe.weights}, of "
+            f"{name} with attention {attention}"
         )
-    shown = replace(plain.spec.preprocessing, size=recipe.size)
+    shown = replace(find_spec(name).preprocessing, size=recipe.size)
     plain.spec = replace(plain.spec, preprocessing=shown)
     return plain
 
 
-def match_classes(plain: Backbone, data: Path, found: TrainingData) -> dict[int, int]:
+def match_classes(
+    names: tuple[str, ...] | None, outputs: int, data: Path, found: TrainingData
+) -> dict[int, int]:
     """Tell which of a network's classes each label of a data set is.
 
     Args:
-        plain: whose classes stay
+        names: of the network's classes, where it has some
+        outputs: how many classes these are
         data: the data set, as it was given
         found: in it
 
@@ -81,22 +90,32 @@ def match_classes(plain: Backbone, data: Path, found: TrainingData) -> dict[int,
         ValueError: that is not known
         eval.manifest.ManifestError: a broken class table
     """
-    labels = range(len(found.class_names))
-    if plain.class_names is not None:
-        if all(name in plain.class_names for name in found.class_names):
-            return {label: plain.class_names.index(found.class_names[label]) for label in labels}
-    elif plain.settings["num_classes"] == 1000:
-        table = find_class_table(data, data.absolute().parent, found.root)
-        classes = {} if table is None else load_classes(table)
-        if all(label in classes for label in labels):
-            return classes
-    raise ValueError(
-        f"Expected weights that know the classes of {data}, such as {found.class_names[0]!r}: for "
-        "ImageNet's 1000 put a classes.csv with the columns label,imagenet1k_index beside it"
-    )
+    if names is not None:
+        missing = [name for name in found.class_names if name not in names]
+        if missing:
+            raise ValueError(
+                f"Expected classes that the weights know, such as {', '.join(names[:3])}, but got "
+                f"{missing[0]!r} in {data}"
+            )
+        return {label: names.index(name) for label, name in enumerate(found.class_names)}
+    if outputs != 1000:
+        raise ValueError(
+            f"Expected weights with names for their {outputs} classes but got none, so that labels "
+            "of the data cannot be told; `wsol train` writes such weights"
+        )
+    table = find_class_table(data, data.absolute().parent, found.root)
+    classes = {} if table is None else load_classes(table)
+    missing = [name for label, name in enumerate(found.class_names) if label not in classes]
+    if missing:
+        raise ValueError(
+            f"Expected a classes.csv beside {data} that maps labels onto ImageNet's 1000 classes "
+            f"(columns label,imagenet1k_index) but got {table or 'none'}, without {missing[0]!r}"
+        )
+    return classes
 
 
-def predict_targets(
+def write_targets(
+    path: Path,
     plain: Backbone,
     split: Split,
     root: Path,
@@ -104,10 +123,12 @@ def predict_targets(
     batch_size: int = 32,
     workers: int = 2,
     on_done: Callable[[int], None] = lambda images: None,
-) -> torch.Tensor:
-    """Ask a network what every image shows.
+) -> dict[str, str]:
+    """Ask a network what every image shows, and write it down.
 
     Args:
+        path: of the file, (N, K), float16: probabilities of the whole image; equal ones for an
+            image that cannot be read. It is there once it is complete
         plain: the network
         split: ids of the images
         root: folder that the ids are relative to
@@ -117,23 +138,32 @@ def predict_targets(
         on_done: called with the number of images done since the last call
 
     Returns:
-        (N, K), float32, on the CPU: probabilities of the whole image; equal ones for an image
-        that cannot be read
+        reason by id of the images that cannot be read
     """
     wanted = plain.spec.preprocessing
     classes = plain.settings["num_classes"]
-    found = torch.full((len(split), classes), 1 / classes)
+    unreadable: dict[str, str] = {}
 
     def read(row: int) -> torch.Tensor:
         return wanted(read_image(root / split.ids[row]))
 
+    unfinished = path.with_name(f".{path.name}.part")
+    file = np.lib.format.open_memmap(unfinished, "w+", np.float16, (len(split), classes))
+    file[:] = 1 / classes
     plain.to(device)
     with evaluation_mode(plain), torch.inference_mode():
         for batch in read_ahead(range(len(split)), read, batch_size, workers):
-            good = [(row, image) for row, image in batch if not isinstance(image, ImageError)]
+            good = []
+            for row, image in batch:
+                if isinstance(image, ImageError):
+                    unreadable[split.ids[row]] = str(image)
+                else:
+                    good.append((row, image))
             if good:
                 images = torch.stack([image for _, image in good]).to(device)
-                rows = [row for row, _ in good]
-                found[rows] = plain(images).float().softmax(dim=1).cpu()
+                said = plain(images).float().softmax(dim=1).cpu()
+                file[[row for row, _ in good]] = said.numpy()
             on_done(len(batch))
-    return found
+    file.flush()
+    unfinished.replace(path)
+    return unreadable

@@ -7,9 +7,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 
-from tdam import create_model, save_checkpoint
+from tdam import create_model, load_checkpoint, save_checkpoint
 from tdam.checkpoints import read_class_names, write_whole
 from tdam.training.errors import TrainingError
 from tdam.training.loop import train
@@ -21,7 +22,7 @@ from wsol.calibration import Calibration, calibrate
 from wsol.curves import CURVES, EVENTS, CurveWriter
 from wsol.map_sources import NetworkMaps
 from wsol.maps.names import check_method
-from wsol.plain_targets import check_plain, load_plain, match_classes, predict_targets
+from wsol.plain_targets import TARGETS, check_plain, load_plain, match_classes, write_targets
 from wsol.run_record import RECORD, describe_run, read_record, write_record
 from wsol.runtime import find_device, is_half_fast
 from wsol.training_data import TrainingData, hash_images, load_training_data
@@ -44,7 +45,7 @@ if TYPE_CHECKING:
 RECIPE = "recipe.toml"
 RUN_FILES = (
     *(RECIPE, RECORD, LOG, CURVES, EVENTS, RESULT, CHECKPOINTS),
-    *("validation.txt", "cache"),
+    *(TARGETS, "validation.txt", "cache"),
 )
 
 
@@ -92,14 +93,14 @@ def prepare_recipe(recipe: Recipe, device: torch.device) -> Recipe:
 
 
 def create_network(
-    recipe: Recipe, class_names: tuple[str, ...] | None, num_classes: int | None = None
+    recipe: Recipe, class_names: tuple[str, ...] | None, outputs: int | None = None
 ) -> Backbone:
     """Build the network that a recipe begins with.
 
     Args:
         recipe: gives architecture, weights, input size and the seed of what is random
         class_names: by output, where they are known
-        num_classes: None for as many as there are names
+        outputs: how many there are; None for as many as there are names
 
     Raises:
         ValueError: an unknown name, or weights that do not fit
@@ -115,7 +116,7 @@ def create_network(
         distance=recipe.distance,
         searchlight=recipe.searchlight,
         output_stride=recipe.output_stride,
-        num_classes=num_classes or len(class_names or ()),
+        num_classes=outputs or len(class_names or ()),
         weights=None if recipe.weights == "random" else recipe.weights,
         new_head=recipe.new_head,
     )
@@ -190,17 +191,19 @@ def train_localizer(
     record = describe_run(data, found, recipe.seed, str(where))
     if resume:
         check_same_run(out, recipe, record)
-    goes_on = resume and bool(RunFolder(out).list_checkpoints())
+    saved = RunFolder(out).list_checkpoints() if resume else []
     plain, classes = None, {label: label for label in range(len(found.class_names))}
     names: tuple[str, ...] | None = found.class_names
+    outputs = len(found.class_names)
     if recipe.targets == "plain":
-        plain = load_plain(recipe)
-        classes, names = match_classes(plain, data, found), plain.class_names
-    model = create_network(
-        recipe.change(weights="random") if goes_on else recipe,
-        names,
-        None if plain is None else plain.settings["num_classes"],
-    )
+        if not saved:
+            plain = load_plain(recipe)
+        elif not (out / TARGETS).is_file():
+            raise ValueError(f"Expected {out / TARGETS} to go on with but it is gone: begin anew")
+        known = load_checkpoint(saved[0])[0] if plain is None else plain
+        names, outputs = known.class_names, known.settings["num_classes"]
+        classes = match_classes(names, outputs, data, found)
+    model = create_network(recipe.change(weights="random") if saved else recipe, names, outputs)
     ranks = find_ranks(where)
     if ranks.first and not resume:
         if force:
@@ -220,11 +223,6 @@ def train_localizer(
         least = side_needed(recipe.size, recipe.min_scale)
         images = SplitImages(found.train, found.root, least)
     validator = Validator(found.val, found.root, str(where), recipe.batch_size, workers, classes)
-    targets = None
-    if plain is not None:
-        targets = predict_targets(
-            plain, found.train, found.root, str(where), recipe.batch_size, workers, on_packed
-        )
     curves: CurveWriter | None = None
 
     def note_epoch(state: TrainState) -> None:
@@ -233,7 +231,16 @@ def train_localizer(
         curves.add(state.history, state.best)
         on_epoch(state)
 
+    without: dict[str, str] = {}
+    targets = None
     try:
+        if plain is not None and ranks.first:
+            options = (str(where), recipe.batch_size, workers, on_packed)
+            without = write_targets(out / TARGETS, plain, found.train, found.root, *options)
+        if recipe.targets == "plain":
+            plain = None
+            ranks.agree(None)  # so that what the first process writes is there
+            targets = np.load(out / TARGETS, mmap_mode="r")
         state = train(
             model,
             images,
@@ -258,7 +265,7 @@ def train_localizer(
             curves.close()
     calibration = None
     best = state.best or state.history[-1]
-    unreadable = {**state.unreadable, **validator.unreadable}
+    unreadable = {**without, **state.unreadable, **validator.unreadable}
     if ranks.first:
         if recipe.pick_threshold:
             calibration = _pick(out / RESULT, found, classes, recipe, str(where), workers)
@@ -364,8 +371,6 @@ def _pick(
     device: str,
     workers: int,
 ) -> Calibration:
-    from tdam import load_checkpoint
-
     model, _ = load_checkpoint(weights)
     source = NetworkMaps(
         model,

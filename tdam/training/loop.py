@@ -22,6 +22,7 @@ from tdam.training.schedule import choose_learners, create_optimizer, rate_at, s
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    import numpy as np
     from torch import nn
     from torch.optim import Optimizer
 
@@ -39,7 +40,7 @@ def train(
     folder: str | Path,
     *,
     validate: Callable[[Backbone], dict[str, float]],
-    targets: torch.Tensor | None = None,
+    targets: np.ndarray | None = None,
     resume: bool = False,
     device: str | torch.device = "cpu",
     workers: int = 2,
@@ -61,8 +62,8 @@ def train(
         folder: for checkpoints, `log.csv` and the result, `model.safetensors`
         validate: measures a network, before the first epoch and after each: `accuracy` and `loss`,
             or whatever the recipe selects by; the log calls them `val_accuracy` and so on
-        targets: (N, K), by image the probability that each class shall get, where the recipe does
-            not take labels
+        targets: (N, K), by image the probability that each class shall get, where the recipe's
+            targets are `plain`; None where they are labels
         resume: go on from the folder's last checkpoint
         device: that the network runs on
         workers: processes that read images; 0 for this one
@@ -77,7 +78,11 @@ def train(
         KeyboardInterrupt: somebody asked to stop; everything is saved
         TrainingError: a loss that is not finite, too many images that cannot be read, or a disk
             that takes no more; the last checkpoint is as it was
+        ValueError: targets without a recipe that asks for them, or none for one that does
     """
+    if (targets is not None) != (recipe.targets == "plain"):
+        got = "none" if targets is None else "some"
+        raise ValueError(f"Expected targets just where the recipe's are plain but got {got}")
     device = torch.device(device)
     ranks = find_ranks(device)
     layout = torch.channels_last if recipe.channels_last else torch.contiguous_format
@@ -116,7 +121,7 @@ def train(
             torch.manual_seed(derive_seed(recipe.seed, STEP, state.step, ranks.rank))
             views, wanted = mixer(batch.images, batch.labels)
             if targets is not None:
-                wanted = targets[batch.indices or [0]].to(device)
+                wanted = torch.from_numpy(targets[batch.indices or [0]]).to(device).float()
             with torch.autocast(device.type, torch.bfloat16, enabled=half):
                 logits = network(views)
             loss = cross_entropy(logits.float(), wanted, label_smoothing=recipe.label_smoothing)
@@ -163,7 +168,7 @@ def train(
 
 
 def _start_learning(model: Backbone, recipe: Recipe) -> None:
-    """Put a network into training mode, all but the statistics that the recipe keeps."""
+    """Put a network into training mode, all but what the recipe keeps."""
     model.train(recipe.targets == "labels")
     if recipe.freeze_norms:
         for module in model.modules():

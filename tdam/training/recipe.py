@@ -87,7 +87,7 @@ class Recipe:
         targets: what every image shall be called: its class, by `labels`; or, by `plain`, what the
             same weights without attention say of the whole image. Then only the parts that
             attention adds learn, and the weights keep their classes, of which the data may show
-            few
+            few. The network stays in evaluation mode: no statistics change
         label_smoothing: share of probability spread over all classes
         mixup: alpha of mixed images; 0 for none
         cutmix: alpha of pasted patches; 0 for none; with both, a batch takes either

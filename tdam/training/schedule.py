@@ -37,10 +37,10 @@ def rate_at(recipe: Recipe, epoch: float) -> float:
 
 
 def choose_learners(model: Backbone, recipe: Recipe) -> None:
-    """Let those parameters learn, and no others, that the recipe means to."""
-    for name, parameter in model.named_parameters():
-        added = ".top_down." in name or ".attention." in name
-        parameter.requires_grad_(added or recipe.targets == "labels")
+    """Freeze all but what attention adds, where the recipe keeps the plain weights."""
+    if recipe.targets == "plain":
+        for name, parameter in model.named_parameters():
+            parameter.requires_grad_(".top_down." in name or ".attention." in name)
 
 
 def group_parameters(model: Backbone, recipe: Recipe) -> list[dict[str, Any]]:

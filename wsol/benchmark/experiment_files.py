@@ -111,7 +111,7 @@ def read_scoring(content: dict[str, Any]) -> Scoring:
 def _read_entry(content: Any, base: Recipe, seeds: tuple[int, ...], home: Path) -> Entry:
     if not isinstance(content, dict) or not isinstance(content.get("name"), str):
         raise ValueError(f"Expected a model to be a table with a name but got {content!r}")
-    from tdam.weights import find_weights, list_shipped
+    from tdam.weights import list_shipped, shipped_path
 
     name = content["name"]
     if not name or name != Path(name).name or name.startswith("."):
@@ -124,7 +124,7 @@ def _read_entry(content: Any, base: Recipe, seeds: tuple[int, ...], home: Path) 
                 raise ValueError(f"Expected checkpoint to be a text but got {checkpoint!r}")
             _check_keys("a checkpoint", own, _ARCHITECTURE)
             if checkpoint in list_shipped():
-                checkpoint = str(find_weights(checkpoint))
+                checkpoint = str(shipped_path(checkpoint))
             elif checkpoint != PRETRAINED:
                 checkpoint = str(home / Path(checkpoint).expanduser())
         recipe = base.change(**_without_seed(own))

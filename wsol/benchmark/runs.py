@@ -90,7 +90,7 @@ def is_any_unfinished(folder: Path) -> bool:
     return any("result" not in read_record(path.parent) for path in folder.glob(f"*/{RECORD}"))
 
 
-def find_weights(entry: Entry, seed: int, folder: Path | None) -> str | None:
+def weights_to_score(entry: Entry, seed: int, folder: Path | None) -> str | None:
     """Tell which weights are scored as they are.
 
     Args:

@@ -25,20 +25,20 @@ Model = Annotated[str, typer.Option(help="Network; `wsol models` lists them.", m
 AnyModel = Annotated[
     str | None,
     typer.Option(
-        help="Network; `wsol models` lists them. Default: EfficientNet-Lite0, without further "
-        f"flags with TDAM, as {DEFAULT_WEIGHTS}.",
+        help="Network; `wsol models` lists them. Without --model, --attention, --weights and "
+        f"--checkpoint: {DEFAULT_WEIGHTS}, which comes along.",
         metavar="NAME",
     ),
 ]
 Weights = Annotated[
     str,
-    typer.Option(help="auto (pretrained), random, or the path of a state dict.", metavar="W"),
+    typer.Option(help="auto, pretrained, random, or the path of a state dict.", metavar="W"),
 ]
 Checkpoint = Annotated[
     Path | None,
     typer.Option(
-        help="File or run whose weights tell their network, or a name of `wsol models`; goes "
-        "before --model."
+        help=f"File or run whose weights tell their network, or {DEFAULT_WEIGHTS}, which comes "
+        "along; goes before --model."
     ),
 ]
 Attention = Annotated[str, typer.Option(help="none, tdam, se, cbam, eca or fca.", metavar="NAME")]
@@ -125,7 +125,11 @@ def wrong_use(flag: str) -> Iterator[None]:
 
 
 def check_model(
-    model: str | None, attention: str | None, method: str, **settings: int | str | None
+    model: str | None,
+    attention: str | None,
+    method: str,
+    checkpoint: Path | None = None,
+    **settings: int | str | None,
 ) -> None:
     """Exit with 2 where a name is unknown, before anything slow is imported.
 
@@ -133,6 +137,7 @@ def check_model(
         model: None for the default, like the next
         attention: that the network has
         method: of maps
+        checkpoint: file that tells its own attention
         settings: of top-down attention, which ask for some
     """
     from tdam.registry import find_attention, find_spec
@@ -141,8 +146,11 @@ def check_model(
         find_spec(model or DEFAULT_MODEL)
     with wrong_use("--attention"):
         find_attention(attention or "none")
-    for name, value in settings.items():
-        if value is not None and attention != "tdam":
+    for name, value in {"attention": attention, **settings}.items():
+        if value is not None and checkpoint is not None:
+            message = "goes not with --checkpoint, which tells its network"
+            raise typer.BadParameter(message, param_hint=f"--{name}")
+        if value is not None and name != "attention" and attention != "tdam":
             raise typer.BadParameter("goes with --attention tdam", param_hint=f"--{name}")
     with wrong_use("--method"):
         if method != "auto":
@@ -223,14 +231,14 @@ def load_model(
     import torch
 
     from tdam import create_model, load_checkpoint
-    from tdam.weights import WeightsError
+    from tdam.weights import WeightsError, shipped_path
     from wsol.runtime import keep_freed_memory
 
     keep_freed_memory()
     torch.manual_seed(seed)
     settings = {key: value for key, value in settings.items() if value is not None}
     if name is None and not settings and checkpoint is None and weights == "auto":
-        checkpoint = Path(DEFAULT_WEIGHTS)
+        checkpoint = shipped_path(DEFAULT_WEIGHTS)
     if output_stride is not None:
         settings["output_stride"] = output_stride
     source: str | None = {"auto": "pretrained", "random": None}.get(weights, weights)
@@ -240,9 +248,17 @@ def load_model(
                 stride = {} if output_stride is None else {"output_stride": output_stride}
                 return load_checkpoint(checkpoint, **stride)[0]
         with wrong_use("--weights"):
-            return create_model(name or DEFAULT_MODEL, weights=source, **settings)
+            model = create_model(name or DEFAULT_MODEL, weights=source, **settings)
     except WeightsError as error:
         fail(f"{error}; give --checkpoint FILE, or --weights random to try without")
+    attention = model.settings["attention"]
+    if source == "pretrained" and attention != "none":
+        typer.echo(
+            f"attention {attention} is not trained: until it is, the network says and shows what "
+            "it does without",
+            err=True,
+        )
+    return model
 
 
 def choose_method(network: Backbone, method: str) -> str:

@@ -177,7 +177,7 @@ def _plan(
     tasks = []
     for entry, seed in experiment.runs:
         name = runs.run_name(entry, seed)
-        task = _Task(entry, seed, name, runs.find_weights(entry, seed, weights))
+        task = _Task(entry, seed, name, runs.weights_to_score(entry, seed, weights))
         folder = out / "runs" / name
         try:
             if entry.checkpoint is None:

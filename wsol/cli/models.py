@@ -23,7 +23,7 @@ def models(
     from tdam.profile import profile
     from tdam.registry import MODELS
     from tdam.spec import describe_network
-    from tdam.weights import find_weights, list_shipped
+    from tdam.weights import list_shipped, shipped_path
 
     settings = {
         "attention": attention,
@@ -58,5 +58,5 @@ def models(
     header = ["network", "parameters", "multiply-adds", "in inference", "input", "maps by"]
     common.print_table(title, [*header, "default weights"], rows)
     for name in list_shipped():
-        told = read_settings(find_weights(name))
+        told = read_settings(shipped_path(name))
         typer.echo(f"--checkpoint {name}: {describe_network(told)}, {told['num_classes']} classes")

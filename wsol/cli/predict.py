@@ -82,7 +82,13 @@ def predict(
     if confidence and "yolo" not in kinds:
         raise typer.BadParameter("goes only with --format yolo", param_hint="--confidence")
     common.check_model(
-        model, attention, method, steps=steps, distance=distance, searchlight=searchlight
+        model,
+        attention,
+        method,
+        checkpoint,
+        steps=steps,
+        distance=distance,
+        searchlight=searchlight,
     )
     common.check_classes(class_name, class_from_folder)
     common.check_threshold(threshold)

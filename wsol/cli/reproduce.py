@@ -76,7 +76,7 @@ def reproduce(
     with common.wrong_use("--seeds"):
         experiment = experiment.select(seeds=None if seeds is None else _to_numbers(seeds))
     out = Path(f"wsol-{whole.name}") if out is None else out
-    if expect and models is None and weights is None:
+    if expect and whole.expected and models is None and weights is None:
         experiment = _without_training(experiment, out)
     if expect and not experiment.expected:
         what = "for these models and seeds" if whole.expected else "yet"

@@ -68,7 +68,13 @@ def shift(
     image that cannot be read is named on stderr, the rest is done, and the exit code is 1.
     """
     common.check_model(
-        model, attention, method, steps=steps, distance=distance, searchlight=searchlight
+        model,
+        attention,
+        method,
+        checkpoint,
+        steps=steps,
+        distance=distance,
+        searchlight=searchlight,
     )
     common.check_classes(class_name, class_from_folder)
     common.check_threshold(threshold)
@@ -136,8 +142,8 @@ def shift(
     done = len(paths) - failed
     if one_step:
         sys.stderr.write(
-            "the network has one step: there is no shift to see; --attention tdam --steps 3 or a "
-            "TDAM checkpoint has several\n"
+            "the network has one step: there is no shift to see; a TDAM checkpoint has several, "
+            f"such as --checkpoint {common.DEFAULT_WEIGHTS}, which is the default\n"
         )
     if truth is not None and known < done:
         sys.stderr.write(f"{boxes} has no box for {done - known} of {done} images\n")
