@@ -162,6 +162,11 @@ def create_model(
         if new_head:
             state = fit_classifier(model, state, new_head)
     whole = state is not None and any(".top_down." in key or ".attention." in key for key in state)
+    if whole and attention == "none":
+        raise ValueError(
+            f"Expected weights of a network without attention but {weights} has some: name its "
+            "attention, or let load_checkpoint tell the network from the file"
+        )
     set_output_stride(model.shrinking_stages(), output_stride, dilated)
     if state is not None and not whole:
         fill(model, state)

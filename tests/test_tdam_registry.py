@@ -71,6 +71,11 @@ def test_weights_that_do_not_fit(tmp_path):
         create_model("resnet18", num_classes=5, weights=tmp_path / "w.pth")
 
 
+def test_weights_with_attention_do_not_fit_a_plain_network():
+    with pytest.raises(ValueError, match="efficientnet_lite0_tdam has some: name its attention"):
+        create_model("efficientnet_lite0", weights="efficientnet_lite0_tdam")
+
+
 class Trap:
     """Runs code when it is unpickled."""
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from tdam.registry import find_attention, find_spec
 from tdam.training.recipe import Recipe, load_recipe
+from tdam.weights import list_shipped, shipped_path
 from wsol.benchmark.expected import read_expected
 from wsol.benchmark.experiment import PRETRAINED, Entry, Experiment, Scoring
 
@@ -111,8 +112,6 @@ def read_scoring(content: dict[str, Any]) -> Scoring:
 def _read_entry(content: Any, base: Recipe, seeds: tuple[int, ...], home: Path) -> Entry:
     if not isinstance(content, dict) or not isinstance(content.get("name"), str):
         raise ValueError(f"Expected a model to be a table with a name but got {content!r}")
-    from tdam.weights import list_shipped, shipped_path
-
     name = content["name"]
     if not name or name != Path(name).name or name.startswith("."):
         raise ValueError(f"Expected the name of a model to be one of a folder but got {name!r}")
