@@ -18,6 +18,7 @@ from wsol.benchmark.experiment_files import list_experiments, load_experiment
 from wsol.benchmark.samples import Sample
 from wsol.benchmark.sources import find_data, find_manifest, load_chooser, load_scored
 from wsol.benchmark.summary import judge, summarise
+from wsol.benchmark.tables import difference_table
 from wsol.cli.run_progress import Remaining
 from wsol.training import prepare_recipe
 from wsol.training_data import load_training_data
@@ -168,6 +169,19 @@ def test_only_seeds_in_common_are_compared():
     assert [gap.low, gap.high] == pytest.approx(np.percentile(wanted[:-1], [2.5, 97.5]).tolist())
 
 
+def test_models_are_compared_with_their_own_reference():
+    levels = {"none": 50.0, "new": 52.0, "old": 30.0, "old_new": 33.0}
+    samples = [sample(name, 0, np.full(1001, level)) for name, level in levels.items()]
+    rows = summarise(samples, "none", {"old": "old", "old_new": "old"})
+    gaps = {row.model: row.value("top1_loc", difference=True) for row in rows}
+    assert gaps == {"none": None, "new": 2.0, "old": None, "old_new": 3.0}
+    assert "old_new vs old, Top-1 Loc" in judge(rows[3])
+    table = difference_table(rows)
+    assert table.title == "Differences"
+    assert [line[0] for line in table.rows] == ["new less none", "old_new less old"]
+    assert difference_table(rows[:2]).title == "Differences from none"
+
+
 @pytest.mark.parametrize(
     ("shift", "spread", "verdict"),
     [
@@ -242,6 +256,7 @@ def test_experiments_that_come_along():
         (("epochs = 1", 'model = "resnet5"'), "model to be one of"),
         (('name = "a"', 'name = "a"\nattention = "more"'), "attention to be one of"),
         (("seeds = [0]", "seeds = [0, 0]"), "seeds to be different"),
+        (('name = "a"', 'name = "a"\nreference = "b"'), "reference among a but got 'b'"),
         (('["val"]', '["best"]'), "thresholds among val"),
         (('["val"]', '["val", "own"]'), "own to be the first"),
         (('name = "a"', 'name = "a"\ncheckpoint = "x"\nlr = 1'), "a checkpoint to have keys"),

@@ -32,7 +32,7 @@ class Expected:
         threshold: rule that chose the threshold; "" where the score has none
         method: map method; "" where there is one alone
         output_stride: of the scoring; 0 where there is one alone
-        difference: whether it is the difference from the first model
+        difference: whether it is the difference from the model that it is compared with
         seeds: that it is the mean over; empty for all that the model has
     """
 

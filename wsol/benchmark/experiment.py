@@ -82,12 +82,15 @@ class Entry:
         seeds: of its runs
         checkpoint: weights to score as they are, `pretrained` or a path in which `{seed}` stands
             for the seed; None for a model that is trained
+        reference: name of the model that it is compared with, its own for none; empty for the
+            experiment's first
     """
 
     name: str
     recipe: Recipe
     seeds: tuple[int, ...] = (0,)
     checkpoint: str | None = None
+    reference: str = ""
 
 
 @dataclass(frozen=True)
@@ -96,7 +99,7 @@ class Experiment:
 
     Args:
         name: of the experiment
-        models: the first is what the others are compared with
+        models: the first is what the others are compared with, but for those with a reference
         scoring: of all of them
         description: in a sentence
         data: what data set it asks for, for people
@@ -113,6 +116,13 @@ class Experiment:
     text: str = ""
 
     @property
+    def references(self) -> dict[str, str]:
+        """The model that each is compared with: the first where its own is not among them."""
+        first = self.models[0].name
+        names = [entry.name for entry in self.models]
+        return {e.name: e.reference if e.reference in names else first for e in self.models}
+
+    @property
     def runs(self) -> list[tuple[Entry, int]]:
         """Every model with every seed, seeds first, so that all models have one seed early."""
         seeds = sorted({seed for entry in self.models for seed in entry.seeds})
@@ -124,8 +134,8 @@ class Experiment:
         """Take a part of the experiment.
 
         Args:
-            models: names; all by default. The first one that is left is what the others are
-                compared with
+            models: names; all by default. The first one that is left is what those are compared
+                with whose reference is left out
             seeds: all by default; models without any of them are left out
 
         Returns:

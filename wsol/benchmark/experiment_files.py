@@ -76,6 +76,12 @@ def _parse(content: dict[str, Any], text: str, home: Path) -> Experiment:
     names = [entry.name for entry in models]
     if not names or len(set(names)) < len(names):
         raise ValueError(f"Expected models with names of their own but got {names}")
+    for entry in models:
+        if entry.reference not in ("", *names):
+            raise ValueError(
+                f"model {entry.name}: Expected reference among {', '.join(names)} but got "
+                f"{entry.reference!r}"
+            )
     every = {entry.name: entry.seeds for entry in models}
     expected = []
     for each in read_expected(content.get("expected", [])):
@@ -117,6 +123,7 @@ def _read_entry(content: Any, base: Recipe, seeds: tuple[int, ...], home: Path) 
         raise ValueError(f"Expected the name of a model to be one of a folder but got {name!r}")
     own = {key: value for key, value in content.items() if key not in ("name", "seeds")}
     checkpoint = own.pop("checkpoint", None)
+    reference = own.pop("reference", "")
     try:
         if checkpoint is not None:
             if not isinstance(checkpoint, str):
@@ -135,6 +142,7 @@ def _read_entry(content: Any, base: Recipe, seeds: tuple[int, ...], home: Path) 
             recipe=recipe,
             seeds=_read_seeds(content["seeds"]) if "seeds" in content else default,
             checkpoint=checkpoint,
+            reference=reference,
         )
     except ValueError as error:
         raise ValueError(f"model {name}: {error}") from error

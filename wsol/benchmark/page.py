@@ -4,7 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from wsol.benchmark.tables import difference_table, score_table
+from wsol.benchmark.tables import (
+    difference_table,
+    name_compared,
+    name_differences,
+    score_table,
+)
 from wsol.pages import write_page
 from wsol.score_names import name_score
 
@@ -15,7 +20,8 @@ if TYPE_CHECKING:
     from wsol.benchmark.summary import Row
 
 _CHARTED = ("top1_loc", "gt_known_loc")
-_WIDTH, _LEFT, _RIGHT, _LINE = 476, 190, 12, 26
+_WIDTH, _RIGHT, _LINE = 476, 12, 26
+_LETTER = 6.8  # width of a letter of a label, in pixels
 
 
 def write_summary_page(
@@ -59,7 +65,7 @@ def write_summary_page(
         verdicts=verdicts,
         facts=facts or {},
         failures=failures,
-        first=rows[0].first,
+        compared=name_differences([row for row in rows if row.compared]),
         charts=[chart for chart in charts if chart is not None],
         tables=found,
         pictures=pictures,
@@ -80,18 +86,22 @@ def _draw(rows: Sequence[Row], score: str) -> dict[str, Any] | None:
         if gap is not None:
             ends += [gap.low, gap.high, *row.values[score].differences]
     low, high, step = _span(min(ends), max(ends))
+    names = [
+        f"{name_compared(row, paired)}, {row.threshold}"
+        + (f", {row.method}" if methods else "")
+        + (f", /{row.output_stride}" if strides else "")
+        for row in paired
+    ]
+    left = min(14 + _LETTER * max(map(len, names)), _WIDTH * 0.6)
 
     def place(points: float) -> float:
-        return round(_LEFT + (_WIDTH - _LEFT - _RIGHT) * (points - low) / (high - low), 2)
+        return round(left + (_WIDTH - left - _RIGHT) * (points - low) / (high - low), 2)
 
     drawn = []
-    for at, row in enumerate(paired):
+    for at, (name, row) in enumerate(zip(names, paired, strict=True)):
         gap = row.values[score].difference
         if gap is None:
             continue
-        name = f"{row.model}, {row.threshold}"
-        name += f", {row.method}" if methods else ""
-        name += f", /{row.output_stride}" if strides else ""
         drawn.append(
             {
                 "name": name,
@@ -110,7 +120,7 @@ def _draw(rows: Sequence[Row], score: str) -> dict[str, Any] | None:
         "summary": "; ".join(f"{each['name']}: {each['text']}" for each in drawn),
         "width": _WIDTH,
         "height": 18 + _LINE * len(drawn) + 24,
-        "left": _LEFT,
+        "left": left,
         "zero": place(0.0),
         "ticks": [(place(tick), f"{tick:g}") for tick in ticks],
         "rows": drawn,

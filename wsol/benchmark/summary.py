@@ -1,4 +1,4 @@
-"""What a benchmark found: means over seeds, and paired differences from the first model."""
+"""What a benchmark found: means over seeds, and paired differences between models."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 from eval.statistics import Difference, interval
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from wsol.benchmark.samples import Sample
 
@@ -23,8 +23,8 @@ class Value:
         mean: over the seeds
         by_seed: the score of each seed, in their order
         interval95: of the mean, had other images of the same kind been scored
-        difference: of the mean from the first model's over the same seeds, paired image by image;
-            None for the first model itself, and where no seed is in both
+        difference: of the mean from the reference's over the same seeds, paired image by image;
+            None for a reference itself, and where no seed is in both
         differences: the same of each seed
     """
 
@@ -47,8 +47,8 @@ class Row:
         threshold: rule
         levels: the threshold of each seed
         seeds: that the values are means over
-        compared: seeds that the first model has too
-        first: name of the first model
+        compared: seeds that the reference has too
+        reference: name of the model that it is compared with, its own where it is with none
         images: how many were scored
         values: by score
     """
@@ -61,12 +61,12 @@ class Row:
     levels: tuple[float, ...]
     seeds: tuple[int, ...]
     compared: tuple[int, ...]
-    first: str
+    reference: str
     images: int
     values: dict[str, Value]
 
     def value(self, score: str, difference: bool = False) -> float | None:
-        """Give a mean, or a difference from the first model; None where it is not known."""
+        """Give a mean, or a difference from the reference; None where it is not known."""
         found = self.values.get(score)
         if found is None or not difference:
             return None if found is None else found.mean
@@ -81,8 +81,10 @@ class Row:
         )
 
 
-def summarise(samples: Sequence[Sample], first: str) -> list[Row]:
-    """Average over seeds image by image, and compare every model with the first.
+def summarise(
+    samples: Sequence[Sample], first: str, references: Mapping[str, str] | None = None
+) -> list[Row]:
+    """Average over seeds image by image, and compare every model with its reference.
 
     A score is a sum over images, or such a sum at a threshold that is chosen anew in each
     bootstrap sample. The mean of the seeds' replicates is therefore the replicate of the mean that
@@ -92,6 +94,7 @@ def summarise(samples: Sequence[Sample], first: str) -> list[Row]:
     Args:
         samples: of the same images
         first: model to compare with
+        references: by model, another one to compare it with
 
     Returns:
         rows in the order of the samples
@@ -104,16 +107,17 @@ def summarise(samples: Sequence[Sample], first: str) -> list[Row]:
     ways = list(dict.fromkeys(key[1:] for key in groups))
     rows = []
     for model in models:
+        reference = (references or {}).get(model, first)
         for way in ways:
             own = groups.get((model, *way))
             if own is None:
                 continue
-            base = {} if model == first else groups.get((first, *way), {})
-            rows.append(_make_row(own, base, first))
+            base = {} if model == reference else groups.get((reference, *way), {})
+            rows.append(_make_row(own, base, reference))
     return rows
 
 
-def _make_row(own: dict[int, Sample], base: dict[int, Sample], first: str) -> Row:
+def _make_row(own: dict[int, Sample], base: dict[int, Sample], reference: str) -> Row:
     seeds = tuple(sorted(own))
     compared = tuple(seed for seed in seeds if seed in base)
     one = own[seeds[0]]
@@ -149,14 +153,14 @@ def _make_row(own: dict[int, Sample], base: dict[int, Sample], first: str) -> Ro
         levels=tuple(own[seed].level for seed in seeds),
         seeds=seeds,
         compared=compared,
-        first=first,
+        reference=reference,
         images=one.images,
         values=values,
     )
 
 
 def judge(row: Row, score: str = "top1_loc") -> str | None:
-    """Say in a line whether a model is better than the first one.
+    """Say in a line whether a model is better than its reference.
 
     Args:
         row: of the model
@@ -178,7 +182,7 @@ def judge(row: Row, score: str = "top1_loc") -> str | None:
         verdict = "a loss"
     count = len(row.compared)
     text = (
-        f"{row.model} vs {row.first}, {name_score(score)}, threshold {row.threshold}: "
+        f"{row.model} vs {row.reference}, {name_score(score)}, threshold {row.threshold}: "
         f"{gap.difference:+.1f} points (95 % {gap.low:+.1f} to {gap.high:+.1f}), {count} "
         f"seed{'' if count == 1 else 's'}, {row.images} images: {verdict}"
     )

@@ -31,11 +31,11 @@ _SPREAD = (
     "flatter."
 )
 _PAIRED = (
-    "Points: the mean over the seeds that both have, taken image by image, less that of the first "
-    "model, with a paired bootstrap 95 % interval over images. The interval tells what other "
-    "images of the same kind would change, not what other seeds would, nor another threshold: "
-    "under the rule val each seed's stays as it was chosen, and where that was on few images, its "
-    "luck is in the difference."
+    "Points: the mean over the seeds that both have, taken image by image, less that of the model "
+    "it is compared with, and its paired bootstrap 95 % interval over images. The interval tells "
+    "what other images of the same kind would change, not what other seeds would, nor another "
+    "threshold: under the rule val each seed's stays as it was chosen, and where that was on few "
+    "images, its luck is in the difference."
 )
 
 
@@ -45,12 +45,24 @@ def score_table(rows: Sequence[Row]) -> Table:
 
 
 def difference_table(rows: Sequence[Row]) -> Table | None:
-    """Tell how every model differs from the first, or None where there is no other."""
+    """Tell how every model differs from its reference, or None where there is no other."""
     paired = [row for row in rows if row.compared]
     if not paired:
         return None
-    title = f"Differences from {rows[0].first}"
+    title = name_differences(paired)
     return _make_table("differences", title, rows, paired, _write_difference, _PAIRED)
+
+
+def name_differences(rows: Sequence[Row]) -> str:
+    """Name what rows are compared with, the rows' own texts saying the rest."""
+    references = {row.reference for row in rows}
+    return f"Differences from {references.pop()}" if len(references) == 1 else "Differences"
+
+
+def name_compared(row: Row, rows: Sequence[Row]) -> str:
+    """Name a row's model, and its reference where rows have several."""
+    several = len({each.reference for each in rows}) > 1
+    return f"{row.model} less {row.reference}" if several else row.model
 
 
 def _make_table(
@@ -71,7 +83,7 @@ def _make_table(
     cells: list[tuple[Cell, ...]] = []
     for row in rows:
         seeds = row.seeds if key == "scores" else row.compared
-        own: list[Cell] = [row.model]
+        own: list[Cell] = [row.model if key == "scores" else name_compared(row, rows)]
         own += [", ".join(map(str, seeds))] if seeded else []
         own.append(_write_rule(row))
         own += [row.method] if several["method"] else []
@@ -120,12 +132,12 @@ def full_table(rows: Sequence[Row]) -> Table:
                     *(" ".join(f"{level:g}" for level in row.levels),),
                     *(" ".join(map(str, row.seeds)), row.images, name, value.mean),
                     *((min(value.by_seed), max(value.by_seed)), value.interval95),
-                    *(" ".join(map(str, row.compared)), points, ends),
+                    *(row.reference, " ".join(map(str, row.compared)), points, ends),
                 )
             )
     header = (
         "model", "method", "output_stride", "threshold", "levels", "seeds", "images", "score",
-        "mean", "spread", "interval95", "compared_seeds", "difference", "difference95",
+        "mean", "spread", "interval95", "reference", "compared_seeds", "difference", "difference95",
     )  # fmt: skip
     return Table("table", "All values", header, cells, {})
 

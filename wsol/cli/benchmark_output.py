@@ -37,7 +37,7 @@ def print_rows(rows: Sequence[Row], title: str) -> None:
 
 
 def list_verdicts(rows: Sequence[Row]) -> list[str]:
-    """Say of every model in a line whether it is better than the first, each scored the first way.
+    """Say in a line a model whether it is better than its reference, scored the first way.
 
     Args:
         rows: of the tables; a model's first row is the way that matters most

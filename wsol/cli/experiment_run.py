@@ -248,7 +248,7 @@ def _write(
 ) -> list[Row]:
     """Write tables and page, and print them."""
     scoring = experiment.scoring
-    rows = summarise(found.samples, experiment.models[0].name)
+    rows = summarise(found.samples, experiment.models[0].name, experiment.references)
     verdicts = benchmark_output.list_verdicts(rows)
     rules = find_protocol(scoring.protocol)
     title = f"{scored.summary}, protocol {rules.name}, class map {rules.class_map}"
