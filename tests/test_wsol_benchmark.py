@@ -182,6 +182,25 @@ def test_models_are_compared_with_their_own_reference():
     assert difference_table(rows[:2]).title == "Differences from none"
 
 
+def test_a_part_of_an_experiment_keeps_its_pairs():
+    whole = load_experiment("imagenet10_lite0")
+    gap = {("tdam_joint", "top1_loc"), ("tdam_top", "top1_loc")}
+
+    def left(*models):
+        part = whole.select(models=models)
+        return part.references, {(e.model, e.score) for e in part.expected if e.difference}
+
+    assert left("none", "tdam_joint", "tdam_top")[1] == gap
+    assert left("se", "tdam_joint") == ({"se": "se", "tdam_joint": "se"}, set())
+    assert left("tdam_joint")[1] == set()
+    assert left("none", "imagenet_tdam")[0]["imagenet_tdam"] == "imagenet"
+    rows = summarise(
+        [sample("none", 0, np.full(1001, 50.0)), sample("old_new", 0, np.full(1001, 60.0))],
+        "none", {"none": "none", "old_new": "old"},
+    )  # fmt: skip
+    assert rows[1].values["top1_loc"].difference is None
+
+
 @pytest.mark.parametrize(
     ("shift", "spread", "verdict"),
     [

@@ -1,6 +1,7 @@
 """Reports: tables that say what the JSON says, pages where nothing of a name runs."""
 
 import csv
+import dataclasses
 import json
 import re
 import shutil
@@ -220,6 +221,21 @@ def test_steps_share_one_scale(photos, tmp_path):
     assert [step["predicted"].startswith("class ") for step in shown["runs"][0]["steps"]] == [
         True
     ] * 3
+
+
+def test_runs_are_compared_with_their_own_reference(world, tmp_path):
+    one, two = world.runs
+    third = dataclasses.replace(one, name="third")
+    tables = tmp_path / "report" / "tables"
+
+    def names(references):
+        write_report(tmp_path / "report", [one, two, third], None, references=references)
+        found = sorted(tables.glob("differences*.csv"), key=lambda path: (len(path.name), path))
+        return [read_csv(path)[0][1:3] for path in found]
+
+    assert names({}) == [[one.name, two.name], [one.name, "third"]]
+    assert names({"third": two.name, two.name: two.name}) == [[two.name, "third"]]
+    assert names({"third": "gone"}) == [[one.name, two.name]]
 
 
 def test_masks(tmp_path):

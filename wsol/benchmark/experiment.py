@@ -82,8 +82,8 @@ class Entry:
         seeds: of its runs
         checkpoint: weights to score as they are, `pretrained` or a path in which `{seed}` stands
             for the seed; None for a model that is trained
-        reference: name of the model that it is compared with, its own for none; empty for the
-            experiment's first
+        reference: name of the model that it is compared with, its own to compare it with no
+            other; empty for the experiment's first
     """
 
     name: str
@@ -117,10 +117,8 @@ class Experiment:
 
     @property
     def references(self) -> dict[str, str]:
-        """The model that each is compared with: the first where its own is not among them."""
-        first = self.models[0].name
-        names = [entry.name for entry in self.models]
-        return {e.name: e.reference if e.reference in names else first for e in self.models}
+        """The model that each is compared with, the first where it names none."""
+        return {entry.name: entry.reference or self.models[0].name for entry in self.models}
 
     @property
     def runs(self) -> list[tuple[Entry, int]]:
@@ -135,11 +133,12 @@ class Experiment:
 
         Args:
             models: names; all by default. The first one that is left is what those are compared
-                with whose reference is left out
+                with that name no reference
             seeds: all by default; models without any of them are left out
 
         Returns:
-            the part, with those expected values that are of its models and seeds
+            the part, with those expected values that are of its models and seeds, and of
+            differences those that are from the same model as before
 
         Raises:
             ValueError: a name or a seed that does not occur, or nothing left
@@ -160,5 +159,12 @@ class Experiment:
         if not kept:
             raise ValueError(f"Expected models with seeds but none of {self.name} has these")
         left = {entry.name: entry.seeds for entry in kept}
-        expected = [each for each in self.expected if left.get(each.model) == each.seeds]
-        return replace(self, models=tuple(kept), expected=tuple(expected))
+        part = replace(self, models=tuple(kept))
+        before, after = self.references, part.references
+
+        def is_left(each: Expected) -> bool:
+            same = each.model in left and before[each.model] == after[each.model]
+            paired = not each.difference or (same and after[each.model] in left)
+            return paired and left.get(each.model) == each.seeds
+
+        return replace(part, expected=tuple(filter(is_left, self.expected)))

@@ -24,7 +24,7 @@ class Value:
         by_seed: the score of each seed, in their order
         interval95: of the mean, had other images of the same kind been scored
         difference: of the mean from the reference's over the same seeds, paired image by image;
-            None for a reference itself, and where no seed is in both
+            None for a model that is its own reference, and where no seed is in both
         differences: the same of each seed
     """
 
@@ -48,7 +48,7 @@ class Row:
         levels: the threshold of each seed
         seeds: that the values are means over
         compared: seeds that the reference has too
-        reference: name of the model that it is compared with, its own where it is with none
+        reference: name of the model that it is compared with, its own if with no other
         images: how many were scored
         values: by score
     """

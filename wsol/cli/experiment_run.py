@@ -161,7 +161,8 @@ def run_experiment(
         common.fail("no run could be scored")
     rows = _write(experiment, place, scored, out, found)
     runs_of = benchmark_output.read_runs(found.places, scored, rules)
-    reports.write(out / "report" / "pictures", runs_of, place.root)
+    pictures = out / "report" / "pictures"
+    reports.write(pictures, runs_of, place.root, references=experiment.references)
     if cache is None and not runs.is_any_unfinished(out / "runs"):
         shutil.rmtree(out / "cache", ignore_errors=True)
     good = benchmark_output.check_expected(experiment.expected, rows) if expect else True

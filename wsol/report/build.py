@@ -37,6 +37,7 @@ def write_report(
     *,
     title: str | None = None,
     differences: Sequence[Mapping[str, Difference]] | None = None,
+    references: Mapping[str, str] | None = None,
     note: str = "",
     workers: int = 2,
     progress: Callable[[int], None] | None = None,
@@ -52,6 +53,8 @@ def write_report(
         title: of the page
         differences: each later run against the first, as `compare_results` gives them; None to
             compare here
+        references: name of the run to compare another one with, by that one's name, where it is not
+            the first; a run that is its own, or whose reference is not there, is compared with none
         note: a sentence at the top of the page
         workers: threads that read images
         progress: called with the number of pictures done since the last call
@@ -66,19 +69,22 @@ def write_report(
     for run in runs[1:]:
         if run.rows.keys() != first.rows.keys() or run.of_boxes != first.of_boxes:
             raise ResultError(f"{run.results.folder}: expected the same images as {first.name}")
+    pairs = _pair(runs, references or {})
     if differences is None:
-        several = runs[1:] if first.of_boxes else ()
-        differences = [compare_results(first.results, run.results) for run in several]
+        several = pairs if first.of_boxes else []
+        differences = [compare_results(one.results, other.results) for one, other in several]
     shown: list[tables.Table] = [tables.score_table(runs)]
     keys = ["differences", *(f"differences-{place}" for place in range(2, len(runs)))]
     paired = [
-        tables.difference_table(first, run, found, key)
-        for run, found, key in zip(runs[1:], differences, keys, strict=False)
+        tables.difference_table(*pair, found, key)
+        for pair, found, key in zip(pairs, differences, keys, strict=False)
     ]
     errors = tables.error_table(runs)
     classes = tables.class_table(runs)
     ids = choose_images(list(first.rows))
     (folder / TABLES).mkdir(parents=True, exist_ok=True)
+    for old in (folder / TABLES).glob("differences*"):
+        old.unlink()
     shown += [*paired, *([] if errors is None else [errors]), classes]
     for table in shown:
         table.save(folder / TABLES)
@@ -106,7 +112,7 @@ def write_report(
         facts=_facts(first),
         scores=shown[0],
         paired=paired,
-        compares=len(runs) > 1 and not paired,
+        compares=bool(pairs) and not paired,
         errors=errors,
         kinds=[_shares(run) for run in runs] if errors is not None else [],
         classes=classes,
@@ -125,6 +131,17 @@ def write_report(
         ],
     )
     return folder / PAGE
+
+
+def _pair(runs: Sequence[Run], references: Mapping[str, str]) -> list[tuple[Run, Run]]:
+    """Pair every run with the one that it is compared with, if there is one."""
+    by_name = {run.name: run for run in runs}
+    found = []
+    for run in runs:
+        other = by_name.get(references[run.name]) if run.name in references else runs[0]
+        if other is not None and other is not run:
+            found.append((other, run))
+    return found
 
 
 def _title(runs: Sequence[Run]) -> str:

@@ -189,7 +189,7 @@ def _class_cells(rows: list[dict[str, Any]], of_boxes: bool) -> list[Cell]:
 def difference_table(
     first: Run, second: Run, found: Mapping[str, Difference], key: str = "differences"
 ) -> Table:
-    """Tell by how much a run differs from the first, image by image."""
+    """Tell by how much a run differs from another, image by image."""
     rows: list[tuple[Cell, ...]] = [
         (
             name_score(name),
