@@ -23,7 +23,8 @@ def test_demo(run, tmp_path):
     assert code == 0
     assert "espresso" in out
     assert re.search(r"GT-known Loc \d+ %, Top-1 Loc \d+ %", out)
-    assert (tmp_path / "demo" / "index.html").is_file()
+    page = (tmp_path / "demo" / "index.html").read_text(encoding="utf-8")
+    assert page.count('"steps":[{') == 5
     pictures = sorted((tmp_path / "demo").glob("*.png"))
     assert len(pictures) == 5
     for path in pictures:

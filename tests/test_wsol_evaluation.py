@@ -1,3 +1,5 @@
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
@@ -34,6 +36,17 @@ def split(photos):
 def model():
     torch.manual_seed(0)
     return create_model("efficientnet_lite0", num_classes=2)
+
+
+def test_the_networks_own_method_makes_the_maps(model, split, photos, tmp_path):
+    model.spec = dataclasses.replace(model.spec, method="layercam")
+    for method, folder in (("auto", "own"), ("layercam", "layercam"), ("CAM", "cam")):
+        options = {} if method == "auto" else {"method": method}
+        evaluate(model, split, photos, out=tmp_path / folder, **options)
+    own, layercam, cam = (
+        (tmp_path / folder / "images.csv").read_text() for folder in ("own", "layercam", "cam")
+    )
+    assert own == layercam != cam
 
 
 def test_equal_scores_are_not_all_right(model, split, photos):

@@ -198,7 +198,7 @@ def test_steps_share_one_scale(photos, tmp_path):
                   np.array([[451, 300], [600, 400]]),
                   (np.array([[0, 0, 399, 299]]), np.array([[172, 17, 410, 307]])))  # fmt: skip
     rules = find_protocol("wsoleval")
-    source = NetworkMaps(model, split, photos)
+    source = NetworkMaps(model, split, photos, "cam")
     keeper = MapKeeper(tmp_path / "maps", split.ids, split.ids, rules.levels, rules.rounding)
     score_maps(source, [rules], [0.2], out=tmp_path / "run", keep=keeper)
     run = read_run(tmp_path / "run", keeper=keeper)

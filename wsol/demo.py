@@ -15,12 +15,15 @@ from eval.geometry import pairwise_iou
 from eval.manifest import load_classes, load_split
 from eval.protocols import find_protocol
 from wsol.classes import class_names
-from wsol.evaluation import evaluate
 from wsol.figures import draw_localization, save_figure
 from wsol.image_results import name_results
 from wsol.images import read_image
 from wsol.localizer import Localizer
+from wsol.map_sources import NetworkMaps
+from wsol.maps.names import settle_method
 from wsol.report import MapKeeper, read_run, write_report
+from wsol.report.steps import keep_steps
+from wsol.score_run import score_maps
 from wsol.scores import Evaluation
 from wsol.shipped import manifests_folder
 
@@ -127,18 +130,13 @@ def _report(
     with TemporaryDirectory() as work:
         results = Path(work) / "results"
         keeper = MapKeeper(Path(work) / "maps", split.ids, split.ids, rules.levels, rules.rounding)
-        scores = evaluate(
-            model,
-            split,
-            folder / "photos",
-            protocol=rules,
-            threshold=threshold,
-            classes=classes,
-            out=results,
-            keep=keeper,
-        )
+        method = settle_method("auto", model)
+        source = NetworkMaps(model, split, folder / "photos", method, classes)
+        scores = score_maps(source, [rules], [threshold], out=results, keep=keeper)[0]
         name_results(results, name, labels, names)
         run = read_run(results, "demo", keeper, slim=True)
+        shown = zip(split.ids, split.labels, strict=True)
+        keep_steps(source, {image: classes[int(label)] for image, label in shown}, keeper)
         note = f"{name}. {len(split)} photographs: a demonstration, not a benchmark."
         write_report(folder, [run], folder / "photos", title="wsol demo", note=note)
     return scores

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from eval.protocols import ClassMap, find_protocol
 from wsol.map_sources import FolderMaps, NetworkMaps
+from wsol.maps.names import settle_method
 from wsol.score_run import Threshold, score_maps
 from wsol.scores import Evaluation
 
@@ -26,7 +27,7 @@ def evaluate(
     split: Split,
     root: str | Path,
     *,
-    method: str = "cam",
+    method: str = "auto",
     protocol: str | Protocol = "wsoleval",
     threshold: Threshold = None,
     rule: str | None = None,
@@ -47,7 +48,7 @@ def evaluate(
         model: a registered network, or any other with `preprocessing` given
         split: with true boxes or masks
         root: folder that the split's ids are relative to
-        method: name of a map method
+        method: name of a map method, or `auto` for the one that the registered network names
         protocol: name of a protocol, path of its TOML file, or the record itself
         threshold: share of the map's range, `oracle` for the best on this very split, or None for
             the protocol's own if it has one, else `oracle`
@@ -72,7 +73,7 @@ def evaluate(
         model,
         split,
         Path(root),
-        method,
+        settle_method(method, model),
         classes,
         class_map or rules.class_map,
         rules.image,

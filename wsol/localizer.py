@@ -18,6 +18,7 @@ from wsol.images import ImageError
 from wsol.inputs import to_image
 from wsol.loading import read_ahead
 from wsol.maps import find_method
+from wsol.maps.names import settle_method
 from wsol.results import Localization, Prediction, Step
 from wsol.runtime import evaluation_mode, find_device
 
@@ -97,8 +98,6 @@ class Localizer:
             if spec is None:
                 raise ValueError("Expected preprocessing for a network that is not registered")
             preprocessing = spec.preprocessing
-        if method == "auto":
-            method = "cam" if spec is None else spec.method
         self.device = find_device(device)
         self.model = model.to(self.device)
         self.threshold = threshold
@@ -110,7 +109,8 @@ class Localizer:
         own = None if spec is None else getattr(model, "class_names", None)
         self.names = own if names is None else tuple(names)
         options = {} if fc_layer is None else {"fc_layer": fc_layer}
-        self.extractor = find_method(method)(model, target_layer, **options)
+        extractor = find_method(settle_method(method, model))
+        self.extractor = extractor(model, target_layer, **options)
         self._stepwise = target_layer is None and hasattr(model, "forward_steps")
         blocks = model.searchlight_blocks() if self._stepwise else []  # type: ignore[operator]
         for name in searchlights:

@@ -126,7 +126,7 @@ class NetworkMaps:
     model: nn.Module
     split: Split
     root: Path
-    method: str = "cam"
+    method: str
     classes: Mapping[int, int] | None = None
     class_map: ClassMap = "ground_truth"
     image: Literal["squash", "crop"] = "squash"

@@ -21,7 +21,7 @@ from tdam.weights import RESULT, find_weights
 from wsol.calibration import Calibration, calibrate
 from wsol.curves import CURVES, EVENTS, CurveWriter
 from wsol.map_sources import NetworkMaps
-from wsol.maps.names import check_method
+from wsol.maps.names import settle_method
 from wsol.plain_targets import TARGETS, check_plain, load_plain, match_classes, write_targets
 from wsol.run_record import RECORD, describe_run, read_record, write_record
 from wsol.runtime import find_device, is_half_fast
@@ -122,7 +122,7 @@ def create_network(
     )
     model.class_names = class_names
     shown = replace(model.spec.preprocessing, size=recipe.size or model.spec.preprocessing.size)
-    method = model.spec.method if recipe.method == "auto" else check_method(recipe.method)
+    method = settle_method(recipe.method, model)
     model.spec = replace(model.spec, method=method, preprocessing=shown)
     return model
 

@@ -17,7 +17,7 @@ from wsol.classes import class_names
 from wsol.comparison import Results, read_results
 from wsol.image_results import discard_results, name_results
 from wsol.map_sources import NetworkMaps
-from wsol.maps.names import check_method
+from wsol.maps.names import settle_method
 from wsol.report import MapKeeper, choose_images
 from wsol.score_run import is_scored, score_maps
 from wsol.work_file import WorkFileError, is_unfinished
@@ -129,9 +129,10 @@ def score_weights(
         outputs, stride = settings["num_classes"], settings["output_stride"]
         names = class_names(outputs, network.class_names)
         source = NetworkMaps(
-            model=network,
-            split=images.scored,
-            root=images.root,
+            network,
+            images.scored,
+            images.root,
+            network.spec.method,
             classes=images.find_classes(outputs),
             class_map=rules.class_map,
             image=rules.image,
@@ -140,7 +141,7 @@ def score_weights(
             device=device,
         )
         for wanted in scoring.methods:
-            method = network.spec.method if wanted == "auto" else check_method(wanted)
+            method = settle_method(wanted, network)
             source = replace(source, method=method)
             folder = out / f"{method}-{stride}"
             text = f"{entry.name}, {method}, stride {stride}"

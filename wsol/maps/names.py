@@ -6,6 +6,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from torch import nn
+
     from wsol.maps.core import MapExtractor
 
 METHODS: dict[str, str] = {
@@ -27,6 +29,22 @@ def check_method(name: str) -> str:
     if key not in METHODS:
         raise ValueError(f"Expected method to be one of {', '.join(METHODS)} but got {name!r}")
     return key
+
+
+def settle_method(name: str, model: nn.Module) -> str:
+    """Return a method's registered name.
+
+    Args:
+        name: as for `check_method`, or `auto` for the one that the network names, else CAM
+        model: the network
+
+    Raises:
+        ValueError: no method has this name
+    """
+    if name != "auto":
+        return check_method(name)
+    spec = getattr(model, "spec", None)
+    return "cam" if spec is None else str(spec.method)
 
 
 def find_method(name: str) -> type[MapExtractor]:

@@ -178,7 +178,7 @@ def _network_share(model: nn.Module, photos: list[Path], repeats: int) -> Ratio:
     sizes = np.array([read_image(folder / name).size for name in ids])
     boxes = tuple(np.array([[0, 0, width - 1, height - 1]]) for width, height in sizes.tolist())
     split = Split("test", tuple(ids), np.full(_IMAGES, 999), sizes, boxes)
-    source = NetworkMaps(model, split, folder, class_map="predicted", batch_size=_BATCH)
+    source = NetworkMaps(model, split, folder, "cam", class_map="predicted", batch_size=_BATCH)
     images = torch.stack(
         [model.spec.preprocessing(read_image(path)) for path in photos]  # type: ignore[union-attr, operator]
     )
