@@ -165,7 +165,7 @@ def create_model(
     if whole and attention == "none":
         raise ValueError(
             f"Expected weights of a network without attention but {weights} has some: name its "
-            "attention, or let load_checkpoint tell the network from the file"
+            "attention, or load the file as a checkpoint"
         )
     set_output_stride(model.shrinking_stages(), output_stride, dilated)
     if state is not None and not whole:

@@ -178,7 +178,7 @@ def test_models_are_compared_with_their_own_reference():
     assert "old_new vs old, Top-1 Loc" in judge(rows[3])
     table = difference_table(rows)
     assert table.title == "Differences"
-    assert [line[0] for line in table.rows] == ["new less none", "old_new less old"]
+    assert [line[0] for line in table.rows] == ["new minus none", "old_new minus old"]
     assert difference_table(rows[:2]).title == "Differences from none"
 
 

@@ -62,7 +62,7 @@ def name_differences(rows: Sequence[Row]) -> str:
 def name_compared(row: Row, rows: Sequence[Row]) -> str:
     """Name a row's model, and its reference where rows have several."""
     several = len({each.reference for each in rows}) > 1
-    return f"{row.model} less {row.reference}" if several else row.model
+    return f"{row.model} minus {row.reference}" if several else row.model
 
 
 def _make_table(
