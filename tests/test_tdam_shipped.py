@@ -7,7 +7,8 @@ from tdam.training import Recipe
 from tdam.weights import SHIPPED, WeightsError, find_weights, list_shipped
 from wsol import Localizer
 from wsol.shift import trace_shift
-from wsol.training import create_network, prepare_recipe
+from wsol.training import prepare_recipe
+from wsol.training_network import create_network
 
 NAME = "efficientnet_lite0_tdam"
 

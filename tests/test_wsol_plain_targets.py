@@ -17,8 +17,9 @@ from tdam.training.schedule import choose_learners
 from wsol import Localizer
 from wsol.plain_targets import TARGETS, load_plain, match_classes, write_targets
 from wsol.run_record import read_record
-from wsol.training import create_network, prepare_recipe, saved_recipe, train_localizer
+from wsol.training import prepare_recipe, saved_recipe, train_localizer
 from wsol.training_data import load_training_data
+from wsol.training_network import create_network
 from wsol.validation import Validator
 
 MORE = ("grey", "sea-green", "red_ball", "pink", "blue box")  # a superset, in another order

@@ -17,8 +17,9 @@ from eval.manifest import ManifestError
 from tdam import load_checkpoint
 from tdam.training import Recipe
 from wsol.run_record import read_record
-from wsol.training import create_network, prepare_recipe, saved_recipe
+from wsol.training import prepare_recipe, saved_recipe
 from wsol.training_data import load_training_data
+from wsol.training_network import create_network
 from wsol.validation import Validator
 
 

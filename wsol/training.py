@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import shutil
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 
-from tdam import create_model, load_checkpoint, save_checkpoint
-from tdam.checkpoints import read_class_names, write_whole
+from tdam import load_checkpoint, save_checkpoint
+from tdam.checkpoints import write_whole
 from tdam.training.errors import TrainingError
 from tdam.training.loop import train
 from tdam.training.ranks import find_ranks
@@ -21,8 +21,7 @@ from tdam.weights import RESULT, find_weights
 from wsol.calibration import Calibration, calibrate
 from wsol.curves import CURVES, EVENTS, CurveWriter
 from wsol.map_sources import NetworkMaps
-from wsol.maps.names import settle_method
-from wsol.plain_targets import TARGETS, check_plain, load_plain, match_classes, write_targets
+from wsol.plain_targets import TARGETS, check_plain, write_targets
 from wsol.run_record import RECORD, describe_run, read_record, write_record
 from wsol.runtime import find_device, is_half_fast
 from wsol.training_data import TrainingData, hash_images, load_training_data
@@ -33,13 +32,14 @@ from wsol.training_images import (
     packed_side,
     side_needed,
 )
+from wsol.training_network import begin_network
 from wsol.validation import Validator
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tdam.backbones.base import Backbone
     from tdam.training.batches import TrainingImages
+    from tdam.training.ranks import Ranks
     from tdam.training.run_folder import TrainState
 
 RECIPE = "recipe.toml"
@@ -90,41 +90,6 @@ def prepare_recipe(recipe: Recipe, device: torch.device) -> Recipe:
     if recipe.precision == "auto":
         recipe = recipe.change(precision="bfloat16" if is_half_fast(device) else "float32")
     return recipe
-
-
-def create_network(
-    recipe: Recipe, class_names: tuple[str, ...] | None, outputs: int | None = None
-) -> Backbone:
-    """Build the network that a recipe begins with.
-
-    Args:
-        recipe: gives architecture, weights, input size and the seed of what is random
-        class_names: by output, where they are known
-        outputs: how many there are; None for as many as there are names
-
-    Raises:
-        ValueError: an unknown name, or weights that do not fit
-        tdam.weights.WeightsError: weights that cannot be had
-    """
-    torch.manual_seed(recipe.seed)
-    if class_names and recipe.weights not in ("pretrained", "random") and not recipe.new_head:
-        _check_classes(recipe.weights, class_names)
-    model = create_model(
-        recipe.model,
-        attention=recipe.attention,
-        steps=recipe.steps,
-        distance=recipe.distance,
-        searchlight=recipe.searchlight,
-        output_stride=recipe.output_stride,
-        num_classes=outputs or len(class_names or ()),
-        weights=None if recipe.weights == "random" else recipe.weights,
-        new_head=recipe.new_head,
-    )
-    model.class_names = class_names
-    shown = replace(model.spec.preprocessing, size=recipe.size or model.spec.preprocessing.size)
-    method = settle_method(recipe.method, model)
-    model.spec = replace(model.spec, method=method, preprocessing=shown)
-    return model
 
 
 def train_localizer(
@@ -192,18 +157,7 @@ def train_localizer(
     if resume:
         check_same_run(out, recipe, record)
     saved = RunFolder(out).list_checkpoints() if resume else []
-    plain, classes = None, {label: label for label in range(len(found.class_names))}
-    names: tuple[str, ...] | None = found.class_names
-    outputs = len(found.class_names)
-    if recipe.targets == "plain":
-        if not saved:
-            plain = load_plain(recipe)
-        elif not (out / TARGETS).is_file():
-            raise ValueError(f"Expected {out / TARGETS} to go on with but it is gone: begin anew")
-        known = load_checkpoint(saved[0])[0] if plain is None else plain
-        names, outputs = known.class_names, known.settings["num_classes"]
-        classes = match_classes(names, outputs, data, found)
-    model = create_network(recipe.change(weights="random") if saved else recipe, names, outputs)
+    model, plain, classes = begin_network(recipe, data, found, out, saved)
     ranks = find_ranks(where)
     if ranks.first and not resume:
         if force:
@@ -211,17 +165,7 @@ def train_localizer(
         _begin(out, recipe, record, found)
     on_data(found, recipe)
     place = Path(cache or out / "cache")
-    images: TrainingImages
-    if recipe.packed:
-        packed = _packed_file(found, recipe.size, place)
-        if ranks.first and not packed.is_file():
-            side = packed_side(recipe.size)
-            pack_images(found.whole, found.root, side, packed, workers, on_packed)
-        ranks.agree(None)  # so that what the first process writes is there
-        images = PackedImages(found.train, packed)
-    else:
-        least = side_needed(recipe.size, recipe.min_scale)
-        images = SplitImages(found.train, found.root, least)
+    images = _open_images(recipe, found, place, ranks, workers, on_packed)
     validator = Validator(found.val, found.root, str(where), recipe.batch_size, workers, classes)
     curves: CurveWriter | None = None
 
@@ -311,16 +255,24 @@ def check_same_run(out: Path, recipe: Recipe, record: dict[str, Any]) -> None:
             raise ValueError(f"Expected the data of the run in {out} but the images differ ({key})")
 
 
-def _check_classes(weights: str, class_names: tuple[str, ...]) -> None:
-    """Refuse weights whose classifier knows as many classes, but others or in another order."""
-    known = read_class_names(weights)
-    if known is not None and len(known) == len(class_names) and known != class_names:
-        pairs = enumerate(zip(known, class_names, strict=True))
-        place, (theirs, ours) = next((i, pair) for i, pair in pairs if pair[0] != pair[1])
-        raise ValueError(
-            f"Expected weights of the same classes but class {place} is {theirs!r} in {weights} "
-            f"and {ours!r} in the data; --set new_head=true starts a new classifier"
-        )
+def _open_images(
+    recipe: Recipe,
+    found: TrainingData,
+    folder: Path,
+    ranks: Ranks,
+    workers: int,
+    on_packed: Callable[[int], None],
+) -> TrainingImages:
+    """Open the training images, packed into one file of a folder where the recipe says so."""
+    if not recipe.packed:
+        least = side_needed(recipe.size, recipe.min_scale)
+        return SplitImages(found.train, found.root, least)
+    packed = _packed_file(found, recipe.size, folder)
+    if ranks.first and not packed.is_file():
+        side = packed_side(recipe.size)
+        pack_images(found.whole, found.root, side, packed, workers, on_packed)
+    ranks.agree(None)  # so that what the first process writes is there
+    return PackedImages(found.train, packed)
 
 
 def _check_apart(name: str, folder: str | Path | None, data: Path, root: Path) -> None:

@@ -1,0 +1,96 @@
+"""The network that a training begins with: from weights, or to go on from a checkpoint."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import torch
+
+from tdam import create_model, load_checkpoint
+from tdam.checkpoints import read_class_names
+from wsol.maps.names import settle_method
+from wsol.plain_targets import TARGETS, load_plain, match_classes
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tdam.backbones.base import Backbone
+    from tdam.training.recipe import Recipe
+    from wsol.training_data import TrainingData
+
+
+def begin_network(
+    recipe: Recipe, data: Path, found: TrainingData, out: Path, saved: list[Path]
+) -> tuple[Backbone, Backbone | None, dict[int, int]]:
+    """Build the network that a training begins with, or goes on with.
+
+    Args:
+        recipe: of the run
+        data: as it was given
+        found: in it
+        out: folder of the run
+        saved: checkpoints to go on with, which replace the weights
+
+    Returns:
+        the network; the one without attention to ask for targets, or None where there is nothing
+        to ask; and the network's output by label of the data
+    """
+    start = recipe.change(weights="random") if saved else recipe
+    if recipe.targets == "labels":
+        model = create_network(start, found.class_names)
+        return model, None, {label: label for label in range(len(found.class_names))}
+    if saved and not (out / TARGETS).is_file():
+        raise ValueError(f"Expected {out / TARGETS} to go on with but it is gone: begin anew")
+    known = load_checkpoint(saved[0])[0] if saved else load_plain(recipe)
+    outputs = known.settings["num_classes"]
+    classes = match_classes(known.class_names, outputs, data, found)
+    model = create_network(start, known.class_names, outputs)
+    return model, None if saved else known, classes
+
+
+def create_network(
+    recipe: Recipe, class_names: tuple[str, ...] | None, outputs: int | None = None
+) -> Backbone:
+    """Build the network that a recipe begins with.
+
+    Args:
+        recipe: gives architecture, weights, input size and the seed of what is random
+        class_names: by output, where they are known
+        outputs: how many there are; None for as many as there are names
+
+    Raises:
+        ValueError: an unknown name, or weights that do not fit
+        tdam.weights.WeightsError: weights that cannot be had
+    """
+    torch.manual_seed(recipe.seed)
+    if class_names and recipe.weights not in ("pretrained", "random") and not recipe.new_head:
+        _check_classes(recipe.weights, class_names)
+    model = create_model(
+        recipe.model,
+        attention=recipe.attention,
+        steps=recipe.steps,
+        distance=recipe.distance,
+        searchlight=recipe.searchlight,
+        output_stride=recipe.output_stride,
+        num_classes=outputs or len(class_names or ()),
+        weights=None if recipe.weights == "random" else recipe.weights,
+        new_head=recipe.new_head,
+    )
+    model.class_names = class_names
+    shown = replace(model.spec.preprocessing, size=recipe.size or model.spec.preprocessing.size)
+    method = settle_method(recipe.method, model)
+    model.spec = replace(model.spec, method=method, preprocessing=shown)
+    return model
+
+
+def _check_classes(weights: str, class_names: tuple[str, ...]) -> None:
+    """Refuse weights whose classifier knows as many classes, but others or in another order."""
+    known = read_class_names(weights)
+    if known is not None and len(known) == len(class_names) and known != class_names:
+        pairs = enumerate(zip(known, class_names, strict=True))
+        place, (theirs, ours) = next((i, pair) for i, pair in pairs if pair[0] != pair[1])
+        raise ValueError(
+            f"Expected weights of the same classes but class {place} is {theirs!r} in {weights} "
+            f"and {ours!r} in the data; --set new_head=true starts a new classifier"
+        )
