@@ -77,6 +77,11 @@ def find_attention(name: str) -> str:
     return name
 
 
+def is_added(name: str) -> bool:
+    """Tell by its name whether a tensor is of what attention adds to a network."""
+    return ".top_down." in name or ".attention." in name
+
+
 def create_model(
     name: str,
     *,
@@ -161,7 +166,7 @@ def create_model(
         state = read_state_dict(weights)
         if new_head:
             state = fit_classifier(model, state, new_head)
-    whole = state is not None and any(".top_down." in key or ".attention." in key for key in state)
+    whole = state is not None and any(map(is_added, state))
     if whole and attention == "none":
         raise ValueError(
             f"Expected weights of a network without attention but {weights} has some: name its "

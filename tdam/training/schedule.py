@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from tdam.registry import is_added
+
 if TYPE_CHECKING:
     from torch import nn
 
@@ -40,7 +42,7 @@ def choose_learners(model: Backbone, recipe: Recipe) -> None:
     """Freeze all but what attention adds, where the recipe keeps the plain weights."""
     if recipe.targets == "plain":
         for name, parameter in model.named_parameters():
-            parameter.requires_grad_(".top_down." in name or ".attention." in name)
+            parameter.requires_grad_(is_added(name))
 
 
 def group_parameters(model: Backbone, recipe: Recipe) -> list[dict[str, Any]]:
