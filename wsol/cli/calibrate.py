@@ -38,7 +38,7 @@ def calibrate(
     Fifty images are enough for most purposes; the interval says how sure the threshold is. Images
     of classes that the network does not know are measured by the map of its own choice.
     """
-    common.check_model(common.DEFAULT_MODEL, "none", method)
+    common.check_model(common.DEFAULT_MODEL, method)
     for flag, path in (("CHECKPOINT", checkpoint), ("--boxes", boxes)):
         if not path.exists():
             raise typer.BadParameter(f"{path}: no such file or folder", param_hint=flag)

@@ -124,33 +124,45 @@ def wrong_use(flag: str) -> Iterator[None]:
         raise typer.BadParameter(str(error), param_hint=flag) from error
 
 
+def attention_flags(
+    attention: str | None, steps: int | None, distance: int | None, searchlight: str | None
+) -> dict[str, int | str]:
+    """Gather the flags of attention that were given, as arguments of `create_model`."""
+    given = {
+        "attention": attention,
+        "steps": steps,
+        "distance": distance,
+        "searchlight": searchlight,
+    }
+    return {name: value for name, value in given.items() if value is not None}
+
+
 def check_model(
     model: str | None,
-    attention: str | None,
     method: str,
     checkpoint: Path | None = None,
-    **settings: int | str | None,
+    **settings: int | str,
 ) -> None:
     """Exit with 2 where a name is unknown, before anything slow is imported.
 
     Args:
-        model: None for the default, like the next
-        attention: that the network has
+        model: None for the default
         method: of maps
         checkpoint: file that tells its own attention
-        settings: of top-down attention, which ask for some
+        settings: of `attention_flags`; those of top-down attention ask for some
     """
     from tdam.registry import find_attention, find_spec
 
     with wrong_use("--model"):
         find_spec(model or DEFAULT_MODEL)
+    attention = settings.get("attention", "none")
     with wrong_use("--attention"):
-        find_attention(attention or "none")
-    for name, value in {"attention": attention, **settings}.items():
-        if value is not None and checkpoint is not None:
+        find_attention(str(attention))
+    for name in settings:
+        if checkpoint is not None:
             message = "goes not with --checkpoint, which tells its network"
             raise typer.BadParameter(message, param_hint=f"--{name}")
-        if value is not None and name != "attention" and attention != "tdam":
+        if name != "attention" and attention != "tdam":
             raise typer.BadParameter("goes with --attention tdam", param_hint=f"--{name}")
     with wrong_use("--method"):
         if method != "auto":
@@ -226,7 +238,7 @@ def load_model(
         seed: of random weights
         checkpoint: a file that tells its network, instead of all but the next
         output_stride: None for the checkpoint's own, or 32
-        settings: further arguments of `create_model`; None stands for its default
+        settings: further arguments of `create_model`
     """
     import torch
 
@@ -236,7 +248,6 @@ def load_model(
 
     keep_freed_memory()
     torch.manual_seed(seed)
-    settings = {key: value for key, value in settings.items() if value is not None}
     if name is None and not settings and checkpoint is None and weights == "auto":
         checkpoint = shipped_path(DEFAULT_WEIGHTS)
     if output_stride is not None:

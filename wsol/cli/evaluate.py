@@ -107,7 +107,7 @@ def evaluate(
 
     with common.wrong_use("--protocol"):
         rules = [*PROTOCOLS.values()] if protocol == "all" else [find_protocol(protocol)]
-    common.check_model(model, attention, method)
+    common.check_model(model, method, attention=attention)
     if class_map not in (None, "ground_truth", "predicted"):
         message = f"expected ground_truth or predicted, got {class_map!r}"
         raise typer.BadParameter(message, param_hint="--class-map")

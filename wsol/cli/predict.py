@@ -81,28 +81,13 @@ def predict(
             check_format(kind)
     if confidence and "yolo" not in kinds:
         raise typer.BadParameter("goes only with --format yolo", param_hint="--confidence")
-    common.check_model(
-        model,
-        attention,
-        method,
-        checkpoint,
-        steps=steps,
-        distance=distance,
-        searchlight=searchlight,
-    )
+    asked = common.attention_flags(attention, steps, distance, searchlight)
+    common.check_model(model, method, checkpoint, **asked)
     common.check_classes(class_name, class_from_folder)
     common.check_threshold(threshold)
     paths = common.list_images(sources)
     network = common.load_model(
-        model,
-        weights,
-        seed,
-        checkpoint,
-        attention=attention,
-        steps=steps,
-        distance=distance,
-        searchlight=searchlight,
-        output_stride=output_stride,
+        model, weights, seed, checkpoint, output_stride=output_stride, **asked
     )
 
     from wsol.classes import class_names

@@ -67,29 +67,14 @@ def shift(
     map it is with probability, box, centroid's shift, IoU with the true box, tab-separated. An
     image that cannot be read is named on stderr, the rest is done, and the exit code is 1.
     """
-    common.check_model(
-        model,
-        attention,
-        method,
-        checkpoint,
-        steps=steps,
-        distance=distance,
-        searchlight=searchlight,
-    )
+    asked = common.attention_flags(attention, steps, distance, searchlight)
+    common.check_model(model, method, checkpoint, **asked)
     common.check_classes(class_name, class_from_folder)
     common.check_threshold(threshold)
     paths = common.list_images(sources)
     truth = None if boxes is None else _load_boxes(boxes)
     network = common.load_model(
-        model,
-        weights,
-        seed,
-        checkpoint,
-        attention=attention,
-        steps=steps,
-        distance=distance,
-        searchlight=searchlight,
-        output_stride=output_stride,
+        model, weights, seed, checkpoint, output_stride=output_stride, **asked
     )
 
     from tdam.spec import describe_network
