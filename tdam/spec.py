@@ -15,20 +15,29 @@ class ModelSpec:
     Args:
         name: the registry's key
         family: module of `tdam.backbones` whose `build` makes the network
-        map_layer: module whose output the maps are made of, (N, C, h, w)
-        classifier: the last linear layer, whose weights a class activation map uses
-        method: the map method that is right for its head
+        pooled_layer: module whose output is pooled and classified, (N, C, h, w)
+        classifier: the last linear layer
+        cam: whether the classifier is linear in the pooled features, as class activation maps need
+        method: the map method that gave the best boxes, of those that its head allows
+        map_layer: module whose output, (N, C, h, w), the other methods' maps are made of; by
+            default the pooled one
         pretrained: where the default weights come from, for people
         preprocessing: what the default weights were trained on
     """
 
     name: str
     family: str
-    map_layer: str
+    pooled_layer: str
     classifier: str
+    cam: bool = True
     method: str = "cam"
+    map_layer: str = ""
     pretrained: str = "torchvision (downloaded)"
     preprocessing: Preprocessing = field(default_factory=Preprocessing)
+
+    def __post_init__(self) -> None:
+        if not self.map_layer:
+            object.__setattr__(self, "map_layer", self.pooled_layer)
 
 
 def describe_network(settings: dict[str, Any]) -> str:

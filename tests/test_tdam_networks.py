@@ -207,17 +207,6 @@ def test_dilation_refines_the_same_map(name):
             )
 
 
-@pytest.mark.parametrize("name", NETWORKS)
-def test_a_forward_pass_in_two_halves(name):
-    model = tiny(name, attention="tdam")
-    with torch.inference_mode():
-        features = model.embed(images())
-        assert torch.equal(model.classify(features), model(images()))
-        wanted = model.forward_steps(images()).features[:, -1]
-        most = float(wanted.abs().max())
-        torch.testing.assert_close(features, wanted, atol=1e-4 * most, rtol=1e-3)
-
-
 def features(model, side=128):
     return model.forward_steps(images(side=side)).features[:, 0]
 

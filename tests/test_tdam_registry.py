@@ -20,7 +20,8 @@ def test_every_network_has_the_layers_it_names(name):
     side = model.spec.preprocessing.size
     assert model(torch.zeros(2, 3, side, side, device="meta")).shape == (2, 7)
     assert model.get_submodule(model.spec.classifier).weight.shape[0] == 7
-    assert model.get_submodule(model.spec.map_layer) is not None
+    for layer in (model.spec.map_layer, model.spec.pooled_layer):
+        assert model.get_submodule(layer) is not None
 
 
 @pytest.mark.parametrize("name", ["resnet18", "resnet50"])

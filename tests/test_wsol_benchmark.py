@@ -53,7 +53,7 @@ def test_every_rule_says_what_evaluate_says(run, world, tmp_path):
     model, _ = load_checkpoint(world / "tdam.safetensors", output_stride=16)
     for threshold in ("oracle", 0.2):
         split = load_split(data / "manifest", "test")
-        one = evaluate(model, split, data, method="layercam", threshold=threshold).result
+        one = evaluate(model, split, data, method="gradcampp", threshold=threshold).result
         found = next(
             row for row in rows if (row["model"], row["threshold"]) == ("joint", str(threshold))
         )
@@ -66,7 +66,7 @@ def test_every_rule_says_what_evaluate_says(run, world, tmp_path):
     assert "class=" in (tmp_path / "page" / "index.html").read_text()
     assert (tmp_path / "page" / "tables" / "differences.csv").is_file()
     # The differences are those of `wsol compare`.
-    places = [tmp_path / "out" / name / "layercam-16" / "scored" for name in ("plain", "joint")]
+    places = [tmp_path / "out" / name / "gradcampp-16" / "scored" for name in ("plain", "joint")]
     code, _, told = run("compare", *places, "--json", tmp_path / "pair.json")
     assert code == 0, told
     pair = json.loads((tmp_path / "pair.json").read_text())
@@ -92,7 +92,7 @@ def test_expected_values_gate(run, world, tmp_path):
     code, printed, told = call(run, world, "--threshold", "0.2", "--expect", file)
     assert code == 1
     assert "joint, top1_cls: expected 101 but got " in told
-    assert "(tolerance 0.5; threshold 0.2, layercam, stride 16, seed 0)" in told
+    assert "(tolerance 0.5; threshold 0.2, gradcampp, stride 16, seed 0)" in told
     assert "plain" not in told.replace("score plain", "")
     assert "1 of 2 expected values found" in printed
 

@@ -149,13 +149,35 @@ def test_evaluate_photographs(run, photos, tmp_path):
     assert run("evaluate", data, "--root", photos, "--json", target)[0] == 2  # no overwriting
 
 
+def test_maps_of_a_layer_by_flag(run, photos, tmp_path):
+    """The same layer by name and by default give the same boxes, another layer others."""
+    data = manifests_folder() / "photos"
+    names = ["blocks.6.0.bn1", "bn2", None]
+    scores, boxes = [], []
+    for name in names:
+        flag = [] if name is None else ["--layer", name]
+        boxes.append(run("predict", photos, "--model", "efficientnet_lite0", *flag)[1])
+        scores.append(run("evaluate", data, "--root", photos, *flag)[1])
+    assert boxes[0] == boxes[2] != boxes[1]
+    assert scores[0] == scores[2] != scores[1]
+    wrong = {
+        ("--layer", "head"): "blocks",
+        ("--layer", "classifier"): "(N, C, h, w)",
+        ("--layer", "blocks.6.0.bn1", "--method", "cam"): "1280",
+    }
+    for command in (["predict", photos], ["evaluate", data, "--root", photos]):
+        for flags, reason in wrong.items():
+            code, _, err = run(*command, *flags)
+            assert (code, "--layer" in err, reason in err) == (2, True, True)
+
+
 def test_networks_and_attention_by_flags(run, photos, tmp_path):
     data = manifests_folder() / "photos"
     plain = run("evaluate", data, "--root", photos, "--threshold", 0.2)[1]
     code, out, _ = run("evaluate", data, "--root", photos, "--threshold", 0.2,
                        "--attention", "tdam", "--steps", 3, "--distance", 2)  # fmt: skip
     assert code == 0
-    assert "efficientnet_lite0 + tdam (joint, T3, m2), cam" in out
+    assert "efficientnet_lite0 + tdam (joint, T3, m2), gradcampp" in out
     assert out.splitlines()[1:] == plain.splitlines()[1:]  # it begins as the identity
     code, out, _ = run("predict", photos / "coffee.png", "--model", "mobilenet_v3_large",
                        "--weights", "random", "--attention", "se")  # fmt: skip

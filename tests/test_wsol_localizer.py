@@ -193,7 +193,7 @@ def test_wrong_use(options):
         locate(picture(9, 9, (1, 1, 4, 4)), labels=2)
 
 
-@pytest.mark.parametrize("method", ["cam", "layercam"])
+@pytest.mark.parametrize("method", ["cam", "layercam", "gradcampp"])
 def test_real_photographs(lite0, photos, method):
     """The cat fills its photograph; the espresso is left of the middle, in the upper part."""
     with Localizer(lite0, method) as locate:
@@ -229,10 +229,10 @@ def test_every_step_has_its_map(name, steps):
 
 def test_the_last_map_is_what_hooks_see(lite0, photos):
     """Maps from the network's own steps and from hooks on its forward pass are the same."""
-    for method in ("cam", "layercam"):
+    for method, layer in (("cam", "bn2"), ("layercam", "blocks.6.0.bn1")):
         with Localizer(lite0, method) as locate:
             ours = locate(photos / "chelsea.png")
-        with Localizer(lite0, method, target_layer="bn2") as locate:
+        with Localizer(lite0, method, target_layer=layer) as locate:
             other = locate(photos / "chelsea.png")
         np.testing.assert_allclose(ours.steps[-1].map, other.steps[-1].map, atol=1e-5)
         np.testing.assert_array_equal(ours.boxes, other.boxes)

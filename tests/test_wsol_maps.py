@@ -3,7 +3,7 @@ import torch
 from torch import nn
 
 from tdam import create_model
-from wsol.maps import CAM, METHODS, LayerCAM, find_method
+from wsol.maps import CAM, METHODS, GradCAM, GradCAMpp, LayerCAM, XGradCAM, find_method
 
 
 class Tiny(nn.Module):
@@ -55,6 +55,57 @@ def test_layercam_by_hand(tiny, batch):
     with LayerCAM(tiny, "last") as extractor:
         (found,) = extractor(4, tiny(batch), normalized=False)
     torch.testing.assert_close(found, expected)
+
+
+def gradient_of(tiny, batch, class_id):
+    """Features of a layer that is not last, shifted to both signs, and the score's gradient."""
+    features = (tiny.body(batch) - 0.2).detach().requires_grad_()
+    score = tiny.fc(tiny.last(features).mean(dim=(2, 3)))[:, class_id]
+    (gradient,) = torch.autograd.grad(score.sum(), features)
+    return features.detach().double(), gradient.double()
+
+
+def weights_of_gradcam(activation, gradient):
+    return gradient.sum() / gradient.numel()
+
+
+def weights_of_gradcampp(activation, gradient):
+    total = 0
+    for g in gradient.flatten():
+        if g > 0:
+            alpha = g**2 / (2 * g**2 + g**3 * max(activation.sum(), 0))
+            total = total + alpha * g
+    return total
+
+
+def weights_of_xgradcam(activation, gradient):
+    return (gradient * activation).sum() / activation.sum()
+
+
+@pytest.mark.parametrize(
+    ("kind", "weigh"),
+    [
+        (GradCAM, weights_of_gradcam),
+        (GradCAMpp, weights_of_gradcampp),
+        (XGradCAM, weights_of_xgradcam),
+    ],
+)
+def test_weights_by_hand(tiny, batch, kind, weigh):
+    """Channel by channel, as the papers have it, behind a layer whose gradient is not constant."""
+
+    class Shift(nn.Module):
+        def forward(self, x):
+            return x - 0.2
+
+    features, gradient = gradient_of(tiny, batch, 2)
+    assert features.min() < 0 < features.max()
+    tiny.body.append(Shift())
+    with kind(tiny, "body") as extractor:
+        (found,) = extractor(2, tiny(batch), normalized=False)
+    for row in range(2):
+        wanted = sum(weigh(a, g) * a for a, g in zip(features[row], gradient[row], strict=True))
+        torch.testing.assert_close(found[row], wanted.relu().float(), atol=1e-7, rtol=1e-3)
+    assert found.max() > 0
 
 
 def test_several_layers_and_normalized(tiny, batch):
@@ -121,13 +172,22 @@ def test_wrong_use(tiny, batch):
         tiny(batch)
 
 
-@pytest.mark.parametrize("name", ["CAM", "cam", "LayerCAM", "layer-cam", "LAYER_CAM"])
-def test_names_in_any_case(name):
-    assert find_method(name) in (CAM, LayerCAM)
+@pytest.mark.parametrize(
+    ("kind", "names"),
+    [
+        (CAM, ["CAM", "cam"]),
+        (LayerCAM, ["LayerCAM", "layer-cam", "LAYER_CAM"]),
+        (GradCAM, ["Grad-CAM"]),
+        (GradCAMpp, ["gradcam++", "GradCAMpp", "Grad-CAM++"]),
+        (XGradCAM, ["XGrad-CAM"]),
+    ],
+)
+def test_names_in_any_case(kind, names):
+    assert {find_method(name) for name in names} == {kind}
 
 
 def test_unknown_methods_list_the_known():
-    with pytest.raises(ValueError, match="one of cam, layercam but got 'grad'"):
+    with pytest.raises(ValueError, match=r"one of cam, .*, layercam but got 'grad'"):
         find_method("grad")
 
 

@@ -35,7 +35,7 @@ def noise():
 def test_all_steps_are_on_one_scale(noise):
     """By hand, from what the network itself puts out: class weights on features, bicubic."""
     model = network(3)
-    with Localizer(model, preprocessing=SMALL) as locate:
+    with Localizer(model, "cam", preprocessing=SMALL) as locate:
         one = locate(noise, labels=2)
         shift = trace_shift(one, locate.threshold, locate.preprocessing)
     with torch.inference_mode():

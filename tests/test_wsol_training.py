@@ -81,7 +81,7 @@ def test_weights_are_all_that_predict_and_evaluate_need(trained, objects, run, t
         "evaluate", tmp_path / "coco.json", "--root", new, "--checkpoint", out
     )  # fmt: skip
     assert code == 0, err
-    assert "efficientnet_lite0, layercam: 6 images" in printed
+    assert "efficientnet_lite0, gradcampp: 6 images" in printed
     assert "misclassified: 0 images" in printed
 
 

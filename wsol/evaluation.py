@@ -28,6 +28,7 @@ def evaluate(
     root: str | Path,
     *,
     method: str = "auto",
+    layer: str | None = None,
     protocol: str | Protocol = "wsoleval",
     threshold: Threshold = None,
     rule: str | None = None,
@@ -49,6 +50,7 @@ def evaluate(
         split: with true boxes or masks
         root: folder that the split's ids are relative to
         method: name of a map method, or `auto` for the one that the registered network names
+        layer: module that the maps are made of; None for the registered network's own
         protocol: name of a protocol, path of its TOML file, or the record itself
         threshold: share of the map's range, `oracle` for the best on this very split, or None for
             the protocol's own if it has one, else `oracle`
@@ -81,6 +83,7 @@ def evaluate(
         batch_size,
         workers,
         device,
+        layer,
     )
     return score_maps(
         source,

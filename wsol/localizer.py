@@ -19,6 +19,7 @@ from wsol.inputs import to_image
 from wsol.loading import read_ahead
 from wsol.maps import find_method
 from wsol.maps.names import settle_method
+from wsol.maps.passes import run_pass
 from wsol.results import Localization, Prediction, Step
 from wsol.runtime import evaluation_mode, find_device
 
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
 class Localizer:
     """Finds objects with a classifier that was trained on image labels only.
 
-    A context manager, so that hooks never outlive it. Between calls the model is as it was.
+    Can be used in a `with` block, as map extractors are; between calls the model is as it was.
 
     Args:
         model: a registered network, or any other with `preprocessing` and `target_layer` given
@@ -43,7 +44,8 @@ class Localizer:
         contours: `largest` for one box, `outer` for one a region, `all` for hole borders too
         topk: how many classes to localize on each image
         preprocessing: what the network wants as input
-        target_layer: what the maps are made of
+        target_layer: what the maps are made of, after the last step alone; by default the
+            registered network's own layer, after every step
         fc_layer: the classifier's linear layer, which class activation maps need
         names: of the classes; None for those stored with the network's weights, or ImageNet's
         searchlights: top-down blocks of a registered network whose searchlight maps to keep
@@ -120,13 +122,10 @@ class Localizer:
         self._lights = {name: blocks.index(name) for name in searchlights}
 
     def __enter__(self) -> Localizer:
-        if not self._stepwise:
-            self.extractor.__enter__()
         return self
 
     def __exit__(self, *error: Any) -> None:
-        if not self._stepwise:
-            self.extractor.__exit__(*error)
+        """Nothing is left to undo: hooks live as long as a pass of the network."""
 
     def __call__(
         self, images: Any, labels: int | Sequence[int | None] | None = None
@@ -204,22 +203,15 @@ class Localizer:
         known = [label for (_, label), _ in batch]
         inputs = torch.stack([ready for _, (_, ready) in batch]).to(self.device)
         with evaluation_mode(self.model):
-            features, scores, steps, lights = self._forward(inputs)
-            probabilities = scores.detach().float().softmax(dim=1).unflatten(0, (-1, steps))
+            seen = run_pass(self.extractor, inputs, self._stepwise)
+            probabilities = seen.probabilities
             ranked = self._choose(probabilities[:, -1], known)
-            maps = [
-                self.extractor.maps_of(
-                    [features],
-                    ranked[:, place].repeat_interleave(steps),
-                    scores,
-                    normalized=False,
-                )[0]
-                .unflatten(0, (-1, steps))
-                .cpu()
-                .numpy()
-                for place in range(ranked.shape[1])
-            ]
-        names = self.names or class_names(scores.shape[1])
+            maps = [seen.maps(ranked[:, place]).cpu().numpy() for place in range(ranked.shape[1])]
+        lights = {
+            name: seen.searchlights[place].float().cpu().numpy()
+            for name, place in self._lights.items()
+        }
+        names = self.names or class_names(probabilities.shape[2])
         best, leaders = (each.tolist() for each in probabilities.max(dim=2))
         results = []
         for row, ((item, _), (size, _)) in enumerate(batch):
@@ -241,34 +233,6 @@ class Localizer:
             shown = {name: maps_of_block[row] for name, maps_of_block in lights.items()}
             results.append(replace(first, others=tuple(others), searchlights=shown))
         return results
-
-    def _forward(self, inputs: Tensor) -> tuple[Tensor, Tensor, int, dict[str, np.ndarray]]:
-        """Run the network: features (N T, C, h, w), scores (N T, K), T, and searchlight maps.
-
-        A registered network gives its steps itself, and gradients go back to its features only.
-        """
-        gradients = self.extractor.needs_gradients
-        if gradients and torch.is_inference_mode_enabled():
-            raise RuntimeError("Expected gradients but inference_mode is on: call outside of it")
-        if not self._stepwise:
-            with torch.set_grad_enabled(gradients):
-                scores = self.model(inputs)
-            if not self.extractor.activations:
-                raise RuntimeError("Expected a localizer with a target_layer to be used in `with`")
-            return self.extractor.activations[0], scores, 1, {}
-        with torch.no_grad():
-            found = self.model.forward_steps(inputs)  # type: ignore[operator]
-        steps = found.logits.shape[1]
-        features, scores = found.features.flatten(0, 1), found.logits.flatten(0, 1)
-        if gradients:
-            with torch.enable_grad():
-                features = features.detach().requires_grad_()
-                scores = self.model.classify(features)  # type: ignore[operator]
-        lights = {
-            name: found.searchlights[place].float().cpu().numpy()
-            for name, place in self._lights.items()
-        }
-        return features, scores, steps, lights
 
     def _choose(self, probabilities: Tensor, known: list[int | None]) -> Tensor:
         """Rank `topk` classes an image, (N, topk): a known one, then the most probable ones."""

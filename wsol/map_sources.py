@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from functools import cache, partial
 from pathlib import Path
@@ -121,6 +120,7 @@ class NetworkMaps:
         batch_size: images at once
         workers: threads that read images
         device: `auto`, `cpu`, `cuda`, or any name that torch knows
+        layer: what the maps are made of; None for the registered network's own
     """
 
     model: nn.Module
@@ -134,6 +134,7 @@ class NetworkMaps:
     batch_size: int = 32
     workers: int = 2
     device: str = "auto"
+    layer: str | None = None
 
     @property
     def allow_missing(self) -> bool:
@@ -152,6 +153,7 @@ class NetworkMaps:
             "root": str(self.root.resolve()),
             "image": self.image,
             "method": self.method,
+            "layer": self.layer or self._usual_layer,
             "class_map": self.class_map,
             "preprocessing": repr(self.input),
             "classes": sorted((self.classes or {}).items()),
@@ -164,6 +166,12 @@ class NetworkMaps:
         wanted = self.preprocessing or self.model.spec.preprocessing  # type: ignore[union-attr]
         return replace(cast("Preprocessing", wanted), mode=self.image)
 
+    @property
+    def _usual_layer(self) -> str:
+        from wsol.maps import find_method
+
+        return str(getattr(self.model.spec, find_method(self.method).usual_layer))
+
     def read(self, start: int) -> Generator[FoundMap]:
         """Give the maps from a row on.
 
@@ -173,16 +181,15 @@ class NetworkMaps:
         import torch
 
         from wsol.maps import find_method
+        from wsol.maps.passes import run_pass
         from wsol.runtime import evaluation_mode, find_device
 
         where = find_device(self.device)
         self.model.to(where)
         targets = None
         load = partial(_read_image, root=self.root, split=self.split, preprocessing=self.input)
-        extractor = find_method(self.method)(self.model)
-        # Registered networks give their features themselves; on others hooks listen.
-        halves = hasattr(self.model, "embed")
-        with nullcontext() if halves else extractor, evaluation_mode(self.model):
+        extractor = find_method(self.method)(self.model, self.layer)
+        with evaluation_mode(self.model):
             rows = range(start, len(self.split))
             for batch in read_ahead(rows, load, self.batch_size, self.workers):
                 good = [(row, found) for row, found in batch if not isinstance(found, ImageError)]
@@ -195,30 +202,17 @@ class NetworkMaps:
                     yield from maps_of.values()
                     continue
                 images = torch.stack([x for _, (x, _) in good]).to(where)
-                features: list[Tensor] = []
-                if halves:
-                    # Gradients go back to the features and no further, which saves their memory.
-                    with torch.no_grad():
-                        features = [self.model.embed(images)]  # type: ignore[operator]
-                with torch.set_grad_enabled(extractor.needs_gradients):
-                    if features:
-                        features[0].requires_grad_(extractor.needs_gradients)
-                        scores = self.model.classify(features[0])  # type: ignore[operator]
-                    else:
-                        scores = self.model(images)
-                    if targets is None:
-                        targets = self._targets(scores.shape[1])
-                    true = None if targets is None else targets[[row for row, _ in good]]
-                    chosen = scores.argmax(dim=1)
-                    predicted = chosen.tolist()
-                    if self.class_map == "ground_truth":
-                        chosen = torch.as_tensor(true, device=where)
-                    if features:
-                        made = extractor.maps_of(features, chosen, scores, normalized=False)
-                    else:
-                        made = extractor(chosen, scores, normalized=False)
-                    maps = made[0].cpu().numpy()
-                likely = scores.detach().softmax(dim=1).gather(1, chosen[:, None])[:, 0].tolist()
+                seen = run_pass(extractor, images)
+                scores = seen.scores
+                if targets is None:
+                    targets = self._targets(scores.shape[1])
+                true = None if targets is None else targets[[row for row, _ in good]]
+                chosen = scores.argmax(dim=1)
+                predicted = chosen.tolist()
+                if self.class_map == "ground_truth":
+                    chosen = torch.as_tensor(true, device=where)
+                maps = seen.maps(chosen)[:, -1].cpu().numpy()
+                likely = seen.probabilities[:, -1].gather(1, chosen[:, None])[:, 0].tolist()
                 for place, (label, rank) in enumerate(
                     zip(chosen.tolist(), _ranks(scores, true), strict=True)
                 ):

@@ -27,7 +27,7 @@ class StepOutputs:
 
     Args:
         logits: (N, T, K)
-        features: (N, T, C, h, w), what the maps are made of
+        features: (N, T, C, h, w), what is pooled and classified
         searchlights: one (N, T - 1, H, W) tensor a top-down block (m = 0: T maps), in the order
             of the blocks, from the full pass
     """
@@ -84,19 +84,12 @@ class Backbone(nn.Module):
         ]
 
     def neck(self, x: Tensor) -> Tensor:
-        """Run what lies between the last stage and the features of the maps."""
+        """Run what lies between the last stage and the pooling."""
         return x
 
     @abstractmethod
     def classify(self, features: Tensor) -> Tensor:
         """Pool features, (N, C, h, w), and classify them, (N, K)."""
-
-    def embed(self, x: Tensor) -> Tensor:
-        """Compute what maps are made of, (N, C, h, w); `classify` then gives what forward does."""
-        x = self.trunk(x)
-        for block in self.last_stage():
-            x = block(x)
-        return self.neck(x)
 
     def forward_steps(self, x: Tensor) -> StepOutputs:
         """Run the network once and keep what it puts out after each step.

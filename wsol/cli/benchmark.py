@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from wsol.cli import common, data_sets, reports
+from wsol.cli import common, data_sets, outputs, reports
 
 if TYPE_CHECKING:
     from wsol.benchmark.expected import Expected
@@ -57,7 +57,9 @@ def benchmark(
     methods: Annotated[
         list[str] | None,
         typer.Option(
-            "--method", help="Map method: auto, cam or layercam; repeatable.", metavar="NAME"
+            "--method",
+            help="Map method: auto, cam, gradcam, gradcam++, xgradcam or layercam; repeatable.",
+            metavar="NAME",
         ),
     ] = None,
     output_strides: Annotated[
@@ -127,7 +129,7 @@ def benchmark(
     if scored.boxes is None:
         raise typer.BadParameter(f"{data} has no boxes", param_hint="DATA")
     if json_file is not None:
-        common.free_file(json_file, "--json", force)
+        outputs.free_file(json_file, "--json", force)
     if out is not None:
         _free(out, force)
     work = None if report is None else reports.free(report, out, False, force)
@@ -176,7 +178,7 @@ def benchmark(
             write_tables(out, title, verdicts, rows, record)
         if json_file is not None:
             content = {"schema": 1, **record, "verdicts": verdicts, "rows": to_plain(rows)}
-            with common.writing(json_file, "--json"):
+            with outputs.writing(json_file, "--json"):
                 json_file.write_text(json.dumps(content) + "\n", encoding="utf-8")
         print_rows(rows, title)
         typer.echo("\n".join(verdicts))
@@ -247,6 +249,6 @@ def _settle(
 def _free(out: Path, force: bool) -> None:
     """Make room for results, or go on with a benchmark that was cut off."""
     begun = (out / MARKER).is_file() and not (out / "results.json").is_file()
-    common.free_folder(out, force or begun)
-    with common.writing(out, "--out"):
+    outputs.free_folder(out, force or begun)
+    with outputs.writing(out, "--out"):
         (out / MARKER).write_text("{}\n", encoding="utf-8")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from wsol.cli import common
+from wsol.cli import common, outputs
 
 if TYPE_CHECKING:
     from eval.splits import Split
@@ -72,7 +72,7 @@ def calibrate(
     from tdam import save_checkpoint
 
     network.threshold = found.threshold
-    with common.writing(target, "--out"):
+    with outputs.writing(target, "--out"):
         save_checkpoint(network, target)
     typer.echo(
         f"threshold: {found.threshold:.3f} (95 % interval {found.interval[0]:.3f} to "
@@ -92,7 +92,7 @@ def _choose_target(checkpoint: Path, out: Path | None, force: bool) -> Path:
     if out is not None:
         if out.suffix != ".safetensors":
             raise typer.BadParameter(f"expected .safetensors, got {out}", param_hint="--out")
-        return common.free_file(out, "--out", force)
+        return outputs.free_file(out, "--out", force)
     target = checkpoint / "model.safetensors" if checkpoint.is_dir() else checkpoint
     if target.suffix != ".safetensors":
         message = f"{target} cannot hold a threshold; name a .safetensors file to write"

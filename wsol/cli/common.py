@@ -6,7 +6,6 @@ import re
 import sys
 from contextlib import contextmanager
 from pathlib import Path
-from tempfile import TemporaryFile
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
@@ -78,7 +77,16 @@ ClassName = Annotated[str | None, typer.Option("--class", help="The class of all
 ClassFromFolder = Annotated[
     bool, typer.Option("--class-from-folder", help="An image's folder names its class.")
 ]
-Method = Annotated[str, typer.Option(help="Map method: auto, cam or layercam.", metavar="NAME")]
+Method = Annotated[
+    str,
+    typer.Option(
+        help="Map method: auto, cam, gradcam, gradcam++, xgradcam or layercam.", metavar="NAME"
+    ),
+]
+Layer = Annotated[
+    str | None,
+    typer.Option(help="Module of the network to make the maps of; default: the network's own."),
+]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, or as torch names it.", metavar="NAME")]
 BatchSize = Annotated[int, typer.Option(help="Images at once.", min=1)]
 Workers = Annotated[int, typer.Option(help="Threads that read images.", min=0)]
@@ -279,14 +287,30 @@ def choose_method(network: Backbone, method: str) -> str:
     from tdam.registry import find_spec
 
     method = check_method(method)
-    usual = find_spec(network.spec.name).method  # weights may bring another that they prefer
-    if method == "cam" and usual != "cam":
+    spec = find_spec(network.spec.name)
+    if method == "cam" and not spec.cam:
         raise typer.BadParameter(
-            f"cam asks for one linear layer behind the pooling, which {network.spec.name} has "
-            f"not; use {usual}",
+            f"cam asks for one linear layer behind the pooling, which {spec.name} has not; use "
+            f"{spec.method}",
             param_hint="--method",
         )
     return method
+
+
+def check_layer(network: Backbone, method: str, layer: str | None) -> None:
+    """Make one map of a layer, or exit with 2 where that cannot be done."""
+    if layer is None:
+        return
+    import torch
+
+    from wsol.maps import find_method
+    from wsol.maps.passes import run_pass
+    from wsol.runtime import evaluation_mode
+
+    side = network.spec.preprocessing.size
+    with wrong_use("--layer"), evaluation_mode(network):
+        extractor = find_method(method)(network, layer)
+        run_pass(extractor, torch.zeros(1, 3, side, side)).maps(torch.tensor([0]))
 
 
 def choose_device(name: str) -> str:
@@ -295,51 +319,6 @@ def choose_device(name: str) -> str:
 
     with wrong_use("--device"):
         return str(find_device(name))
-
-
-@contextmanager
-def writing(path: Path, flag: str, what: str = "written") -> Iterator[None]:
-    """Turn what the system has against an output into a complaint about a flag; exits with 2.
-
-    Args:
-        path: of the output
-        flag: that asks for it
-        what: the system would not let it be
-    """
-    try:
-        yield
-    except OSError as error:
-        message = f"{path} cannot be {what} ({error.strerror})"
-        raise typer.BadParameter(message, param_hint=flag) from error
-
-
-def free_folder(folder: Path, force: bool, flag: str = "--out") -> Path:
-    """Create an output folder, or exit with 2 where it has files or takes none."""
-    with writing(folder, flag):
-        if folder.is_dir() and any(folder.iterdir()) and not force:
-            raise typer.BadParameter(
-                f"{folder} exists; choose another folder or add --force", param_hint=flag
-            )
-        with writing(folder, flag, "a folder"):
-            folder.mkdir(parents=True, exist_ok=True)
-        TemporaryFile(dir=folder).close()
-    return folder
-
-
-def free_file(path: Path, flag: str, force: bool) -> Path:
-    """Check that an output file can be written, or exit with 2."""
-    with writing(path, flag):
-        exists = path.exists()
-        if path.is_dir() or (exists and not force):
-            raise typer.BadParameter(
-                f"{path} exists; choose another file or add --force", param_hint=flag
-            )
-        with writing(path.parent, flag, "a folder"):
-            path.parent.mkdir(parents=True, exist_ok=True)
-        path.open("ab").close()
-        if not exists:
-            path.resolve().unlink()  # of a link that leads nowhere yet, what it leads to
-    return path
 
 
 @contextmanager

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from wsol.cli import common, reports
+from wsol.cli import common, outputs, reports
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -48,7 +48,7 @@ def compare(
     if root is not None and not root.is_dir():
         raise typer.BadParameter(f"{root}: no such folder", param_hint="--root")
     if json_file is not None:
-        common.free_file(json_file, "--json", force)
+        outputs.free_file(json_file, "--json", force)
     if report is not None:
         reports.free(report, None, False, force)
     try:

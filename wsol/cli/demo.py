@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from wsol.cli import common
+from wsol.cli import common, outputs
 
 OWN_FOLDER = Path("wsol-demo")
 
@@ -17,7 +17,7 @@ def demo(
     force: common.Force = False,
 ) -> None:
     """Localize, draw and score five photographs that installed packages carry."""
-    common.free_folder(out, force or out == OWN_FOLDER)
+    outputs.free_folder(out, force or out == OWN_FOLDER)
     model = common.load_model(None, "auto", 0)
 
     from tdam.spec import describe_network

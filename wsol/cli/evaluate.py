@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from wsol.cli import common, data_sets, reports
+from wsol.cli import common, data_sets, outputs, reports
 
 if TYPE_CHECKING:
     from eval.protocols import Protocol
@@ -47,6 +47,7 @@ def evaluate(
     searchlight: common.Searchlight = "joint",
     output_stride: common.OutputStride = None,
     method: common.Method = "auto",
+    layer: common.Layer = None,
     protocol: Annotated[
         str, typer.Option(help="wsoleval, tdam, clean, all, or a .toml file.", metavar="NAME")
     ] = "wsoleval",
@@ -135,7 +136,7 @@ def evaluate(
         with common.wrong_use("--save-maps"):
             writer = MapWriter(out / "maps", save_maps)
     if json_file is not None:
-        common.free_file(json_file, "--json", force)
+        outputs.free_file(json_file, "--json", force)
     if not data.exists():
         raise typer.BadParameter(f"{data}: no such file or folder", param_hint="DATA")
     if root is None and (maps is None or data.is_file()):
@@ -152,7 +153,7 @@ def evaluate(
             raise typer.BadParameter(message, param_hint=flag)
     goes_on = False
     if out is not None:
-        with common.writing(out, "--out"):
+        with outputs.writing(out, "--out"):
             goes_on = _free(out, force)
     work = None if report is None else reports.free(report, out, goes_on, force)
 
@@ -178,11 +179,12 @@ def evaluate(
             output_stride=output_stride,
         )
         method = common.choose_method(network, method)
-        outputs = network.settings["num_classes"]
-        if len(names) != outputs:
-            names = class_names(outputs, network.class_names)
+        common.check_layer(network, method, layer)
+        count = network.settings["num_classes"]
+        if len(names) != count:
+            names = class_names(count, network.class_names)
         what = f"{describe_network(network.settings)}, {method}"
-        table = data_sets.find_classes(data, scored, root, classes, outputs)
+        table = data_sets.find_classes(data, scored, root, classes, count)
         where = common.choose_device(device)
         sources = [
             NetworkMaps(
@@ -196,6 +198,7 @@ def evaluate(
                 batch_size=batch_size,
                 workers=workers,
                 device=where,
+                layer=layer,
             )
             for each in (scored, chooser)
             if each is not None
@@ -240,7 +243,7 @@ def evaluate(
     if json_file is not None:
         content = [each.to_dict() for each in evaluations]
         text = json.dumps(content if protocol == "all" else content[0]) + "\n"
-        with common.writing(json_file, "--json"):
+        with outputs.writing(json_file, "--json"):
             json_file.write_text(text, encoding="utf-8")
     from wsol.cli.score_tables import print_evaluation, print_protocols
 
@@ -268,11 +271,11 @@ def _free(out: Path, force: bool) -> bool:
     from wsol.work_file import RUN, is_unfinished
 
     if force:
-        discard_results(common.free_folder(out, force))
+        discard_results(outputs.free_folder(out, force))
     chosen = out / CHOSEN
     begun = is_unfinished(out) or is_unfinished(chosen) or (chosen / RUN).is_file()
     goes_on = begun and not (out / RUN).is_file()
-    common.free_folder(out, force or goes_on)
+    outputs.free_folder(out, force or goes_on)
     if goes_on:
         sys.stderr.write(f"going on with the unfinished run in {out}\n")
     return goes_on

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from wsol.cli import common
+from wsol.cli import common, outputs
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -53,6 +53,7 @@ def predict(
     searchlight: common.AnySearchlight = None,
     output_stride: common.OutputStride = None,
     method: common.Method = "auto",
+    layer: common.Layer = None,
     threshold: common.Threshold = None,
     topk: Annotated[int, typer.Option(help="Classes to localize on each image.", min=1)] = 1,
     multi: Annotated[
@@ -97,6 +98,7 @@ def predict(
 
     device = common.choose_device(device)
     method = common.choose_method(network, method)
+    common.check_layer(network, method, layer)
     names = class_names(network.settings["num_classes"], network.class_names)
     labels = common.known_classes(paths, names, class_name, class_from_folder)
     localizer = Localizer(
@@ -105,6 +107,7 @@ def predict(
         threshold,
         "outer" if multi else "largest",
         topk,
+        target_layer=layer,
         names=names,
         device=device,
         batch_size=batch_size,
@@ -112,7 +115,7 @@ def predict(
     )
     writers: list[Writer] = []
     if kinds or save_images:
-        common.free_folder(out, force)
+        outputs.free_folder(out, force)
         writers = [create_writer(kind, out, names, confidence) for kind in kinds]
     pictures: set[str] = set()
     failed = 0

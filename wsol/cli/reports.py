@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from wsol.cli import common
+from wsol.cli import common, outputs
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -43,7 +43,7 @@ class ReportWork:
 
         wanted = choose_images(split.ids)
         place = self.folder / UNFINISHED / "maps"
-        with common.writing(self.folder, "--report"):
+        with outputs.writing(self.folder, "--report"):
             return MapKeeper(place, split.ids, wanted, rules.levels, rules.rounding)
 
     def write(self, results: Path, keeper: MapKeeper, source: Any, root: Path | None) -> None:
@@ -70,10 +70,10 @@ def free(folder: Path, out: Path | None, goes_on: bool, force: bool) -> ReportWo
         force: overwrite an earlier report
     """
     work = folder / UNFINISHED
-    with common.writing(folder, "--report"):
+    with outputs.writing(folder, "--report"):
         begun = folder.is_dir() and [path.name for path in folder.iterdir()] == [UNFINISHED]
         same = out is not None and out.resolve() == folder.resolve()
-        common.free_folder(folder, force or begun or same, "--report")
+        outputs.free_folder(folder, force or begun or same, "--report")
         if work.is_dir() and not goes_on:
             shutil.rmtree(work)
     return ReportWork(folder)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from wsol.cli import common
+from wsol.cli import common, outputs
 
 if TYPE_CHECKING:
     from wsol.benchmark.experiment import Experiment
@@ -150,6 +150,6 @@ def _free(out: Path, experiment: Experiment) -> None:
     elif out.is_dir() and any(out.iterdir()):
         message = f"{out} exists and holds no experiment; choose another folder"
         raise typer.BadParameter(message, param_hint="--out")
-    common.free_folder(out, force=True)
-    with common.writing(out, "--out"):
+    outputs.free_folder(out, force=True)
+    with outputs.writing(out, "--out"):
         (out / COPY).write_text(experiment.text, encoding="utf-8")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from wsol.cli import common
+from wsol.cli import common, outputs
 
 if TYPE_CHECKING:
     import numpy as np
@@ -97,7 +97,7 @@ def shift(
         workers=workers,
     )
     labels = common.known_classes(paths, names, class_name, class_from_folder)
-    common.free_folder(out, force)
+    outputs.free_folder(out, force)
     about = f"{describe_network(network.settings)}, threshold {localizer.threshold:.3g}"
     failed = known = one_step = 0
     with (

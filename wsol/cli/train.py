@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from wsol.cli import common
+from wsol.cli import common, outputs
 
 if TYPE_CHECKING:
     from tdam.training.recipe import Recipe
@@ -197,7 +197,7 @@ def _settle(
 def _check_free(out: Path, force: bool) -> None:
     """Exit with 2 where a run would overwrite something, or with `force` what is no run."""
     if not out.is_dir():
-        common.free_file(out, "--out", force)
+        outputs.free_file(out, "--out", force)
     elif any(out.iterdir()) and not force:
         raise typer.BadParameter(
             f"{out} exists; choose another folder, go on with --resume, or add --force",

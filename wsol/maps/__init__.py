@@ -9,9 +9,18 @@ from wsol.maps.names import METHODS, find_method
 if TYPE_CHECKING:
     from wsol.maps.activation import CAM
     from wsol.maps.core import MapExtractor
-    from wsol.maps.gradient import LayerCAM
+    from wsol.maps.gradient import GradCAM, GradCAMpp, LayerCAM, XGradCAM
 
-__all__ = ["CAM", "METHODS", "LayerCAM", "MapExtractor", "find_method"]
+__all__ = [
+    "CAM",
+    "METHODS",
+    "GradCAM",
+    "GradCAMpp",
+    "LayerCAM",
+    "MapExtractor",
+    "XGradCAM",
+    "find_method",
+]
 
 
 def __getattr__(name: str) -> type[MapExtractor]:

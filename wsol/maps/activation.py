@@ -36,6 +36,8 @@ class CAM(MapExtractor):
     torch.Size([2, 2, 2])
     """
 
+    usual_layer = "pooled_layer"
+
     def __init__(
         self,
         model: nn.Module,

@@ -31,6 +31,7 @@ class MapExtractor(ABC):
     """
 
     needs_gradients = False
+    usual_layer = "map_layer"  # what a registered network's record calls the default
 
     def __init__(
         self,
@@ -39,7 +40,7 @@ class MapExtractor(ABC):
     ) -> None:
         self.model = model
         if target_layer is None:
-            target_layer = default_layer(model, "map_layer", "target_layer")
+            target_layer = default_layer(model, self.usual_layer, "target_layer")
         if isinstance(target_layer, (list, tuple)):
             self.layers = [find_layer(model, layer) for layer in target_layer]
         else:
@@ -65,11 +66,7 @@ class MapExtractor(ABC):
 
     def _keep(self, index: int) -> Any:
         def hook(module: nn.Module, args: Any, output: Tensor) -> None:
-            if not isinstance(output, torch.Tensor) or output.ndim != 4:
-                shape = tuple(output.shape) if isinstance(output, torch.Tensor) else type(output)
-                raise ValueError(
-                    f"Expected the target layer to put out (N, C, h, w) but got {shape}"
-                )
+            check_features(output)
             if self.needs_gradients and not output.requires_grad:
                 if not torch.is_grad_enabled() or output.is_inference():
                     raise RuntimeError(
@@ -160,6 +157,17 @@ def stretch(maps: Tensor) -> Tensor:
     low = maps.amin(dim=(1, 2), keepdim=True)
     span = maps.amax(dim=(1, 2), keepdim=True) - low
     return torch.where(span > 0, (maps - low) / span, torch.zeros_like(maps))
+
+
+def check_features(output: Any) -> None:
+    """Check what a target layer put out.
+
+    Raises:
+        ValueError: it is not (N, C, h, w)
+    """
+    if not isinstance(output, torch.Tensor) or output.ndim != 4:
+        shape = tuple(output.shape) if isinstance(output, torch.Tensor) else type(output)
+        raise ValueError(f"Expected the target layer to put out (N, C, h, w) but got {shape}")
 
 
 def find_layer(model: nn.Module, layer: Any) -> nn.Module:

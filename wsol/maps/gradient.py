@@ -38,6 +38,66 @@ class GradientExtractor(MapExtractor):
         raise NotImplementedError
 
 
+class GradCAM(GradientExtractor):
+    r"""Grad-CAM (R. Selvaraju et al., ICCV 2017): $ReLU(\sum_c \overline{g}_c A_c)$.
+
+    $g = \partial y_k / \partial A$, its mean taken over the pixels.
+
+    >>> from tdam import create_model
+    >>> model = create_model("resnet18")
+    >>> with GradCAM(model) as extractor:
+    ...     maps = extractor(3, model(torch.zeros(2, 3, 64, 64)))
+    >>> maps[0].shape
+    torch.Size([2, 2, 2])
+    """
+
+    def _weigh(self, activation: Tensor, gradient: Tensor) -> Tensor:
+        weights = gradient.mean(dim=(2, 3), keepdim=True)
+        return (weights * activation).sum(dim=1).relu()
+
+
+class GradCAMpp(GradientExtractor):
+    r"""Grad-CAM++ (A. Chattopadhyay et al., WACV 2018): $ReLU(\sum_c w_c A_c)$.
+
+    $w_c = \sum_{ij} \alpha\,ReLU(g)$ with $\alpha = g^2 / (2 g^2 + g^3 \sum_{ij} A_c)$, which is
+    $\sum_{ij} g^+ / (2 + g^+ \sum_{ij} A_c)$: where g is not positive it has no part. A channel
+    whose sum is negative, for which the formula has a pole, counts as if its sum were zero.
+
+    >>> from tdam import create_model
+    >>> model = create_model("resnet18")
+    >>> with GradCAMpp(model) as extractor:
+    ...     maps = extractor(3, model(torch.zeros(2, 3, 64, 64)))
+    >>> maps[0].shape
+    torch.Size([2, 2, 2])
+    """
+
+    def _weigh(self, activation: Tensor, gradient: Tensor) -> Tensor:
+        rising = gradient.relu()
+        total = activation.sum(dim=(2, 3), keepdim=True).relu()
+        weights = (rising / (2 + rising * total)).sum(dim=(2, 3), keepdim=True)
+        return (weights * activation).sum(dim=1).relu()
+
+
+class XGradCAM(GradientExtractor):
+    r"""XGrad-CAM (R. Fu et al., BMVC 2020): $ReLU(\sum_c w_c A_c)$.
+
+    $w_c = \sum_{ij} g A_c / \sum_{ij} A_c$; a channel whose sum is zero has no part.
+
+    >>> from tdam import create_model
+    >>> model = create_model("resnet18")
+    >>> with XGradCAM(model) as extractor:
+    ...     maps = extractor(3, model(torch.zeros(2, 3, 64, 64)))
+    >>> maps[0].shape
+    torch.Size([2, 2, 2])
+    """
+
+    def _weigh(self, activation: Tensor, gradient: Tensor) -> Tensor:
+        total = activation.sum(dim=(2, 3), keepdim=True)
+        found = (gradient * activation).sum(dim=(2, 3), keepdim=True) / total
+        weights = torch.where(total == 0, 0, found)
+        return (weights * activation).sum(dim=1).relu()
+
+
 class LayerCAM(GradientExtractor):
     r"""LayerCAM (P. Jiang et al., TIP 2021): $ReLU(\sum_c ReLU(\partial y_k/\partial A_c) A_c)$.
 

@@ -12,6 +12,9 @@ if TYPE_CHECKING:
 
 METHODS: dict[str, str] = {
     "cam": "wsol.maps.activation:CAM",
+    "gradcam": "wsol.maps.gradient:GradCAM",
+    "gradcampp": "wsol.maps.gradient:GradCAMpp",
+    "xgradcam": "wsol.maps.gradient:XGradCAM",
     "layercam": "wsol.maps.gradient:LayerCAM",
 }
 
@@ -20,12 +23,12 @@ def check_method(name: str) -> str:
     """Return a method's registered name.
 
     Args:
-        name: in any case, with or without `-` and `_`
+        name: in any case, with or without `-` and `_`, and with `++` for `pp`
 
     Raises:
         ValueError: no method has this name; the message lists those there are
     """
-    key = name.lower().replace("-", "").replace("_", "")
+    key = name.lower().replace("-", "").replace("_", "").replace("++", "pp")
     if key not in METHODS:
         raise ValueError(f"Expected method to be one of {', '.join(METHODS)} but got {name!r}")
     return key

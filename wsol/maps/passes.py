@@ -1,0 +1,119 @@
+"""One forward pass, seen from the layer that maps are made of: what it put out at every step."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from wsol.maps.core import check_features
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from wsol.maps.core import MapExtractor
+
+
+@dataclass(frozen=True, eq=False)
+class Pass:
+    """What a forward pass left for the maps.
+
+    Args:
+        extractor: makes the maps
+        features: outputs of the layer, (T N, C, h, w), step behind step; or one tensor a step,
+            the first N images of which count
+        scores: (T N, K), step behind step
+        steps: T
+        searchlights: one (N, S, H, W) tensor a top-down block, S maps each
+    """
+
+    extractor: MapExtractor
+    features: list[Tensor]
+    scores: Tensor
+    steps: int
+    searchlights: tuple[Tensor, ...] = ()
+
+    @property
+    def probabilities(self) -> Tensor:
+        """Probabilities of the classes at every step, (N, T, K)."""
+        likely = self.scores.detach().float().softmax(dim=1)
+        return likely.unflatten(0, (self.steps, -1)).transpose(0, 1)
+
+    def maps(self, class_ids: Tensor) -> Tensor:
+        """Compute the maps of one class an image at every step.
+
+        Args:
+            class_ids: (N,)
+
+        Returns:
+            (N, T, h, w), as the method gives them, not stretched
+        """
+        ids = class_ids.repeat(self.steps)
+        rows = len(self.scores) // len(self.features)
+        made = self.extractor.maps_of(self.features, ids, self.scores, normalized=False)
+        maps = torch.cat([maps[:rows] for maps in made])
+        return maps.unflatten(0, (self.steps, -1)).transpose(0, 1)
+
+
+def run_pass(extractor: MapExtractor, images: Tensor, stepwise: bool = False) -> Pass:
+    """Run an extractor's network and keep what its maps need.
+
+    Gradients are recorded from the layer on and not before, which saves their memory. A layer that
+    a recurrent block runs several times is seen at its last run for each step.
+
+    Args:
+        extractor: its first layer counts
+        images: (N, 3, H, W)
+        stepwise: keep every step of a registered network, not the last alone
+
+    Raises:
+        RuntimeError: gradients are needed within inference_mode
+        ValueError: the pass missed the layer, or what it put out is not (N, C, h, w)
+    """
+    gradients = extractor.needs_gradients
+    if gradients and torch.is_inference_mode_enabled():
+        raise RuntimeError("Expected gradients but inference_mode is on: call outside of it")
+    features: list[Tensor] = []
+
+    def note(module: nn.Module, args: Any, output: Tensor) -> Tensor:
+        check_features(output)
+        features.append(output.detach().requires_grad_(gradients))
+        if not gradients:
+            return output
+        torch.set_grad_enabled(True)  # until the end of no_grad below
+        return features[-1].clone()  # what follows may write into it
+
+    model: Any = extractor.model
+    if stepwise and extractor.layers[0] is model.get_submodule(model.spec.pooled_layer):
+        return _run_to_the_pooling(extractor, images)
+    handle = extractor.layers[0].register_forward_hook(note)
+    try:
+        with torch.no_grad():
+            found = model.forward_steps(images) if stepwise else model(images)
+    finally:
+        handle.remove()
+    if not features:
+        raise ValueError("Expected the network to run the target layer but it did not")
+    if not stepwise:
+        return Pass(extractor, features[-1:], found, 1)
+    steps = found.logits.shape[1]
+    lights = tuple(light.detach() for light in found.searchlights)
+    return Pass(extractor, features, _flat(found.logits), steps, lights)
+
+
+def _run_to_the_pooling(extractor: MapExtractor, images: Tensor) -> Pass:
+    """Take the features that the network gives itself, which need no hook, and classify them."""
+    model: Any = extractor.model
+    with torch.no_grad():
+        found = model.forward_steps(images)
+    features, scores = _flat(found.features), _flat(found.logits)
+    if extractor.needs_gradients:
+        with torch.enable_grad():
+            scores = model.classify(features.requires_grad_())
+    return Pass(extractor, [features], scores, found.logits.shape[1], found.searchlights)
+
+
+def _flat(outputs: Tensor) -> Tensor:
+    """Put outputs, (N, T, ...), step behind step, (T N, ...)."""
+    return outputs.transpose(0, 1).flatten(0, 1)
