@@ -343,11 +343,11 @@ def test_the_command_is_installed(photos):
 
 @pytest.mark.slow
 def test_imagenet10(run, data, tmp_path):
-    """The figures of an independent measurement of the same network on the same images."""
+    """The figures of an independent measurement of the same network's CAM on the same images."""
     folder = data / "imagenet10"
     target = tmp_path / "scores.json"
     code, _, _ = run("evaluate", folder / "manifest", "--split", "test+val", "--root", folder,
-                     "--threshold", 0.2, "--json", target)  # fmt: skip
+                     "--method", "cam", "--threshold", 0.2, "--json", target)  # fmt: skip
     assert code == 0
     scores = json.loads(target.read_text())
     assert scores["images"] == 500
