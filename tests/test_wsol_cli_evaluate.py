@@ -178,8 +178,8 @@ def test_imagenet10_chosen_on_val_reported_on_test(run, data, tmp_path):
     manifest, root = data / "imagenet10" / "manifest", data / "imagenet10"
     one, two = tmp_path / "one.json", tmp_path / "two.json"
     options = ("evaluate", manifest, "--threshold", "val")
-    code, _, _ = run(*options, "--method", "cam", "--root", root, "--out", tmp_path / "out", "--save-maps", "uint8",
-                     "--json", one)  # fmt: skip
+    code, _, _ = run(*options, "--method", "cam", "--root", root, "--out", tmp_path / "out",
+                     "--save-maps", "uint8", "--json", one)  # fmt: skip
     assert code == 0
     found = json.loads(one.read_text())
     assert found["images"] == 400

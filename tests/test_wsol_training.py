@@ -1,10 +1,13 @@
+import csv
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
 import sys
 import time
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -118,7 +121,13 @@ def test_killed_runs_go_on(trained, objects, tmp_path, number):
         assert process.returncode == 130
         assert "--resume goes on" in told
     again = [*command[:5], "--out", out, "--resume", "--workers", "0"]
-    subprocess.run([str(p) for p in again], check=True, capture_output=True)
+    done = subprocess.run([str(p) for p in again], check=True, capture_output=True, text=True)
+    rows = list(csv.DictReader((out / "log.csv").open()))
+    ends = [float(row["seconds"]) for row in rows]
+    rates = [f"{30 / (end - start):.1f} images/s" for start, end in pairwise(ends)]
+    shown = re.findall(r"[0-9.]+ images/s", done.stderr)
+    assert shown
+    assert shown == rates[-len(shown) :]  # of whole epochs, the one that was cut off among them
     assert (out / "model.safetensors").read_bytes() == (
         trained[0] / "model.safetensors"
     ).read_bytes()

@@ -206,19 +206,19 @@ def _train(
     recipe = task.recipe
     if recipe is None:
         raise TypeError(f"Expected {task.name} to have a recipe but got None")
-    counted = 0
+    counted, cut_off = 0, task.state == "begun"
     remaining.start()
 
     def on_epoch(state: TrainState) -> None:
-        nonlocal counted
+        nonlocal counted, cut_off
         shown.on_epoch(state)
         epoch = state.history[-1]["epoch"]
         if epoch > counted + 1:  # done before the run was cut off
             remaining.finish(EPOCHS, epoch - 1 - counted, free=True)
         if epoch > 0:
-            remaining.finish(EPOCHS)
+            remaining.finish(EPOCHS, free=cut_off)  # what is left of an epoch tells nothing
             shown.say(f"  {remaining.describe()}")
-        counted = epoch
+        counted, cut_off = epoch, False
 
     with TrainProgress(recipe.epochs) as shown:
         try:

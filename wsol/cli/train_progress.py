@@ -93,9 +93,9 @@ class TrainProgress:
         words.append(f"loss {row['val_loss']:.3f}")
         if "val_max_box_acc" in row:
             words.append(f"MaxBoxAcc {row['val_max_box_acc']:.1f}")
-        if len(state.history) > 1 and self._trained:
+        if len(state.history) > 1 and self._trained:  # of the epoch as a whole, cut off or not
             spent = row["seconds"] - state.history[-2]["seconds"]
-            words.append(f"{self._trained / max(spent, 0.01):.1f} images/s")
+            words.append(f"{self._images / max(spent, 0.01):.1f} images/s")
         if state.best is row:
             words.append("(best)")
         self.say("  ".join(words))
