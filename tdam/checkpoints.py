@@ -57,8 +57,8 @@ def load_checkpoint(
 
     Returns:
         the network, in evaluation mode, and what is known of it; a network of our own training
-        also has its `class_names`, its input and map method in `spec`, and a `threshold` where one
-        was picked
+        also has its `class_names`, its input, map method and layer in `spec`, and a `threshold`
+        for these maps where one was picked
 
     Raises:
         ValueError: tensors of no registered network (what is next to it is listed), another
@@ -119,6 +119,7 @@ def save_checkpoint(model: Backbone, path: str | Path, half: bool = False) -> Pa
         "class_names": model.class_names,
         "threshold": model.threshold,
         "method": model.spec.method,
+        "map_layer": model.spec.map_layer,
         "preprocessing": asdict(model.spec.preprocessing),
     }
     # One key alone: several would be written in any order, and equal files would differ.
@@ -174,5 +175,8 @@ def _recall(model: Backbone, learned: dict[str, Any]) -> None:
         k: tuple(v) if isinstance(v, list) else v for k, v in learned["preprocessing"].items()
     }
     model.spec = replace(
-        model.spec, method=learned["method"], preprocessing=Preprocessing(**wanted)
+        model.spec,
+        method=learned["method"],
+        map_layer=learned.get("map_layer", model.spec.map_layer),
+        preprocessing=Preprocessing(**wanted),
     )

@@ -287,6 +287,28 @@ def copy_norms(module: nn.Module) -> nn.Module | None:
     return copy.deepcopy(module, shared)
 
 
+def stand_ins(model: nn.Module, module: nn.Module) -> list[nn.Module]:
+    """List what runs in a module's place at the later steps of top-down blocks, in their order.
+
+    Args:
+        model: any network
+        module: of it; what the steps share has no stand-ins
+    """
+    found = []
+    for block in model.modules():
+        if not isinstance(block, TopDownBlock):
+            continue
+        for name in block.tail:
+            for path, part in block.get_submodule(name).named_modules():
+                if part is module:
+                    found += [
+                        norms[_key(name)].get_submodule(path)  # type: ignore[index]
+                        for norms in block.top_down.norms
+                        if _key(name) in norms  # type: ignore[operator]
+                    ]
+    return found
+
+
 def _key(name: str) -> str:
     """A name that can be a key of a ModuleDict."""
     return name.replace(".", "_")

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -71,6 +73,20 @@ def test_they_are_what_commands_take(run, photos, tmp_path):
         code, _, err = run("predict", image, *flags)
         assert code == 2
         assert message in err
+
+
+def test_the_threshold_is_of_their_own_maps(shipped):
+    assert Localizer(shipped).threshold == shipped.threshold
+    assert Localizer(shipped, "gradcam++").threshold == shipped.threshold
+    assert Localizer(shipped, "cam").threshold == 0.2
+
+
+def test_a_file_names_the_layer_of_its_maps(lite0, tmp_path):
+    other = load_checkpoint(save_checkpoint(lite0, tmp_path / "own.safetensors"))[0]
+    assert other.spec == lite0.spec
+    other.spec = replace(other.spec, map_layer="blocks.5.3.bn1")
+    saved = save_checkpoint(other, tmp_path / "other.safetensors")
+    assert load_checkpoint(saved)[0].spec.map_layer == "blocks.5.3.bn1"
 
 
 def test_training_begins_with_them():

@@ -48,7 +48,30 @@ def test_a_threshold_from_boxes(trained, tmp_path, run):
     assert load_checkpoint(copy)[0].threshold == found.threshold
     assert load_checkpoint(out)[0].threshold is None
     assert Localizer(load_checkpoint(copy)[0]).threshold == found.threshold
+    assert Localizer(load_checkpoint(copy)[0], "cam").threshold == 0.2  # it is of other maps
+    assert Localizer(load_checkpoint(copy)[0], target_layer="bn2").threshold == 0.2
     assert Localizer(load_checkpoint(out)[0]).threshold == 0.2
+
+
+def test_a_threshold_is_stored_with_the_maps_that_it_is_of(trained, tmp_path, run):
+    new = fill(tmp_path / "new", 2, first=70)
+    (tmp_path / "c.json").write_text(json.dumps(to_coco(boxed(new))))
+    copy = tmp_path / "copy.safetensors"
+    code, printed, err = run("calibrate", trained[0], "--boxes", tmp_path / "c.json", "--root", new,
+                             "--method", "cam", "--out", copy)  # fmt: skip
+    assert code == 0, err
+    assert "predict takes it, and maps by cam" in printed
+    model, _ = load_checkpoint(copy)
+    assert model.spec.method == "cam"
+    assert Localizer(model).threshold == model.threshold != 0.2
+    image = next(new.rglob("*.png"))
+    assert run("predict", image, "--checkpoint", copy)[2] == ""
+    stored = f"{model.threshold:g}, is of maps by cam"
+    for flags in (["--method", "layercam"], ["--method", "layercam", "--layer", "bn2"]):
+        _, boxes, err = run("predict", image, "--checkpoint", copy, *flags)
+        assert stored in err
+        assert (boxes, "") == run("predict", image, "--checkpoint", copy, *flags,
+                                  "--threshold", 0.2)[1:]  # fmt: skip
 
 
 def test_a_threshold_from_one_image(trained, tmp_path):

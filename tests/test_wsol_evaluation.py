@@ -9,6 +9,7 @@ from eval.geometry import pairwise_iou, to_edges
 from eval.manifest import Split
 from eval.protocols import find_protocol
 from tdam import create_model
+from tdam.preprocessing import Preprocessing
 from wsol import evaluate, evaluate_maps
 from wsol.comparison import read_results
 from wsol.heatmap import to_heatmap
@@ -270,9 +271,28 @@ def test_crops_are_scored_where_they_lie(model, split, photos):
     assert found.result.baselines["full_image"] >= 50  # the cat fills its crop
 
 
-def test_a_run_goes_on_only_with_the_same_network(model, split, photos, tmp_path):
+def test_networks_that_are_not_registered_name_a_layer(split, photos, tmp_path):
+    torch.manual_seed(0)
+    body = torch.nn.Sequential(
+        torch.nn.Conv2d(3, 4, 5, stride=8), torch.nn.AdaptiveAvgPool2d(1), torch.nn.Flatten(),
+        torch.nn.Linear(4, 2),
+    )  # fmt: skip
+    options = {"method": "layercam", "preprocessing": Preprocessing(size=64)}
+    for out in (None, tmp_path / "out"):
+        with pytest.raises(ValueError, match="Expected layer for a network that is not registered"):
+            evaluate(body, split, photos, out=out, **options)
+    found = evaluate(body, split, photos, layer="0", out=tmp_path / "out", **options)
+    assert found.result == evaluate(body, split, photos, layer="0", **options).result
+
+
+@pytest.mark.parametrize(
+    "change", [{"output_stride": 16}, {"layer": "bn2"}], ids=["network", "layer"]
+)
+def test_a_run_goes_on_only_with_the_same_network(model, split, photos, tmp_path, change):
     """Weights alone do not tell: a dilated network has the same ones."""
-    other = create_model("efficientnet_lite0", num_classes=2, output_stride=16)
+    layer = {key: change[key] for key in change if key == "layer"}
+    stride = {key: change[key] for key in change if key != "layer"}
+    other = create_model("efficientnet_lite0", num_classes=2, **stride)
     other.load_state_dict(model.state_dict())
     data = Split(
         "test",
@@ -281,6 +301,7 @@ def test_a_run_goes_on_only_with_the_same_network(model, split, photos, tmp_path
         np.vstack([split.sizes, [[640, 427]]]),
         (*split.boxes, np.array([[300, 100, 340, 300]])),
     )
+    options = {"batch_size": 1, "method": "layercam"}
     stopped = 0
 
     def stop(done):
@@ -290,11 +311,11 @@ def test_a_run_goes_on_only_with_the_same_network(model, split, photos, tmp_path
             raise KillError
 
     with pytest.raises(KillError):
-        evaluate(model, data, photos, out=tmp_path, batch_size=1, progress=stop)
-    with pytest.raises(WorkFileError, match="network"):
-        evaluate(other, data, photos, out=tmp_path, batch_size=1)
-    found = evaluate(model, data, photos, out=tmp_path, batch_size=1)
-    assert found.result == evaluate(model, data, photos, batch_size=1).result
+        evaluate(model, data, photos, out=tmp_path, progress=stop, **options)
+    with pytest.raises(WorkFileError, match="network" if stride else "layer"):
+        evaluate(other, data, photos, out=tmp_path, **layer, **options)
+    found = evaluate(model, data, photos, out=tmp_path, **options)
+    assert found.result == evaluate(model, data, photos, **options).result
 
 
 def test_an_unreadable_image_keeps_its_place(model, split, photos, tmp_path):

@@ -4,6 +4,7 @@ from torch import nn
 
 from tdam import create_model
 from wsol.maps import CAM, METHODS, GradCAM, GradCAMpp, LayerCAM, XGradCAM, find_method
+from wsol.maps.names import settle_method
 
 
 class Tiny(nn.Module):
@@ -108,6 +109,17 @@ def test_weights_by_hand(tiny, batch, kind, weigh):
     assert found.max() > 0
 
 
+def test_a_channel_without_a_sum_has_no_part(tiny, batch):
+    """Its weight by XGrad-CAM would be 0 / 0."""
+    with torch.no_grad():
+        tiny.body[0].weight[1] = 0
+        tiny.body[0].bias[1] = 0
+    with XGradCAM(tiny, "body") as extractor:
+        (found,) = extractor(2, tiny(batch), normalized=False)
+    assert found.isfinite().all()
+    assert found.max() > 0
+
+
 def test_several_layers_and_normalized(tiny, batch):
     with LayerCAM(tiny, ["body", tiny.last]) as extractor:
         maps = extractor(0, tiny(batch))
@@ -189,6 +201,13 @@ def test_names_in_any_case(kind, names):
 def test_unknown_methods_list_the_known():
     with pytest.raises(ValueError, match=r"one of cam, .*, layercam but got 'grad'"):
         find_method("grad")
+
+
+def test_cam_is_for_heads_that_allow_it():
+    model = create_model("convnext_tiny", num_classes=2)
+    assert settle_method("auto", model) == settle_method("layer-cam", model) == "layercam"
+    with pytest.raises(ValueError, match="convnext_tiny has none; use layercam"):
+        settle_method("cam", model)
 
 
 def test_registered_networks_know_their_layers():

@@ -22,14 +22,14 @@ def images(side=64):
     return torch.rand(3, 3, side, side, generator=torch.Generator().manual_seed(1))
 
 
-def literal_maps(model, kind, ids, steps):
-    """Let every block of the last stage run so many steps, and hook its layer's last call."""
+def literal_maps(model, kind, ids, steps, layer):
+    """Let every block of the last stage run so many steps, and hook what runs last as the layer."""
     blocks = [block for block in model.last_stage() if isinstance(block, TopDownBlock)]
     whole = blocks[0].steps
     for block in blocks:
         block.steps = steps
     try:
-        with kind(model) as extractor:
+        with kind(model, layer) as extractor:
             return extractor(ids, model(images()), normalized=False)[0]
     finally:
         for block in blocks:
@@ -42,7 +42,7 @@ def literal_maps(model, kind, ids, steps):
     [
         ("efficientnet_lite0", 3, 1),
         ("efficientnet_lite0", 2, 2),
-        ("efficientnet_lite0", 3, 3),  # the map layer itself runs again
+        ("efficientnet_lite0", 3, 3),  # the map layer itself runs again, each step with its norm
         ("resnet18", 3, 2),
     ],
 )
@@ -53,8 +53,11 @@ def test_every_step_equals_a_network_with_so_many_steps(name, steps, distance, k
     maps = seen.maps(ids)
     assert maps.shape[:2] == (3, steps)
     assert not torch.allclose(maps[:, 0], maps[:, -1], rtol=1e-2)
+    again = distance == 3 and kind is not CAM
+    assert len(seen.features) == (steps if again else 1)
     for step in range(steps):
-        wanted = literal_maps(model, kind, ids, step + 1)
+        layer = f"blocks.6.0.top_down.norms.{step - 1}.bn1" if again and step else None
+        wanted = literal_maps(model, kind, ids, step + 1, layer)
         most = float(wanted.abs().max())
         torch.testing.assert_close(maps[:, step], wanted, atol=1e-4 * most, rtol=1e-3)
     last = run_pass(kind(model), images())
@@ -63,32 +66,74 @@ def test_every_step_equals_a_network_with_so_many_steps(name, steps, distance, k
     torch.testing.assert_close(last.probabilities[:, 0], seen.probabilities[:, -1])
 
 
+@pytest.mark.parametrize("distance", [0, 1, 2, 3])
+@pytest.mark.parametrize("layer", [None, "blocks.6.0.bn2", "blocks.6.0.bn3"])
+def test_attention_that_has_not_learned_shows_what_the_plain_network_does(distance, layer):
+    """It begins as the identity, wherever the layer of the maps lies and whatever runs again."""
+    plain = create_model("efficientnet_lite0", weights="pretrained")
+    model = create_model(
+        "efficientnet_lite0",
+        weights="pretrained",
+        attention="tdam",
+        steps=3,
+        distance=distance,
+    )
+    ids = torch.tensor([281, 207, 1])
+    wanted = run_pass(GradCAMpp(plain, layer), images(128)).maps(ids)
+    most = float(wanted.max())
+    assert most > 0
+    maps = run_pass(GradCAMpp(model, layer), images(128), stepwise=layer is None).maps(ids)
+    assert maps.shape[2:] == wanted.shape[2:] == (4, 4)
+    for step in range(maps.shape[1]):
+        torch.testing.assert_close(maps[:, step], wanted[:, 0], atol=1e-4 * most, rtol=1e-3)
+    with GradCAMpp(model, layer) as extractor:
+        found = extractor(ids, model(images(128)), normalized=False)[0]
+    torch.testing.assert_close(found, wanted[:, 0], atol=1e-4 * most, rtol=1e-3)
+
+
 @pytest.mark.parametrize("mode", [torch.enable_grad, torch.no_grad])
 def test_gradients_are_recorded_from_the_layer_on(mode):
     model = network("efficientnet_lite0")
     with mode():
         seen = run_pass(LayerCAM(model), images())
         assert torch.is_grad_enabled() == (mode is torch.enable_grad)
+        maps = [run_pass(LayerCAM(model), images()).maps(torch.tensor([i] * 3)) for i in (0, 0, 1)]
     (features,) = seen.features
     assert features.is_leaf
     assert seen.scores.requires_grad
-    maps = [run_pass(LayerCAM(model), images()).maps(torch.tensor([i] * 3)) for i in (0, 0, 1)]
     assert torch.equal(maps[0], maps[1])
     assert not torch.equal(maps[0], maps[2])
     assert not run_pass(CAM(model), images()).scores.requires_grad
     assert not any(module._forward_hooks for module in model.modules())
 
 
-def test_what_follows_may_write_into_the_output():
+@pytest.mark.parametrize("kind", [GradCAM, GradCAMpp, LayerCAM])
+def test_what_follows_may_write_into_the_output(kind):
     """A residual sum is written over the output of the norm before it."""
+    torch.manual_seed(0)
+    model = create_model("resnet18", num_classes=5).requires_grad_(False)
+    kept = []
+    layer = model.layer4[1].bn2
+    handle = layer.register_forward_hook(lambda *x: kept.append(x[2].clone()))
+    seen = run_pass(kind(model, layer), images())
+    with kind(model, layer) as extractor:
+        scores = model(images())
+        assert torch.equal(extractor.activations[0], kept[1])
+        maps = extractor([0, 1, 2], scores, normalized=False)[0]
+    handle.remove()
+    assert torch.equal(seen.features[0], kept[0])
+    assert torch.equal(seen.scores, model(images()))
+    torch.testing.assert_close(seen.maps(torch.tensor([0, 1, 2]))[:, 0], maps)
+
+
+def test_the_sum_is_not_taken_for_the_layer_without_gradients():
     torch.manual_seed(0)
     model = create_model("resnet18", num_classes=5)
     kept = []
     handle = model.layer4[1].bn2.register_forward_hook(lambda *x: kept.append(x[2].clone()))
-    seen = run_pass(GradCAM(model, "layer4.1.bn2"), images())
+    seen = run_pass(CAM(model, "layer4.1.bn2"), images())
     handle.remove()
     assert torch.equal(seen.features[0], kept[0])
-    assert torch.equal(seen.scores, model(images()))
 
 
 def test_wrong_use():

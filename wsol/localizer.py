@@ -40,7 +40,8 @@ class Localizer:
         model: a registered network, or any other with `preprocessing` and `target_layer` given
         method: name of a map method, or `auto` for the one that the registered network names
         threshold: share of the map's range that a pixel has to exceed to belong to the object;
-            None for the one that was stored with the network's weights, or 0.2
+            None for the one that was stored with the network's weights where it is of these maps,
+            or 0.2
         contours: `largest` for one box, `outer` for one a region, `all` for hole borders too
         topk: how many classes to localize on each image
         preprocessing: what the network wants as input
@@ -85,8 +86,10 @@ class Localizer:
         workers: int = 2,
     ) -> None:
         spec = getattr(model, "spec", None)
+        method = settle_method(method, model)
         if threshold is None:
-            stored = None if spec is None else getattr(model, "threshold", None)
+            own = spec is not None and method == spec.method and target_layer is None
+            stored = getattr(model, "threshold", None) if own else None
             threshold = CLASSIC if stored is None else stored
         if not 0 <= threshold <= 1:
             raise ValueError(f"Expected threshold to be in [0, 1] but got {threshold}")
@@ -108,11 +111,10 @@ class Localizer:
         self.batch_size = batch_size
         self.workers = workers
         self.preprocessing = preprocessing
-        own = None if spec is None else getattr(model, "class_names", None)
-        self.names = own if names is None else tuple(names)
+        known = None if spec is None else getattr(model, "class_names", None)
+        self.names = known if names is None else tuple(names)
         options = {} if fc_layer is None else {"fc_layer": fc_layer}
-        extractor = find_method(settle_method(method, model))
-        self.extractor = extractor(model, target_layer, **options)
+        self.extractor = find_method(method)(model, target_layer, **options)
         self._stepwise = target_layer is None and hasattr(model, "forward_steps")
         blocks = model.searchlight_blocks() if self._stepwise else []  # type: ignore[operator]
         for name in searchlights:

@@ -153,7 +153,7 @@ class NetworkMaps:
             "root": str(self.root.resolve()),
             "image": self.image,
             "method": self.method,
-            "layer": self.layer or self._usual_layer,
+            "layer": self.map_layer,
             "class_map": self.class_map,
             "preprocessing": repr(self.input),
             "classes": sorted((self.classes or {}).items()),
@@ -167,10 +167,17 @@ class NetworkMaps:
         return replace(cast("Preprocessing", wanted), mode=self.image)
 
     @property
-    def _usual_layer(self) -> str:
-        from wsol.maps import find_method
+    def map_layer(self) -> str:
+        """Name of the module that the maps are made of.
 
-        return str(getattr(self.model.spec, find_method(self.method).usual_layer))
+        Raises:
+            ValueError: the network is not registered and no layer was given
+        """
+        from wsol.maps import find_method
+        from wsol.maps.core import default_layer
+
+        usual = find_method(self.method).usual_layer
+        return self.layer or default_layer(self.model, usual, "layer")
 
     def read(self, start: int) -> Generator[FoundMap]:
         """Give the maps from a row on.
@@ -188,7 +195,7 @@ class NetworkMaps:
         self.model.to(where)
         targets = None
         load = partial(_read_image, root=self.root, split=self.split, preprocessing=self.input)
-        extractor = find_method(self.method)(self.model, self.layer)
+        extractor = find_method(self.method)(self.model, self.map_layer)
         with evaluation_mode(self.model):
             rows = range(start, len(self.split))
             for batch in read_ahead(rows, load, self.batch_size, self.workers):

@@ -246,8 +246,7 @@ def check_same_run(out: Path, recipe: Recipe, record: dict[str, Any]) -> None:
         ValueError: they differ, or the folder holds no run
     """
     before = saved_recipe(out)
-    # The map method is stored with the weights; no step of the training depends on it.
-    keys = [key for key in differing_keys(before, recipe) if key != "method"]
+    keys = differing_keys(before, recipe)
     if keys:
         raise ValueError(f"Expected the recipe of the run in {out} but {', '.join(keys)} differ")
     then = read_record(out)

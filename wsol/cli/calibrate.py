@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from wsol.cli import common, outputs
+from wsol.cli import common, networks, outputs
 
 if TYPE_CHECKING:
     from eval.splits import Split
@@ -38,7 +39,7 @@ def calibrate(
     Fifty images are enough for most purposes; the interval says how sure the threshold is. Images
     of classes that the network does not know are measured by the map of its own choice.
     """
-    common.check_model(common.DEFAULT_MODEL, method)
+    networks.check_model(common.DEFAULT_MODEL, method)
     for flag, path in (("CHECKPOINT", checkpoint), ("--boxes", boxes)):
         if not path.exists():
             raise typer.BadParameter(f"{path}: no such file or folder", param_hint=flag)
@@ -48,8 +49,8 @@ def calibrate(
     from wsol.calibration import calibrate as measure
     from wsol.map_sources import NetworkMaps
 
-    network = common.load_model(common.DEFAULT_MODEL, "auto", 0, checkpoint)
-    method = common.choose_method(network, method)
+    network = networks.load_model(common.DEFAULT_MODEL, "auto", 0, checkpoint)
+    method = networks.choose_method(network, method)
     table = _match_classes(split, network)
     source = NetworkMaps(
         network,
@@ -72,6 +73,7 @@ def calibrate(
     from tdam import save_checkpoint
 
     network.threshold = found.threshold
+    network.spec = replace(network.spec, method=method)
     with outputs.writing(target, "--out"):
         save_checkpoint(network, target)
     typer.echo(
@@ -82,7 +84,7 @@ def calibrate(
         f"mean overlap on these very images: {found.overlap:.3f}; at the classic 0.2 "
         f"{found.classic_overlap:.3f}"
     )
-    typer.echo(f"stored in {target}; predict uses it by default")
+    typer.echo(f"stored in {target}; predict takes it, and maps by {method}, by default")
     if found.unreadable:
         raise typer.Exit(1)
 

@@ -10,12 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
-from wsol.maps.names import check_method
-
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-
-    from tdam.backbones.base import Backbone
 
 DEFAULT_MODEL = "efficientnet_lite0"
 DEFAULT_WEIGHTS = "efficientnet_lite0_tdam"  # by name, in `tdam.weights.list_shipped`
@@ -70,7 +66,7 @@ Threshold = Annotated[
     float | None,
     typer.Option(
         help="Share of the map's range above which a pixel counts; default: the one stored with "
-        "the weights, or 0.2."
+        "the weights for their own maps, or 0.2."
     ),
 ]
 ClassName = Annotated[str | None, typer.Option("--class", help="The class of all images is known.")]
@@ -132,51 +128,6 @@ def wrong_use(flag: str) -> Iterator[None]:
         raise typer.BadParameter(str(error), param_hint=flag) from error
 
 
-def attention_flags(
-    attention: str | None, steps: int | None, distance: int | None, searchlight: str | None
-) -> dict[str, int | str]:
-    """Gather the flags of attention that were given, as arguments of `create_model`."""
-    given = {
-        "attention": attention,
-        "steps": steps,
-        "distance": distance,
-        "searchlight": searchlight,
-    }
-    return {name: value for name, value in given.items() if value is not None}
-
-
-def check_model(
-    model: str | None,
-    method: str,
-    checkpoint: Path | None = None,
-    **settings: int | str,
-) -> None:
-    """Exit with 2 where a name is unknown, before anything slow is imported.
-
-    Args:
-        model: None for the default
-        method: of maps
-        checkpoint: file that tells its own attention
-        settings: of `attention_flags`; those of top-down attention ask for some
-    """
-    from tdam.registry import find_attention, find_spec
-
-    with wrong_use("--model"):
-        find_spec(model or DEFAULT_MODEL)
-    attention = settings.get("attention", "none")
-    with wrong_use("--attention"):
-        find_attention(str(attention))
-    for name in settings:
-        if checkpoint is not None:
-            message = "goes not with --checkpoint, which tells its network"
-            raise typer.BadParameter(message, param_hint=f"--{name}")
-        if name != "attention" and attention != "tdam":
-            raise typer.BadParameter("goes with --attention tdam", param_hint=f"--{name}")
-    with wrong_use("--method"):
-        if method != "auto":
-            check_method(method)
-
-
 def check_classes(class_name: str | None, class_from_folder: bool) -> None:
     """Exit with 2 where two flags both say which class is known."""
     if class_name is not None and class_from_folder:
@@ -227,90 +178,6 @@ def list_images(sources: list[str]) -> list[Path]:
     if not paths:
         raise typer.BadParameter("no images", param_hint="SOURCE")
     return paths
-
-
-def load_model(
-    name: str | None,
-    weights: str,
-    seed: int,
-    checkpoint: Path | None = None,
-    output_stride: int | None = None,
-    **settings: Any,
-) -> Backbone:
-    """Build the network that the flags ask for, or exit and say why not.
-
-    Args:
-        name: of a registered network; None for the default, and where nothing else is asked for
-            for the weights that come along
-        weights: `auto`, `random`, or a path
-        seed: of random weights
-        checkpoint: a file that tells its network, instead of all but the next
-        output_stride: None for the checkpoint's own, or 32
-        settings: further arguments of `create_model`
-    """
-    import torch
-
-    from tdam import create_model, load_checkpoint
-    from tdam.weights import WeightsError, shipped_path
-    from wsol.runtime import keep_freed_memory
-
-    keep_freed_memory()
-    torch.manual_seed(seed)
-    if name is None and not settings and checkpoint is None and weights == "auto":
-        checkpoint = shipped_path(DEFAULT_WEIGHTS)
-    if output_stride is not None:
-        settings["output_stride"] = output_stride
-    source: str | None = {"auto": "pretrained", "random": None}.get(weights, weights)
-    try:
-        if checkpoint is not None:
-            with wrong_use("--checkpoint"):
-                stride = {} if output_stride is None else {"output_stride": output_stride}
-                return load_checkpoint(checkpoint, **stride)[0]
-        with wrong_use("--weights"):
-            model = create_model(name or DEFAULT_MODEL, weights=source, **settings)
-    except WeightsError as error:
-        fail(f"{error}; give --checkpoint FILE, or --weights random to try without")
-    attention = model.settings["attention"]
-    if source == "pretrained" and attention != "none":
-        typer.echo(
-            f"attention {attention} is not trained: until it is, the network says and shows what "
-            "it does without",
-            err=True,
-        )
-    return model
-
-
-def choose_method(network: Backbone, method: str) -> str:
-    """Return the map method to use, or exit with 2 where the network's head rules it out."""
-    if method == "auto":
-        return network.spec.method
-    from tdam.registry import find_spec
-
-    method = check_method(method)
-    spec = find_spec(network.spec.name)
-    if method == "cam" and not spec.cam:
-        raise typer.BadParameter(
-            f"cam asks for one linear layer behind the pooling, which {spec.name} has not; use "
-            f"{spec.method}",
-            param_hint="--method",
-        )
-    return method
-
-
-def check_layer(network: Backbone, method: str, layer: str | None) -> None:
-    """Make one map of a layer, or exit with 2 where that cannot be done."""
-    if layer is None:
-        return
-    import torch
-
-    from wsol.maps import find_method
-    from wsol.maps.passes import run_pass
-    from wsol.runtime import evaluation_mode
-
-    side = network.spec.preprocessing.size
-    with wrong_use("--layer"), evaluation_mode(network):
-        extractor = find_method(method)(network, layer)
-        run_pass(extractor, torch.zeros(1, 3, side, side)).maps(torch.tensor([0]))
 
 
 def choose_device(name: str) -> str:

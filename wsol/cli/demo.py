@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from wsol.cli import common, outputs
+from wsol.cli import common, networks, outputs
 
 OWN_FOLDER = Path("wsol-demo")
 
@@ -18,7 +18,7 @@ def demo(
 ) -> None:
     """Localize, draw and score five photographs that installed packages carry."""
     outputs.free_folder(out, force or out == OWN_FOLDER)
-    model = common.load_model(None, "auto", 0)
+    model = networks.load_model(None, "auto", 0)
 
     from tdam.spec import describe_network
     from wsol.demo import run_demo

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from wsol.cli import common, data_sets, outputs, reports
+from wsol.cli import common, data_sets, networks, outputs, reports
 
 if TYPE_CHECKING:
     from eval.protocols import Protocol
@@ -108,7 +108,7 @@ def evaluate(
 
     with common.wrong_use("--protocol"):
         rules = [*PROTOCOLS.values()] if protocol == "all" else [find_protocol(protocol)]
-    common.check_model(model, method, attention=attention)
+    networks.check_model(model, method, attention=attention)
     if class_map not in (None, "ground_truth", "predicted"):
         message = f"expected ground_truth or predicted, got {class_map!r}"
         raise typer.BadParameter(message, param_hint="--class-map")
@@ -167,7 +167,7 @@ def evaluate(
         from wsol.classes import class_names
         from wsol.map_sources import NetworkMaps
 
-        network = common.load_model(
+        network = networks.load_model(
             model,
             weights,
             seed,
@@ -178,12 +178,13 @@ def evaluate(
             searchlight=searchlight,
             output_stride=output_stride,
         )
-        method = common.choose_method(network, method)
-        common.check_layer(network, method, layer)
+        method = networks.choose_method(network, method)
+        networks.check_layer(network, method, layer)
         count = network.settings["num_classes"]
         if len(names) != count:
             names = class_names(count, network.class_names)
         what = f"{describe_network(network.settings)}, {method}"
+        what += "" if layer is None else f" of {layer}"
         table = data_sets.find_classes(data, scored, root, classes, count)
         where = common.choose_device(device)
         sources = [

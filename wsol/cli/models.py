@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from wsol.cli import common
+from wsol.cli import common, networks
 
 
 def models(
@@ -18,7 +18,7 @@ def models(
     Multiply-adds are counted by torch on one image of the network's input size: as the recurrence
     is written, which is what training runs, and in inference, which leaves out what it can.
     """
-    common.check_model(common.DEFAULT_MODEL, "auto", attention=attention)
+    networks.check_model(common.DEFAULT_MODEL, "auto", attention=attention)
     from tdam.checkpoints import read_settings
     from tdam.profile import profile
     from tdam.registry import MODELS

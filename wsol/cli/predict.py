@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from wsol.cli import common, outputs
+from wsol.cli import common, networks, outputs
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -82,12 +82,12 @@ def predict(
             check_format(kind)
     if confidence and "yolo" not in kinds:
         raise typer.BadParameter("goes only with --format yolo", param_hint="--confidence")
-    asked = common.attention_flags(attention, steps, distance, searchlight)
-    common.check_model(model, method, checkpoint, **asked)
+    asked = networks.attention_flags(attention, steps, distance, searchlight)
+    networks.check_model(model, method, checkpoint, **asked)
     common.check_classes(class_name, class_from_folder)
     common.check_threshold(threshold)
     paths = common.list_images(sources)
-    network = common.load_model(
+    network = networks.load_model(
         model, weights, seed, checkpoint, output_stride=output_stride, **asked
     )
 
@@ -97,8 +97,8 @@ def predict(
     from wsol.writers import create_writer
 
     device = common.choose_device(device)
-    method = common.choose_method(network, method)
-    common.check_layer(network, method, layer)
+    method = networks.choose_method(network, method)
+    networks.check_layer(network, method, layer)
     names = class_names(network.settings["num_classes"], network.class_names)
     labels = common.known_classes(paths, names, class_name, class_from_folder)
     localizer = Localizer(
@@ -113,6 +113,7 @@ def predict(
         batch_size=batch_size,
         workers=workers,
     )
+    networks.note_threshold(network, threshold, localizer.threshold)
     writers: list[Writer] = []
     if kinds or save_images:
         outputs.free_folder(out, force)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from wsol.cli import common, outputs
+from wsol.cli import common, networks, outputs
 
 if TYPE_CHECKING:
     import numpy as np
@@ -67,13 +67,13 @@ def shift(
     map it is with probability, box, centroid's shift, IoU with the true box, tab-separated. An
     image that cannot be read is named on stderr, the rest is done, and the exit code is 1.
     """
-    asked = common.attention_flags(attention, steps, distance, searchlight)
-    common.check_model(model, method, checkpoint, **asked)
+    asked = networks.attention_flags(attention, steps, distance, searchlight)
+    networks.check_model(model, method, checkpoint, **asked)
     common.check_classes(class_name, class_from_folder)
     common.check_threshold(threshold)
     paths = common.list_images(sources)
     truth = None if boxes is None else _load_boxes(boxes)
-    network = common.load_model(
+    network = networks.load_model(
         model, weights, seed, checkpoint, output_stride=output_stride, **asked
     )
 
@@ -88,7 +88,7 @@ def shift(
     names = class_names(network.settings["num_classes"], network.class_names)
     localizer = Localizer(
         network,
-        common.choose_method(network, method),
+        networks.choose_method(network, method),
         threshold,
         names=names,
         searchlights=_choose_blocks(network, blocks),
@@ -96,6 +96,7 @@ def shift(
         batch_size=batch_size,
         workers=workers,
     )
+    networks.note_threshold(network, threshold, localizer.threshold)
     labels = common.known_classes(paths, names, class_name, class_from_folder)
     outputs.free_folder(out, force)
     about = f"{describe_network(network.settings)}, threshold {localizer.threshold:.3g}"

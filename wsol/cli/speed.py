@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from wsol.cli import common
+from wsol.cli import common, networks
 
 
 class Stage(str, Enum):
@@ -36,7 +36,7 @@ def speed(
     Both sides run in turn, and every ratio is taken pair by pair, so that a machine whose speed
     drifts gives the same figures. Run nothing else meanwhile.
     """
-    common.check_model(model, "auto", attention=attention)
+    networks.check_model(model, "auto", attention=attention)
     if stage is Stage.score:
         from wsol.speed.score import compare_scoring
 

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import torch
 
+from tdam.recurrence import stand_ins
+
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from types import TracebackType
 
     from torch import Tensor, nn
+    from torch.utils.hooks import RemovableHandle
 
 
 class MapExtractor(ABC):
@@ -46,11 +50,11 @@ class MapExtractor(ABC):
         else:
             self.layers = [find_layer(model, target_layer)]
         self.activations: dict[int, Tensor] = {}
-        self._handles: list[Any] = []
+        self._handles: list[RemovableHandle] = []
 
     def __enter__(self) -> MapExtractor:
         for index, layer in enumerate(self.layers):
-            self._handles.append(layer.register_forward_hook(self._keep(index)))
+            self._handles += hook_layer(self.model, layer, partial(self._keep, index))
         return self
 
     def __exit__(
@@ -64,19 +68,16 @@ class MapExtractor(ABC):
         self._handles.clear()
         self.activations.clear()
 
-    def _keep(self, index: int) -> Any:
-        def hook(module: nn.Module, args: Any, output: Tensor) -> None:
-            check_features(output)
-            if self.needs_gradients and not output.requires_grad:
-                if not torch.is_grad_enabled() or output.is_inference():
-                    raise RuntimeError(
-                        f"{type(self).__name__} needs gradients: run the model outside no_grad "
-                        "and inference_mode, or within torch.enable_grad()"
-                    )
-                output.requires_grad_()
-            self.activations[index] = output
-
-        return hook
+    def _keep(self, index: int, output: Tensor) -> Tensor:
+        if self.needs_gradients and not output.requires_grad:
+            if not torch.is_grad_enabled() or output.is_inference():
+                raise RuntimeError(
+                    f"{type(self).__name__} needs gradients: run the model outside no_grad "
+                    "and inference_mode, or within torch.enable_grad()"
+                )
+            output.requires_grad_()
+        self.activations[index] = output
+        return output
 
     def __call__(
         self,
@@ -157,6 +158,28 @@ def stretch(maps: Tensor) -> Tensor:
     low = maps.amin(dim=(1, 2), keepdim=True)
     span = maps.amax(dim=(1, 2), keepdim=True) - low
     return torch.where(span > 0, (maps - low) / span, torch.zeros_like(maps))
+
+
+def hook_layer(
+    model: nn.Module, layer: nn.Module, keep: Callable[[Tensor], Tensor]
+) -> list[RemovableHandle]:
+    """Hook a layer, and what runs in its place at the later steps of a top-down block.
+
+    Args:
+        model: the network
+        layer: of it
+        keep: gets what the layer puts out, (N, C, h, w), and gives what the network goes on with,
+            which is a copy: what follows may write into it
+
+    Returns:
+        the hooks, to be removed
+    """
+
+    def hook(module: nn.Module, args: Any, output: Tensor) -> Tensor:
+        check_features(output)
+        return keep(output).clone()
+
+    return [each.register_forward_hook(hook) for each in (layer, *stand_ins(model, layer))]
 
 
 def check_features(output: Any) -> None:

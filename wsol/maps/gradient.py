@@ -27,7 +27,8 @@ class GradientExtractor(MapExtractor):
                 f"{type(self).__name__} needs scores that carry gradients: pass what the model "
                 "returned, not a detached copy"
             )
-        chosen = scores.gather(1, ids[:, None]).sum()
+        with torch.enable_grad():
+            chosen = scores.gather(1, ids[:, None]).sum()
         gradients = torch.autograd.grad(chosen, activations, retain_graph=True)
         return [
             self._weigh(a.detach().float(), g.float())

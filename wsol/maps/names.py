@@ -42,12 +42,18 @@ def settle_method(name: str, model: nn.Module) -> str:
         model: the network
 
     Raises:
-        ValueError: no method has this name
+        ValueError: no method has this name, or the network's head rules it out
     """
-    if name != "auto":
-        return check_method(name)
     spec = getattr(model, "spec", None)
-    return "cam" if spec is None else str(spec.method)
+    if name == "auto":
+        return "cam" if spec is None else str(spec.method)
+    method = check_method(name)
+    if method == "cam" and spec is not None and not spec.cam:
+        raise ValueError(
+            "Expected method to be another than cam, which asks for one linear layer behind the "
+            f"pooling, as {spec.name} has none; use {spec.method}"
+        )
+    return method
 
 
 def find_method(name: str) -> type[MapExtractor]:

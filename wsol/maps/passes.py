@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from wsol.maps.core import check_features
+from wsol.maps.core import hook_layer
 
 if TYPE_CHECKING:
-    from torch import Tensor, nn
+    from torch import Tensor
 
     from wsol.maps.core import MapExtractor
 
@@ -76,23 +76,23 @@ def run_pass(extractor: MapExtractor, images: Tensor, stepwise: bool = False) ->
         raise RuntimeError("Expected gradients but inference_mode is on: call outside of it")
     features: list[Tensor] = []
 
-    def note(module: nn.Module, args: Any, output: Tensor) -> Tensor:
-        check_features(output)
+    def keep(output: Tensor) -> Tensor:
         features.append(output.detach().requires_grad_(gradients))
-        if not gradients:
-            return output
-        torch.set_grad_enabled(True)  # until the end of no_grad below
-        return features[-1].clone()  # what follows may write into it
+        if gradients:
+            torch.set_grad_enabled(True)  # until the end of no_grad below
+        return features[-1]
 
     model: Any = extractor.model
-    if stepwise and extractor.layers[0] is model.get_submodule(model.spec.pooled_layer):
+    layer = extractor.layers[0]
+    if stepwise and layer is model.get_submodule(model.spec.pooled_layer):
         return _run_to_the_pooling(extractor, images)
-    handle = extractor.layers[0].register_forward_hook(note)
+    handles = hook_layer(model, layer, keep)
     try:
         with torch.no_grad():
             found = model.forward_steps(images) if stepwise else model(images)
     finally:
-        handle.remove()
+        for handle in handles:
+            handle.remove()
     if not features:
         raise ValueError("Expected the network to run the target layer but it did not")
     if not stepwise:

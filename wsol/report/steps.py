@@ -24,11 +24,12 @@ def keep_steps(source: NetworkMaps, classes: Mapping[str, int | None], keeper: M
         keeper: takes the maps
 
     Returns:
-        the number of steps; 1 where there is nothing to keep
+        the number of steps; 1 where there is nothing to keep, as of a layer that is not the
+        network's own
     """
     from wsol.localizer import Localizer
 
-    if not hasattr(source.model, "forward_steps"):
+    if source.layer is not None or not hasattr(source.model, "forward_steps"):
         return 1
     known = {image_id: label for image_id, label in classes.items() if label is not None}
     steps = 1
