@@ -260,3 +260,31 @@ def test_runs_on_other_images_of_one_name_cannot_be_compared(run, photos, tmp_pa
     assert "expected protocol" in err
     (tmp_path / "a" / "images.jsonl").write_text("")
     assert run("compare", tmp_path / "a", tmp_path / "b")[0] == 1
+
+
+def test_images_with_their_splits_in_a_folder_of_its_own(run, photos, tmp_path):
+    home = tmp_path / "home"
+    shutil.copytree(photos, home)
+    shutil.copytree(DATA, home / "manifest")
+    known = run("evaluate", DATA, "--root", photos, "--threshold", 0.2)[:2]
+    assert run("evaluate", home, "--threshold", 0.2)[:2] == known
+    code, _, err = run("evaluate", photos, "--threshold", 0.2)
+    assert (code, "DATA" in err, "holds no truth" in err) == (2, True, True)
+
+
+def test_labels_are_matched_by_the_names_that_data_and_network_share(run, photos, tmp_path):
+    """The file's classes are five of the network's thousand, in an order of its own."""
+    drafts = tmp_path / "drafts"
+    code, _, _ = run("predict", photos, "--format", "coco-dataset", "--out", drafts)
+    assert code == 0
+    truth = drafts / "coco_dataset.json"
+    content = json.loads(truth.read_text())
+    used = {each["category_id"] for each in content["annotations"]}
+    named = [each for each in content["categories"] if each["id"] in used]
+    content["categories"] = named[::-1]
+    truth.write_text(json.dumps(content))
+    code, out, err = run("evaluate", truth, "--root", photos, "--checkpoint",
+                         "efficientnet_lite0_tdam", "--threshold", 0.338)  # fmt: skip
+    assert code == 0, err
+    line = next(line for line in out.splitlines() if line.strip().startswith("top-1"))
+    assert "100.0" in line

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 from functools import lru_cache
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
 
 
 @lru_cache(maxsize=1)
@@ -34,6 +38,35 @@ def class_names(count: int, own: tuple[str, ...] | None = None) -> tuple[str, ..
     if own is not None and len(own) == count:
         return own
     return imagenet_names() if count == 1000 else tuple(f"class {i}" for i in range(count))
+
+
+def match_classes(
+    labels: Iterable[int], given: Sequence[str], names: tuple[str, ...]
+) -> tuple[dict[int, int] | None, list[str]]:
+    """Find a network's class for every label of a data set, by name.
+
+    Args:
+        labels: that occur
+        given: the data set's own names, by label; empty where it has none
+        names: of the network's classes
+
+    Returns:
+        index by label, None where a label has no match; and the names that have none
+
+    >>> match_classes([0, 2, 0], ["dog", "?", "cat"], ("cat", "dog"))
+    ({0: 1, 2: 0}, [])
+    >>> match_classes([0, 1, 2], ["dog", "?", "cat"], ("cat", "dog"))
+    (None, ['?'])
+    """
+    table, missing = {}, []
+    for label in sorted(set(labels)):
+        if label >= len(given):
+            return None, []
+        try:
+            table[label] = find_class(given[label], names)
+        except ValueError:
+            missing.append(given[label])
+    return (None if missing else table), missing
 
 
 def find_class(text: str, names: tuple[str, ...]) -> int:

@@ -54,16 +54,23 @@ def list_ids(data: Path) -> set[str]:
 
 
 def find_classes(
-    data: Path, scored: Split, root: Path | None, classes: Path | None, outputs: int
+    data: Path,
+    scored: Split,
+    root: Path | None,
+    classes: Path | None,
+    names: tuple[str, ...],
 ) -> dict[int, int] | None:
-    """Read the class table: the one named, or for 1000 outputs the first classes.csv near.
+    """Tell which of a network's outputs each label means.
+
+    The table that was named goes first; for 1000 outputs the first classes.csv near. Then names
+    that data set and network share, and last numbers, where both have as many classes.
 
     Args:
         data: the data set
         scored: the split of it to score
         root: of the images
         classes: the table that was named
-        outputs: of the network
+        names: of the outputs
 
     Returns:
         index among the outputs by label, or None where labels and outputs do not fit
@@ -75,19 +82,22 @@ def find_classes(
         load_classes,
         load_split,
     )
+    from wsol.classes import match_classes
 
-    if classes is None and outputs != 1000:
-        last = scored.labels.max()
-        if last + 1 < outputs:  # a split may lack the last classes: all say how many there are
+    if classes is None and len(names) == 1000:
+        classes = find_class_table(data, data.absolute().parent, *([root] if root else []))
+    if classes is None:
+        labels = scored.labels.tolist()
+        table, _ = match_classes(labels, scored.class_names or (), names)
+        if table is not None or len(names) == 1000:
+            return table
+        last = max(labels)
+        if last + 1 < len(names):  # a split may lack the last classes: all say how many there are
             try:
-                last = max(load_split(data, name).labels.max() for name in list_splits(data))
+                last = max(int(load_split(data, s).labels.max()) for s in list_splits(data))
             except ManifestError as error:
                 common.fail(str(error))
-        return {i: i for i in range(outputs)} if last + 1 == outputs else None
-    if classes is None:
-        classes = find_class_table(data, data.absolute().parent, *([root] if root else []))
-        if classes is None:
-            return None
+        return {i: i for i in range(len(names))} if last + 1 == len(names) else None
     try:
         table = load_classes(classes)
     except ManifestError as error:

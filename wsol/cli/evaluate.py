@@ -25,7 +25,9 @@ def evaluate(
     data: Annotated[
         Path,
         typer.Argument(
-            metavar="DATA", help="Folder with one folder a split, or a COCO data set file."
+            metavar="DATA",
+            help="Folder with one folder a split, or with images and these in manifest/; or a "
+            "COCO data set file.",
         ),
     ],
     split: Annotated[str, typer.Option(help="Such as test, or val+test.")] = "test",
@@ -102,7 +104,7 @@ def evaluate(
     rule and class map; an oracle threshold is chosen on the very split that is scored. With
     --protocol all the same maps are scored under every protocol.
     """
-    from eval.manifest import find_root
+    from eval.manifest import find_root, list_splits
     from eval.protocols import PROTOCOLS, find_protocol
     from wsol.writers import check_format
 
@@ -139,6 +141,15 @@ def evaluate(
         outputs.free_file(json_file, "--json", force)
     if not data.exists():
         raise typer.BadParameter(f"{data}: no such file or folder", param_hint="DATA")
+    if not list_splits(data) or list_splits(data / "manifest"):
+        data, above = data / "manifest", data
+        if not list_splits(data):
+            message = (
+                f"{above} holds no truth: expected a folder with manifests of splits (or with "
+                "images and manifest/), a COCO data set file, or one folder of images a class"
+            )
+            raise typer.BadParameter(message, param_hint="DATA")
+        root = root or find_root(data) or above
     if root is None and (maps is None or data.is_file()):
         root = find_root(data)
     if maps is None and root is None:
@@ -185,7 +196,8 @@ def evaluate(
             names = class_names(count, network.class_names)
         what = f"{describe_network(network.settings)}, {method}"
         what += "" if layer is None else f" of {layer}"
-        table = data_sets.find_classes(data, scored, root, classes, count)
+        outs = class_names(count, network.class_names)
+        table = data_sets.find_classes(data, scored, root, classes, outs)
         where = common.choose_device(device)
         sources = [
             NetworkMaps(
