@@ -74,6 +74,35 @@ def test_a_threshold_is_stored_with_the_maps_that_it_is_of(trained, tmp_path, ru
                                   "--threshold", 0.2)[1:]  # fmt: skip
 
 
+def test_drafts_that_nobody_corrected_are_noticed(trained, tmp_path, run):
+    new, copy = fill(tmp_path / "new", 2, first=70), tmp_path / "copy.safetensors"
+    run("predict", new, "--checkpoint", trained[0], "--format", "coco-dataset", "--out",
+        tmp_path / "drafts")  # fmt: skip
+    code, _, err = run("calibrate", trained[0], "--boxes",
+                       tmp_path / "drafts" / "coco_dataset.json", "--out", copy,
+                       "--root", new)  # fmt: skip
+    assert code == 0, err
+    assert "was the file saved after they were corrected?" in err
+
+
+def test_weights_that_come_along_are_calibrated_into_a_file(photos, tmp_path, run):
+    drafts = tmp_path / "drafts"
+    assert run("predict", photos, "--format", "coco-dataset", "--out", drafts)[0] == 0
+    content = json.loads((drafts / "coco_dataset.json").read_text())
+    for each in content["annotations"]:
+        x, y, width, height = each["bbox"]
+        each["bbox"] = [x + width / 4, y + height / 4, width / 2, height / 2]
+    (tmp_path / "corrected.json").write_text(json.dumps(content))
+    command = ["calibrate", "efficientnet_lite0_tdam", "--boxes", tmp_path / "corrected.json"]
+    code, _, err = run(*command)
+    assert (code, "--out" in err, "come along" in err) == (2, True, True)
+    own = tmp_path / "own.safetensors"
+    code, _, err = run(*command, "--root", photos, "--out", own)
+    assert code == 0, err
+    assert "corrected?" not in err
+    assert load_checkpoint(own)[0].threshold > load_checkpoint(command[1])[0].threshold
+
+
 def test_a_threshold_from_one_image(trained, tmp_path):
     model, _ = load_checkpoint(trained[0])
     new = fill(tmp_path / "new", 1, first=70)

@@ -15,10 +15,17 @@ if TYPE_CHECKING:
     from eval.splits import Split
     from tdam.backbones.base import Backbone
 
+_OWN = 0.99  # a mean overlap that boxes drawn by hand do not have
+
 
 def calibrate(
     checkpoint: Annotated[
-        Path, typer.Argument(metavar="CHECKPOINT", help="File of weights, or a run's folder.")
+        Path,
+        typer.Argument(
+            metavar="CHECKPOINT",
+            help="File of weights, a run's folder, or "
+            f"{common.DEFAULT_WEIGHTS}, which needs --out.",
+        ),
     ],
     boxes: Annotated[Path, typer.Option(help="COCO data set file, or folder of YOLO label files.")],
     root: Annotated[
@@ -40,9 +47,13 @@ def calibrate(
     of classes that the network does not know are measured by the map of its own choice.
     """
     networks.check_model(common.DEFAULT_MODEL, method)
+    comes_along = str(checkpoint) == common.DEFAULT_WEIGHTS and not checkpoint.exists()
     for flag, path in (("CHECKPOINT", checkpoint), ("--boxes", boxes)):
-        if not path.exists():
+        if not path.exists() and not (flag == "CHECKPOINT" and comes_along):
             raise typer.BadParameter(f"{path}: no such file or folder", param_hint=flag)
+    if comes_along and out is None:
+        message = "needed to keep the weights that come along as they are"
+        raise typer.BadParameter(message, param_hint="--out")
     target = _choose_target(checkpoint, out, force)
     split, home = _load_boxes(boxes, root)
 
@@ -84,6 +95,11 @@ def calibrate(
         f"mean overlap on these very images: {found.overlap:.3f}; at the classic 0.2 "
         f"{found.classic_overlap:.3f}"
     )
+    if found.overlap > _OWN and found.images > 1:
+        sys.stderr.write(
+            "these boxes are what the network predicts itself: was the file saved after they were "
+            "corrected?\n"
+        )
     typer.echo(f"stored in {target}; predict takes it, and maps by {method}, by default")
     if found.unreadable:
         raise typer.Exit(1)
@@ -119,21 +135,18 @@ def _load_boxes(boxes: Path, root: Path | None) -> tuple[Split, Path]:
 
 def _match_classes(split: Split, network: Backbone) -> dict[int, int] | None:
     """Find the network's class for every class of the boxes, by name; None where one is missing."""
-    from wsol.classes import class_names, find_class
+    from wsol.classes import class_names, match_classes
 
     names = class_names(network.settings["num_classes"], network.class_names)
     if split.class_names is None:
         sys.stderr.write("no file names the classes: their numbers are taken for the network's\n")
         known = {label: label for label in set(split.labels.tolist())}
         return known if max(known) < len(names) else None
-    table = {}
-    for label in sorted(set(split.labels.tolist())):
-        try:
-            table[label] = find_class(split.class_names[label], names)
-        except ValueError:
-            sys.stderr.write(
-                f"class {split.class_names[label]!r} is none of the network's: the predicted "
-                "class's maps are measured\n"
-            )
-            return None
+    table, missing = match_classes(split.labels.tolist(), split.class_names, names)
+    if missing:
+        few = ", ".join(map(repr, missing[:5])) + (", ..." if len(missing) > 5 else "")
+        sys.stderr.write(
+            f"classes that are none of the network's: {len(missing)} ({few}); the maps of the "
+            "predicted classes are measured\n"
+        )
     return table
