@@ -265,6 +265,8 @@ class Localizer:
         heat = to_heatmap(raw[-1], (side, side))
         boxes = threshold_boxes(heat, self.threshold, self.contours)
         peaks = np.array([heat[y0:y1, x0:x1].max() for x0, y0, x1, y1 in boxes])
+        order = np.argsort(-peaks, kind="stable")
+        boxes, peaks = boxes[order], peaks[order]
         width, height = size
         return Localization(
             label=label,

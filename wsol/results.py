@@ -70,7 +70,7 @@ class Localization:
         name: of the class
         score: probability of the class, in [0, 1]
         boxes: (B, 4), float64, x0 y0 x1 y1, outer edges in pixels of the original image: a box
-            around everything is (0, 0, width, height)
+            around everything is (0, 0, width, height); that of the highest score first
         box_scores: (B,), the class's probability times the peak of the map inside the box
         steps: the map of every step, the last being the one that the boxes come from
         width: of the original image, in pixels

@@ -71,8 +71,9 @@ def predict(
     """Predict boxes for images.
 
     Prints one line an image and class: file, class, probability, boxes as x0 y0 x1 y1 in pixels
-    of the original image, tab-separated. An image that cannot be read is named on stderr, the
-    rest is done, and the exit code is 1.
+    of the original image, tab-separated, that of the highest peak first. An image that cannot be
+    read is named on stderr and has the line file, error, reason; the rest is done, and the exit
+    code is 1.
     """
     from wsol.writers import check_format
 
@@ -129,9 +130,10 @@ def predict(
             if isinstance(found, ImageError):
                 failed += 1
                 sys.stderr.write(f"{found}\n")
-                typer.echo(f"{path}\terror\t{found}")
+                reason = str(found).removeprefix(f"{path}: ")
+                typer.echo(f"{path}\terror\t{reason}")
                 for writer in writers:
-                    writer.add_error(path, str(found).removeprefix(f"{path}: "))
+                    writer.add_error(path, reason)
             else:
                 for each in found.classes:
                     typer.echo(_line(each))

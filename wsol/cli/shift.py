@@ -118,7 +118,7 @@ def shift(
             except ImageError as error:  # also for an image that has vanished by now
                 failed += 1
                 sys.stderr.write(f"{error}\n")
-                typer.echo(f"{path}\terror\t{error}")
+                typer.echo(f"{path}\terror\t{str(error).removeprefix(f'{path}: ')}")
             else:
                 one_step += len(traced.steps) == 1
                 known += traced.true_boxes is not None
