@@ -31,7 +31,7 @@ def demo(
             photo.picture.stem,
             photo.true_name,
             f"{photo.found.name} {photo.found.score:.0%}",
-            f"{photo.iou:.2f}",
+            f"{photo.iou:.3f}",
             "yes" if photo.iou >= 0.5 else "no",
         ]
         for photo in photos

@@ -23,7 +23,7 @@ ERRORS = {
     "none": ("right", "overlaps a true box enough"),
     "blank": ("nothing", "the map gives no box"),
     "multi": ("several objects", "one box over two true boxes or more"),
-    "part": ("a part", "the box lies mostly inside the object"),
+    "part": ("a part", "more than half of the box lies on the object"),
     "more": ("too much", "the box covers the object and far more"),
     "miss": ("elsewhere", "none of these"),
 }

@@ -2,9 +2,9 @@
 
 Paste `labelstudio_config.xml` into a new project's labelling interface, then import
 `labelstudio.json`. Every task's `image` is the path as it was given, which a browser cannot open:
-replace its beginning by that of your storage. Files that Label Studio serves itself (with
-LABEL_STUDIO_LOCAL_FILES_SERVING_ENABLED=true, LABEL_STUDIO_LOCAL_FILES_DOCUMENT_ROOT=/srv and a
-local storage in the project) are reached by
+name the images by full paths, and replace their beginning by that of your storage. Files that
+Label Studio serves itself (with LABEL_STUDIO_LOCAL_FILES_SERVING_ENABLED=true,
+LABEL_STUDIO_LOCAL_FILES_DOCUMENT_ROOT=/srv and a local storage in the project) are reached by
 `sed -i 's|"image": "/srv/|"image": "/data/local-files/?d=|g' labelstudio.json`. Boxes are in
 percent of the image; the score of an image's first class sorts the tasks.
 """
