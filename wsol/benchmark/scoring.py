@@ -43,14 +43,14 @@ class Images:
         scored: split that is reported
         chooser: images that thresholds are chosen on, or None
         root: folder that the ids are relative to
-        find_classes: gives, for a number of outputs, the index among them by label, or None
+        find_classes: gives, for the outputs' names, the index among them by label, or None
             where labels and outputs do not fit
     """
 
     scored: Split
     chooser: Split | None
     root: Path
-    find_classes: Callable[[int], Mapping[int, int] | None]
+    find_classes: Callable[[tuple[str, ...]], Mapping[int, int] | None]
 
 
 def build_network(entry: Entry, weights: str, output_stride: int, size: int) -> Backbone:
@@ -133,7 +133,7 @@ def score_weights(
             images.scored,
             images.root,
             network.spec.method,
-            classes=images.find_classes(outputs),
+            classes=images.find_classes(names),
             class_map=rules.class_map,
             image=rules.image,
             batch_size=batch_size,
