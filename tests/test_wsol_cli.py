@@ -10,6 +10,8 @@ from PIL import Image
 
 from wsol.shipped import check_data, list_data_sets, manifests_folder
 
+PHOTOS = manifests_folder() / "photos"
+
 
 def test_help_is_complete(run):
     code, out, _ = run("--help")
@@ -94,8 +96,9 @@ def test_uncertain_first(run, photos):
         (["predict", ".", "--threshold", "2"], ["--threshold", "0 to 1"]),
         (["predict", ".", "--sort", "up"], ["--sort", "given", "uncertain"]),
         (["evaluate", "nowhere"], ["DATA", "nowhere"]),
-        (["evaluate", "."], ["--root"]),
-        (["evaluate", ".", "--root", ".", "--split", "tset"], ["--split", "tset"]),
+        (["evaluate", "."], ["DATA", "holds no truth"]),
+        (["evaluate", PHOTOS], ["--root"]),
+        (["evaluate", PHOTOS, "--root", ".", "--split", "tset"], ["--split", "tset", "test"]),
         (["evaluate", ".", "--threshold", "best"], ["--threshold", "oracle", "val"]),
         (["evaluate", ".", "--threshold", "val", "--split", "val"], ["--threshold", "val"]),
         (["evaluate", ".", "--protocol", "mine"], ["--protocol", "wsoleval"]),
@@ -131,7 +134,7 @@ def test_random_weights_on_request(run, photos):
 
 
 def test_evaluate_photographs(run, photos, tmp_path):
-    data = manifests_folder() / "photos"
+    data = PHOTOS
     target = tmp_path / "scores.json"
     code, out, _ = run("evaluate", data, "--root", photos, "--threshold", 0.2, "--json", target)
     assert code == 0
@@ -151,7 +154,7 @@ def test_evaluate_photographs(run, photos, tmp_path):
 
 def test_maps_of_a_layer_by_flag(run, photos, tmp_path):
     """The same layer by name and by default give the same boxes, another layer others."""
-    data = manifests_folder() / "photos"
+    data = PHOTOS
     names = ["blocks.6.0.bn1", "bn2", None]
     scores, boxes = [], []
     for name in names:
@@ -185,7 +188,7 @@ def test_maps_of_a_layer_by_flag(run, photos, tmp_path):
 
 
 def test_networks_and_attention_by_flags(run, photos, tmp_path):
-    data = manifests_folder() / "photos"
+    data = PHOTOS
     plain = run("evaluate", data, "--root", photos, "--threshold", 0.2)[1]
     code, out, _ = run("evaluate", data, "--root", photos, "--threshold", 0.2,
                        "--attention", "tdam", "--steps", 3, "--distance", 2)  # fmt: skip
@@ -229,7 +232,7 @@ def test_checkpoints_keep_their_stride_and_their_classes(run, photos, tmp_path):
                      "--out", tmp_path / "o")  # fmt: skip
     assert code == 0
     assert np.load(tmp_path / "o" / "maps" / "coffee.npy").shape == (1, 14, 14)
-    data = manifests_folder() / "photos"  # whose classes.csv is for 1000 classes
+    data = PHOTOS  # whose classes.csv is for 1000 classes
     code, out, err = run("evaluate", data, "--root", photos, "--checkpoint", path)
     assert (code, err) == (0, "")
     assert "efficientnet_lite0 /16" in out
@@ -264,7 +267,7 @@ def test_demo_leaves_other_folders_alone(run, tmp_path):
 
 def test_evaluate_without_a_class_table(run, photos, tmp_path):
     data = tmp_path / "data"
-    source = manifests_folder() / "photos" / "test"
+    source = PHOTOS / "test"
     (data / "test").mkdir(parents=True)
     for path in source.iterdir():
         (data / "test" / path.name).write_bytes(path.read_bytes())
@@ -286,14 +289,14 @@ def test_evaluate_maps(run, photos, tmp_path):
     from eval.metrics.localization import true_boxes_in_square
     from eval.protocols import PROTOCOLS
 
-    split = load_split(manifests_folder() / "photos", "test")
+    split = load_split(PHOTOS, "test")
     for row, image_id in enumerate(split.ids):
         size = tuple(split.sizes[row].tolist())
         box = true_boxes_in_square(split.boxes[row], size, PROTOCOLS["wsoleval"])[0]
         score_map = np.zeros((224, 224))
         score_map[box[1] : box[3] + 1, box[0] : box[2] + 1] = 1
         np.save(tmp_path / f"{image_id}.npy", score_map)
-    data = manifests_folder() / "photos"
+    data = PHOTOS
     code, out, _ = run("evaluate", data, "--maps", tmp_path)
     assert code == 0
     assert re.search(r"MaxBoxAcc \(.*\) +100.0", out)
@@ -329,10 +332,10 @@ def test_manifests(run, photos, tmp_path):
     code, out, _ = run("manifest", "list")
     assert code == 0
     assert "photos" in out
-    code, out, _ = run("manifest", "check", manifests_folder() / "photos", "--root", photos)
+    code, out, _ = run("manifest", "check", PHOTOS, "--root", photos)
     assert (code, out) == (0, "test: 5 images, 5 classes, 5 boxes\n")
-    assert run("manifest", "check", manifests_folder() / "photos", "--root", "nowhere")[0] == 2
-    code, _, err = run("manifest", "check", manifests_folder() / "photos", "--root", tmp_path)
+    assert run("manifest", "check", PHOTOS, "--root", "nowhere")[0] == 2
+    code, _, err = run("manifest", "check", PHOTOS, "--root", tmp_path)
     assert code == 1
     assert "chelsea.png: expected an image" in err
 
@@ -345,7 +348,7 @@ def test_shipped_manifests_keep_their_promises(photos):
         "imagenet10",
         "photos",
     ]
-    assert check_data(manifests_folder() / "photos", photos)
+    assert check_data(PHOTOS, photos)
 
 
 def test_the_command_is_installed(photos):
