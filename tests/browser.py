@@ -49,5 +49,5 @@ def requests_of(driver):
     urls = [event["params"]["request"]["url"] for event in events
             if event["method"] == "Network.requestWillBeSent"]  # fmt: skip
     assert any(url.startswith("file:") and url.endswith(".html") for url in urls)
-    own = ("data:", "file:", "chrome:", "about:")
+    own = ("data:", "file:", "chrome:", "chrome-untrusted:", "about:")
     return [url for url in urls if not url.startswith(own)]
