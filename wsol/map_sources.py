@@ -5,7 +5,9 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass, replace
 from functools import cache, partial
+from io import BytesIO
 from pathlib import Path
+from threading import Lock
 from typing import TYPE_CHECKING, Any, Literal, Protocol, cast
 
 import numpy as np
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
     from eval.splits import Split
     from tdam.preprocessing import Preprocessing
 
+_HEADERS = Lock()  # numpy parses them as Python, and CPython 3.11 fails where threads do so at once
 NO_RANK = 2**31 - 1  # of an image that could not be read: not among the predictions
 
 
@@ -370,7 +373,9 @@ def _fit(load: Callable[[], np.ndarray], path: Path, rules: Rules) -> np.ndarray
 
 def _read_map(path: Path) -> np.ndarray:
     try:
-        found = np.load(path, allow_pickle=False)
+        content = BytesIO(path.read_bytes())
+        with _HEADERS:
+            found = np.load(content, allow_pickle=False)
     except FileNotFoundError:
         raise ImageError(f"{path}: expected a map but there is no such file") from None
     except Exception as error:  # a broken file breaks in many ways
