@@ -28,6 +28,7 @@ __all__ = [
     "MaskPaths",
     "Split",
     "find_class_table",
+    "find_data_set",
     "find_root",
     "list_splits",
     "load_classes",
@@ -67,6 +68,21 @@ def list_splits(data: str | Path) -> list[str]:
     if data.is_dir():
         return _named_splits(data) or (["test"] if list_folders(data) else [])
     return ["test"] if data.is_file() else []
+
+
+def find_data_set(folder: Path) -> tuple[Path, Path | None]:
+    """Find a data set, or images with their splits in `manifest/`, and the image root.
+
+    Args:
+        folder: of either, or a file
+
+    Returns:
+        the data set, and the folder that its ids are relative to, None where it is not known
+    """
+    inside = folder / "manifest"
+    if _four_file_splits(inside):
+        return inside, find_root(inside) or folder
+    return folder, find_root(folder)
 
 
 def find_root(data: str | Path) -> Path | None:

@@ -6,6 +6,7 @@ import sys
 
 import numpy as np
 import pytest
+import torch
 from pycocotools.coco import COCO
 
 from eval.coco import to_coco
@@ -288,3 +289,27 @@ def test_labels_are_matched_by_the_names_that_data_and_network_share(run, photos
     assert code == 0, err
     line = next(line for line in out.splitlines() if line.strip().startswith("top-1"))
     assert "100.0" in line
+
+
+def test_a_networks_classes_keep_its_names_where_data_has_another_order(run, photos, tmp_path):
+    torch.manual_seed(0)
+    model = create_model("resnet18", num_classes=2)
+    model.class_names = ("cat", "cup")
+    weights = save_checkpoint(model, tmp_path / "w.safetensors")
+    images = [{"id": i, "file_name": name, "width": w, "height": h} for i, name, w, h in
+              ((1, "chelsea.png", 451, 300), (2, "coffee.png", 600, 400))]  # fmt: skip
+    boxes = [
+        {"id": i, "image_id": i, "category_id": 3 - i, "bbox": [99, 99, 99, 99]} for i in (1, 2)
+    ]
+    named = [{"id": 1, "name": "cup"}, {"id": 2, "name": "cat"}]
+    truth = tmp_path / "truth.json"
+    truth.write_text(json.dumps({"images": images, "annotations": boxes, "categories": named}))
+    code, _, err = run("evaluate", truth, "--root", photos, "--checkpoint", weights,
+                       "--out", tmp_path / "out", "--format", "csv", "--class-map", "predicted",
+                       "--threshold", 0.2)  # fmt: skip
+    assert code == 0, err
+    _, said, _ = run("predict", photos / "chelsea.png", "--checkpoint", weights)
+    name = said.split("\t")[1]
+    found = (tmp_path / "out" / "predictions.csv").read_text()
+    assert name in found
+    assert ({"cat", "cup"} - {name}).pop() not in found

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from eval.builders import build_cub
-from eval.manifest import ManifestError, find_root, list_splits, load_split
+from eval.manifest import ManifestError, find_data_set, list_splits, load_split
 from wsol.training_data import load_training_data
 
 if TYPE_CHECKING:
@@ -44,11 +44,8 @@ def find_manifest(folder: Path, root: Path | None) -> DataFolder:
     """
     if not folder.exists():
         raise ManifestError(f"{folder}: no such file or folder")
-    data = folder
-    if folder.is_dir() and any((folder / "manifest").glob("*/image_ids.txt")):
-        data = folder / "manifest"
-        root = root or find_root(data) or folder
-    root = root or find_root(data)
+    data, home = find_data_set(folder)
+    root = root or home
     if root is None:
         raise ManifestError(f"{data}: expected to be told its image root (--root)")
     return DataFolder(data, root)

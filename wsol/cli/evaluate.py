@@ -104,7 +104,7 @@ def evaluate(
     rule and class map; an oracle threshold is chosen on the very split that is scored. With
     --protocol all the same maps are scored under every protocol.
     """
-    from eval.manifest import find_root, list_splits
+    from eval.manifest import find_data_set, list_splits
     from eval.protocols import PROTOCOLS, find_protocol
     from wsol.writers import check_format
 
@@ -141,17 +141,16 @@ def evaluate(
         outputs.free_file(json_file, "--json", force)
     if not data.exists():
         raise typer.BadParameter(f"{data}: no such file or folder", param_hint="DATA")
-    if not list_splits(data) or list_splits(data / "manifest"):
-        data, above = data / "manifest", data
-        if not list_splits(data):
-            message = (
-                f"{above} holds no truth: expected a folder with manifests of splits (or with "
-                "images and manifest/), a COCO data set file, or one folder of images a class"
-            )
-            raise typer.BadParameter(message, param_hint="DATA")
-        root = root or find_root(data) or above
-    if root is None and (maps is None or data.is_file()):
-        root = find_root(data)
+    place = data
+    data, home = find_data_set(place)
+    if not list_splits(data):
+        message = (
+            f"{data} holds no truth: expected a folder with manifests of splits (or with images "
+            "and manifest/), a COCO data set file, or one folder of images a class"
+        )
+        raise typer.BadParameter(message, param_hint="DATA")
+    if root is None and (maps is None or data.is_file() or data != place):
+        root = home
     if maps is None and root is None:
         raise typer.BadParameter("needed to find the images", param_hint="--root")
     for flag, folder in (("--root", root), ("--maps", maps), ("--mask-root", mask_root)):
@@ -192,12 +191,12 @@ def evaluate(
         method = networks.choose_method(network, method)
         networks.check_layer(network, method, layer)
         count = network.settings["num_classes"]
-        if len(names) != count:
-            names = class_names(count, network.class_names)
+        own = class_names(count, network.class_names)
+        if network.class_names is not None or len(names) != count:
+            names = own
         what = f"{describe_network(network.settings)}, {method}"
         what += "" if layer is None else f" of {layer}"
-        outs = class_names(count, network.class_names)
-        table = data_sets.find_classes(data, scored, root, classes, outs)
+        table = data_sets.find_classes(data, scored, root, classes, own)
         where = common.choose_device(device)
         sources = [
             NetworkMaps(
@@ -265,7 +264,7 @@ def evaluate(
     else:
         print_evaluation(evaluations[0], what)
     if work is not None and keep is not None:
-        work.write(out or work.results, keep, sources[0], root or find_root(data))
+        work.write(out or work.results, keep, sources[0], root or home)
     if save_maps is not None:
         sys.stderr.write(
             f"maps in {out}/maps as {save_maps}, off by at most {PRECISIONS[save_maps]:.2g}\n"
