@@ -47,11 +47,13 @@ def calibrate(
     of classes that the network does not know are measured by the map of its own choice.
     """
     networks.check_model(common.DEFAULT_MODEL, method)
-    comes_along = str(checkpoint) == common.DEFAULT_WEIGHTS and not checkpoint.exists()
-    for flag, path in (("CHECKPOINT", checkpoint), ("--boxes", boxes)):
-        if not path.exists() and not (flag == "CHECKPOINT" and comes_along):
+    from tdam.weights import find_weights
+
+    weights = find_weights(checkpoint)
+    for flag, path in (("CHECKPOINT", weights), ("--boxes", boxes)):
+        if not path.exists():
             raise typer.BadParameter(f"{path}: no such file or folder", param_hint=flag)
-    if comes_along and out is None:
+    if weights != checkpoint and out is None:
         message = "needed to keep the weights that come along as they are"
         raise typer.BadParameter(message, param_hint="--out")
     target = _choose_target(checkpoint, out, force)
