@@ -166,20 +166,12 @@ def test_maps_of_a_layer_by_flag(run, photos, tmp_path):
     assert all(map(str.startswith, scores, heads))
     rest = [text.partition("\n")[2] for text in scores]
     assert rest[0] == rest[2] != rest[1]
+    pooled = ("--model", "resnet18", "--weights", "random", "--method", "layercam")
     wrong = {
         ("--layer", "head"): "blocks",
         ("--layer", "classifier"): "(N, C, h, w)",
         ("--layer", "blocks.6.0.bn1", "--method", "cam"): "1280",
-        (
-            "--layer",
-            "avgpool",
-            "--model",
-            "resnet18",
-            "--weights",
-            "random",
-            "--method",
-            "layercam",
-        ): "one pixel",
+        (*pooled, "--layer", "avgpool"): "one pixel",
     }
     for command in (["predict", photos], ["evaluate", data, "--root", photos]):
         for flags, reason in wrong.items():

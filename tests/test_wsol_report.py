@@ -203,9 +203,8 @@ def test_steps_share_one_scale(photos, tmp_path):
     score_maps(source, [rules], [0.2], out=tmp_path / "run", keep=keeper)
     run = read_run(tmp_path / "run", keeper=keeper)
     classes = {image_id: row["map_class"] for image_id, row in run.rows.items()}
-    assert (
-        keep_steps(dataclasses.replace(source, layer="layer3"), classes, keeper) == 1
-    )  # has no steps
+    other = dataclasses.replace(source, layer="layer3")  # which has no steps
+    assert keep_steps(other, classes, keeper) == 1
     assert keep_steps(source, classes, keeper) == 3
     for image_id in split.ids:
         maps, notes = keeper.read_steps(image_id)
