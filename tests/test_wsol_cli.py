@@ -309,6 +309,7 @@ def test_models(run):
     assert re.search(r"resnet18 +- .*m = 3 is out of range", out)
     assert run("models", "--attention", "x")[0] == 2
     assert run("models", "--attention", "tdam", "--steps", 0)[0] == 2
+    assert run("models", "--steps", 3)[0] == 2
 
 
 def test_speed(run):
@@ -318,6 +319,7 @@ def test_speed(run):
     for part in ("inference, tdam / plain", "all 2 steps", "peak memory", "training step"):
         assert re.search(rf"{part}.* \d\.\d+ - ", out)
     assert run("speed", "--attention", "none")[0] == 2
+    assert run("speed", "--attention", "se", "--steps", 3)[0] == 2
 
 
 def test_manifests(run, photos, tmp_path):

@@ -138,6 +138,11 @@ def test_an_unfinished_run_goes_on(run, photos, tmp_path, monkeypatch):
         (("--coco", "--out", "o", "--protocol", "all"), "--coco"),
         (("--save-maps", "uint8", "--out", "o", "--protocol", "tdam"), "--save-maps"),
         (("--threshold", "val"), "--threshold"),
+        (("--steps", "3"), "--steps: goes with --attention tdam"),
+        (
+            ("--checkpoint", "efficientnet_lite0_tdam", "--attention", "tdam"),
+            "--attention: goes not",
+        ),
     ],
 )
 def test_wrong_use_names_the_flag(run, photos, options, flag):

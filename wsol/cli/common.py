@@ -36,20 +36,16 @@ Checkpoint = Annotated[
         "along; goes before --model."
     ),
 ]
-Attention = Annotated[str, typer.Option(help="none, tdam, se, cbam, eca or fca.", metavar="NAME")]
-Steps = Annotated[int, typer.Option(help="T, how often a TDAM block's end runs.")]
-Distance = Annotated[int, typer.Option(help="m, how many convolutions run again.")]
-Searchlight = Annotated[str, typer.Option(help="top, joint or joint_sum.", metavar="NAME")]
-AnyAttention = Annotated[
+Attention = Annotated[
     str | None, typer.Option(help="none, tdam, se, cbam, eca or fca.", metavar="NAME")
 ]
-AnySteps = Annotated[
+Steps = Annotated[
     int | None, typer.Option(help="T, how often a TDAM block's end runs (2).", metavar="T")
 ]
-AnyDistance = Annotated[
+Distance = Annotated[
     int | None, typer.Option(help="m, how many convolutions run again (1).", metavar="M")
 ]
-AnySearchlight = Annotated[
+Searchlight = Annotated[
     str | None, typer.Option(help="top, joint (default) or joint_sum.", metavar="NAME")
 ]
 OutputStride = Annotated[

@@ -43,10 +43,10 @@ def evaluate(
     model: common.Model = common.DEFAULT_MODEL,
     weights: common.Weights = "auto",
     checkpoint: common.Checkpoint = None,
-    attention: common.Attention = "none",
-    steps: common.Steps = 2,
-    distance: common.Distance = 1,
-    searchlight: common.Searchlight = "joint",
+    attention: common.Attention = None,
+    steps: common.Steps = None,
+    distance: common.Distance = None,
+    searchlight: common.Searchlight = None,
     output_stride: common.OutputStride = None,
     method: common.Method = "auto",
     layer: common.Layer = None,
@@ -110,7 +110,8 @@ def evaluate(
 
     with common.wrong_use("--protocol"):
         rules = [*PROTOCOLS.values()] if protocol == "all" else [find_protocol(protocol)]
-    networks.check_model(model, method, attention=attention)
+    asked = networks.attention_flags(attention, steps, distance, searchlight)
+    networks.check_model(model, method, checkpoint, **asked)
     if class_map not in (None, "ground_truth", "predicted"):
         message = f"expected ground_truth or predicted, got {class_map!r}"
         raise typer.BadParameter(message, param_hint="--class-map")
@@ -182,11 +183,8 @@ def evaluate(
             weights,
             seed,
             checkpoint,
-            attention=attention,
-            steps=steps,
-            distance=distance,
-            searchlight=searchlight,
-            output_stride=output_stride,
+            output_stride,
+            **asked,
         )
         method = networks.choose_method(network, method)
         networks.check_layer(network, method, layer)

@@ -8,33 +8,28 @@ from wsol.cli import common, networks
 
 
 def models(
-    attention: common.Attention = "none",
-    steps: common.Steps = 2,
-    distance: common.Distance = 1,
-    searchlight: common.Searchlight = "joint",
+    attention: common.Attention = None,
+    steps: common.Steps = None,
+    distance: common.Distance = None,
+    searchlight: common.Searchlight = None,
 ) -> None:
     """List the networks: parameters, multiply-adds, map method, and their default weights.
 
     Multiply-adds are counted by torch on one image of the network's input size: as the recurrence
     is written, which is what training runs, and in inference, which leaves out what it can.
     """
-    networks.check_model(common.DEFAULT_MODEL, "auto", attention=attention)
+    asked = networks.attention_flags(attention, steps, distance, searchlight)
+    networks.check_model(common.DEFAULT_MODEL, "auto", None, **asked)
     from tdam.checkpoints import read_settings
     from tdam.profile import profile
     from tdam.registry import MODELS
     from tdam.spec import describe_network
     from tdam.weights import list_shipped, shipped_path
 
-    settings = {
-        "attention": attention,
-        "steps": steps,
-        "distance": distance,
-        "searchlight": searchlight,
-    }
     rows = []
     for name, spec in MODELS.items():
         try:
-            found = profile(name, **settings)
+            found = profile(name, **asked)
         except ValueError as error:
             if attention != "tdam" or "distance" not in str(error):
                 raise typer.BadParameter(
@@ -54,7 +49,7 @@ def models(
                 spec.pretrained,
             ]
         )
-    title = "Networks" if attention == "none" else f"Networks with {attention}"
+    title = "Networks" if attention in (None, "none") else f"Networks with {attention}"
     header = ["network", "parameters", "multiply-adds", "in inference", "input", "maps by"]
     common.print_table(title, [*header, "default weights"], rows)
     for name in list_shipped():

@@ -24,19 +24,21 @@ def speed(
         typer.Option(help="What attention costs (network), scoring (score), or training (train)."),
     ] = Stage.network,
     model: common.Model = "resnet50",
-    attention: common.Attention = "tdam",
-    steps: common.Steps = 2,
-    distance: common.Distance = 1,
-    searchlight: common.Searchlight = "joint",
+    attention: common.Attention = None,
+    steps: common.Steps = None,
+    distance: common.Distance = None,
+    searchlight: common.Searchlight = None,
     batch_size: common.BatchSize = 8,
     repeats: Annotated[int, typer.Option(help="Pairs of runs that count.", min=1)] = 11,
 ) -> None:
     """Compare attention to none, scoring to loops over thresholds, or training to bare arithmetic.
 
-    Both sides run in turn, and every ratio is taken pair by pair, so that a machine whose speed
-    drifts gives the same figures. Run nothing else meanwhile.
+    The attention is tdam where --attention names no other. Both sides run in turn, and every ratio
+    is taken pair by pair, so that a machine whose speed drifts gives the same figures. Run nothing
+    else meanwhile.
     """
-    networks.check_model(model, "auto", attention=attention)
+    asked = networks.attention_flags(attention or "tdam", steps, distance, searchlight)
+    networks.check_model(model, "auto", None, **asked)
     if stage is Stage.score:
         from wsol.speed.score import compare_scoring
 
@@ -55,14 +57,8 @@ def speed(
             raise typer.BadParameter(message, param_hint="--attention")
         from wsol.speed.network import compare_network
 
-        settings = {
-            "attention": attention,
-            "steps": steps,
-            "distance": distance,
-            "searchlight": searchlight,
-        }
         with common.wrong_use("--steps or --distance"):
-            ratios = compare_network(model, settings, batch_size, repeats)
+            ratios = compare_network(model, asked, batch_size, repeats)
         title = f"{model}, batch {batch_size}, channels_last, float32, {repeats} pairs"
     from wsol.speed.ratios import describe_machine
 
