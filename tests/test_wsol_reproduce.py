@@ -14,8 +14,9 @@ import pytest
 from shapes import make_shapes, make_weights
 
 from eval.statistics import image_weights
+from wsol import folder_lock
 from wsol.benchmark.experiment_files import load_experiment
-from wsol.cli import main
+from wsol.cli import experiment_run, main
 
 TOML = """
 name = "shapes"
@@ -268,6 +269,43 @@ def test_what_is_missing_is_trained_and_nothing_twice(tmp_path):
     code, _, told = reproduce(tmp_path, tmp_path / "mine", text=TOML)
     assert (code, "holds no experiment" in told) == (2, True)
     assert times(out) == after
+
+
+def test_processes_share_a_folder(world, tmp_path, monkeypatch):
+    """A run that another process trains is left to it, and one that it has ended is not redone."""
+    (tmp_path / "data").symlink_to(world / "data")
+    runs = tmp_path / "out" / "runs"
+    monkeypatch.setattr(folder_lock, "WAIT", 0.1)
+    code = "import sys, time; from pathlib import Path; from wsol.folder_lock import hold_folder\n"
+    code += "with hold_folder(Path(sys.argv[1])): print(1, flush=True); time.sleep(600)"
+    command = [sys.executable, "-c", code, str(runs / "none-0")]
+    other = subprocess.Popen(command, stdout=subprocess.PIPE)
+    try:
+        assert other.stdout.read(1)
+        (tmp_path / "out" / "experiment.toml").write_text(TOML)
+        code, _, told = reproduce(tmp_path, tmp_path / "out", "--models", "none", text=TOML)
+    finally:
+        other.kill()
+        other.communicate()
+    assert code == 1
+    assert f"failed: none-0: {runs / 'none-0'}: another process works here" in told
+    assert [path.parent.name for path in runs.glob("*/model.safetensors")] == ["none-1"]
+    done = (runs / "none-1" / "model.safetensors").stat().st_mtime_ns
+    (runs / "none-1").rename(tmp_path / "none-1")
+
+    def train_while_the_other_ends(*arguments):
+        train_one(*arguments)
+        if arguments[0].name == "none-0":
+            (tmp_path / "none-1").rename(runs / "none-1")
+
+    train_one = experiment_run._train
+    monkeypatch.setattr(experiment_run, "_train", train_while_the_other_ends)
+    code, _, told = reproduce(tmp_path, tmp_path / "out", "--models", "none")
+    assert code == 0, told
+    assert "2 runs, 2 to train" in told
+    assert "nothing left" in told
+    assert (runs / "none-1" / "model.safetensors").stat().st_mtime_ns == done
+    assert not [*runs.glob("*/.lock")]
 
 
 @pytest.mark.slow

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,6 +21,7 @@ from tdam.training.run_folder import CHECKPOINTS, LOG, RunFolder
 from tdam.weights import RESULT, find_weights
 from wsol.calibration import Calibration, calibrate
 from wsol.curves import CURVES, EVENTS, CurveWriter
+from wsol.folder_lock import hold_folder
 from wsol.map_sources import NetworkMaps
 from wsol.plain_targets import TARGETS, check_plain, write_targets
 from wsol.run_record import RECORD, describe_run, read_record, write_record
@@ -135,6 +137,7 @@ def train_localizer(
         eval.manifest.ManifestError: data that cannot be trained on
         tdam.training.TrainingError: a training that cannot go on
         tdam.weights.WeightsError: weights that cannot be had
+        wsol.folder_lock.FolderHeldError: another process trains in `out`
         ValueError: choices that do not go together, or a run to go on with that is another one
     """
     data, out = Path(data), Path(out)
@@ -156,73 +159,76 @@ def train_localizer(
     record = describe_run(data, found, recipe.seed, str(where))
     if resume:
         check_same_run(out, recipe, record)
-    saved = RunFolder(out).list_checkpoints() if resume else []
-    model, plain, classes = begin_network(recipe, data, found, out, saved)
     ranks = find_ranks(where)
-    if ranks.first and not resume:
-        if force:
-            _discard(out)
-        _begin(out, recipe, record, found)
-    on_data(found, recipe)
-    place = Path(cache or out / "cache")
-    images = _open_images(recipe, found, place, ranks, workers, on_packed)
-    validator = Validator(found.val, found.root, str(where), recipe.batch_size, workers, classes)
-    curves: CurveWriter | None = None
-
-    def note_epoch(state: TrainState) -> None:
-        nonlocal curves
-        curves = curves or CurveWriter(out, len(state.history) - 1)
-        curves.add(state.history, state.best)
-        on_epoch(state)
-
-    without: dict[str, str] = {}
-    targets = None
-    try:
-        if plain is not None and ranks.first:
-            options = (str(where), recipe.batch_size, workers, on_packed)
-            without = write_targets(out / TARGETS, plain, found.train, found.root, *options)
-        if recipe.targets == "plain":
-            plain = None
-            ranks.agree(None)  # so that what the first process writes is there
-            targets = np.load(out / TARGETS, mmap_mode="r")
-        state = train(
-            model,
-            images,
-            recipe,
-            out,
-            validate=validator,
-            targets=targets,
-            resume=resume,
-            device=where,
-            workers=workers,
-            save_every=save_every,
-            on_batch=on_batch,
-            on_epoch=note_epoch,
+    with hold_folder(out) if ranks.first else nullcontext():
+        saved = RunFolder(out).list_checkpoints() if resume else []
+        model, plain, classes = begin_network(recipe, data, found, out, saved)
+        if ranks.first and not resume:
+            if force:
+                _discard(out)
+            _begin(out, recipe, record, found)
+        on_data(found, recipe)
+        place = Path(cache or out / "cache")
+        images = _open_images(recipe, found, place, ranks, workers, on_packed)
+        validator = Validator(
+            found.val, found.root, str(where), recipe.batch_size, workers, classes
         )
-    except TrainingError:
-        raise
-    except (RuntimeError, ValueError) as error:  # of torch: memory, workers, an input too small
-        reason = str(error).strip().splitlines() or [type(error).__name__]
-        raise TrainingError(f"the training broke off: {reason[0]}") from error
-    finally:
-        if curves is not None:
-            curves.close()
-    calibration = None
-    best = state.best or state.history[-1]
-    unreadable = {**without, **state.unreadable, **validator.unreadable}
-    if ranks.first:
-        if recipe.pick_threshold:
-            calibration = _pick(out / RESULT, found, classes, recipe, str(where), workers)
-        if cache is None:
-            shutil.rmtree(place, ignore_errors=True)
-        record["result"] = {
-            "best": best,
-            "selected_by": recipe.select,
-            "unreadable": unreadable,
-            "threshold": None if calibration is None else calibration.threshold,
-        }
-        write_record(out, record)
-    return TrainedRun(out / RESULT, recipe, found, best, state.history, unreadable, calibration)
+        curves: CurveWriter | None = None
+
+        def note_epoch(state: TrainState) -> None:
+            nonlocal curves
+            curves = curves or CurveWriter(out, len(state.history) - 1)
+            curves.add(state.history, state.best)
+            on_epoch(state)
+
+        without: dict[str, str] = {}
+        targets = None
+        try:
+            if plain is not None and ranks.first:
+                options = (str(where), recipe.batch_size, workers, on_packed)
+                without = write_targets(out / TARGETS, plain, found.train, found.root, *options)
+            if recipe.targets == "plain":
+                plain = None
+                ranks.agree(None)  # so that what the first process writes is there
+                targets = np.load(out / TARGETS, mmap_mode="r")
+            state = train(
+                model,
+                images,
+                recipe,
+                out,
+                validate=validator,
+                targets=targets,
+                resume=resume,
+                device=where,
+                workers=workers,
+                save_every=save_every,
+                on_batch=on_batch,
+                on_epoch=note_epoch,
+            )
+        except TrainingError:
+            raise
+        except (RuntimeError, ValueError) as error:  # of torch: memory, workers, an input too small
+            reason = str(error).strip().splitlines() or [type(error).__name__]
+            raise TrainingError(f"the training broke off: {reason[0]}") from error
+        finally:
+            if curves is not None:
+                curves.close()
+        calibration = None
+        best = state.best or state.history[-1]
+        unreadable = {**without, **state.unreadable, **validator.unreadable}
+        if ranks.first:
+            if recipe.pick_threshold:
+                calibration = _pick(out / RESULT, found, classes, recipe, str(where), workers)
+            if cache is None:
+                shutil.rmtree(place, ignore_errors=True)
+            record["result"] = {
+                "best": best,
+                "selected_by": recipe.select,
+                "unreadable": unreadable,
+                "threshold": None if calibration is None else calibration.threshold,
+            }
+            write_record(out, record)
+        return TrainedRun(out / RESULT, recipe, found, best, state.history, unreadable, calibration)
 
 
 def saved_recipe(out: Path) -> Recipe:

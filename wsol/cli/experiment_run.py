@@ -24,6 +24,7 @@ from wsol.benchmark.tables import write_tables
 from wsol.cli import benchmark_output, common, data_sets, reports
 from wsol.cli.run_progress import Remaining, count_things, pass_progress
 from wsol.cli.train_progress import TrainProgress
+from wsol.folder_lock import hold_folder
 from wsol.training import train_localizer
 
 if TYPE_CHECKING:
@@ -138,18 +139,19 @@ def run_experiment(
             if chooser is None and "val" in scoring.thresholds:
                 _say(f"{task.name}: no boxes to choose a threshold on, so that val is left out")
             folder = out / "scores" / task.name
-            samples, where = score_weights(
-                task.entry,
-                task.seed,
-                task.weights or str(out / "runs" / task.name),
-                Images(scored, chooser, place.root, find),
-                scoring,
-                folder,
-                shows=task.entry.name not in found.places,
-                device=device,
-                workers=workers,
-                progress=count_pass,
-            )
+            with hold_folder(folder, patient=True):
+                samples, where = score_weights(
+                    task.entry,
+                    task.seed,
+                    task.weights or str(out / "runs" / task.name),
+                    Images(scored, chooser, place.root, find),
+                    scoring,
+                    folder,
+                    shows=task.entry.name not in found.places,
+                    device=device,
+                    workers=workers,
+                    progress=count_pass,
+                )
             found.samples += samples
             found.places.setdefault(task.entry.name, where)
         except _FAULTS as error:
@@ -159,10 +161,11 @@ def run_experiment(
         _say(remaining.describe())
     if not found.samples:
         common.fail("no run could be scored")
-    rows = _write(experiment, place, scored, out, found)
-    runs_of = benchmark_output.read_runs(found.places, scored, rules)
-    pictures = out / "report" / "pictures"
-    reports.write(pictures, runs_of, place.root, references=experiment.references)
+    with hold_folder(out, patient=True):
+        rows = _write(experiment, place, scored, out, found)
+        runs_of = benchmark_output.read_runs(found.places, scored, rules)
+        pictures = out / "report" / "pictures"
+        reports.write(pictures, runs_of, place.root, references=experiment.references)
     if cache is None and not runs.is_any_unfinished(out / "runs"):
         shutil.rmtree(out / "cache", ignore_errors=True)
     good = benchmark_output.check_expected(experiment.expected, rows) if expect else True
@@ -206,6 +209,10 @@ def _train(
     recipe = task.recipe
     if recipe is None:
         raise TypeError(f"Expected {task.name} to have a recipe but got None")
+    task.state = runs.find_state(folder, recipe, place, device)  # by now, of another process, too
+    if task.state == "finished":
+        remaining.finish(EPOCHS, recipe.epochs, free=True)
+        return
     counted, cut_off = 0, task.state == "begun"
     remaining.start()
 

@@ -125,6 +125,7 @@ def train(
     from tdam.training.ranks import find_ranks, join_ranks
     from tdam.weights import WeightsError
     from wsol.cli.train_progress import TrainProgress
+    from wsol.folder_lock import FolderHeldError
     from wsol.runtime import keep_freed_memory
     from wsol.training import train_localizer
 
@@ -154,7 +155,7 @@ def train(
             if (out / "recipe.toml").is_file():
                 shown.say(f"interrupted; --resume goes on from what is saved in {out}")
             raise
-        except (ManifestError, TrainingError, WeightsError) as error:
+        except (FolderHeldError, ManifestError, TrainingError, WeightsError) as error:
             common.fail(str(error))
         except OSError as error:
             common.fail(f"{error.filename or out}: {error.strerror or error}")
