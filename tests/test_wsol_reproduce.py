@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import zipfile
 from contextlib import redirect_stderr, redirect_stdout
 
 import numpy as np
@@ -133,7 +134,8 @@ def test_what_it_leaves_behind(world):
     out = world / "out"
     names = {path.name for path in out.iterdir()}
     assert names == {
-        "experiment.toml", "scores", "report", "table.md", "table.csv", "results.json"
+        "experiment.toml", "experiment.zip", "scores", "report", "table.md", "table.csv",
+        "results.json",
     }  # fmt: skip
     assert "3 runs, 0 to train" in told
     assert "nothing left" in told
@@ -298,14 +300,96 @@ def test_processes_share_a_folder(world, tmp_path, monkeypatch):
         if arguments[0].name == "none-0":
             (tmp_path / "none-1").rename(runs / "none-1")
 
-    train_one = experiment_run._train
-    monkeypatch.setattr(experiment_run, "_train", train_while_the_other_ends)
+    train_one = experiment_run.train_task
+    monkeypatch.setattr(experiment_run, "train_task", train_while_the_other_ends)
     code, _, told = reproduce(tmp_path, tmp_path / "out", "--models", "none")
     assert code == 0, told
     assert "2 runs, 2 to train" in told
     assert "nothing left" in told
     assert (runs / "none-1" / "model.safetensors").stat().st_mtime_ns == done
     assert not [*runs.glob("*/.lock")]
+
+
+def same_but_for_data(out):
+    record = json.loads((out / "results.json").read_text())
+    return {key: value for key, value in record.items() if key != "data"}
+
+
+def test_tables_come_from_a_record_alone(world, tmp_path):
+    """The record beside an experiment gives the same tables without data, weights or training."""
+    before = (world / "out" / "experiment.zip").read_bytes()
+    shutil.copy(world / "out" / "experiment.zip", tmp_path / "shapes.zip")
+    (tmp_path / "shapes.toml").write_text(TOML)
+    flags = ("reproduce", tmp_path / "shapes.toml", "--recorded", "--out", tmp_path / "out")
+    code, printed, told = wsol(*flags)
+    assert code == 0, told
+    assert "3 runs, 0 to train" in told
+    assert same_but_for_data(tmp_path / "out") == same_but_for_data(world / "out")
+    _, printed_then, _ = json.loads((world / "said.json").read_text())
+    assert printed.splitlines()[1:] == printed_then.splitlines()[1:]
+    page = (tmp_path / "out" / "report" / "index.html").read_text()
+    assert "none-0, none-1, tdam_joint-1" in page
+    assert "pictures" not in page
+    assert (tmp_path / "out" / "experiment.zip").read_bytes() == before
+    # A copy of the experiment and its record lie beside each other in OUT.
+    code, _, told = wsol(
+        "reproduce", tmp_path / "out" / "experiment.toml", "--recorded", "--seeds", 1,
+        "--out", tmp_path / "again",
+    )  # fmt: skip
+    assert code == 0, told
+    assert read_rows(tmp_path / "again")["none", "0.2"]["seeds"] == [1]
+    with zipfile.ZipFile(tmp_path / "shapes.zip") as file:
+        every = b"".join(map(file.read, file.namelist()))
+    assert str(world).encode() not in every
+
+
+def test_recorded_runs_stand_beside_trained_ones(tmp_path):
+    """A run of another machine is read, one of this machine scored, and both are compared."""
+    make_shapes(tmp_path / "data")
+    there, here = tmp_path / "there", tmp_path / "here"
+    code, _, told = reproduce(tmp_path, there, "--models", "none", "--seeds", 1, text=TOML)
+    assert code == 0, told
+    shutil.copy(there / "experiment.zip", tmp_path / "shapes.zip")
+    with zipfile.ZipFile(tmp_path / "shapes.zip") as file:
+        training = json.loads(file.read("none-1/training.json"))
+        assert 'attention = "none"' in file.read("none-1/recipe.toml").decode()
+    assert training["training_images"] == 9
+    assert "root" not in training
+    code, _, told = reproduce(tmp_path, here, "--recorded", "--seeds", 1)
+    assert code == 0, told
+    assert "none-1, as recorded" in told
+    assert [path.name for path in (here / "runs").iterdir()] == ["tdam_joint-1"]
+    rows = read_rows(here)
+    assert rows["none", "val"] == read_rows(there)["none", "val"]
+    assert rows["tdam_joint", "val"]["compared"] == [1]
+    # What was trained here is scored, whatever the record says.
+    code, _, told = reproduce(tmp_path, there, "--recorded", "--models", "none", "--seeds", 1)
+    assert (code, "as recorded" in told) == (0, False)
+    # Another recipe, other images, no record: each is said.
+    changed = TOML.replace("batch_size = 4", "batch_size = 8")
+    flags = ("--recorded", "--models", "none", "--seeds", 1)
+    code, _, told = reproduce(tmp_path, tmp_path / "new", *flags, text=changed)
+    assert (code, "batch_size differ" in told) == (1, True)
+    boxes = tmp_path / "data" / "manifest" / "test" / "localization.txt"
+    lines = boxes.read_text().splitlines()
+    boxes.write_text("\n".join([lines[0].rsplit(",", 2)[0] + ",50,40", *lines[1:]]))
+    code, _, told = reproduce(tmp_path, tmp_path / "moved", "--recorded", "--seeds", 1, text=TOML)
+    assert (code, "expected the same true boxes of test/blue-0.png" in told) == (1, True)
+
+
+def test_what_recorded_cannot_do(world, tmp_path):
+    (tmp_path / "shapes.toml").write_text(TOML)
+    flags = ("reproduce", tmp_path / "shapes.toml", "--out", tmp_path / "out")
+    for more, message in (
+        ((), "--data: expected a data set, or --recorded"),
+        (("--recorded",), "shapes.zip: no such file"),
+    ):
+        code, _, told = wsol(*flags, *more)
+        assert (code, message in told) == (2, True), told
+    (tmp_path / "shapes.zip").write_text("no zip")
+    code, _, told = wsol(*flags, "--recorded")
+    assert (code, "expected a record of an experiment" in told) == (2, True)
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.slow

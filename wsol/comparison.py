@@ -103,24 +103,8 @@ def compare_results(first: Results, second: Results) -> dict[str, Difference]:
     Raises:
         ResultError: other images, another protocol or grid, or scores of masks
     """
-    for name in ("protocol", "choices", "split", "class_map", "image"):
-        if first.scores.get(name) != second.scores.get(name):
-            raise ResultError(
-                f"{second.folder}: expected {name} {first.scores.get(name)!r}, as "
-                f"{first.folder} has it, but got {second.scores.get(name)!r}"
-            )
-    if first.rows.keys() != second.rows.keys():
-        odd = min(first.rows.keys() ^ second.rows.keys())
-        raise ResultError(
-            f"{second.folder}: expected the same images as {first.folder} but one has {odd!r} and "
-            "the other has not"
-        )
-    if first.scores.get("box_acc") is None:
-        raise ResultError(f"{first.folder}: expected scores of boxes")
+    check_comparable(first, second)
     try:
-        for image_id, row in first.rows.items():
-            if row["true_boxes"] != second.rows[image_id]["true_boxes"]:
-                raise ResultError(f"{second.folder}: expected the same true boxes of {image_id}")
         samples = [add_up(run).replicates() for run in (first, second)]
     except (KeyError, TypeError, IndexError) as error:
         raise ResultError(
@@ -141,6 +125,31 @@ def compare_results(first: Results, second: Results) -> dict[str, Difference]:
             p_value = mcnemar(gained, lost)
         found[name] = Difference(before, after, low, high, gained, lost, p_value)
     return found
+
+
+def check_comparable(first: Results, second: Results) -> None:
+    """Refuse to compare boxes on other images, or under other rules.
+
+    Raises:
+        ResultError: other images, another protocol or grid, or scores of masks
+    """
+    for name in ("protocol", "choices", "split", "class_map", "image"):
+        if first.scores.get(name) != second.scores.get(name):
+            raise ResultError(
+                f"{second.folder}: expected {name} {first.scores.get(name)!r}, as "
+                f"{first.folder} has it, but got {second.scores.get(name)!r}"
+            )
+    if first.rows.keys() != second.rows.keys():
+        odd = min(first.rows.keys() ^ second.rows.keys())
+        raise ResultError(
+            f"{second.folder}: expected the same images as {first.folder} but one has {odd!r} and "
+            "the other has not"
+        )
+    if first.scores.get("box_acc") is None:
+        raise ResultError(f"{first.folder}: expected scores of boxes")
+    for image_id, row in first.rows.items():
+        if row.get("true_boxes") != second.rows[image_id].get("true_boxes"):
+            raise ResultError(f"{second.folder}: expected the same true boxes of {image_id}")
 
 
 def _value(scores: dict[str, Any], name: str) -> float | None:

@@ -9,6 +9,7 @@ from wsol.maps.names import check_method
 
 if TYPE_CHECKING:
     from collections.abc import Collection
+    from pathlib import Path
 
     from tdam.training.recipe import Recipe
     from wsol.benchmark.expected import Expected
@@ -92,6 +93,10 @@ class Entry:
     checkpoint: str | None = None
     reference: str = ""
 
+    def run_name(self, seed: int) -> str:
+        """Name the run with a seed, as its folder is called."""
+        return f"{self.name}-{seed}"
+
 
 @dataclass(frozen=True)
 class Experiment:
@@ -105,6 +110,8 @@ class Experiment:
         data: what data set it asks for, for people
         expected: values to check against
         text: the TOML that it was read from
+        record: file beside the TOML that holds the scores of its runs, if it is there; None for
+            an experiment that was read from no file
     """
 
     name: str
@@ -114,6 +121,7 @@ class Experiment:
     data: str = ""
     expected: tuple[Expected, ...] = ()
     text: str = ""
+    record: Path | None = None
 
     @property
     def references(self) -> dict[str, str]:
@@ -127,7 +135,10 @@ class Experiment:
         return [(entry, seed) for seed in seeds for entry in self.models if seed in entry.seeds]
 
     def select(
-        self, models: Collection[str] | None = None, seeds: Collection[int] | None = None
+        self,
+        models: Collection[str] | None = None,
+        seeds: Collection[int] | None = None,
+        runs: Collection[str] | None = None,
     ) -> Experiment:
         """Take a part of the experiment.
 
@@ -135,6 +146,7 @@ class Experiment:
             models: names; all by default. The first one that is left is what those are compared
                 with that name no reference
             seeds: all by default; models without any of them are left out
+            runs: names of runs; all by default. Those that the experiment has not are no fault
 
         Returns:
             the part, with those expected values that are of its models and seeds, and of
@@ -151,7 +163,15 @@ class Experiment:
                 listed = ", ".join(map(str, known))
                 raise ValueError(f"Expected {what} among {listed} but got {unknown[0]}")
         kept = [
-            replace(entry, seeds=tuple(s for s in entry.seeds if seeds is None or s in seeds))
+            replace(
+                entry,
+                seeds=tuple(
+                    seed
+                    for seed in entry.seeds
+                    if (seeds is None or seed in seeds)
+                    and (runs is None or entry.run_name(seed) in runs)
+                ),
+            )
             for entry in self.models
             if models is None or entry.name in models
         ]

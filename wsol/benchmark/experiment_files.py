@@ -58,7 +58,8 @@ def load_experiment(name: str) -> Experiment:
         )
     try:
         text = path.read_text(encoding="utf-8")
-        return _parse(tomllib.loads(text), text, path.parent)
+        found = _parse(tomllib.loads(text), text, path.parent)
+        return replace(found, record=path.with_suffix(".zip"))
     except OSError as error:
         raise ValueError(f"Expected an experiment but {path}: {error.strerror}") from error
     except ValueError as error:

@@ -13,16 +13,13 @@ from wsol.training import RECIPE, check_same_run, prepare_recipe, saved_recipe
 from wsol.training_data import load_training_data
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from tdam.training.recipe import Recipe
     from wsol.benchmark.experiment import Entry, Experiment
     from wsol.benchmark.sources import DataFolder
 
 State = Literal["finished", "begun", "missing"]
-
-
-def run_name(entry: Entry, seed: int) -> str:
-    """Name a run as its folder is called."""
-    return f"{entry.name}-{seed}"
 
 
 def settle_recipe(entry: Entry, seed: int, folder: Path, device: str) -> Recipe:
@@ -65,17 +62,19 @@ def find_state(folder: Path, recipe: Recipe, place: DataFolder, device: str) -> 
     return "finished" if _has_ended(folder) else "begun"
 
 
-def list_ready(experiment: Experiment, folder: Path) -> list[str]:
+def list_ready(experiment: Experiment, folder: Path, recorded: Collection[str] = ()) -> list[str]:
     """Name the models that can be scored with every seed without any training.
 
     Args:
         experiment: with the seeds that are wanted
         folder: of the runs, which need not exist
+        recorded: names of runs whose scores are there
     """
     ready = []
     for entry in experiment.models:
-        places = [folder / run_name(entry, seed) for seed in entry.seeds]
-        if entry.checkpoint is not None or all(map(_has_ended, places)):
+        names = [entry.run_name(seed) for seed in entry.seeds]
+        has_weights = entry.checkpoint is not None
+        if has_weights or all(n in recorded or _has_ended(folder / n) for n in names):
             ready.append(entry.name)
     return ready
 
@@ -108,5 +107,5 @@ def weights_to_score(entry: Entry, seed: int, folder: Path | None) -> str | None
         return entry.checkpoint.replace("{seed}", str(seed))
     if folder is None:
         return None
-    path = folder / run_name(entry, seed)
+    path = folder / entry.run_name(seed)
     return str(path if path.is_dir() else path.with_name(f"{path.name}.safetensors"))

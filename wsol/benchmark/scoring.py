@@ -12,9 +12,9 @@ from eval.protocols import find_protocol
 from tdam import create_model, load_checkpoint
 from tdam.spec import describe_network
 from wsol.benchmark.experiment import PRETRAINED
-from wsol.benchmark.samples import Sample, take_samples
+from wsol.benchmark.kept_scores import CHOSEN, SCORED, Way, read_samples, write_ways
 from wsol.classes import class_names
-from wsol.comparison import Results, read_results
+from wsol.comparison import read_results
 from wsol.image_results import discard_results, name_results
 from wsol.map_sources import NetworkMaps
 from wsol.maps.names import settle_method
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from eval.splits import Split
     from tdam.backbones.base import Backbone
     from wsol.benchmark.experiment import Entry, Scoring
+    from wsol.benchmark.samples import Sample
 
 MAPS = "shown-maps"  # of the images that a page shows, in the folder of a run's scores
 Progress: TypeAlias = "Callable[[str, int], AbstractContextManager[Callable[[int], None]]]"
@@ -121,8 +122,7 @@ def score_weights(
     """
     rules = find_protocol(scoring.protocol)
     primary = _find_primary(scoring, images)
-    samples: list[Sample] = []
-    places: list[Path] = []
+    ways: list[Way] = []
     for wanted_stride in scoring.output_strides:
         network = build_network(entry, weights, wanted_stride, scoring.size)
         settings: dict[str, Any] = network.settings
@@ -142,37 +142,24 @@ def score_weights(
         )
         for wanted in scoring.methods:
             method = settle_method(wanted, network)
+            chooses = images.chooser is not None and "val" in scoring.thresholds
+            way = Way((wanted, wanted_stride), method, stride, chooses)
             source = replace(source, method=method)
-            folder = out / f"{method}-{stride}"
             text = f"{entry.name}, {method}, stride {stride}"
             level: float | None = None
-            if images.chooser is not None and "val" in scoring.thresholds:
+            if chooses and images.chooser is not None:
                 on = replace(source, split=images.chooser)
-                chosen = _score_once(on, rules, "oracle", folder / "chosen-on", text, progress)
-                level = chosen.scores["max_box_acc_threshold"]
+                chosen = _score_once(on, rules, "oracle", out / way.folder / CHOSEN, text, progress)
+                level = chosen["max_box_acc_threshold"]
             asked = {"val": level, "own": None}.get(str(primary), primary)
-            place = folder / "scored"
+            place = out / way.folder / SCORED
             rule = "val" if primary == "val" else None
-            keep = shows and not places
-            found = _score_once(source, rules, asked, place, text, progress, rule, keep)
+            _score_once(source, rules, asked, place, text, progress, rule, shows and not ways)
             labels = dict(enumerate(images.scored.class_names or ()))
             name_results(place, f"{describe_network(settings)}, {method}", labels, names)
-            places.append(place)
-            samples += [
-                Sample(
-                    model=entry.name,
-                    seed=seed,
-                    way=(wanted, wanted_stride),
-                    method=method,
-                    output_stride=stride,
-                    threshold=name,
-                    level=at,
-                    replicates=replicates,
-                    images=len(found.rows),
-                )
-                for name, at, replicates in take_samples(found, rules, scoring, level)
-            ]
-    return samples, places[0]
+            ways.append(way)
+    write_ways(out, ways)
+    return read_samples(out, entry.name, seed, rules, scoring)
 
 
 def _find_primary(scoring: Scoring, images: Images) -> Any:
@@ -195,11 +182,11 @@ def _score_once(
     progress: Progress,
     rule: str | None = None,
     keep: bool = False,
-) -> Results:
-    """Score a split, unless that was done with the same weights and rules."""
+) -> dict[str, Any]:
+    """Score a split, unless that was done with the same weights and rules; gives the scores."""
     maps = folder / MAPS
     if is_scored(source, [rules], [threshold], folder) and (maps.is_dir() or not keep):
-        return read_results(folder)
+        return read_results(folder, slim=True).scores
     if not is_unfinished(folder):
         shutil.rmtree(maps, ignore_errors=True)
 
@@ -226,4 +213,4 @@ def _score_once(
         discard_results(folder)
         shutil.rmtree(maps, ignore_errors=True)
         score()
-    return read_results(folder)
+    return read_results(folder, slim=True).scores

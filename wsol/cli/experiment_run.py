@@ -12,54 +12,48 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from eval.manifest import ManifestError
-from eval.protocols import find_protocol
+from eval.protocols import Protocol, find_protocol
 from tdam.training.errors import TrainingError
 from tdam.weights import WeightsError
-from wsol.benchmark import runs, sources
+from wsol.benchmark import record, runs, sources
+from wsol.benchmark.kept_scores import read_samples
 from wsol.benchmark.page import write_summary_page
 from wsol.benchmark.samples import Sample, name_rule
 from wsol.benchmark.scoring import Images, score_weights
 from wsol.benchmark.summary import Row, summarise
 from wsol.benchmark.tables import write_tables
 from wsol.cli import benchmark_output, common, data_sets, reports
-from wsol.cli.run_progress import Remaining, count_things, pass_progress
-from wsol.cli.train_progress import TrainProgress
+from wsol.cli.experiment_plan import Task, plan_tasks
+from wsol.cli.experiment_train import train_task
+from wsol.cli.run_progress import EPOCHS, SCORINGS, Remaining, count_things, pass_progress
+from wsol.comparison import ResultError, check_comparable, read_results
 from wsol.folder_lock import hold_folder
-from wsol.training import train_localizer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection
     from contextlib import AbstractContextManager
     from pathlib import Path
 
     from eval.splits import Split
-    from tdam.training.recipe import Recipe
-    from tdam.training.run_folder import TrainState
-    from wsol.benchmark.experiment import Entry, Experiment
+    from wsol.benchmark.experiment import Experiment
 
-EPOCHS, SCORINGS = "training epoch", "scoring"
+RECORDED = "recorded"  # folder of scores that come out of the record
 _FAULTS = (ManifestError, TrainingError, WeightsError, ValueError, OSError, RuntimeError)
 
 
-@dataclass
-class _Task:
-    """One model with one seed.
+@dataclass(frozen=True)
+class _Data:
+    """What networks are trained and scored on.
 
     Args:
-        entry: the model
-        seed: of the run
-        name: of both
-        weights: to score as they are; None for a run that is trained
-        recipe: of the training
-        state: how far it has come
+        place: of the data set
+        scored: split that is reported
+        find_classes: as `Images` has it
     """
 
-    entry: Entry
-    seed: int
-    name: str
-    weights: str | None
-    recipe: Recipe | None = None
-    state: runs.State = "missing"
+    place: sources.DataFolder
+    scored: Split
+    find_classes: Callable[[tuple[str, ...]], Any]
 
 
 @dataclass
@@ -68,22 +62,25 @@ class _Found:
 
     Args:
         samples: scores of every run
+        scores: folder of every run's scores, by its name
         places: folder of results by model, of its first seed
         failed: a line a run that failed
     """
 
     samples: list[Sample] = field(default_factory=list)
+    scores: dict[str, Path] = field(default_factory=dict)
     places: dict[str, Path] = field(default_factory=dict)
     failed: list[str] = field(default_factory=list)
 
 
 def run_experiment(
     experiment: Experiment,
-    data: Path,
+    data: Path | None,
     out: Path,
     *,
     root: Path | None,
     weights: Path | None,
+    recorded: Collection[str],
     expect: bool,
     cache: Path | None,
     device: str,
@@ -93,10 +90,12 @@ def run_experiment(
 
     Args:
         experiment: with the models and seeds that are wanted
-        data: as the user named it
+        data: as the user named it; None where all runs are recorded
         out: folder of the experiment; exists
         root: image root, or None
         weights: folder of weights to score instead of training, or None
+        recorded: names of runs in the experiment's record, to be read unless their weights are
+            there
         expect: check the expected values
         cache: folder of packed images that stays; None for one in `out` that goes
         device: that networks run on
@@ -105,54 +104,41 @@ def run_experiment(
     Returns:
         whether every run has ended and every expected value was found
     """
-    scoring = experiment.scoring
-    try:
-        place = sources.find_data(data, root, out)
-        scored = sources.load_scored(place, scoring)
-    except ManifestError as error:
-        common.fail(str(error))
+    on = None if data is None else _open_data(experiment, data, root, out)
     with common.wrong_use("NAME"):
-        rules = find_protocol(scoring.protocol)
-    tasks = _plan(experiment, out, weights, place, device)
-    todo = [task for task in tasks if task.weights is None and task.state != "finished"]
+        rules = find_protocol(experiment.scoring.protocol)
+    place = None if on is None else on.place
+    tasks = plan_tasks(experiment, out, weights, place, recorded, device)
+    todo = [task for task in tasks if task.must_train]
     epochs = sum(task.recipe.epochs for task in todo if task.recipe is not None)
     remaining = Remaining({EPOCHS: epochs, SCORINGS: len(tasks)})
     _say(f"{count_things(len(tasks), 'run')}, {len(todo)} to train; {remaining.describe()}")
-    find = remember(partial(data_sets.find_classes, place.data, scored, place.root, None))
     found = _Found()
-    passes = 0
-
-    def count_pass(text: str, total: int) -> AbstractContextManager[Callable[[int], None]]:
-        nonlocal passes
-        passes += 1
-        return pass_progress(text, total)
-
     for at, task in enumerate(tasks):
-        _say(f"[{at + 1}/{len(tasks)}] {task.name}")
+        _say(f"[{at + 1}/{len(tasks)}] {task.name}{', as recorded' * task.recorded}")
+        passes: list[str] = []
         try:
-            if task.weights is None and task.state != "finished":
-                kept = cache or out / "cache"
-                _train(task, place, out / "runs" / task.name, kept, device, workers, remaining)
-            remaining.start()
-            passes = 0
-            chooser = sources.load_chooser(place, scoring, scored, task.recipe)
-            if chooser is None and "val" in scoring.thresholds:
-                _say(f"{task.name}: no boxes to choose a threshold on, so that val is left out")
-            folder = out / "scores" / task.name
-            with hold_folder(folder, patient=True):
-                samples, where = score_weights(
-                    task.entry,
-                    task.seed,
-                    task.weights or str(out / "runs" / task.name),
-                    Images(scored, chooser, place.root, find),
-                    scoring,
-                    folder,
-                    shows=task.entry.name not in found.places,
-                    device=device,
-                    workers=workers,
-                    progress=count_pass,
+            if task.recorded:
+                folder = _unpack(experiment, task, out)
+                samples, where = read_samples(
+                    folder, task.entry.name, task.seed, rules, experiment.scoring
                 )
+            elif on is not None:
+                if task.must_train:
+                    kept = cache or out / "cache"
+                    train_task(
+                        task, on.place, out / "runs" / task.name, kept, device, workers, remaining
+                    )
+                remaining.start()
+                folder = out / "scores" / task.name
+                shows = task.entry.name not in found.places
+                samples, where = _score(
+                    experiment, task, on, out, folder, shows, device, workers, passes
+                )
+            first = next(iter(found.places.values()), where)
+            check_comparable(read_results(first, slim=True), read_results(where, slim=True))
             found.samples += samples
+            found.scores[task.name] = folder
             found.places.setdefault(task.entry.name, where)
         except _FAULTS as error:
             found.failed.append(f"{task.name}: {' '.join(str(error).split())}")
@@ -162,10 +148,12 @@ def run_experiment(
     if not found.samples:
         common.fail("no run could be scored")
     with hold_folder(out, patient=True):
-        rows = _write(experiment, place, scored, out, found)
-        runs_of = benchmark_output.read_runs(found.places, scored, rules)
-        pictures = out / "report" / "pictures"
-        reports.write(pictures, runs_of, place.root, references=experiment.references)
+        record.write_record(out / "experiment.zip", found.scores, out / "runs")
+        rows = _write(experiment, on, rules, out, found)
+        if on is not None:
+            runs_of = benchmark_output.read_runs(found.places, on.scored, rules)
+            pictures = out / "report" / "pictures"
+            reports.write(pictures, runs_of, on.place.root, references=experiment.references)
     if cache is None and not runs.is_any_unfinished(out / "runs"):
         shutil.rmtree(out / "cache", ignore_errors=True)
     good = benchmark_output.check_expected(experiment.expected, rows) if expect else True
@@ -174,100 +162,83 @@ def run_experiment(
     return good and not found.failed
 
 
-def _plan(
-    experiment: Experiment, out: Path, weights: Path | None, place: sources.DataFolder, device: str
-) -> list[_Task]:
-    """Settle every run before the first one begins, or exit where one on disk is another."""
-    tasks = []
-    for entry, seed in experiment.runs:
-        name = runs.run_name(entry, seed)
-        task = _Task(entry, seed, name, runs.weights_to_score(entry, seed, weights))
-        folder = out / "runs" / name
-        try:
-            if entry.checkpoint is None:
-                with common.wrong_use("NAME"):
-                    task.recipe = runs.settle_recipe(entry, seed, folder, device)
-            if task.weights is None and task.recipe is not None:
-                with common.wrong_use("--out"):
-                    task.state = runs.find_state(folder, task.recipe, place, device)
-        except ManifestError as error:
-            common.fail(str(error))
-        tasks.append(task)
-    return tasks
+def _open_data(experiment: Experiment, data: Path, root: Path | None, out: Path) -> _Data:
+    try:
+        place = sources.find_data(data, root, out)
+        scored = sources.load_scored(place, experiment.scoring)
+    except ManifestError as error:
+        common.fail(str(error))
+    find = partial(data_sets.find_classes, place.data, scored, place.root, None)
+    return _Data(place, scored, remember(find))
 
 
-def _train(
-    task: _Task,
-    place: sources.DataFolder,
+def _unpack(experiment: Experiment, task: Task, out: Path) -> Path:
+    """Take a run's scores out of the record, and give the folder where they are then."""
+    folder = out / RECORDED / task.name
+    recipe = task.recipe
+    if recipe is not None and task.entry.recipe.precision == "auto":
+        recipe = recipe.change(precision="auto")  # not as this machine has it
+    if experiment.record is None:
+        raise ResultError(f"experiment {experiment.name} has no record")
+    with hold_folder(folder, patient=True):
+        record.unpack_run(experiment.record, task.name, folder, recipe)
+    return folder
+
+
+def _score(
+    experiment: Experiment,
+    task: Task,
+    on: _Data,
+    out: Path,
     folder: Path,
-    cache: Path,
+    shows: bool,
     device: str,
     workers: int,
-    remaining: Remaining,
-) -> None:
-    """Train a run, or go on with it, and keep the estimate of the time left."""
-    recipe = task.recipe
-    if recipe is None:
-        raise TypeError(f"Expected {task.name} to have a recipe but got None")
-    task.state = runs.find_state(folder, recipe, place, device)  # by now, of another process, too
-    if task.state == "finished":
-        remaining.finish(EPOCHS, recipe.epochs, free=True)
-        return
-    counted, cut_off = 0, task.state == "begun"
-    remaining.start()
+    passes: list[str],
+) -> tuple[list[Sample], Path]:
+    """Score a run's weights; `passes` takes a text for each pass that was not made before."""
+    scoring = experiment.scoring
+    chooser = sources.load_chooser(on.place, scoring, on.scored, task.recipe)
+    if chooser is None and "val" in scoring.thresholds:
+        _say(f"{task.name}: no boxes to choose a threshold on, so that val is left out")
 
-    def on_epoch(state: TrainState) -> None:
-        nonlocal counted, cut_off
-        shown.on_epoch(state)
-        epoch = state.history[-1]["epoch"]
-        if epoch > counted + 1:  # done before the run was cut off
-            remaining.finish(EPOCHS, epoch - 1 - counted, free=True)
-        if epoch > 0:
-            remaining.finish(EPOCHS, free=cut_off)  # what is left of an epoch tells nothing
-            shown.say(f"  {remaining.describe()}")
-        counted, cut_off = epoch, False
+    def count_pass(text: str, total: int) -> AbstractContextManager[Callable[[int], None]]:
+        passes.append(text)
+        return pass_progress(text, total)
 
-    with TrainProgress(recipe.epochs) as shown:
-        try:
-            train_localizer(
-                place.data,
-                folder,
-                recipe,
-                root=place.root,
-                resume=task.state == "begun",
-                device=device,
-                workers=workers,
-                cache=cache,
-                on_data=shown.on_data,
-                on_packed=shown.on_packed,
-                on_batch=shown.on_batch,
-                on_epoch=on_epoch,
-            )
-        finally:
-            remaining.finish(EPOCHS, recipe.epochs - counted, free=True)
+    with hold_folder(folder, patient=True):
+        return score_weights(
+            task.entry,
+            task.seed,
+            task.weights or str(out / "runs" / task.name),
+            Images(on.scored, chooser, on.place.root, on.find_classes),
+            scoring,
+            folder,
+            shows=shows,
+            device=device,
+            workers=workers,
+            progress=count_pass,
+        )
 
 
 def _write(
-    experiment: Experiment,
-    place: sources.DataFolder,
-    scored: Split,
-    out: Path,
-    found: _Found,
+    experiment: Experiment, on: _Data | None, rules: Protocol, out: Path, found: _Found
 ) -> list[Row]:
     """Write tables and page, and print them."""
     scoring = experiment.scoring
     rows = summarise(found.samples, experiment.models[0].name, experiment.references)
     verdicts = benchmark_output.list_verdicts(rows)
-    rules = find_protocol(scoring.protocol)
-    title = f"{scored.summary}, protocol {rules.name}, class map {rules.class_map}"
-    record: dict[str, Any] = {
+    images = found.samples[0].images
+    scored = f"{scoring.split}: {images} images" if on is None else on.scored.summary
+    title = f"{scored}, protocol {rules.name}, class map {rules.class_map}"
+    record_of: dict[str, Any] = {
         "experiment": experiment.name,
-        "data": str(place.data.resolve()),
-        "images": len(scored),
+        "data": None if on is None else str(on.place.data.resolve()),
+        "images": images,
         "scoring": asdict(scoring),
         "failures": found.failed,
     }
-    write_tables(out, f"Experiment {experiment.name}", verdicts, rows, record)
+    write_tables(out, f"Experiment {experiment.name}", verdicts, rows, record_of)
     trained = next((each for each in experiment.models if each.checkpoint is None), None)
     facts = {
         "Scored": title,
@@ -278,6 +249,9 @@ def _write(
         recipe = trained.recipe
         limit = f"at most {recipe.per_class} images a class" if recipe.per_class else "all images"
         facts["Recipe"] = f"{recipe.name}: {recipe.model}, {recipe.epochs} epochs, {limit}"
+    taken = [name for name, folder in found.scores.items() if folder.parent.name == RECORDED]
+    if taken:
+        facts["As recorded"] = ", ".join(taken)
     page = write_summary_page(
         out / "report",
         rows,
@@ -286,7 +260,7 @@ def _write(
         verdicts=verdicts,
         facts=facts,
         failures=found.failed,
-        pictures="pictures/index.html",
+        pictures=None if on is None else "pictures/index.html",
     )
     benchmark_output.print_rows(rows, title)
     typer.echo("\n".join(verdicts))

@@ -22,12 +22,12 @@ def reproduce(
         typer.Argument(metavar="NAME", help="Of an experiment that comes along, or a .toml file."),
     ],
     data: Annotated[
-        Path,
+        Path | None,
         typer.Option(
             help="Data set; images with their splits in manifest/; or the official download of "
-            "CUB-200-2011."
+            "CUB-200-2011. Needed but for what is recorded."
         ),
-    ],
+    ] = None,
     out: Annotated[
         Path | None, typer.Option(help="Folder of the experiment; default: wsol-NAME.")
     ] = None,
@@ -44,6 +44,14 @@ def reproduce(
             "nothing."
         ),
     ] = None,
+    recorded: Annotated[
+        bool,
+        typer.Option(
+            "--recorded",
+            help="Take the runs whose scores are recorded beside the experiment (NAME.zip) as they "
+            "are, but for those that OUT has trained. Without --data only these.",
+        ),
+    ] = False,
     root: Annotated[
         Path | None, typer.Option(help="Image root of the ids; default: as the data set has it.")
     ] = None,
@@ -65,9 +73,11 @@ def reproduce(
 
     Every training has a folder in OUT/runs. The same command goes on where it was cut off: runs
     that have ended are not trained again, and scores are made anew only for other weights.
-    Tables, page and values are OUT/table.md, OUT/table.csv, OUT/report and OUT/results.json.
+    Tables, page and values are OUT/table.md, OUT/table.csv, OUT/report and OUT/results.json;
+    OUT/experiment.zip records what became of every image in every run.
     """
     from wsol.benchmark.experiment_files import load_experiment
+    from wsol.benchmark.record import list_recorded
 
     with common.wrong_use("NAME"):
         whole = load_experiment(name)
@@ -76,8 +86,16 @@ def reproduce(
     with common.wrong_use("--seeds"):
         experiment = experiment.select(seeds=None if seeds is None else _to_numbers(seeds))
     out = Path(f"wsol-{whole.name}") if out is None else out
-    if expect and whole.expected and models is None and weights is None:
-        experiment = _without_training(experiment, out)
+    known: list[str] = []
+    if recorded and whole.record is not None:
+        with common.wrong_use("--recorded"):
+            known = list_recorded(whole.record)
+            if not known:
+                raise ValueError(f"{whole.record}: no such file, so that no scores are recorded")
+    if data is None:
+        experiment = _only_recorded(experiment, known)
+    elif expect and whole.expected and models is None and weights is None:
+        experiment = _without_training(experiment, out, known)
     if expect and not experiment.expected:
         what = "for these models and seeds" if whole.expected else "yet"
         message = f"experiment {whole.name} carries no expected values {what}"
@@ -100,6 +118,7 @@ def reproduce(
             out,
             root=root,
             weights=weights,
+            recorded=known,
             expect=expect,
             cache=cache,
             device=common.choose_device(device),
@@ -116,11 +135,24 @@ def _split(text: str) -> list[str]:
     return [part.strip() for part in text.split(",")]
 
 
-def _without_training(experiment: Experiment, out: Path) -> Experiment:
+def _only_recorded(experiment: Experiment, recorded: list[str]) -> Experiment:
+    """Leave out what would have to be scored, and say so."""
+    if not recorded:
+        message = "expected a data set, or --recorded for the scores that come along"
+        raise typer.BadParameter(message, param_hint="--data")
+    wanted = [entry.run_name(seed) for entry, seed in experiment.runs]
+    missing = [name for name in wanted if name not in recorded]
+    if missing:
+        sys.stderr.write(f"not recorded and left out: {', '.join(missing)}\n")
+    with common.wrong_use("--recorded"):
+        return experiment.select(runs=recorded)
+
+
+def _without_training(experiment: Experiment, out: Path, recorded: list[str]) -> Experiment:
     """Leave out the models that have to be trained first, and say so."""
     from wsol.benchmark.runs import list_ready
 
-    ready = list_ready(experiment, out / "runs")
+    ready = list_ready(experiment, out / "runs", recorded)
     missing = [entry.name for entry in experiment.models if entry.name not in ready]
     if missing:
         sys.stderr.write(f"not trained yet and left out: {', '.join(missing)}\n")

@@ -12,6 +12,8 @@ from wsol.cli import common
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+EPOCHS, SCORINGS = "training epoch", "scoring"  # pieces of work
+
 
 class Remaining:
     """Estimates the time left from what was done so far in this process.

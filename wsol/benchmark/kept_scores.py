@@ -1,0 +1,115 @@
+"""The scores of one run on disk, in every way that was asked for, and the samples made of them."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING
+
+from wsol.benchmark.samples import Sample, take_samples
+from wsol.comparison import ResultError, read_results
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from eval.protocols import Protocol
+    from wsol.benchmark.experiment import Scoring
+
+WAYS = "ways.json"
+CHOSEN, SCORED = "chosen-on", "scored"  # folders of a way: split to choose on, and to report
+
+
+@dataclass(frozen=True)
+class Way:
+    """One way of scoring.
+
+    Args:
+        wanted: map method and output stride as they were asked for
+        method: of the maps
+        output_stride: of the network as it was scored
+        chooses: whether there are images to choose thresholds on
+    """
+
+    wanted: tuple[str, int]
+    method: str
+    output_stride: int
+    chooses: bool
+
+    @property
+    def folder(self) -> str:
+        """Name its folder among a run's scores."""
+        return f"{self.method}-{self.output_stride}"
+
+
+def write_ways(folder: Path, ways: Sequence[Way]) -> None:
+    """Say which ways a run was scored in, once all of them are on disk."""
+    text = json.dumps([asdict(way) for way in ways], indent=1)
+    (folder / WAYS).write_text(text + "\n", encoding="utf-8")
+
+
+def read_ways(folder: Path) -> list[Way]:
+    """Read which ways a run was scored in.
+
+    Raises:
+        ResultError: the folder holds no scores of a run
+    """
+    try:
+        content = json.loads((folder / WAYS).read_text(encoding="utf-8"))
+        return [Way(**{**each, "wanted": tuple(each["wanted"])}) for each in content]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ResultError(f"{folder}: expected scores of a run but {WAYS}: {error}") from error
+
+
+def read_samples(
+    folder: Path, model: str, seed: int, rules: Protocol, scoring: Scoring
+) -> tuple[list[Sample], Path]:
+    """Take the samples of a run from its scores.
+
+    Args:
+        folder: of the scores
+        model: name
+        seed: of the run
+        rules: protocol that was scored under
+        scoring: ways and threshold rules that are wanted
+
+    Returns:
+        the samples, and the folder of the first way's results
+
+    Raises:
+        ResultError: no scores, or not in a way that is wanted
+        ValueError: a threshold between those of the protocol's grid
+    """
+    known = {way.wanted: way for way in read_ways(folder)}
+    samples: list[Sample] = []
+    places: list[Path] = []
+    for stride in scoring.output_strides:
+        for method in scoring.methods:
+            way = known.get((method, stride))
+            if way is None:
+                raise ResultError(
+                    f"{folder}: expected scores with method {method} and output stride {stride} "
+                    f"but there are {', '.join(each.folder for each in known.values())}"
+                )
+            level = None
+            if way.chooses:
+                chosen = read_results(folder / way.folder / CHOSEN, slim=True)
+                level = chosen.scores["max_box_acc_threshold"]
+            place = folder / way.folder / SCORED
+            places.append(place)
+            found = read_results(place)
+            samples += [
+                Sample(
+                    model=model,
+                    seed=seed,
+                    way=way.wanted,
+                    method=way.method,
+                    output_stride=way.output_stride,
+                    threshold=name,
+                    level=at,
+                    replicates=replicates,
+                    images=len(found.rows),
+                )
+                for name, at, replicates in take_samples(found, rules, scoring, level)
+            ]
+    return samples, places[0]

@@ -1,0 +1,128 @@
+"""A record: what became of every image in the runs of an experiment, in one file beside it.
+
+Tables, intervals and differences can be made from it again, without data, weights or training.
+"""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from io import BytesIO
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING
+
+from tdam.checkpoints import write_whole
+from tdam.training.recipe import differing_keys, load_recipe
+from wsol.benchmark.kept_scores import WAYS, read_ways
+from wsol.comparison import ResultError
+from wsol.image_results import LINES, NAMES, SCORES
+from wsol.run_record import RECORD, read_record
+from wsol.training import RECIPE
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from tdam.training.recipe import Recipe
+
+TRAINING = "training.json"  # what a run was made of, without the places of this machine
+_TOLD = (
+    "training_images", "validation_images", "data_sha256", "seed", "versions", "machine",
+    "revision", "result",
+)  # fmt: skip
+
+
+def write_record(path: Path, scores: Mapping[str, Path], trainings: Path) -> None:
+    """Put the scores of runs into one file, the same bytes for the same scores.
+
+    Args:
+        path: of the file
+        scores: folder of each run's scores, by the run's name
+        trainings: folder with a folder a run that was trained
+    """
+    content = BytesIO()
+    with zipfile.ZipFile(content, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as file:
+        for name, folder in sorted(scores.items()):
+            texts = {WAYS: (folder / WAYS).read_bytes()}
+            for way in read_ways(folder):
+                for place in sorted((folder / way.folder).glob(f"*/{SCORES}")):
+                    for part in (SCORES, LINES, NAMES):
+                        if (source := place.with_name(part)).is_file():
+                            texts[source.relative_to(folder).as_posix()] = source.read_bytes()
+            texts |= _tell_training(trainings / name if (trainings / name).is_dir() else folder)
+            for inner, text in texts.items():
+                file.writestr(_entry(f"{name}/{inner}"), text)
+    write_whole(path, content.getvalue())
+
+
+def _tell_training(folder: Path) -> dict[str, bytes]:
+    """Give recipe and provenance of a training, from its own folder or from a record's."""
+    if not (folder / RECIPE).is_file():
+        return {}  # weights that were scored as they are
+    texts = {RECIPE: (folder / RECIPE).read_bytes()}
+    if (folder / TRAINING).is_file():
+        texts[TRAINING] = (folder / TRAINING).read_bytes()
+    elif (folder / RECORD).is_file():
+        told = {key: value for key, value in read_record(folder).items() if key in _TOLD}
+        texts[TRAINING] = (json.dumps(told, indent=1) + "\n").encode()
+    return texts
+
+
+def _entry(name: str) -> zipfile.ZipInfo:
+    entry = zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0))  # not the time: equal scores, equal bytes
+    entry.compress_type = zipfile.ZIP_DEFLATED
+    entry.external_attr = 0o644 << 16
+    return entry
+
+
+def list_recorded(path: Path) -> list[str]:
+    """Name the runs in a record; none where there is no such file.
+
+    Raises:
+        ResultError: the file is no record
+    """
+    if not path.is_file():
+        return []
+    try:
+        with zipfile.ZipFile(path) as file:
+            names = [PurePosixPath(name).parts for name in file.namelist()]
+    except (OSError, zipfile.BadZipFile) as error:
+        raise ResultError(f"{path}: expected a record of an experiment but {error}") from error
+    return sorted({parts[0] for parts in names if parts[1:] == (WAYS,)})
+
+
+def unpack_run(path: Path, name: str, folder: Path, recipe: Recipe | None) -> None:
+    """Take a run's scores out of a record.
+
+    Args:
+        path: of the record
+        name: of the run
+        folder: for the scores; exists
+        recipe: that the run must have been trained with, where the record knows; None for weights
+            scored as they are
+
+    Raises:
+        ResultError: a damaged file, or a run of another recipe
+    """
+    try:
+        with zipfile.ZipFile(path) as file:
+            for entry in file.infolist():
+                first, *rest = PurePosixPath(entry.filename).parts
+                if first != name or not rest or ".." in rest:
+                    continue
+                target = folder.joinpath(*rest)
+                target.parent.mkdir(parents=True, exist_ok=True)
+                target.write_bytes(file.read(entry))
+    except zipfile.BadZipFile as error:
+        raise ResultError(f"{path}: expected a record of an experiment but {error}") from error
+    if recipe is None or not (folder / RECIPE).is_file():
+        return
+    before = load_recipe(str(folder / RECIPE))
+    keys = set(differing_keys(before, recipe))
+    if recipe.precision == "auto":
+        keys.discard("precision")  # as the machine had it that trained
+    if keys:
+        raise ResultError(
+            f"{path}: expected run {name} to have the experiment's recipe but "
+            f"{', '.join(sorted(keys))} differ"
+        )
