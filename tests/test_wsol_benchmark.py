@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ from PIL import Image
 from shapes import make_shapes, make_weights
 
 from eval.manifest import ManifestError, load_split
-from tdam import load_checkpoint
+from tdam import create_model, load_checkpoint
 from tdam.training.recipe import load_recipe
 from wsol import evaluate
 from wsol.benchmark.expected import list_faults, load_expected
@@ -110,6 +111,32 @@ def test_other_weights_are_scored_anew(run, world, tmp_path):
     assert said[1] == (said[0][0], False)
     assert said[2][0] != said[0][0]
     assert said[2][1]
+
+
+def test_a_network_is_named_by_itself(run, world, tmp_path):
+    """Plain ImageNet weights need no file, and count among all their classes."""
+    shutil.copytree(world / "data", tmp_path / "data")
+    table = "label,imagenet1k_index\n0,0\n1,1\n2,2\n"
+    (tmp_path / "data" / "classes.csv").write_text(table)
+    code, _, told = run(
+        "benchmark", tmp_path / "data", "--run", "plain=efficientnet_lite0", "--size", 32,
+        "--run", "tdam=efficientnet_lite0_tdam", "--threshold", 0.2, "--json", tmp_path / "it.json",
+    )  # fmt: skip
+    assert code == 0, told
+    found = json.loads((tmp_path / "it.json").read_text())
+    assert found["runs"]["plain"] == "efficientnet_lite0"
+    assert [row["model"] for row in found["rows"]] == ["plain", "tdam"]
+    data = tmp_path / "data"
+    model = create_model("efficientnet_lite0", weights="pretrained")
+    small = replace(model.spec.preprocessing, size=32)
+    model.spec = replace(model.spec, preprocessing=small)
+    one = evaluate(
+        model, load_split(data / "manifest", "test"), data, method="gradcampp", threshold=0.2,
+        classes={0: 0, 1: 1, 2: 2},
+    ).result  # fmt: skip
+    values = found["rows"][0]["values"]
+    assert values["gt_known_loc"]["mean"] == pytest.approx(one.gt_known_loc)
+    assert values["max_box_acc_v2"]["mean"] == pytest.approx(one.max_box_acc_v2)
 
 
 @pytest.mark.parametrize(

@@ -32,8 +32,8 @@ def benchmark(
         list[str],
         typer.Option(
             "--run",
-            help="A checkpoint (file, or folder of a run) and its name; repeatable. The others "
-            "are compared with the first.",
+            help="Its name, and a checkpoint (file, or folder of a run) or a network that comes "
+            "with weights; repeatable. The others are compared with the first.",
             metavar="NAME=CHECKPOINT",
         ),
     ],
@@ -136,6 +136,7 @@ def benchmark(
     where = common.choose_device(device)
     with TemporaryDirectory() as temporary:
         from tdam.weights import WeightsError
+        from wsol.benchmark.experiment import PRETRAINED
         from wsol.benchmark.scoring import Images, score_weights
         from wsol.benchmark.summary import summarise
         from wsol.benchmark.tables import to_plain, write_tables
@@ -171,8 +172,12 @@ def benchmark(
             common.fail("no run could be scored")
         rows = summarise(samples, entries[0].name)
         title = f"{scored.summary}, protocol {rules.name}, class map {rules.class_map}"
+        weights = {
+            entry.name: entry.recipe.model if entry.checkpoint == PRETRAINED else entry.checkpoint
+            for entry in entries
+        }
         record = {"data": str(data.resolve()), "split": split, "protocol": rules.name,
-                  "runs": {e.name: e.checkpoint for e in entries}, "failures": failed}  # fmt: skip
+                  "runs": weights, "failures": failed}  # fmt: skip
         verdicts = list_verdicts(rows)
         if out is not None:
             write_tables(out, title, verdicts, rows, record)
@@ -190,9 +195,10 @@ def benchmark(
 
 
 def _read_runs(texts: list[str]) -> list[Entry]:
+    from tdam.registry import list_models
     from tdam.training.recipe import Recipe
     from tdam.weights import find_weights
-    from wsol.benchmark.experiment import Entry
+    from wsol.benchmark.experiment import PRETRAINED, Entry
 
     entries: dict[str, Entry] = {}
     for text in texts:
@@ -202,10 +208,14 @@ def _read_runs(texts: list[str]) -> list[Entry]:
             raise typer.BadParameter(message, param_hint="--run")
         if name in entries:
             raise typer.BadParameter(f"two runs are named {name!r}", param_hint="--run")
-        path = str(find_weights(path))
-        if not Path(path).exists():
-            raise typer.BadParameter(f"{path}: no such file or folder", param_hint="--run")
-        entries[name] = Entry(name, Recipe(), checkpoint=path)
+        found = find_weights(path)
+        if not found.exists() and path in list_models():
+            entries[name] = Entry(name, Recipe(model=path), checkpoint=PRETRAINED)
+            continue
+        if not found.exists():
+            message = f"{path}: no such file or folder, and no network of wsol models"
+            raise typer.BadParameter(message, param_hint="--run")
+        entries[name] = Entry(name, Recipe(), checkpoint=str(found))
     return list(entries.values())
 
 
