@@ -3,7 +3,7 @@ import torch
 from torch import nn
 
 from tdam import create_model
-from wsol.maps import CAM, METHODS, GradCAM, GradCAMpp, LayerCAM, XGradCAM, find_method
+from wsol.maps import CAM, METHODS, GradCAM, GradCAMpp, LayerCAM, ScoreCAM, XGradCAM, find_method
 from wsol.maps.names import settle_method
 
 
@@ -120,6 +120,38 @@ def test_a_channel_without_a_sum_has_no_part(tiny, batch):
     assert found.max() > 0
 
 
+def test_scorecam_by_hand(tiny, batch):
+    """Channel by channel: show the image through it, ask for the class, weigh by the answers."""
+    with torch.no_grad():
+        tiny.body[0].weight[1] = 0  # a channel without contrast has no part
+        tiny.body[0].bias[1] = 0.3
+    tiny.body.train()
+    with ScoreCAM(tiny, "body") as extractor:
+        (found,) = extractor([4, 2], tiny(batch), normalized=False)
+        (again,) = extractor([4, 2], tiny(batch), normalized=False)
+        (other,) = extractor(0, tiny(batch), normalized=False)
+    black = tiny(torch.zeros_like(batch))
+    for row, label in enumerate([4, 2]):
+        gains, shown = [], []
+        for channel in tiny.body(batch)[row].detach():
+            low, high = channel.min(), channel.max()
+            if low < high:
+                mask = (channel - low) / (high - low)
+                score = tiny((batch[row] * mask)[None])[0, label]
+                gains.append((score - black[row, label]).exp().item())
+                shown.append(channel)
+        assert len(shown) == 3
+        wanted = sum(g / sum(gains) * each for g, each in zip(gains, shown, strict=True)).relu()
+        torch.testing.assert_close(found[row], wanted)
+    assert torch.equal(found, again)
+    assert not torch.equal(found, other)
+    assert tiny.body.training
+    flat = torch.zeros_like(batch)
+    tiny.body[0].weight.data.zero_()
+    with ScoreCAM(tiny, "body") as extractor:
+        assert extractor(0, tiny(flat), normalized=False)[0].abs().max() == 0
+
+
 def test_several_layers_and_normalized(tiny, batch):
     with LayerCAM(tiny, ["body", tiny.last]) as extractor:
         maps = extractor(0, tiny(batch))
@@ -146,12 +178,16 @@ def test_the_model_is_left_as_it_was(tiny, batch, name, frozen):
     assert all(p.grad is None for p in tiny.parameters())
     assert all(p.requires_grad is not frozen for p in tiny.parameters())
     assert not any(module._forward_hooks for module in tiny.modules())
+    assert not tiny._forward_pre_hooks
 
 
-def test_hooks_are_gone_after_an_exception(tiny):
-    with pytest.raises(RuntimeError), CAM(tiny, "last", "fc"):
+@pytest.mark.parametrize("options", [(CAM, "last", "fc"), (ScoreCAM, "last")])
+def test_hooks_are_gone_after_an_exception(tiny, options):
+    kind, *layers = options
+    with pytest.raises(RuntimeError), kind(tiny, *layers):
         tiny(torch.rand(1, 7, 9, 9))
     assert not any(module._forward_hooks for module in tiny.modules())
+    assert not tiny._forward_pre_hooks
 
 
 @pytest.mark.parametrize("mode", [torch.no_grad, torch.inference_mode])
@@ -192,6 +228,7 @@ def test_wrong_use(tiny, batch):
         (GradCAM, ["Grad-CAM"]),
         (GradCAMpp, ["gradcam++", "GradCAMpp", "Grad-CAM++"]),
         (XGradCAM, ["XGrad-CAM"]),
+        (ScoreCAM, ["Score-CAM"]),
     ],
 )
 def test_names_in_any_case(kind, names):
@@ -199,7 +236,7 @@ def test_names_in_any_case(kind, names):
 
 
 def test_unknown_methods_list_the_known():
-    with pytest.raises(ValueError, match=r"one of cam, .*, layercam but got 'grad'"):
+    with pytest.raises(ValueError, match=r"one of cam, .*, scorecam but got 'grad'"):
         find_method("grad")
 
 

@@ -4,7 +4,7 @@ from torch import nn
 
 from tdam import create_model
 from tdam.recurrence import TopDownBlock
-from wsol.maps import CAM, GradCAM, GradCAMpp, LayerCAM
+from wsol.maps import CAM, GradCAM, GradCAMpp, LayerCAM, ScoreCAM
 from wsol.maps.passes import run_pass
 
 
@@ -64,6 +64,23 @@ def test_every_step_equals_a_network_with_so_many_steps(name, steps, distance, k
     assert last.maps(ids).shape[:2] == (3, 1)
     torch.testing.assert_close(last.maps(ids)[:, 0], wanted, atol=1e-4 * most, rtol=1e-3)
     torch.testing.assert_close(last.probabilities[:, 0], seen.probabilities[:, -1])
+
+
+@pytest.mark.parametrize("layer", [None, "layer4.1.bn2"])
+def test_scorecam_asks_each_step_for_its_own_scores(layer):
+    """A network with so many steps says the same; with m = 1 the last norm runs at every step."""
+    model = network("resnet18", steps=2, distance=1, output_stride=8).eval()
+    seen_at = images(24)[:1]
+    ids = torch.tensor([3])
+    maps = run_pass(ScoreCAM(model, layer), seen_at, stepwise=True).maps(ids)
+    assert not torch.allclose(maps[:, 0], maps[:, 1], rtol=1e-2)
+    for step in range(2):
+        for block in model.last_stage():
+            block.steps = step + 1
+        place = "layer4.1.top_down.norms.0.bn2" if layer and step else layer
+        with ScoreCAM(model, place) as extractor:
+            (wanted,) = extractor(ids, model(seen_at), normalized=False)
+        torch.testing.assert_close(maps[:, step], wanted, atol=1e-5, rtol=1e-3)
 
 
 @pytest.mark.parametrize("distance", [0, 1, 2, 3])

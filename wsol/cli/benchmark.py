@@ -58,7 +58,8 @@ def benchmark(
         list[str] | None,
         typer.Option(
             "--method",
-            help="Map method: auto, cam, gradcam, gradcam++, xgradcam or layercam; repeatable.",
+            help="Map method: auto, cam, gradcam, gradcam++, xgradcam, layercam or scorecam "
+            "(slow); repeatable.",
             metavar="NAME",
         ),
     ] = None,

@@ -72,7 +72,8 @@ ClassFromFolder = Annotated[
 Method = Annotated[
     str,
     typer.Option(
-        help="Map method: auto, cam, gradcam, gradcam++, xgradcam or layercam.", metavar="NAME"
+        help="Map method: auto, cam, gradcam, gradcam++, xgradcam, layercam or scorecam (slow).",
+        metavar="NAME",
     ),
 ]
 Layer = Annotated[

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from wsol.maps.activation import CAM
     from wsol.maps.core import MapExtractor
     from wsol.maps.gradient import GradCAM, GradCAMpp, LayerCAM, XGradCAM
+    from wsol.maps.masking import ScoreCAM
 
 __all__ = [
     "CAM",
@@ -18,6 +19,7 @@ __all__ = [
     "GradCAMpp",
     "LayerCAM",
     "MapExtractor",
+    "ScoreCAM",
     "XGradCAM",
     "find_method",
 ]

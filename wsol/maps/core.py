@@ -35,6 +35,7 @@ class MapExtractor(ABC):
     """
 
     needs_gradients = False
+    needs_images = False
     usual_layer = "map_layer"  # what a registered network's record calls the default
 
     def __init__(
@@ -50,11 +51,14 @@ class MapExtractor(ABC):
         else:
             self.layers = [find_layer(model, target_layer)]
         self.activations: dict[int, Tensor] = {}
+        self.images: Tensor | None = None  # that the model saw last, where they are needed
         self._handles: list[RemovableHandle] = []
 
     def __enter__(self) -> MapExtractor:
         for index, layer in enumerate(self.layers):
             self._handles += hook_layer(self.model, layer, partial(self._keep, index))
+        if self.needs_images:
+            self._handles.append(self.model.register_forward_pre_hook(self._keep_images))
         return self
 
     def __exit__(
@@ -67,6 +71,10 @@ class MapExtractor(ABC):
             handle.remove()
         self._handles.clear()
         self.activations.clear()
+        self.images = None
+
+    def _keep_images(self, model: nn.Module, args: tuple[Tensor, ...]) -> None:
+        self.images = args[0]
 
     def _keep(self, index: int, output: Tensor) -> Tensor:
         if self.needs_gradients and not output.requires_grad:

@@ -16,6 +16,7 @@ METHODS: dict[str, str] = {
     "gradcampp": "wsol.maps.gradient:GradCAMpp",
     "xgradcam": "wsol.maps.gradient:XGradCAM",
     "layercam": "wsol.maps.gradient:LayerCAM",
+    "scorecam": "wsol.maps.masking:ScoreCAM",
 }
 
 

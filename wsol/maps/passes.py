@@ -25,6 +25,7 @@ class Pass:
             the first N images of which count
         scores: (T N, K), step behind step
         steps: T
+        images: (N, 3, H, W), that the network saw
         searchlights: one (N, S, H, W) tensor a top-down block, S maps each
     """
 
@@ -32,6 +33,7 @@ class Pass:
     features: list[Tensor]
     scores: Tensor
     steps: int
+    images: Tensor
     searchlights: tuple[Tensor, ...] = ()
 
     @property
@@ -50,6 +52,7 @@ class Pass:
             (N, T, h, w), as the method gives them, not stretched
         """
         ids = class_ids.repeat(self.steps)
+        self.extractor.images = self.images
         rows = len(self.scores) // len(self.features)
         made = self.extractor.maps_of(self.features, ids, self.scores, normalized=False)
         maps = torch.cat([maps[:rows] for maps in made])
@@ -96,10 +99,10 @@ def run_pass(extractor: MapExtractor, images: Tensor, stepwise: bool = False) ->
     if not features:
         raise ValueError("Expected the network to run the target layer but it did not")
     if not stepwise:
-        return Pass(extractor, features[-1:], found, 1)
+        return Pass(extractor, features[-1:], found, 1, images)
     steps = found.logits.shape[1]
     lights = tuple(light.detach() for light in found.searchlights)
-    return Pass(extractor, features, _flat(found.logits), steps, lights)
+    return Pass(extractor, features, _flat(found.logits), steps, images, lights)
 
 
 def _run_to_the_pooling(extractor: MapExtractor, images: Tensor) -> Pass:
@@ -111,7 +114,7 @@ def _run_to_the_pooling(extractor: MapExtractor, images: Tensor) -> Pass:
     if extractor.needs_gradients:
         with torch.enable_grad():
             scores = model.classify(features.requires_grad_())
-    return Pass(extractor, [features], scores, found.logits.shape[1], found.searchlights)
+    return Pass(extractor, [features], scores, found.logits.shape[1], images, found.searchlights)
 
 
 def _flat(outputs: Tensor) -> Tensor:

@@ -1,0 +1,106 @@
+"""Maps whose weights are what the network says of the image when only a channel's pixels show."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch.nn.functional import interpolate
+
+from wsol.maps.core import MapExtractor, stretch
+from wsol.runtime import evaluation_mode
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from torch import Tensor, nn
+
+_AT_ONCE = 64  # masked images in one forward pass
+
+
+class ScoreCAM(MapExtractor):
+    r"""Score-CAM (H. Wang et al., CVPR Workshops 2020): $ReLU(\sum_c w_c A_c)$.
+
+    $w = softmax_c(y_k(X \circ H_c) - y_k(0))$, where $H_c$ is the channel $A_c$, stretched to
+    [0, 1] and enlarged to the image, and $y_k$ the class score; what the black image scores is the
+    same for all channels and falls out of the softmax. A channel without contrast has no part.
+
+    It needs no gradients, but one forward pass a channel and image: seconds to minutes an image.
+    The input is masked as the network gets it, where zero is most often the mean colour. Of a
+    network that runs in steps, channels and score are those of the same step.
+
+    >>> from tdam import create_model
+    >>> model = create_model("resnet18").eval()
+    >>> with ScoreCAM(model, "layer1.0.conv1") as extractor:
+    ...     maps = extractor(3, model(torch.rand(1, 3, 32, 32)))
+    >>> maps[0].shape
+    torch.Size([1, 8, 8])
+    """
+
+    needs_images = True
+
+    def __init__(self, model: nn.Module, *arguments: Any, **options: Any) -> None:
+        super().__init__(model, *arguments, **options)
+        self._masks = False
+
+    def _keep(self, index: int, output: Tensor) -> Tensor:
+        return output if self._masks else super()._keep(index, output)
+
+    def _keep_images(self, model: nn.Module, args: tuple[Tensor, ...]) -> None:
+        if not self._masks:
+            super()._keep_images(model, args)
+
+    def _compute(self, activations: list[Tensor], ids: Tensor, scores: Tensor) -> list[Tensor]:
+        images = self.images
+        if images is None:
+            raise ValueError("Expected a forward pass of the model but saw none")
+        count = len(images)
+        steps = len(scores) // count
+        self._masks = True
+        try:
+            with torch.no_grad(), evaluation_mode(self.model):
+                if steps > 1 and len(activations) > 1:  # one a step, of which the first rows count
+                    return [
+                        self._weigh(a[:count], images, ids[:count], step, steps)
+                        for step, a in enumerate(activations)
+                    ]
+                return [
+                    torch.cat(
+                        [
+                            self._weigh(part, images, ids[:count], step, steps)
+                            for step, part in enumerate(activation.split(count))
+                        ]
+                    )
+                    for activation in activations
+                ]
+        finally:
+            self._masks = False
+
+    def _weigh(
+        self, activation: Tensor, images: Tensor, ids: Tensor, step: int, steps: int
+    ) -> Tensor:
+        """Make the maps of one step, (N, h, w)."""
+        found = []
+        for channels, image, label in zip(activation.float(), images, ids.tolist(), strict=True):
+            said = [self._say(each, step, steps)[:, label] for each in _mask(channels, image)]
+            flat = channels.amax(dim=(1, 2)) == channels.amin(dim=(1, 2))
+            weights = torch.cat(said).float().masked_fill(flat, -torch.inf).softmax(dim=0)
+            weights = weights.nan_to_num()  # where no channel has contrast
+            found.append(torch.einsum("c,chw->hw", weights, channels).relu())
+        return torch.stack(found)
+
+    def _say(self, images: Tensor, step: int, steps: int) -> Tensor:
+        """Give the class scores of images at a step, (B, K)."""
+        model: Any = self.model
+        if step == steps - 1:
+            scores: Tensor = model(images)
+        else:
+            scores = model.forward_steps(images).logits[:, step]
+        return scores
+
+
+def _mask(channels: Tensor, image: Tensor) -> Iterator[Tensor]:
+    """Show an image, (3, H, W), through each of its channels, (C, h, w), some at a time."""
+    for part in stretch(channels).split(_AT_ONCE):
+        wide = interpolate(part[:, None], image.shape[1:], mode="bilinear", align_corners=False)
+        yield image * wide.to(image.dtype)
