@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -92,6 +92,6 @@ def _draw_boxes(axes: Axes, boxes: np.ndarray, colour: str, style: str) -> None:
         axes.add_patch(Rectangle(corner, width, height, fill=False, ec=colour, lw=2.2, ls=style))
 
 
-def save_figure(figure: Figure, path: Path) -> None:
-    """Write a figure as a file of the kind that its suffix names."""
+def save_figure(figure: Figure, path: Path | BinaryIO) -> None:
+    """Write a figure as a file of the kind that its suffix names; into an open file, as PNG."""
     figure.savefig(path, bbox_inches="tight", pad_inches=0.06)

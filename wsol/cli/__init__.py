@@ -9,6 +9,7 @@ import typer
 
 from wsol.cli import (
     benchmark,
+    browser,
     calibrate,
     compare,
     demo,
@@ -40,6 +41,7 @@ app.command("evaluate")(evaluate.evaluate)
 app.command("compare")(compare.compare)
 app.command("benchmark")(benchmark.benchmark)
 app.command("reproduce")(reproduce.reproduce)
+app.command("app")(browser.browser)
 app.command("models")(models.models)
 app.command("speed")(speed.speed)
 app.add_typer(manifest.app, name="manifest")

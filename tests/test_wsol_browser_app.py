@@ -1,0 +1,151 @@
+"""The app in the browser: what it answers over its own interface, and what leaves this machine."""
+
+import json
+import socket
+import zipfile
+
+import numpy as np
+import pytest
+from browser import opened
+from PIL import Image
+from skimage import data as photographs
+
+from wsol import Localizer
+from wsol.cli import main
+
+gradio = pytest.importorskip("gradio")
+gradio_client = pytest.importorskip("gradio_client")
+
+from tdam import load_checkpoint  # noqa: E402
+from wsol.browser_app import MOST_PROBABLE, BrowserApp, create_page, launch_page  # noqa: E402
+from wsol.classes import class_names  # noqa: E402
+
+
+@pytest.fixture(scope="module")
+def cat(tmp_path_factory):
+    """A photograph that its file stores on its side."""
+    path = tmp_path_factory.mktemp("app") / "cat.jpg"
+    turned = Image.fromarray(photographs.chelsea()).transpose(Image.Transpose.ROTATE_90)
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    turned.save(path, exif=exif, quality=95)
+    return path
+
+
+@pytest.fixture(scope="module")
+def served():
+    """The address of the app, with the weights that come along."""
+    model, _ = load_checkpoint("efficientnet_lite0_tdam")
+    page = create_page(BrowserApp(Localizer(model), class_names(1000)), "a network")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    yield launch_page(page, "127.0.0.1", port, opens=False, waits=False)
+    page.close()
+
+
+@pytest.fixture(scope="module")
+def ask(served):
+    client = gradio_client.Client(served, verbose=False)
+
+    def call(path, *choices, to="/localize"):
+        return client.predict(gradio_client.handle_file(path), *choices, api_name=to)
+
+    return call
+
+
+def test_it_says_what_the_localizer_says(ask, cat):
+    model, _ = load_checkpoint("efficientnet_lite0_tdam")
+    for threshold, every in ((model.threshold, False), (0.6, True)):
+        wanted = Localizer(model, threshold=threshold, contours="outer" if every else "largest")(
+            cat
+        )
+        picture, steps, table = ask(cat, MOST_PROBABLE, threshold, every)
+        rows = table["data"]
+        assert {row[0] for row in rows} == {wanted.name}
+        np.testing.assert_allclose([row[2:] for row in rows], wanted.boxes, atol=0.051)
+        assert rows[0][1] == pytest.approx(wanted.score, abs=1e-4)
+        width, height = Image.open(picture).size
+        assert width > height  # upright
+        assert Image.open(steps).size[0] > 500
+    assert ask(cat, "tabby", 0.3, False)[2]["data"][0][0] == "tabby"
+
+
+@pytest.mark.parametrize("kind", ["coco-dataset", "yolo", "csv"])
+def test_boxes_can_be_taken_along(ask, cat, kind):
+    rows = ask(cat, "tabby", 0.3, False)[2]["data"]
+    with zipfile.ZipFile(ask(cat, "tabby", 0.3, False, kind, to="/export")) as file:
+        names = file.namelist()
+        if kind == "coco-dataset":
+            content = json.loads(file.read("coco_dataset.json"))
+            x, y, width, height = content["annotations"][0]["bbox"]
+            np.testing.assert_allclose([x, y, x + width, y + height], rows[0][2:], atol=0.051)
+            assert [each["file_name"] for each in content["images"]] == ["cat.jpg"]
+        if kind == "yolo":
+            assert file.read("yolo/images/train/cat.jpg") == cat.read_bytes()
+            assert "yolo/labels/train/cat.txt" in names
+    assert names
+
+
+@pytest.mark.parametrize(
+    ("start", "stop", "message"), [(0, 3000, "truncated"), (5000, 9000, "cannot identify image")]
+)
+def test_what_is_no_photograph_is_said(ask, cat, tmp_path, start, stop, message):
+    path = tmp_path / "torn.jpg"
+    path.write_bytes(cat.read_bytes()[start:stop])
+    with pytest.raises(gradio_client.exceptions.AppError, match=message):
+        ask(path, MOST_PROBABLE, 0.2, False)
+
+
+@pytest.mark.slow
+def test_the_page_in_a_browser(served, cat, tmp_path):
+    """Drop a photograph: the box appears, and nothing is asked of any other machine."""
+    from selenium.webdriver.common.by import By
+    from selenium.webdriver.support.ui import WebDriverWait
+
+    (tmp_path / "index.html").write_text(f'<meta http-equiv="refresh" content="0; url={served}">')
+    with opened(tmp_path / "index.html") as driver:
+        wait = WebDriverWait(driver, 60)
+        chosen = wait.until(lambda d: d.find_elements(By.CSS_SELECTOR, "input[type=file]"))[0]
+        chosen.send_keys(str(cat))
+        wait.until(
+            lambda d: (
+                "Egyptian cat" in d.page_source
+                or "tabby" in d.find_element(By.TAG_NAME, "table").text
+            )
+        )
+        asked = [json.loads(each["message"])["message"] for each in driver.get_log("performance")]
+        addresses = [each["params"]["request"]["url"] for each in asked
+                     if each["method"] == "Network.requestWillBeSent"]  # fmt: skip
+    ours = (served.rstrip("/"), "file:", "data:", "blob:", "chrome:", "ws:")
+    assert [url for url in addresses if not url.startswith(ours)] == []
+
+
+def test_wrong_use(capsys):
+    for flags, message in (
+        (("--port", "0"), "--port"),
+        (("--threshold", "2"), "--threshold"),
+        (("--model", "magic"), "--model"),
+    ):
+        with pytest.raises(SystemExit) as stop:
+            main(["app", "--no-browser", *flags])
+        assert stop.value.code == 2
+        assert message in capsys.readouterr().err
+
+
+def test_a_taken_port_is_said(capsys):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        with pytest.raises(SystemExit) as stop:
+            main(["app", "--no-browser", "--port", str(taken.getsockname()[1])])
+    assert stop.value.code == 2
+    assert "--port: " in capsys.readouterr().err
+
+
+def test_the_command_needs_gradio(monkeypatch, capsys):
+    monkeypatch.setitem(__import__("sys").modules, "gradio", None)
+    with pytest.raises(SystemExit) as stop:
+        main(["app", "--no-browser"])
+    assert stop.value.code == 1
+    assert 'pip install "wsol-tdam[app]"' in capsys.readouterr().err

@@ -1,0 +1,230 @@
+"""An app in the browser: drop a photograph, see its boxes, map and steps, take the boxes along."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from dataclasses import replace
+from functools import partial
+from io import BytesIO
+from pathlib import Path
+from tempfile import mkdtemp
+from threading import Lock
+from typing import TYPE_CHECKING, Any
+
+from PIL import Image
+
+from wsol.boxes import CLASSIC
+from wsol.figures import draw_localization, save_figure
+from wsol.images import ImageError, read_image
+from wsol.shift import trace_shift
+from wsol.shift_figures import draw_strip
+from wsol.writers import WRITERS, create_writer
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from matplotlib.figure import Figure
+
+    from wsol.localizer import Localizer
+    from wsol.results import Localization
+
+MOST_PROBABLE = "the most probable"
+_BOX_COLUMNS = ["class", "probability", "x0", "y0", "x1", "y1"]
+
+
+class BrowserApp:
+    """What the page asks for. Calls from several threads wait for each other.
+
+    Args:
+        localizer: finds the boxes; the page chooses its threshold and contours
+        names: of the classes
+    """
+
+    def __init__(self, localizer: Localizer, names: Sequence[str]) -> None:
+        self.localizer = localizer
+        self.names = tuple(names)
+        self.start = localizer.threshold
+        self._turn = Lock()
+
+    def localize(
+        self, path: str | None, class_name: str, threshold: float, every: bool
+    ) -> tuple[Image.Image | None, Image.Image | None, list[list[Any]]]:
+        """Find an object on a photograph.
+
+        Args:
+            path: of the photograph; None where there is none yet
+            class_name: of the class that is wanted, or `MOST_PROBABLE`
+            threshold: share of the map's maximum, in [0, 1]
+            every: a box for every region, not only the largest
+
+        Returns:
+            the photograph with boxes and map; the steps, None for a network with one; and a row a
+            box: class, probability, x0 y0 x1 y1 in pixels of the photograph
+
+        Raises:
+            ImageError: a file that cannot be read as an image
+        """
+        if path is None:
+            return None, None, []
+        image = read_image(Path(path))
+        with self._turn:
+            found = self._find(path, class_name, threshold, every)
+            boxes = found.boxes.round(1).tolist() or [["no box", None, None, None]]
+            rows = [[found.name, round(found.score, 4), *box] for box in boxes]
+            picture = _to_image(draw_localization(image, found, threshold))
+            if len(found.steps) == 1:
+                return picture, None, rows
+            shift = trace_shift(found, threshold, self.localizer.preprocessing)
+            return picture, _to_image(draw_strip(image, shift)), rows
+
+    def export(
+        self, path: str | None, class_name: str, threshold: float, every: bool, kind: str
+    ) -> str | None:
+        """Write the boxes of a photograph as another tool reads them.
+
+        Args:
+            path: as for `localize`, like the next three
+            class_name: of the class that is wanted
+            threshold: share of the map's maximum
+            every: a box for every region
+            kind: name of a format
+
+        Returns:
+            path of a zip archive, or None where there is no photograph yet
+
+        Raises:
+            ImageError: a file that cannot be read as an image
+        """
+        if path is None:
+            return None
+        with self._turn:
+            found = self._find(path, class_name, threshold, every)
+        if kind != "yolo":  # the only one that takes the photograph along
+            found = replace(found, path=Path(Path(path).name))
+        home = Path(mkdtemp(prefix="wsol-app-"))
+        (home / "boxes").mkdir()
+        writer = create_writer(kind, home / "boxes", self.names)
+        writer.add(found)
+        writer.close()
+        archive = shutil.make_archive(
+            str(home / f"{Path(path).stem}-{kind}"), "zip", home / "boxes"
+        )
+        shutil.rmtree(home / "boxes")
+        return archive
+
+    def _find(self, path: str, class_name: str, threshold: float, every: bool) -> Localization:
+        self.localizer.threshold = threshold
+        self.localizer.contours = "outer" if every else "largest"
+        label = None if class_name == MOST_PROBABLE else self.names.index(class_name)
+        found = self.localizer(path, label)
+        if isinstance(found, list):
+            raise TypeError("Expected one localization for one photograph but got a list")
+        return found
+
+
+def _to_image(figure: Figure) -> Image.Image:
+    file = BytesIO()
+    save_figure(figure, file)
+    return Image.open(file)
+
+
+def create_page(app: BrowserApp, about: str) -> Any:
+    """Lay the page out.
+
+    Args:
+        app: answers
+        about: what the network is, in a few words
+
+    Returns:
+        `gradio.Blocks`, to be launched
+
+    Raises:
+        ImportError: gradio is not installed
+    """
+    os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"  # nothing leaves this machine
+    import gradio
+
+    def answer(call: Any, *inputs: Any) -> Any:
+        try:
+            return call(*inputs)
+        except (ImageError, OSError) as error:
+            raise gradio.Error(str(error)) from error
+
+    with gradio.Blocks(title="wsol", analytics_enabled=False) as page:
+        gradio.Markdown(f"### Boxes from a classifier that never saw a box\n{about}")
+        with gradio.Row():
+            with gradio.Column(scale=1, min_width=280):
+                photograph = gradio.Image(
+                    type="filepath", label="photograph", sources=["upload", "clipboard"], height=280
+                )
+                wanted = gradio.Dropdown(
+                    [MOST_PROBABLE, *app.names], value=MOST_PROBABLE, label="class", filterable=True
+                )
+                threshold = gradio.Slider(
+                    0, 1, value=app.start, step=0.005, label="threshold",
+                    info=f"share of the map's maximum; classic: {CLASSIC}",
+                )  # fmt: skip
+                every = gradio.Checkbox(label="a box for every region")
+                kind = gradio.Dropdown(
+                    [name for name in WRITERS if name != "npy"], value="coco-dataset",
+                    label="format of the file",
+                )  # fmt: skip
+                button = gradio.Button("make the file")
+                file = gradio.File(label="file", interactive=False, height=90)
+            with gradio.Column(scale=3, min_width=420):
+                plain: dict[str, Any] = {
+                    "show_label": False,
+                    "format": "png",
+                    "interactive": False,
+                    "buttons": ["fullscreen", "download"],
+                }
+                picture = gradio.Image(**plain, alt_text="boxes and map")
+                table = gradio.Dataframe(headers=_BOX_COLUMNS, interactive=False, show_label=False)
+                steps = gradio.Image(**plain, alt_text="attention shift")
+        choices = [photograph, wanted, threshold, every]
+        gradio.on(
+            [photograph.change, wanted.input, threshold.release, every.input],
+            partial(answer, app.localize),
+            choices,
+            [picture, steps, table],
+            api_name="localize",
+            show_progress="minimal",
+            trigger_mode="always_last",
+        )
+        button.click(partial(answer, app.export), [*choices, kind], file, api_name="export")
+    return page
+
+
+def launch_page(page: Any, host: str, port: int, opens: bool, waits: bool = True) -> str:
+    """Serve the page.
+
+    Args:
+        page: of `create_page`
+        host: name or address to listen at
+        port: to listen at
+        opens: whether to open a browser
+        waits: until the process is interrupted
+
+    Returns:
+        the address, once it is served no more; at once where it does not wait
+
+    Raises:
+        OSError: the port is taken
+    """
+    import gradio
+
+    _, address, _ = page.launch(
+        server_name=host,
+        server_port=port,
+        inbrowser=opens,
+        share=False,
+        quiet=True,
+        show_error=True,
+        prevent_thread_lock=not waits,
+        theme=gradio.themes.Default(
+            font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"]
+        ),
+        footer_links=[],
+    )
+    return str(address)

@@ -1,0 +1,63 @@
+"""`wsol app`: the same localizer in a browser, on this machine."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from wsol.cli import common, networks
+
+
+def browser(
+    model: common.AnyModel = None,
+    weights: common.Weights = "auto",
+    checkpoint: common.Checkpoint = None,
+    attention: common.Attention = None,
+    steps: common.Steps = None,
+    distance: common.Distance = None,
+    searchlight: common.Searchlight = None,
+    output_stride: common.OutputStride = None,
+    method: common.Method = "auto",
+    threshold: common.Threshold = None,
+    host: Annotated[str, typer.Option(help="Where to listen; 0.0.0.0 for every network.")] = (
+        "127.0.0.1"
+    ),
+    port: Annotated[int, typer.Option(help="Port to listen at.", min=1, max=65535)] = 7860,
+    quiet: Annotated[bool, typer.Option("--no-browser", help="Open no browser.")] = False,
+    device: common.Device = "auto",
+    seed: common.Seed = 0,
+) -> None:
+    """Localize in a browser: drop a photograph, move the threshold, take the boxes along.
+
+    Photographs stay on this machine. Needs gradio: pip install "wsol-tdam[app]".
+    """
+    asked = networks.attention_flags(attention, steps, distance, searchlight)
+    networks.check_model(model, method, checkpoint, **asked)
+    common.check_threshold(threshold)
+    from wsol.browser_app import BrowserApp, create_page, launch_page
+
+    network = networks.load_model(
+        model, weights, seed, checkpoint, output_stride=output_stride, **asked
+    )
+    from tdam.spec import describe_network
+    from wsol.classes import class_names
+    from wsol.localizer import Localizer
+
+    names = class_names(network.settings["num_classes"], network.class_names)
+    method = networks.choose_method(network, method)
+    localizer = Localizer(
+        network, method, threshold, names=names, device=common.choose_device(device), batch_size=1
+    )
+    networks.note_threshold(network, threshold, localizer.threshold)
+    about = f"{describe_network(network.settings)}, {method}, {len(names)} classes"
+    try:
+        page = create_page(BrowserApp(localizer, names), about)
+    except ImportError as error:
+        common.fail(f'the app needs gradio ({error}): pip install "wsol-tdam[app]"')
+    sys.stderr.write(f"http://{host}:{port}, until Ctrl-C\n")
+    try:
+        launch_page(page, host, port, not quiet)
+    except OSError as error:
+        raise typer.BadParameter(" ".join(str(error).split()), param_hint="--port") from error
