@@ -386,6 +386,16 @@ def test_what_recorded_cannot_do(world, tmp_path):
     ):
         code, _, told = wsol(*flags, *more)
         assert (code, message in told) == (2, True), told
+    torn = bytearray((world / "out" / "experiment.zip").read_bytes())
+    with zipfile.ZipFile(world / "out" / "experiment.zip") as file:
+        entry = file.getinfo("none-1/layercam-16/scored/images.jsonl")
+    middle = entry.header_offset + entry.compress_size // 2
+    torn[middle : middle + 40] = bytes(40)
+    (tmp_path / "shapes.zip").write_bytes(torn)
+    code, printed, told = wsol(*flags, "--recorded")
+    assert (code, "none-1: " in told, "run none-1 is damaged" in told) == (1, True, True)
+    assert "tdam_joint" in printed
+    shutil.rmtree(tmp_path / "out")
     (tmp_path / "shapes.zip").write_text("no zip")
     code, _, told = wsol(*flags, "--recorded")
     assert (code, "expected a record of an experiment" in told) == (2, True)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import zipfile
+import zlib
 from io import BytesIO
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
@@ -113,8 +114,8 @@ def unpack_run(path: Path, name: str, folder: Path, recipe: Recipe | None) -> No
                 target = folder.joinpath(*rest)
                 target.parent.mkdir(parents=True, exist_ok=True)
                 target.write_bytes(file.read(entry))
-    except zipfile.BadZipFile as error:
-        raise ResultError(f"{path}: expected a record of an experiment but {error}") from error
+    except (zipfile.BadZipFile, zlib.error) as error:
+        raise ResultError(f"{path}: run {name} is damaged ({error})") from error
     if recipe is None or not (folder / RECIPE).is_file():
         return
     before = load_recipe(str(folder / RECIPE))
