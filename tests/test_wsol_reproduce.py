@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import re
 import shutil
 import signal
 import subprocess
@@ -12,12 +13,16 @@ from contextlib import redirect_stderr, redirect_stdout
 
 import numpy as np
 import pytest
+import torch
 from shapes import make_shapes, make_weights
 
 from eval.statistics import image_weights
 from wsol import folder_lock
-from wsol.benchmark.experiment_files import load_experiment
+from wsol.benchmark.experiment_files import list_experiments, load_experiment
+from wsol.benchmark.kept_scores import read_ways
+from wsol.benchmark.record import list_recorded, unpack_run
 from wsol.cli import experiment_run, main
+from wsol.training import prepare_recipe
 
 TOML = """
 name = "shapes"
@@ -375,6 +380,30 @@ def test_recorded_runs_stand_beside_trained_ones(tmp_path):
     boxes.write_text("\n".join([lines[0].rsplit(",", 2)[0] + ",50,40", *lines[1:]]))
     code, _, told = reproduce(tmp_path, tmp_path / "moved", "--recorded", "--seeds", 1, text=TOML)
     assert (code, "expected the same true boxes of test/blue-0.png" in told) == (1, True)
+
+
+@pytest.mark.parametrize("name", list_experiments())
+def test_records_that_come_along_are_of_their_experiments(name, tmp_path):
+    """Every recorded run has the recipe that the experiment has today, and tells no place."""
+    experiment = load_experiment(name)
+    known = {entry.run_name(seed): (entry, seed) for entry, seed in experiment.runs}
+    recorded = list_recorded(experiment.record)
+    assert set(recorded) <= set(known)
+    for run in recorded:
+        entry, seed = known[run]
+        folder = tmp_path / run
+        folder.mkdir()
+        recipe = None
+        if entry.checkpoint is None:
+            recipe = prepare_recipe(entry.recipe.change(seed=seed), torch.device("cpu"))
+            recipe = recipe.change(precision=entry.recipe.precision)
+        unpack_run(experiment.record, run, folder, recipe)
+        assert (recipe is None) != (folder / "recipe.toml").is_file()
+        ways = {way.wanted for way in read_ways(folder)}
+        scoring = experiment.scoring
+        assert ways == {(m, s) for m in scoring.methods for s in scoring.output_strides}
+    for path in tmp_path.rglob("*.*"):
+        assert not path.is_file() or not re.search(r"[\"']/\w", path.read_text()), path
 
 
 def test_what_recorded_cannot_do(world, tmp_path):
