@@ -379,7 +379,45 @@ def test_recorded_runs_stand_beside_trained_ones(tmp_path):
     lines = boxes.read_text().splitlines()
     boxes.write_text("\n".join([lines[0].rsplit(",", 2)[0] + ",50,40", *lines[1:]]))
     code, _, told = reproduce(tmp_path, tmp_path / "moved", "--recorded", "--seeds", 1, text=TOML)
-    assert (code, "expected the same true boxes of test/blue-0.png" in told) == (1, True)
+    assert (code, "failed: none-1: " in told, "true boxes of test/blue-0.png" in told) == (
+        1,
+        True,
+        True,
+    )
+    assert [model for model, _ in read_rows(tmp_path / "moved")] == ["tdam_joint"] * 3
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ('methods = ["layercam"]', 'protocol = "clean"\nmethods = ["layercam"]', "protocol"),
+        ('methods = ["layercam"]', 'size = 64\nmethods = ["layercam"]', "size 64 but it was 0"),
+        ("output_strides = [16]", "output_strides = [8]", "output stride 8"),
+        ('methods = ["layercam"]', 'split = "train"\nmethods = ["layercam"]', "split 'train'"),
+    ],
+)
+def test_a_record_of_other_rules_is_refused(world, tmp_path, old, new, message):
+    assert old in TOML
+    (tmp_path / "shapes.toml").write_text(TOML.replace(old, new))
+    shutil.copy(world / "out" / "experiment.zip", tmp_path / "shapes.zip")
+    flags = ("reproduce", tmp_path / "shapes.toml", "--recorded", "--out", tmp_path / "out")
+    code, _, told = wsol(*flags)
+    assert (code, message in told) == (1, True), told
+
+
+def test_a_command_on_a_part_keeps_the_whole_record(world, tmp_path):
+    shutil.copytree(world / "out", tmp_path / "out")
+    shutil.copytree(world / "weights", tmp_path / "weights")
+    (tmp_path / "data").symlink_to(world / "data")
+    before = (tmp_path / "out" / "experiment.zip").read_bytes()
+    toml = tmp_path / "out" / "experiment.toml"
+    code, _, told = wsol("reproduce", toml, "--recorded", "--seeds", 0, "--out", tmp_path / "out")
+    assert code == 0, told
+    assert (tmp_path / "out" / "experiment.zip").read_bytes() == before
+    part = ("--weights", tmp_path / "weights", "--models", "none", "--seeds", 0)
+    code, _, told = reproduce(tmp_path, tmp_path / "out", *part, text=TOML)
+    assert code == 0, told
+    assert (tmp_path / "out" / "experiment.zip").read_bytes() == before
 
 
 @pytest.mark.parametrize("name", list_experiments())
@@ -388,6 +426,7 @@ def test_records_that_come_along_are_of_their_experiments(name, tmp_path):
     experiment = load_experiment(name)
     known = {entry.run_name(seed): (entry, seed) for entry, seed in experiment.runs}
     recorded = list_recorded(experiment.record)
+    assert name != "imagenet10_resnet50" or {"none-0", "tdam_joint-0"} <= set(recorded)
     assert set(recorded) <= set(known)
     for run in recorded:
         entry, seed = known[run]
@@ -410,7 +449,7 @@ def test_what_recorded_cannot_do(world, tmp_path):
     (tmp_path / "shapes.toml").write_text(TOML)
     flags = ("reproduce", tmp_path / "shapes.toml", "--out", tmp_path / "out")
     for more, message in (
-        ((), "--data: expected a data set, or --recorded"),
+        ((), "--data: expected a data set"),
         (("--recorded",), "shapes.zip: no such file"),
     ):
         code, _, told = wsol(*flags, *more)

@@ -8,7 +8,7 @@ from dataclasses import replace
 from functools import partial
 from io import BytesIO
 from pathlib import Path
-from tempfile import mkdtemp
+from tempfile import TemporaryDirectory, mkdtemp
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
@@ -46,6 +46,7 @@ class BrowserApp:
         self.names = tuple(names)
         self.start = localizer.threshold
         self._turn = Lock()
+        self._files = TemporaryDirectory(prefix="wsol-app-")
 
     def localize(
         self, path: str | None, class_name: str, threshold: float, every: bool
@@ -102,11 +103,13 @@ class BrowserApp:
             found = self._find(path, class_name, threshold, every)
         if kind != "yolo":  # the only one that takes the photograph along
             found = replace(found, path=Path(Path(path).name))
-        home = Path(mkdtemp(prefix="wsol-app-"))
+        home = Path(mkdtemp(dir=self._files.name))
         (home / "boxes").mkdir()
         writer = create_writer(kind, home / "boxes", self.names)
         writer.add(found)
         writer.close()
+        if kind == "yolo":  # readers then take the folder that the file lies in
+            _drop_path(home / "boxes" / "yolo" / "data.yaml")
         archive = shutil.make_archive(
             str(home / f"{Path(path).stem}-{kind}"), "zip", home / "boxes"
         )
@@ -121,6 +124,12 @@ class BrowserApp:
         if isinstance(found, list):
             raise TypeError("Expected one localization for one photograph but got a list")
         return found
+
+
+def _drop_path(file: Path) -> None:
+    lines = file.read_text(encoding="utf-8").splitlines(keepends=True)
+    kept = [line for line in lines if not line.startswith(("path:", "# "))]
+    file.write_text("# These boxes are predictions.\n" + "".join(kept), encoding="utf-8")
 
 
 def _to_image(figure: Figure) -> Image.Image:
@@ -151,13 +160,18 @@ def create_page(app: BrowserApp, about: str) -> Any:
         except (ImageError, OSError) as error:
             raise gradio.Error(str(error)) from error
 
-    with gradio.Blocks(title="wsol", analytics_enabled=False) as page:
+    with gradio.Blocks(
+        title="wsol",
+        analytics_enabled=False,
+        delete_cache=(3600, 3600),  # seconds: photographs do not pile up
+    ) as page:
         gradio.Markdown(f"### Boxes from a classifier that never saw a box\n{about}")
         with gradio.Row():
             with gradio.Column(scale=1, min_width=280):
                 photograph = gradio.Image(
-                    type="filepath", label="photograph", sources=["upload", "clipboard"], height=280
-                )
+                    type="filepath", image_mode=None, label="photograph",
+                    sources=["upload", "clipboard"], height=280,
+                )  # fmt: skip
                 wanted = gradio.Dropdown(
                     [MOST_PROBABLE, *app.names], value=MOST_PROBABLE, label="class", filterable=True
                 )
@@ -183,8 +197,9 @@ def create_page(app: BrowserApp, about: str) -> Any:
                 table = gradio.Dataframe(headers=_BOX_COLUMNS, interactive=False, show_label=False)
                 steps = gradio.Image(**plain, alt_text="attention shift")
         choices = [photograph, wanted, threshold, every]
+        changes = [photograph.change, wanted.input, threshold.release, every.input]
         gradio.on(
-            [photograph.change, wanted.input, threshold.release, every.input],
+            changes,
             partial(answer, app.localize),
             choices,
             [picture, steps, table],
@@ -192,25 +207,27 @@ def create_page(app: BrowserApp, about: str) -> Any:
             show_progress="minimal",
             trigger_mode="always_last",
         )
+        # The old file is of old boxes.
+        gradio.on(changes, lambda: None, None, file, queue=False, api_visibility="private")
         button.click(partial(answer, app.export), [*choices, kind], file, api_name="export")
     return page
 
 
-def launch_page(page: Any, host: str, port: int, opens: bool, waits: bool = True) -> str:
-    """Serve the page.
+def launch_page(page: Any, host: str, port: int, opens: bool) -> str:
+    """Serve the page until this process ends, without waiting.
 
     Args:
         page: of `create_page`
         host: name or address to listen at
         port: to listen at
         opens: whether to open a browser
-        waits: until the process is interrupted
 
     Returns:
-        the address, once it is served no more; at once where it does not wait
+        the address
 
     Raises:
-        OSError: the port is taken
+        OSError: host and port cannot be listened at
+        ValueError: what is served cannot be reached from here
     """
     import gradio
 
@@ -221,7 +238,7 @@ def launch_page(page: Any, host: str, port: int, opens: bool, waits: bool = True
         share=False,
         quiet=True,
         show_error=True,
-        prevent_thread_lock=not waits,
+        prevent_thread_lock=True,
         theme=gradio.themes.Default(
             font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"]
         ),

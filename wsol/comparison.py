@@ -19,6 +19,8 @@ from wsol.map_sources import NO_RANK
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from eval.splits import Split
+
 
 # Scores that count images one by one, and when an image counts.
 _COUNTED: dict[str, Callable[[dict[str, Any]], bool]] = {
@@ -150,6 +152,27 @@ def check_comparable(first: Results, second: Results) -> None:
     for image_id, row in first.rows.items():
         if row.get("true_boxes") != second.rows[image_id].get("true_boxes"):
             raise ResultError(f"{second.folder}: expected the same true boxes of {image_id}")
+
+
+def check_truth(found: Results, split: Split) -> None:
+    """Refuse results of other images, or of other true boxes, than a split has.
+
+    Args:
+        found: of an evaluation; its true boxes have outer edges
+        split: with boxes
+
+    Raises:
+        ResultError: they differ
+    """
+    if set(found.rows) != set(split.ids):
+        odd = min(set(found.rows) ^ set(split.ids))
+        raise ResultError(f"{found.folder}: expected the images of {split.name} but {odd!r} is odd")
+    for image_id, boxes in zip(split.ids, split.boxes or (), strict=True):
+        edges = np.asarray(boxes) + np.array([0, 0, 1, 1])
+        if found.rows[image_id].get("true_boxes") != edges.tolist():
+            raise ResultError(
+                f"{found.folder}: expected the true boxes of {image_id} as in the data"
+            )
 
 
 def _value(scores: dict[str, Any], name: str) -> float | None:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from eval.protocols import Protocol
     from wsol.benchmark.experiment import Scoring
+    from wsol.comparison import Results
 
 WAYS = "ways.json"
 CHOSEN, SCORED = "chosen-on", "scored"  # folders of a way: split to choose on, and to report
@@ -29,12 +30,16 @@ class Way:
         method: of the maps
         output_stride: of the network as it was scored
         chooses: whether there are images to choose thresholds on
+        choose: split that thresholds were to be chosen on
+        size: side of the input that was asked for, in pixels
     """
 
     wanted: tuple[str, int]
     method: str
     output_stride: int
     chooses: bool
+    choose: str
+    size: int
 
     @property
     def folder(self) -> str:
@@ -77,7 +82,7 @@ def read_samples(
         the samples, and the folder of the first way's results
 
     Raises:
-        ResultError: no scores, or not in a way that is wanted
+        ResultError: no scores, or of another way, split or protocol than is wanted
         ValueError: a threshold between those of the protocol's grid
     """
     known = {way.wanted: way for way in read_ways(folder)}
@@ -91,13 +96,18 @@ def read_samples(
                     f"{folder}: expected scores with method {method} and output stride {stride} "
                     f"but there are {', '.join(each.folder for each in known.values())}"
                 )
+            place = folder / way.folder / SCORED
+            places.append(place)
+            found = read_results(place)
+            _check(way, found, rules, scoring)
             level = None
             if way.chooses:
                 chosen = read_results(folder / way.folder / CHOSEN, slim=True)
                 level = chosen.scores["max_box_acc_threshold"]
-            place = folder / way.folder / SCORED
-            places.append(place)
-            found = read_results(place)
+            try:
+                taken = take_samples(found, rules, scoring, level)
+            except (KeyError, TypeError, IndexError) as error:
+                raise ResultError(f"{place}: expected scores of a run but {error!r}") from error
             samples += [
                 Sample(
                     model=model,
@@ -110,6 +120,21 @@ def read_samples(
                     replicates=replicates,
                     images=len(found.rows),
                 )
-                for name, at, replicates in take_samples(found, rules, scoring, level)
+                for name, at, replicates in taken
             ]
     return samples, places[0]
+
+
+def _check(way: Way, found: Results, rules: Protocol, scoring: Scoring) -> None:
+    """Refuse scores of other rules than are wanted."""
+    plain = json.loads(json.dumps(asdict(rules)))
+    for name, then, now in (
+        ("protocol", found.scores.get("choices"), plain),
+        ("split", found.scores.get("split"), scoring.split),
+        ("size", way.size, scoring.size),
+        ("split to choose on", way.choose, scoring.choose),
+    ):
+        if isinstance(then, dict) and isinstance(now, dict):
+            then, now = ({**each, "source": ""} for each in (then, now))
+        if then != now:
+            raise ResultError(f"{found.folder}: expected {name} {now!r} but it was {then!r}")

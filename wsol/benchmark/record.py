@@ -6,23 +6,24 @@ Tables, intervals and differences can be made from it again, without data, weigh
 from __future__ import annotations
 
 import json
+import shutil
 import zipfile
 import zlib
 from io import BytesIO
-from pathlib import PurePosixPath
+from pathlib import Path, PurePath, PurePosixPath
 from typing import TYPE_CHECKING
 
 from tdam.checkpoints import write_whole
 from tdam.training.recipe import differing_keys, load_recipe
 from wsol.benchmark.kept_scores import WAYS, read_ways
 from wsol.comparison import ResultError
+from wsol.folder_lock import LOCK
 from wsol.image_results import LINES, NAMES, SCORES
-from wsol.run_record import RECORD, read_record
-from wsol.training import RECIPE
+from wsol.run_record import read_record
+from wsol.training import RECIPE, saved_recipe
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from pathlib import Path
 
     from tdam.training.recipe import Recipe
 
@@ -33,40 +34,45 @@ _TOLD = (
 )  # fmt: skip
 
 
-def write_record(path: Path, scores: Mapping[str, Path], trainings: Path) -> None:
+def note_training(scores: Path, run: Path | None) -> None:
+    """Put recipe and provenance of a training beside the scores of its weights.
+
+    Args:
+        scores: folder of the scores
+        run: folder of the training; None for weights that were scored as they are
+    """
+    for name in (RECIPE, TRAINING):
+        (scores / name).unlink(missing_ok=True)
+    if run is None:
+        return
+    (scores / RECIPE).write_text(_without_place(saved_recipe(run)).to_toml(), encoding="utf-8")
+    told = {key: value for key, value in read_record(run).items() if key in _TOLD}
+    (scores / TRAINING).write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
+
+
+def _without_place(recipe: Recipe) -> Recipe:
+    """Name the file that a training began with, but not where it lay."""
+    return recipe.change(weights=PurePath(recipe.weights).name)
+
+
+def write_record(path: Path, scores: Mapping[str, Path]) -> None:
     """Put the scores of runs into one file, the same bytes for the same scores.
 
     Args:
         path: of the file
         scores: folder of each run's scores, by the run's name
-        trainings: folder with a folder a run that was trained
     """
     content = BytesIO()
     with zipfile.ZipFile(content, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as file:
         for name, folder in sorted(scores.items()):
-            texts = {WAYS: (folder / WAYS).read_bytes()}
+            parts = [folder / WAYS, folder / RECIPE, folder / TRAINING]
             for way in read_ways(folder):
                 for place in sorted((folder / way.folder).glob(f"*/{SCORES}")):
-                    for part in (SCORES, LINES, NAMES):
-                        if (source := place.with_name(part)).is_file():
-                            texts[source.relative_to(folder).as_posix()] = source.read_bytes()
-            texts |= _tell_training(trainings / name if (trainings / name).is_dir() else folder)
-            for inner, text in texts.items():
-                file.writestr(_entry(f"{name}/{inner}"), text)
+                    parts += [place.with_name(part) for part in (SCORES, LINES, NAMES)]
+            for part in filter(Path.is_file, parts):
+                inner = part.relative_to(folder).as_posix()
+                file.writestr(_entry(f"{name}/{inner}"), part.read_bytes())
     write_whole(path, content.getvalue())
-
-
-def _tell_training(folder: Path) -> dict[str, bytes]:
-    """Give recipe and provenance of a training, from its own folder or from a record's."""
-    if not (folder / RECIPE).is_file():
-        return {}  # weights that were scored as they are
-    texts = {RECIPE: (folder / RECIPE).read_bytes()}
-    if (folder / TRAINING).is_file():
-        texts[TRAINING] = (folder / TRAINING).read_bytes()
-    elif (folder / RECORD).is_file():
-        told = {key: value for key, value in read_record(folder).items() if key in _TOLD}
-        texts[TRAINING] = (json.dumps(told, indent=1) + "\n").encode()
-    return texts
 
 
 def _entry(name: str) -> zipfile.ZipInfo:
@@ -93,7 +99,7 @@ def list_recorded(path: Path) -> list[str]:
 
 
 def unpack_run(path: Path, name: str, folder: Path, recipe: Recipe | None) -> None:
-    """Take a run's scores out of a record.
+    """Take a run's scores out of a record, in place of those that the folder had.
 
     Args:
         path: of the record
@@ -105,21 +111,26 @@ def unpack_run(path: Path, name: str, folder: Path, recipe: Recipe | None) -> No
     Raises:
         ResultError: a damaged file, or a run of another recipe
     """
+    for old in folder.iterdir():
+        if old.is_dir():
+            shutil.rmtree(old)
+        elif old.name != LOCK:
+            old.unlink()
     try:
         with zipfile.ZipFile(path) as file:
             for entry in file.infolist():
                 first, *rest = PurePosixPath(entry.filename).parts
-                if first != name or not rest or ".." in rest:
+                if first != name or not rest or ".." in rest or entry.is_dir():
                     continue
                 target = folder.joinpath(*rest)
                 target.parent.mkdir(parents=True, exist_ok=True)
                 target.write_bytes(file.read(entry))
-    except (zipfile.BadZipFile, zlib.error) as error:
+    except (zipfile.BadZipFile, zlib.error, EOFError) as error:
         raise ResultError(f"{path}: run {name} is damaged ({error})") from error
     if recipe is None or not (folder / RECIPE).is_file():
         return
     before = load_recipe(str(folder / RECIPE))
-    keys = set(differing_keys(before, recipe))
+    keys = set(differing_keys(before, _without_place(recipe)))
     if recipe.precision == "auto":
         keys.discard("precision")  # as the machine had it that trained
     if keys:

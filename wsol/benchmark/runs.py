@@ -89,6 +89,11 @@ def is_any_unfinished(folder: Path) -> bool:
     return any("result" not in read_record(path.parent) for path in folder.glob(f"*/{RECORD}"))
 
 
+def is_there(weights: str | None) -> bool:
+    """Tell whether weights that `weights_to_score` named can be had."""
+    return weights is not None and (weights == PRETRAINED or Path(weights).exists())
+
+
 def weights_to_score(entry: Entry, seed: int, folder: Path | None) -> str | None:
     """Tell which weights are scored as they are.
 

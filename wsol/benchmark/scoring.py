@@ -143,7 +143,8 @@ def score_weights(
         for wanted in scoring.methods:
             method = settle_method(wanted, network)
             chooses = images.chooser is not None and "val" in scoring.thresholds
-            way = Way((wanted, wanted_stride), method, stride, chooses)
+            asked_of = (wanted, wanted_stride)
+            way = Way(asked_of, method, stride, chooses, scoring.choose, scoring.size)
             source = replace(source, method=method)
             text = f"{entry.name}, {method}, stride {stride}"
             level: float | None = None

@@ -76,6 +76,8 @@ def read_runs(places: Mapping[str, Path], scored: Split, rules: Protocol) -> lis
     wanted = choose_images(scored.ids)
     found = []
     for name, place in places.items():
-        keeper = MapKeeper(place / MAPS, scored.ids, wanted, rules.levels, rules.rounding)
+        keeper = None
+        if (place / MAPS).is_dir():
+            keeper = MapKeeper(place / MAPS, scored.ids, wanted, rules.levels, rules.rounding)
         found.append(read_run(place, name, keeper))
     return found

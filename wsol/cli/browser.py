@@ -31,7 +31,7 @@ def browser(
 ) -> None:
     """Localize in a browser: drop a photograph, move the threshold, take the boxes along.
 
-    Photographs stay on this machine. Needs gradio: pip install "wsol-tdam[app]".
+    Photographs stay on this machine, for an hour at most. Needs gradio, the extra app.
     """
     asked = networks.attention_flags(attention, steps, distance, searchlight)
     networks.check_model(model, method, checkpoint, **asked)
@@ -55,9 +55,11 @@ def browser(
     try:
         page = create_page(BrowserApp(localizer, names), about)
     except ImportError as error:
-        common.fail(f'the app needs gradio ({error}): pip install "wsol-tdam[app]"')
-    sys.stderr.write(f"http://{host}:{port}, until Ctrl-C\n")
+        common.fail(f'the app needs gradio ({error}): pip install "gradio>=6"')
     try:
-        launch_page(page, host, port, not quiet)
-    except OSError as error:
-        raise typer.BadParameter(" ".join(str(error).split()), param_hint="--port") from error
+        address = launch_page(page, host, port, not quiet)
+    except (OSError, ValueError) as error:
+        message = f"cannot serve at {host}, port {port}: taken, or no address of this machine"
+        raise typer.BadParameter(message, param_hint="--port") from error
+    sys.stderr.write(f"{address} until Ctrl-C\n")
+    page.block_thread()

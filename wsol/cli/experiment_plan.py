@@ -80,7 +80,7 @@ def plan_tasks(
                     task.state = runs.find_state(folder, task.recipe, place, device)
         except ManifestError as error:
             common.fail(str(error))
-        has_weights = task.weights is not None or task.state == "finished"
+        has_weights = task.state == "finished" or runs.is_there(task.weights)
         task.recorded = task.name in recorded and (place is None or not has_weights)
         tasks.append(task)
     return tasks

@@ -16,7 +16,7 @@ from eval.protocols import Protocol, find_protocol
 from tdam.training.errors import TrainingError
 from tdam.weights import WeightsError
 from wsol.benchmark import record, runs, sources
-from wsol.benchmark.kept_scores import read_samples
+from wsol.benchmark.kept_scores import WAYS, read_samples
 from wsol.benchmark.page import write_summary_page
 from wsol.benchmark.samples import Sample, name_rule
 from wsol.benchmark.scoring import Images, score_weights
@@ -26,11 +26,11 @@ from wsol.cli import benchmark_output, common, data_sets, reports
 from wsol.cli.experiment_plan import Task, plan_tasks
 from wsol.cli.experiment_train import train_task
 from wsol.cli.run_progress import EPOCHS, SCORINGS, Remaining, count_things, pass_progress
-from wsol.comparison import ResultError, check_comparable, read_results
+from wsol.comparison import ResultError, check_comparable, check_truth, read_results
 from wsol.folder_lock import hold_folder
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection
+    from collections.abc import Callable, Collection, Sequence
     from contextlib import AbstractContextManager
     from pathlib import Path
 
@@ -62,13 +62,11 @@ class _Found:
 
     Args:
         samples: scores of every run
-        scores: folder of every run's scores, by its name
         places: folder of results by model, of its first seed
         failed: a line a run that failed
     """
 
     samples: list[Sample] = field(default_factory=list)
-    scores: dict[str, Path] = field(default_factory=dict)
     places: dict[str, Path] = field(default_factory=dict)
     failed: list[str] = field(default_factory=list)
 
@@ -119,10 +117,8 @@ def run_experiment(
         passes: list[str] = []
         try:
             if task.recorded:
-                folder = _unpack(experiment, task, out)
-                samples, where = read_samples(
-                    folder, task.entry.name, task.seed, rules, experiment.scoring
-                )
+                folder = out / RECORDED / task.name
+                samples, where = _take(experiment, task, folder, rules, on)
             elif on is not None:
                 if task.must_train:
                     kept = cache or out / "cache"
@@ -138,7 +134,6 @@ def run_experiment(
             first = next(iter(found.places.values()), where)
             check_comparable(read_results(first, slim=True), read_results(where, slim=True))
             found.samples += samples
-            found.scores[task.name] = folder
             found.places.setdefault(task.entry.name, where)
         except _FAULTS as error:
             found.failed.append(f"{task.name}: {' '.join(str(error).split())}")
@@ -148,8 +143,9 @@ def run_experiment(
     if not found.samples:
         common.fail("no run could be scored")
     with hold_folder(out, patient=True):
-        record.write_record(out / "experiment.zip", found.scores, out / "runs")
-        rows = _write(experiment, on, rules, out, found)
+        taken = [task.name for task in tasks if task.recorded]
+        rows = _write(experiment, on, rules, out, found, taken)
+        _record(experiment, out, bool(taken))
         if on is not None:
             runs_of = benchmark_output.read_runs(found.places, on.scored, rules)
             pictures = out / "report" / "pictures"
@@ -172,17 +168,33 @@ def _open_data(experiment: Experiment, data: Path, root: Path | None, out: Path)
     return _Data(place, scored, remember(find))
 
 
-def _unpack(experiment: Experiment, task: Task, out: Path) -> Path:
-    """Take a run's scores out of the record, and give the folder where they are then."""
-    folder = out / RECORDED / task.name
-    recipe = task.recipe
+def _take(
+    experiment: Experiment, task: Task, folder: Path, rules: Protocol, on: _Data | None
+) -> tuple[list[Sample], Path]:
+    """Take a run's scores out of the record, and refuse those of other images."""
+    recipe, scoring = task.recipe, experiment.scoring
     if recipe is not None and task.entry.recipe.precision == "auto":
         recipe = recipe.change(precision="auto")  # not as this machine has it
     if experiment.record is None:
         raise ResultError(f"experiment {experiment.name} has no record")
     with hold_folder(folder, patient=True):
         record.unpack_run(experiment.record, task.name, folder, recipe)
-    return folder
+        samples, where = read_samples(folder, task.entry.name, task.seed, rules, scoring)
+    if on is not None:
+        check_truth(read_results(where, slim=True), on.scored)
+    if "val" in scoring.thresholds and not any(each.threshold == "val" for each in samples):
+        _say(f"{task.name}: no boxes to choose a threshold on, so that val is left out")
+    return samples, where
+
+
+def _record(experiment: Experiment, out: Path, recorded: bool) -> None:
+    """Record every run in the folder, also of earlier commands."""
+    path = out / "experiment.zip"
+    source = experiment.record
+    if recorded and source is not None and source.resolve() == path.resolve():
+        return  # it holds all that was read, and maybe more
+    places = [*(out / RECORDED).glob(f"*/{WAYS}"), *(out / "scores").glob(f"*/{WAYS}")]
+    record.write_record(path, {place.parent.name: place.parent for place in places})
 
 
 def _score(
@@ -207,7 +219,7 @@ def _score(
         return pass_progress(text, total)
 
     with hold_folder(folder, patient=True):
-        return score_weights(
+        found = score_weights(
             task.entry,
             task.seed,
             task.weights or str(out / "runs" / task.name),
@@ -219,10 +231,17 @@ def _score(
             workers=workers,
             progress=count_pass,
         )
+        record.note_training(folder, out / "runs" / task.name if task.weights is None else None)
+    return found
 
 
 def _write(
-    experiment: Experiment, on: _Data | None, rules: Protocol, out: Path, found: _Found
+    experiment: Experiment,
+    on: _Data | None,
+    rules: Protocol,
+    out: Path,
+    found: _Found,
+    taken: Sequence[str],
 ) -> list[Row]:
     """Write tables and page, and print them."""
     scoring = experiment.scoring
@@ -249,7 +268,6 @@ def _write(
         recipe = trained.recipe
         limit = f"at most {recipe.per_class} images a class" if recipe.per_class else "all images"
         facts["Recipe"] = f"{recipe.name}: {recipe.model}, {recipe.epochs} epochs, {limit}"
-    taken = [name for name, folder in found.scores.items() if folder.parent.name == RECORDED]
     if taken:
         facts["As recorded"] = ", ".join(taken)
     page = write_summary_page(

@@ -130,8 +130,10 @@ def check_layer(network: Backbone, method: str, layer: str | None) -> None:
     side = network.spec.preprocessing.size
     with common.wrong_use("--layer"), evaluation_mode(network):
         extractor = find_method(method)(network, layer)
-        made = run_pass(extractor, torch.zeros(1, 3, side, side)).maps(torch.tensor([0]))
-        if made.shape[2:].numel() == 1:
+        seen = run_pass(extractor, torch.zeros(1, 3, side, side))
+        if not extractor.needs_images:  # whose maps take a pass a channel
+            seen.maps(torch.tensor([0]))
+        if seen.features[-1].shape[2:].numel() == 1:
             raise ValueError(
                 f"Expected a layer before the pooling but {layer} has one pixel, which has no box"
             )

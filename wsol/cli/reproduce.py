@@ -91,8 +91,12 @@ def reproduce(
         with common.wrong_use("--recorded"):
             known = list_recorded(whole.record)
             if not known:
-                raise ValueError(f"{whole.record}: no such file, so that no scores are recorded")
+                fault = "has no runs" if whole.record.is_file() else "no such file"
+                raise ValueError(f"{whole.record}: {fault}, so that no scores are recorded")
     if data is None:
+        for flag, folder in (("--root", root), ("--weights", weights)):
+            if folder is not None:
+                raise typer.BadParameter("goes with --data", param_hint=flag)
         experiment = _only_recorded(experiment, known)
     elif expect and whole.expected and models is None and weights is None:
         experiment = _without_training(experiment, out, known)
@@ -138,7 +142,9 @@ def _split(text: str) -> list[str]:
 def _only_recorded(experiment: Experiment, recorded: list[str]) -> Experiment:
     """Leave out what would have to be scored, and say so."""
     if not recorded:
-        message = "expected a data set, or --recorded for the scores that come along"
+        there = experiment.record is not None and experiment.record.is_file()
+        message = "expected a data set"
+        message += ", or --recorded for the scores that come along" * there
         raise typer.BadParameter(message, param_hint="--data")
     wanted = [entry.run_name(seed) for entry, seed in experiment.runs]
     missing = [name for name in wanted if name not in recorded]

@@ -22,7 +22,7 @@ class MapExtractor(ABC):
     """Class maps from the activations of one or more layers.
 
     Used as a context manager around forward passes; the hooks are gone afterwards, also after an
-    exception. The model's modes, parameters and gradients are never touched.
+    exception. The model's parameters and gradients are never touched, its modes left as they were.
 
     Args:
         model: any network that ends in class scores, (N, K)
@@ -58,7 +58,8 @@ class MapExtractor(ABC):
         for index, layer in enumerate(self.layers):
             self._handles += hook_layer(self.model, layer, partial(self._keep, index))
         if self.needs_images:
-            self._handles.append(self.model.register_forward_pre_hook(self._keep_images))
+            see = self._keep_images
+            self._handles.append(self.model.register_forward_pre_hook(see, with_kwargs=True))
         return self
 
     def __exit__(
@@ -73,8 +74,10 @@ class MapExtractor(ABC):
         self.activations.clear()
         self.images = None
 
-    def _keep_images(self, model: nn.Module, args: tuple[Tensor, ...]) -> None:
-        self.images = args[0]
+    def _keep_images(
+        self, model: nn.Module, args: tuple[Tensor, ...], named: dict[str, Tensor]
+    ) -> None:
+        self.images = args[0] if args else next(iter(named.values()))
 
     def _keep(self, index: int, output: Tensor) -> Tensor:
         if self.needs_gradients and not output.requires_grad:

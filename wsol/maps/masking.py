@@ -46,9 +46,11 @@ class ScoreCAM(MapExtractor):
     def _keep(self, index: int, output: Tensor) -> Tensor:
         return output if self._masks else super()._keep(index, output)
 
-    def _keep_images(self, model: nn.Module, args: tuple[Tensor, ...]) -> None:
+    def _keep_images(
+        self, model: nn.Module, args: tuple[Tensor, ...], named: dict[str, Tensor]
+    ) -> None:
         if not self._masks:
-            super()._keep_images(model, args)
+            super()._keep_images(model, args, named)
 
     def _compute(self, activations: list[Tensor], ids: Tensor, scores: Tensor) -> list[Tensor]:
         images = self.images
@@ -85,7 +87,7 @@ class ScoreCAM(MapExtractor):
             said = [self._say(each, step, steps)[:, label] for each in _mask(channels, image)]
             flat = channels.amax(dim=(1, 2)) == channels.amin(dim=(1, 2))
             weights = torch.cat(said).float().masked_fill(flat, -torch.inf).softmax(dim=0)
-            weights = weights.nan_to_num()  # where no channel has contrast
+            weights = torch.where(flat, 0, weights)  # also where no channel has contrast
             found.append(torch.einsum("c,chw->hw", weights, channels).relu())
         return torch.stack(found)
 

@@ -52,9 +52,12 @@ class Pass:
             (N, T, h, w), as the method gives them, not stretched
         """
         ids = class_ids.repeat(self.steps)
-        self.extractor.images = self.images
         rows = len(self.scores) // len(self.features)
-        made = self.extractor.maps_of(self.features, ids, self.scores, normalized=False)
+        self.extractor.images = self.images if self.extractor.needs_images else None
+        try:
+            made = self.extractor.maps_of(self.features, ids, self.scores, normalized=False)
+        finally:
+            self.extractor.images = None
         maps = torch.cat([maps[:rows] for maps in made])
         return maps.unflatten(0, (self.steps, -1)).transpose(0, 1)
 
