@@ -267,7 +267,7 @@ def _read_image(
     try:
         image = read_image(path)
     except ImageError as error:
-        raise ImageError(f"{path}: {error}") from error
+        raise ImageError(f"{split.ids[row]}: {error}") from error
     width, height = image.size
     x0, y0, x1, y1 = preprocessing.region(width, height)
     return preprocessing(image), (x0 / width, y0 / height, x1 / width, y1 / height)
