@@ -61,20 +61,17 @@ class ScoreCAM(MapExtractor):
         self._masks = True
         try:
             with torch.no_grad(), evaluation_mode(self.model):
-                if steps > 1 and len(activations) > 1:  # one a step, of which the first rows count
-                    return [
-                        self._weigh(a[:count], images, ids[:count], step, steps)
-                        for step, a in enumerate(activations)
+                made = []
+                for place, activation in enumerate(activations):
+                    parts = dict(enumerate(activation.split(count)))
+                    if steps > 1 and len(activations) > 1:  # one a step, its first rows count
+                        parts = {place: parts[0]}
+                    maps = [
+                        self._weigh(part, images, ids[:count], step, steps)
+                        for step, part in parts.items()
                     ]
-                return [
-                    torch.cat(
-                        [
-                            self._weigh(part, images, ids[:count], step, steps)
-                            for step, part in enumerate(activation.split(count))
-                        ]
-                    )
-                    for activation in activations
-                ]
+                    made.append(torch.cat(maps))
+                return made
         finally:
             self._masks = False
 
