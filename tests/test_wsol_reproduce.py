@@ -1,85 +1,26 @@
 """`wsol reproduce`: what it trains, goes on with, scores, averages over seeds and compares."""
 
 import csv
-import io
 import json
-import re
 import shutil
 import signal
 import subprocess
 import sys
-import zipfile
-from contextlib import redirect_stderr, redirect_stdout
 
 import numpy as np
 import pytest
-import torch
-from shapes import make_shapes, make_weights
+from shapes import make_shapes
+from small_experiments import TOML, make_world, read_rows, reproduce
 
 from eval.statistics import image_weights
 from wsol import folder_lock
-from wsol.benchmark.experiment_files import list_experiments, load_experiment
-from wsol.benchmark.kept_scores import read_ways
-from wsol.benchmark.record import list_recorded, unpack_run
-from wsol.cli import experiment_run, main
-from wsol.training import prepare_recipe
-
-TOML = """
-name = "shapes"
-base = "finetune"
-seeds = [0, 1]
-[recipe]
-size = 32
-epochs = 1
-batch_size = 4
-per_class = 3
-[scoring]
-methods = ["layercam"]
-output_strides = [16]
-thresholds = ["val", 0.2, "oracle"]
-[[models]]
-name = "none"
-[[models]]
-name = "tdam_joint"
-attention = "tdam"
-seeds = [1]
-"""
-
-
-def wsol(*arguments):
-    printed, told = io.StringIO(), io.StringIO()
-    with redirect_stdout(printed), redirect_stderr(told), pytest.raises(SystemExit) as stop:
-        main([str(part) for part in arguments])
-    return stop.value.code or 0, printed.getvalue(), told.getvalue()
-
-
-def reproduce(home, out, *more, text=None):
-    if text is not None:
-        (home / "shapes.toml").write_text(text)
-    file = home / "shapes.toml"
-    return wsol("reproduce", file, "--data", home / "data", "--out", out, "--workers", 0, *more)
+from wsol.cli import experiment_run
 
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory):
     """Data, experiment, weights, and a folder in which they were scored, with what that said."""
-    home = tmp_path_factory.mktemp("reproduce")
-    make_shapes(home / "data")
-    (home / "shapes.toml").write_text(TOML)
-    (home / "weights").mkdir()
-    for entry, seed in load_experiment(str(home / "shapes.toml")).runs:
-        path = home / "weights" / f"{entry.name}-{seed}.safetensors"
-        make_weights(entry.recipe.change(seed=seed), path)
-    said = reproduce(home, home / "out", "--weights", home / "weights")
-    (home / "said.json").write_text(json.dumps(said))
-    return home
-
-
-def read_rows(out):
-    return {
-        (row["model"], row["threshold"]): row
-        for row in json.loads((out / "results.json").read_text())["rows"]
-    }
+    return make_world(tmp_path_factory.mktemp("reproduce"))
 
 
 def read_images(out, run, name="scored"):
@@ -313,161 +254,6 @@ def test_processes_share_a_folder(world, tmp_path, monkeypatch):
     assert "nothing left" in told
     assert (runs / "none-1" / "model.safetensors").stat().st_mtime_ns == done
     assert not [*runs.glob("*/.lock")]
-
-
-def same_but_for_data(out):
-    record = json.loads((out / "results.json").read_text())
-    return {key: value for key, value in record.items() if key != "data"}
-
-
-def test_tables_come_from_a_record_alone(world, tmp_path):
-    """The record beside an experiment gives the same tables without data, weights or training."""
-    before = (world / "out" / "experiment.zip").read_bytes()
-    shutil.copy(world / "out" / "experiment.zip", tmp_path / "shapes.zip")
-    (tmp_path / "shapes.toml").write_text(TOML)
-    flags = ("reproduce", tmp_path / "shapes.toml", "--recorded", "--out", tmp_path / "out")
-    code, printed, told = wsol(*flags)
-    assert code == 0, told
-    assert "3 runs, 0 to train" in told
-    assert same_but_for_data(tmp_path / "out") == same_but_for_data(world / "out")
-    _, printed_then, _ = json.loads((world / "said.json").read_text())
-    assert printed.splitlines()[1:] == printed_then.splitlines()[1:]
-    page = (tmp_path / "out" / "report" / "index.html").read_text()
-    assert "none-0, none-1, tdam_joint-1" in page
-    assert "pictures" not in page
-    assert (tmp_path / "out" / "experiment.zip").read_bytes() == before
-    # A copy of the experiment and its record lie beside each other in OUT.
-    code, _, told = wsol(
-        "reproduce", tmp_path / "out" / "experiment.toml", "--recorded", "--seeds", 1,
-        "--out", tmp_path / "again",
-    )  # fmt: skip
-    assert code == 0, told
-    assert read_rows(tmp_path / "again")["none", "0.2"]["seeds"] == [1]
-    with zipfile.ZipFile(tmp_path / "shapes.zip") as file:
-        every = b"".join(map(file.read, file.namelist()))
-    assert str(world).encode() not in every
-
-
-def test_recorded_runs_stand_beside_trained_ones(tmp_path):
-    """A run of another machine is read, one of this machine scored, and both are compared."""
-    make_shapes(tmp_path / "data")
-    there, here = tmp_path / "there", tmp_path / "here"
-    code, _, told = reproduce(tmp_path, there, "--models", "none", "--seeds", 1, text=TOML)
-    assert code == 0, told
-    shutil.copy(there / "experiment.zip", tmp_path / "shapes.zip")
-    with zipfile.ZipFile(tmp_path / "shapes.zip") as file:
-        training = json.loads(file.read("none-1/training.json"))
-        assert 'attention = "none"' in file.read("none-1/recipe.toml").decode()
-    assert training["training_images"] == 9
-    assert "root" not in training
-    code, _, told = reproduce(tmp_path, here, "--recorded", "--seeds", 1)
-    assert code == 0, told
-    assert "none-1, as recorded" in told
-    assert [path.name for path in (here / "runs").iterdir()] == ["tdam_joint-1"]
-    rows = read_rows(here)
-    assert rows["none", "val"] == read_rows(there)["none", "val"]
-    assert rows["tdam_joint", "val"]["compared"] == [1]
-    # What was trained here is scored, whatever the record says.
-    code, _, told = reproduce(tmp_path, there, "--recorded", "--models", "none", "--seeds", 1)
-    assert (code, "as recorded" in told) == (0, False)
-    # Another recipe, other images, no record: each is said.
-    changed = TOML.replace("batch_size = 4", "batch_size = 8")
-    flags = ("--recorded", "--models", "none", "--seeds", 1)
-    code, _, told = reproduce(tmp_path, tmp_path / "new", *flags, text=changed)
-    assert (code, "batch_size differ" in told) == (1, True)
-    boxes = tmp_path / "data" / "manifest" / "test" / "localization.txt"
-    lines = boxes.read_text().splitlines()
-    boxes.write_text("\n".join([lines[0].rsplit(",", 2)[0] + ",50,40", *lines[1:]]))
-    code, _, told = reproduce(tmp_path, tmp_path / "moved", "--recorded", "--seeds", 1, text=TOML)
-    assert (code, "failed: none-1: " in told, "true boxes of test/blue-0.png" in told) == (
-        1,
-        True,
-        True,
-    )
-    assert [model for model, _ in read_rows(tmp_path / "moved")] == ["tdam_joint"] * 3
-
-
-@pytest.mark.parametrize(
-    ("old", "new", "message"),
-    [
-        ('methods = ["layercam"]', 'protocol = "clean"\nmethods = ["layercam"]', "protocol"),
-        ('methods = ["layercam"]', 'size = 64\nmethods = ["layercam"]', "size 64 but it was 0"),
-        ("output_strides = [16]", "output_strides = [8]", "output stride 8"),
-        ('methods = ["layercam"]', 'split = "train"\nmethods = ["layercam"]', "split 'train'"),
-    ],
-)
-def test_a_record_of_other_rules_is_refused(world, tmp_path, old, new, message):
-    assert old in TOML
-    (tmp_path / "shapes.toml").write_text(TOML.replace(old, new))
-    shutil.copy(world / "out" / "experiment.zip", tmp_path / "shapes.zip")
-    flags = ("reproduce", tmp_path / "shapes.toml", "--recorded", "--out", tmp_path / "out")
-    code, _, told = wsol(*flags)
-    assert (code, message in told) == (1, True), told
-
-
-def test_a_command_on_a_part_keeps_the_whole_record(world, tmp_path):
-    shutil.copytree(world / "out", tmp_path / "out")
-    shutil.copytree(world / "weights", tmp_path / "weights")
-    (tmp_path / "data").symlink_to(world / "data")
-    before = (tmp_path / "out" / "experiment.zip").read_bytes()
-    toml = tmp_path / "out" / "experiment.toml"
-    code, _, told = wsol("reproduce", toml, "--recorded", "--seeds", 0, "--out", tmp_path / "out")
-    assert code == 0, told
-    assert (tmp_path / "out" / "experiment.zip").read_bytes() == before
-    part = ("--weights", tmp_path / "weights", "--models", "none", "--seeds", 0)
-    code, _, told = reproduce(tmp_path, tmp_path / "out", *part, text=TOML)
-    assert code == 0, told
-    assert (tmp_path / "out" / "experiment.zip").read_bytes() == before
-
-
-@pytest.mark.parametrize("name", list_experiments())
-def test_records_that_come_along_are_of_their_experiments(name, tmp_path):
-    """Every recorded run has the recipe that the experiment has today, and tells no place."""
-    experiment = load_experiment(name)
-    known = {entry.run_name(seed): (entry, seed) for entry, seed in experiment.runs}
-    recorded = list_recorded(experiment.record)
-    assert name != "imagenet10_resnet50" or {"none-0", "tdam_joint-0"} <= set(recorded)
-    assert set(recorded) <= set(known)
-    for run in recorded:
-        entry, seed = known[run]
-        folder = tmp_path / run
-        folder.mkdir()
-        recipe = None
-        if entry.checkpoint is None:
-            recipe = prepare_recipe(entry.recipe.change(seed=seed), torch.device("cpu"))
-            recipe = recipe.change(precision=entry.recipe.precision)
-        unpack_run(experiment.record, run, folder, recipe)
-        assert (recipe is None) != (folder / "recipe.toml").is_file()
-        ways = {way.wanted for way in read_ways(folder)}
-        scoring = experiment.scoring
-        assert ways == {(m, s) for m in scoring.methods for s in scoring.output_strides}
-    for path in tmp_path.rglob("*.*"):
-        assert not path.is_file() or not re.search(r"[\"']/\w", path.read_text()), path
-
-
-def test_what_recorded_cannot_do(world, tmp_path):
-    (tmp_path / "shapes.toml").write_text(TOML)
-    flags = ("reproduce", tmp_path / "shapes.toml", "--out", tmp_path / "out")
-    for more, message in (
-        ((), "--data: expected a data set"),
-        (("--recorded",), "shapes.zip: no such file"),
-    ):
-        code, _, told = wsol(*flags, *more)
-        assert (code, message in told) == (2, True), told
-    torn = bytearray((world / "out" / "experiment.zip").read_bytes())
-    with zipfile.ZipFile(world / "out" / "experiment.zip") as file:
-        entry = file.getinfo("none-1/layercam-16/scored/images.jsonl")
-    middle = entry.header_offset + entry.compress_size // 2
-    torn[middle : middle + 40] = bytes(40)
-    (tmp_path / "shapes.zip").write_bytes(torn)
-    code, printed, told = wsol(*flags, "--recorded")
-    assert (code, "none-1: " in told, "run none-1 is damaged" in told) == (1, True, True)
-    assert "tdam_joint" in printed
-    shutil.rmtree(tmp_path / "out")
-    (tmp_path / "shapes.zip").write_text("no zip")
-    code, _, told = wsol(*flags, "--recorded")
-    assert (code, "expected a record of an experiment" in told) == (2, True)
-    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.slow
