@@ -55,6 +55,12 @@ def test_results_boxes_maps_and_comparison(run, photos, tmp_path):
         assert part in out
     each = json.loads(target.read_text())["gt_known_loc"]
     assert each["low"] <= each["second"] - each["first"] <= each["high"]
+    assert "rules differ" not in out
+    other = tmp_path / "oracle"
+    run("evaluate", DATA, "--maps", first / "maps", "--threshold", "oracle", "--out", other)
+    code, out, _ = run("compare", first, other)
+    assert code == 0
+    assert "their rules differ" in out
     code, _, err = run("compare", first, photos)
     assert code == 1
     assert "finished evaluation" in err

@@ -109,3 +109,5 @@ def _print_difference(
     )
     rules = [common.describe_threshold(run.scores) for run in (before, after)]
     typer.echo(f"thresholds: first {rules[0]}; second {rules[1]}")
+    if len({run.scores["threshold"]["rule"] for run in (before, after)}) > 1:
+        typer.echo("their rules differ, and count in the differences: take one --threshold")
