@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from dataclasses import dataclass
 from functools import reduce
 from typing import TYPE_CHECKING, Any
@@ -11,13 +10,12 @@ import torch
 from torch import nn
 
 from tdam.attention import TopDownAttention
+from tdam.step_norms import copy_norms
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from torch import Tensor
-
-NORMS = (nn.modules.batchnorm._BatchNorm, nn.LayerNorm, nn.GroupNorm)
 
 
 @dataclass(frozen=True)
@@ -268,23 +266,6 @@ def check_steps(steps: int) -> None:
         raise TypeError(f"Expected steps to be a whole number but got {steps!r}")
     if steps < 1:
         raise ValueError(f"Expected steps to be at least 1 but got {steps}")
-
-
-def copy_norms(module: nn.Module) -> nn.Module | None:
-    """Copy a module for another step: its norms are copied, every other parameter is shared.
-
-    Args:
-        module: a norm, or anything that may hold norms
-
-    Returns:
-        the copy, or None where there is no norm and the module itself can run again
-    """
-    norms = [part for part in module.modules() if isinstance(part, NORMS)]
-    if not norms:
-        return None
-    own = {id(p) for norm in norms for p in norm.parameters()}
-    shared = {id(p): p for p in module.parameters() if id(p) not in own}
-    return copy.deepcopy(module, shared)
 
 
 def stand_ins(model: nn.Module, module: nn.Module) -> list[nn.Module]:

@@ -5,7 +5,7 @@ import torch
 from PIL import Image
 
 from tdam import save_checkpoint
-from wsol.training_network import create_network
+from wsol.training.network import create_network
 
 COLOURS = {"blue": (40, 60, 220), "red": (220, 40, 40), "green": (40, 200, 90)}
 COUNTS = {"train": 4, "val": 2, "test": 4}

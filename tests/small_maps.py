@@ -3,8 +3,8 @@
 import numpy as np
 
 from eval.manifest import Split
+from wsol.evaluation.map_files import MapWriter
 from wsol.heatmap import to_heatmap
-from wsol.map_files import MapWriter
 
 
 def write_maps(split, folder, precision="float64"):

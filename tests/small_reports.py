@@ -9,11 +9,11 @@ from PIL import Image
 
 from eval.manifest import Split
 from eval.protocols import find_protocol
+from wsol.evaluation.folder_maps import FolderMaps
+from wsol.evaluation.image_results import name_results
+from wsol.evaluation.score_run import score_maps
 from wsol.heatmap import to_heatmap
-from wsol.image_results import name_results
-from wsol.map_sources import FolderMaps
 from wsol.report import read_run, write_report
-from wsol.score_run import score_maps
 
 EVIL = "<script>window.hacked=1</script>"
 IDS = (

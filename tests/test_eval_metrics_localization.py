@@ -2,8 +2,9 @@ import numpy as np
 import pytest
 
 from eval.metrics.failures import KINDS, failure_kinds
-from eval.metrics.localization import LocalizationScores, Outcome, true_boxes_in_square
+from eval.metrics.localization import LocalizationScores, Outcome
 from eval.metrics.overlaps import best_overlaps
+from eval.metrics.true_boxes import true_boxes_in_square
 from eval.protocols import PROTOCOLS
 from eval.statistics import image_weights
 

@@ -8,9 +8,9 @@ from tdam.checkpoints import read_settings
 from tdam.training import Recipe
 from tdam.weights import SHIPPED, WeightsError, find_weights, list_shipped
 from wsol import Localizer
-from wsol.shift import trace_shift
-from wsol.training import prepare_recipe
-from wsol.training_network import create_network
+from wsol.shift.trace import trace_shift
+from wsol.training.network import create_network
+from wsol.training.train import prepare_recipe
 
 NAME = "efficientnet_lite0_tdam"
 

@@ -13,16 +13,17 @@ from eval.manifest import ManifestError, load_split
 from tdam import create_model, load_checkpoint
 from tdam.training.recipe import load_recipe
 from wsol import evaluate
-from wsol.benchmark.expected import list_faults, load_expected
+from wsol.benchmark.expected import load_expected
 from wsol.benchmark.experiment import Scoring
 from wsol.benchmark.experiment_files import list_experiments, load_experiment
+from wsol.benchmark.faults import list_faults
 from wsol.benchmark.samples import Sample
 from wsol.benchmark.sources import find_data, find_manifest, load_chooser, load_scored
 from wsol.benchmark.summary import judge, summarise
 from wsol.benchmark.tables import difference_table
 from wsol.cli.run_progress import Remaining
-from wsol.training import prepare_recipe
-from wsol.training_data import load_training_data
+from wsol.training.data import load_training_data
+from wsol.training.train import prepare_recipe
 
 
 @pytest.fixture(scope="module")

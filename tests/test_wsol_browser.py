@@ -10,8 +10,8 @@ from small_reports import EVIL, IDS, NAMES, make_maps, make_split, make_world, s
 from small_shifts import SQUARE, blob, found
 
 from wsol.report import read_run, write_report
-from wsol.shift import trace_shift
-from wsol.shift_files import ShiftWriter
+from wsol.shift.files import ShiftWriter
+from wsol.shift.trace import trace_shift
 
 
 @pytest.fixture(scope="module")

@@ -12,9 +12,9 @@ from eval.geometry import pairwise_iou
 from eval.splits import take_rows
 from tdam import load_checkpoint
 from wsol import Localizer
-from wsol.calibration import calibrate
-from wsol.map_sources import NetworkMaps
-from wsol.run_record import read_record
+from wsol.evaluation.calibration import calibrate
+from wsol.evaluation.network_maps import NetworkMaps
+from wsol.training.record import read_record
 
 
 def test_a_threshold_from_boxes(trained, tmp_path, run):

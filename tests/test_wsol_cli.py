@@ -278,7 +278,7 @@ def test_evaluate_without_a_class_table(run, photos, tmp_path):
 def test_evaluate_maps(run, photos, tmp_path):
     """A map that is the true box scores 100 at the right threshold."""
     from eval.manifest import load_split
-    from eval.metrics.localization import true_boxes_in_square
+    from eval.metrics.true_boxes import true_boxes_in_square
     from eval.protocols import PROTOCOLS
 
     split = load_split(PHOTOS, "test")

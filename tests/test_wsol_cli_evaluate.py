@@ -105,7 +105,7 @@ def test_a_coco_file_as_data(run, photos, tmp_path):
 
 
 def test_an_unfinished_run_goes_on(run, photos, tmp_path, monkeypatch):
-    from wsol.box_scorer import BoxScorer
+    from wsol.evaluation.box_scorer import BoxScorer
 
     options = ("evaluate", DATA, "--root", photos, "--batch-size", 2, "--threshold", 0.2)
     whole, cut = tmp_path / "whole", tmp_path / "cut"

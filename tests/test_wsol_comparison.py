@@ -3,8 +3,8 @@ import pytest
 from small_maps import many, write_maps
 
 from wsol import evaluate_maps
-from wsol.comparison import ResultError, compare_results, read_results
-from wsol.map_files import MapWriter
+from wsol.evaluation.comparison import ResultError, compare_results, read_results
+from wsol.evaluation.map_files import MapWriter
 
 
 def test_comparison_of_two_runs(tmp_path):

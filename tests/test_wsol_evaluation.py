@@ -11,14 +11,16 @@ from eval.protocols import find_protocol
 from tdam import create_model
 from tdam.preprocessing import Preprocessing
 from wsol import evaluate, evaluate_maps
-from wsol.comparison import read_results
+from wsol.evaluation.comparison import read_results
+from wsol.evaluation.folder_maps import FolderMaps
+from wsol.evaluation.map_files import PRECISIONS
+from wsol.evaluation.map_source import MapError
+from wsol.evaluation.network_maps import NetworkMaps
+from wsol.evaluation.score_run import score_maps
+from wsol.evaluation.work_file import WorkFileError, is_unfinished
 from wsol.heatmap import to_heatmap
 from wsol.images import read_image
-from wsol.map_files import PRECISIONS
-from wsol.map_sources import FolderMaps, MapError, NetworkMaps
 from wsol.maps import find_method
-from wsol.score_run import score_maps
-from wsol.work_file import WorkFileError, is_unfinished
 
 
 @pytest.fixture

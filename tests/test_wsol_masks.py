@@ -8,11 +8,11 @@ from eval.metrics.pixels import bin_edges, count_pixels, pixel_average_precision
 from eval.protocols import find_protocol
 from eval.splits import MaskPaths
 from wsol import evaluate_maps
-from wsol.comparison import read_results
+from wsol.evaluation.comparison import read_results
+from wsol.evaluation.folder_maps import FolderMaps
+from wsol.evaluation.map_files import MapWriter
+from wsol.evaluation.score_run import score_maps
 from wsol.heatmap import to_heatmap
-from wsol.map_files import MapWriter
-from wsol.map_sources import FolderMaps
-from wsol.score_run import score_maps
 
 
 def test_masks(tmp_path):

@@ -15,12 +15,13 @@ from tdam import load_checkpoint, save_checkpoint
 from tdam.training import Recipe, train
 from tdam.training.schedule import choose_learners
 from wsol import Localizer
-from wsol.plain_targets import TARGETS, load_plain, match_classes, write_targets
-from wsol.run_record import read_record
-from wsol.training import prepare_recipe, saved_recipe, train_localizer
-from wsol.training_data import load_training_data
-from wsol.training_network import create_network
-from wsol.validation import Validator
+from wsol.training.data import load_training_data
+from wsol.training.network import create_network
+from wsol.training.plain_targets import TARGETS, load_plain, match_classes, write_targets
+from wsol.training.record import read_record
+from wsol.training.run_files import saved_recipe
+from wsol.training.train import prepare_recipe, train_localizer
+from wsol.training.validation import Validator
 
 MORE = ("grey", "sea-green", "red_ball", "pink", "blue box")  # a superset, in another order
 PLACES = {label: MORE.index(name) for label, name in enumerate(COLOURS)}

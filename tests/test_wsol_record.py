@@ -13,7 +13,7 @@ from small_experiments import TOML, make_world, read_rows, reproduce, wsol
 from wsol.benchmark.experiment_files import list_experiments, load_experiment
 from wsol.benchmark.kept_scores import read_ways
 from wsol.benchmark.record import list_recorded, unpack_run
-from wsol.training import prepare_recipe
+from wsol.training.train import prepare_recipe
 
 
 @pytest.fixture(scope="module")

@@ -11,11 +11,11 @@ from eval.splits import Split
 from wsol import Localizer
 from wsol.overlays import colour, contour_lines, overlay, step_colours
 from wsol.results import Localization, Step
-from wsol.shift import shows_another, trace_shift
-from wsol.shift_figures import draw_frames, draw_strip, save_animation
-from wsol.shift_page import make_card
-from wsol.shift_text import displayable, percent, scale_text, shorten, step_lines
-from wsol.true_boxes import TrueBoxes
+from wsol.shift.figures import draw_frames, draw_strip, save_animation
+from wsol.shift.page import make_card
+from wsol.shift.text import displayable, percent, scale_text, shorten, step_lines
+from wsol.shift.trace import shows_another, trace_shift
+from wsol.shift.true_boxes import TrueBoxes
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -9,8 +9,8 @@ from small_shifts import SQUARE, blob, found, network
 
 from tdam import save_checkpoint
 from wsol.images import ImageError
-from wsol.shift import trace_shift
-from wsol.shift_files import ShiftWriter
+from wsol.shift.files import ShiftWriter
+from wsol.shift.trace import trace_shift
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -19,11 +19,12 @@ from eval.coco import to_coco
 from eval.manifest import ManifestError
 from tdam import load_checkpoint
 from tdam.training import Recipe
-from wsol.run_record import read_record
-from wsol.training import prepare_recipe, saved_recipe
-from wsol.training_data import load_training_data
-from wsol.training_network import create_network
-from wsol.validation import Validator
+from wsol.training.data import load_training_data
+from wsol.training.network import create_network
+from wsol.training.record import read_record
+from wsol.training.run_files import saved_recipe
+from wsol.training.train import prepare_recipe
+from wsol.training.validation import Validator
 
 
 def test_train_says_what_it_does(trained, objects):

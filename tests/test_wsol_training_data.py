@@ -13,8 +13,8 @@ from eval.manifest import ManifestError, find_root, load_split
 from eval.splits import take_rows
 from tdam.training import UnreadableImageError
 from tdam.training.recipe import load_recipe
-from wsol.training_data import load_training_data
-from wsol.training_images import PackedImages, SplitImages, pack_images, packed_side, side_needed
+from wsol.training.data import load_training_data
+from wsol.training.images import PackedImages, SplitImages, pack_images, packed_side, side_needed
 
 
 def test_a_changed_file_is_packed_anew(objects, run, tmp_path):

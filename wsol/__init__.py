@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from wsol.boxes import sweep_boxes, threshold_boxes
-    from wsol.evaluation import evaluate, evaluate_maps
+    from wsol.evaluation.evaluate import evaluate, evaluate_maps
     from wsol.localizer import Localizer
     from wsol.results import Localization
 
@@ -26,8 +26,8 @@ __all__ = [
 _HOMES = {
     "Localization": "wsol.results",
     "Localizer": "wsol.localizer",
-    "evaluate": "wsol.evaluation",
-    "evaluate_maps": "wsol.evaluation",
+    "evaluate": "wsol.evaluation.evaluate",
+    "evaluate_maps": "wsol.evaluation.evaluate",
     "sweep_boxes": "wsol.boxes",
     "threshold_boxes": "wsol.boxes",
 }

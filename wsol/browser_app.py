@@ -17,8 +17,8 @@ from PIL import Image
 from wsol.boxes import CLASSIC
 from wsol.figures import draw_localization, save_figure
 from wsol.images import ImageError, read_image
-from wsol.shift import trace_shift
-from wsol.shift_figures import draw_strip
+from wsol.shift.figures import draw_strip
+from wsol.shift.trace import trace_shift
 from wsol.writers import WRITERS, create_writer
 
 if TYPE_CHECKING:

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from eval.compiled import compiled
-from eval.geometry import scale_boxes, to_edges
 from eval.metrics.failures import KINDS
 from eval.statistics import REPLICATES, image_weights, interval
 
@@ -22,38 +21,6 @@ if TYPE_CHECKING:
 
 MODES = ("largest", "all")
 HIT = 50  # percent of overlap that GT-known, Top-1 and Top-5 localization ask for
-
-
-def true_boxes_in_square(
-    boxes: np.ndarray,
-    size: tuple[int, int],
-    protocol: Protocol,
-    region: tuple[float, float, float, float] | None = None,
-) -> np.ndarray:
-    """Carry true boxes to the square in which a protocol compares boxes.
-
-    Args:
-        boxes: (k, 4), x0 y0 x1 y1, first and last pixel in the original
-        size: width, height of the original
-        protocol: gives the square and the convention
-        region: part of the original that the square shows, x0 y0 x1 y1, outer edges; None: all
-
-    Returns:
-        (k, 4): first and last pixel, truncated to int64, or outer edges, float64, cut to the region
-    """
-    side = (protocol.size, protocol.size)
-    if region is None or tuple(region) == (0, 0, *size):
-        if protocol.convention == "inclusive":
-            return scale_boxes(boxes, size, side).astype(np.int64)
-        return scale_boxes(to_edges(boxes), size, side)
-    shown = (region[2] - region[0], region[3] - region[1])
-    edges = scale_boxes(to_edges(boxes) - np.tile(region[:2], 2), shown, side)
-    edges = edges.clip(0, protocol.size)
-    if protocol.convention == "edges":
-        return edges
-    inside = (edges[:, 2:] > edges[:, :2]).all(axis=1, keepdims=True)
-    pixels = np.maximum(edges - [0, 0, 1, 1], 0).astype(np.int64)
-    return np.where(inside, pixels, [0, 0, -1, -1])  # of no area
 
 
 @compiled

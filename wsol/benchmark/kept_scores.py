@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
 from wsol.benchmark.samples import Sample, take_samples
-from wsol.comparison import ResultError, read_results
+from wsol.evaluation.comparison import ResultError, read_results
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from eval.protocols import Protocol
     from wsol.benchmark.experiment import Scoring
-    from wsol.comparison import Results
+    from wsol.evaluation.comparison import Results
 
 WAYS = "ways.json"
 CHOSEN, SCORED = "chosen-on", "scored"  # folders of a way: split to choose on, and to report

@@ -10,8 +10,8 @@ from wsol.benchmark.tables import (
     name_differences,
     score_table,
 )
+from wsol.evaluation.score_names import name_score
 from wsol.pages import write_page
-from wsol.score_names import name_score
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -16,11 +16,11 @@ from typing import TYPE_CHECKING
 from tdam.checkpoints import write_whole
 from tdam.training.recipe import differing_keys, load_recipe
 from wsol.benchmark.kept_scores import WAYS, read_ways
-from wsol.comparison import ResultError
+from wsol.evaluation.comparison import ResultError
+from wsol.evaluation.image_results import LINES, NAMES, SCORES
 from wsol.folder_lock import LOCK
-from wsol.image_results import LINES, NAMES, SCORES
-from wsol.run_record import read_record
-from wsol.training import RECIPE, saved_recipe
+from wsol.training.record import read_record
+from wsol.training.run_files import RECIPE, saved_recipe
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

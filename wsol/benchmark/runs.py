@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Literal
 
 from tdam.weights import RESULT
 from wsol.benchmark.experiment import PRETRAINED
-from wsol.run_record import RECORD, describe_run, read_record
 from wsol.runtime import find_device
-from wsol.training import RECIPE, check_same_run, prepare_recipe, saved_recipe
-from wsol.training_data import load_training_data
+from wsol.training.data import load_training_data
+from wsol.training.record import RECORD, describe_run, read_record
+from wsol.training.run_files import RECIPE, check_same_run, saved_recipe
+from wsol.training.train import prepare_recipe
 
 if TYPE_CHECKING:
     from collections.abc import Collection

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from wsol.comparison import Results, add_up
+from wsol.evaluation.comparison import Results, add_up
 
 if TYPE_CHECKING:
     from eval.protocols import Protocol

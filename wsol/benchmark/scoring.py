@@ -14,13 +14,13 @@ from tdam.spec import describe_network
 from wsol.benchmark.experiment import PRETRAINED
 from wsol.benchmark.kept_scores import CHOSEN, SCORED, Way, read_samples, write_ways
 from wsol.classes import class_names
-from wsol.comparison import read_results
-from wsol.image_results import discard_results, name_results
-from wsol.map_sources import NetworkMaps
+from wsol.evaluation.comparison import read_results
+from wsol.evaluation.image_results import discard_results, name_results
+from wsol.evaluation.network_maps import NetworkMaps
+from wsol.evaluation.score_run import is_scored, score_maps
+from wsol.evaluation.work_file import WorkFileError, is_unfinished
 from wsol.maps.names import settle_method
 from wsol.report import MapKeeper, choose_images
-from wsol.score_run import is_scored, score_maps
-from wsol.work_file import WorkFileError, is_unfinished
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

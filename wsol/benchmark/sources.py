@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from eval.builders import build_cub
 from eval.manifest import ManifestError, find_data_set, list_splits, load_split
-from wsol.training_data import load_training_data
+from wsol.training.data import load_training_data
 
 if TYPE_CHECKING:
     from pathlib import Path

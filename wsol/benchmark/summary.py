@@ -169,7 +169,7 @@ def judge(row: Row, score: str = "top1_loc") -> str | None:
     Returns:
         the line, or None where there is no difference to judge
     """
-    from wsol.score_names import name_score
+    from wsol.evaluation.score_names import name_score
 
     found = row.values.get(score)
     if found is None or found.difference is None:

@@ -53,7 +53,7 @@ def list_verdicts(rows: Sequence[Row]) -> list[str]:
 
 def check_expected(expected: Sequence[Expected], rows: Sequence[Row]) -> bool:
     """Say on stdout whether values are as expected, and name on stderr those that are not."""
-    from wsol.benchmark.expected import list_faults
+    from wsol.benchmark.faults import list_faults
 
     faults = list_faults(expected, rows)
     sys.stderr.writelines(f"{fault}\n" for fault in faults)

@@ -59,8 +59,8 @@ def calibrate(
     target = _choose_target(checkpoint, out, force)
     split, home = _load_boxes(boxes, root)
 
-    from wsol.calibration import calibrate as measure
-    from wsol.map_sources import NetworkMaps
+    from wsol.evaluation.calibration import calibrate as measure
+    from wsol.evaluation.network_maps import NetworkMaps
 
     network = networks.load_model(common.DEFAULT_MODEL, "auto", 0, checkpoint)
     method = networks.choose_method(network, method)

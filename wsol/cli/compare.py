@@ -38,7 +38,7 @@ def compare(
     Prints second minus first with its paired bootstrap interval and, for scores that count images,
     McNemar's exact test: how many images only one of the two has right.
     """
-    from wsol.comparison import ResultError, compare_results
+    from wsol.evaluation.comparison import ResultError, compare_results
 
     paths = [first, second, *(more or [])]
     for path in paths:

@@ -10,15 +10,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from wsol.cli import common, data_sets, networks, outputs, reports
+from wsol.cli import common, data_sets, evaluate_run, networks, outputs, reports
 
 if TYPE_CHECKING:
-    from eval.protocols import Protocol
-    from wsol.map_sources import MapSource
-    from wsol.scores import Evaluation
-
-
-CHOSEN = "chosen-on-val"  # results of the split that the threshold was chosen on
+    from wsol.evaluation.map_source import MapSource
 
 
 def evaluate(
@@ -134,7 +129,7 @@ def evaluate(
         raise typer.BadParameter(message, param_hint="--save-maps")
     writer = None
     if out is not None and save_maps is not None:
-        from wsol.map_files import PRECISIONS, MapWriter
+        from wsol.evaluation.map_files import PRECISIONS, MapWriter
 
         with common.wrong_use("--save-maps"):
             writer = MapWriter(out / "maps", save_maps)
@@ -165,7 +160,7 @@ def evaluate(
     goes_on = False
     if out is not None:
         with outputs.writing(out, "--out"):
-            goes_on = _free(out, force)
+            goes_on = evaluate_run.free(out, force)
     work = None if report is None else reports.free(report, out, goes_on, force)
 
     chosen = class_map or rules[0].class_map
@@ -176,7 +171,7 @@ def evaluate(
     if maps is None:
         from tdam.spec import describe_network
         from wsol.classes import class_names
-        from wsol.map_sources import NetworkMaps
+        from wsol.evaluation.network_maps import NetworkMaps
 
         network = networks.load_model(
             model,
@@ -214,7 +209,7 @@ def evaluate(
             if each is not None
         ]
     else:
-        from wsol.map_sources import FolderMaps
+        from wsol.evaluation.folder_maps import FolderMaps
 
         others = cache(partial(data_sets.list_ids, data))
         sources = [
@@ -234,18 +229,17 @@ def evaluate(
     levels: list[Any] = [level] * len(rules)
     spoiled: list[str] = []
     if chooser is not None:
-        folder = None if out is None else out / CHOSEN
-        levels, spoiled = _choose(sources[1], rules, options, folder)
+        levels, spoiled = evaluate_run.choose(sources[1], rules, options, out)
     options |= {"out": out, "rule": None if chooser is None else "val", "keep": keep}
     if out is None and work is not None:
         options["out"] = work.results
-    evaluations = _run(sources[0], rules, levels, options)
+    evaluations = evaluate_run.run(sources[0], rules, levels, options)
     if options["out"] is not None:
-        from wsol.image_results import name_results
+        from wsol.evaluation.image_results import name_results
 
         name_results(options["out"], what, labels, names if maps is None else None)
     if out is not None and (kinds or coco):
-        from wsol.exports import export_boxes, score_coco
+        from wsol.evaluation.exports import export_boxes, score_coco
 
         export_boxes(out, kinds, names, root)
         if coco:
@@ -273,64 +267,6 @@ def evaluate(
         what = "images" if maps is None else "maps"
         sys.stderr.write(f"{len(spoiled)} {what} could not be read: counted as missed\n")
         raise typer.Exit(0 if allow_missing else 1)
-
-
-def _free(out: Path, force: bool) -> bool:
-    """Make room for results, or tell that an unfinished run is left as it is, to go on."""
-    from wsol.image_results import discard_results
-    from wsol.work_file import RUN, is_unfinished
-
-    if force:
-        discard_results(outputs.free_folder(out, force))
-    chosen = out / CHOSEN
-    begun = is_unfinished(out) or is_unfinished(chosen) or (chosen / RUN).is_file()
-    goes_on = begun and not (out / RUN).is_file()
-    outputs.free_folder(out, force or goes_on)
-    if goes_on:
-        sys.stderr.write(f"going on with the unfinished run in {out}\n")
-    return goes_on
-
-
-def _choose(
-    source: MapSource, rules: list[Protocol], options: dict[str, Any], folder: Path | None
-) -> tuple[list[Any], list[str]]:
-    """Find the best thresholds on val, unless they were found before; name what was unreadable."""
-    from wsol.score_run import finished_thresholds
-
-    if folder is not None and source.split.masks is None:
-        known = finished_thresholds(source, rules, folder, options["save"])
-        if known is not None:
-            return known, []
-    found = _run(source, rules, ["oracle"] * len(rules), {**options, "out": folder})
-    levels = [getattr(each.result, "max_box_acc_threshold", None) for each in found]
-    return levels, list(found[0].unreadable)
-
-
-def _run(
-    source: MapSource, rules: list[Protocol], levels: list[Any], options: dict[str, Any]
-) -> list[Evaluation]:
-    from eval.manifest import ManifestError
-    from wsol.map_sources import MapError
-    from wsol.score_run import score_maps
-    from wsol.work_file import WorkFileError
-
-    split = source.split
-    with common.progress(f"evaluate {split.name}", len(split)) as advance:
-        try:
-            return score_maps(source, rules, levels, progress=advance, **options)
-        except ManifestError as error:
-            common.fail(str(error))
-        except MapError as error:
-            sys.stderr.writelines(f"{line}\n" for line in error.faults)
-            common.fail(
-                f"{len(error.faults)} maps are missing, broken or of no image; with "
-                "--allow-missing those of images count as missed"
-            )
-        except WorkFileError as error:
-            raise typer.BadParameter(f"{error}; --force begins anew", param_hint="--out") from error
-        except ValueError as error:
-            hint = "--classes" if "class table" in str(error) else "DATA"
-            raise typer.BadParameter(str(error), param_hint=hint) from error
 
 
 def _threshold(text: str | None) -> float | str | None:

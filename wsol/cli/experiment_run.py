@@ -26,7 +26,7 @@ from wsol.cli import benchmark_output, common, data_sets, reports
 from wsol.cli.experiment_plan import Task, plan_tasks
 from wsol.cli.experiment_train import train_task
 from wsol.cli.run_progress import EPOCHS, SCORINGS, Remaining, count_things, pass_progress
-from wsol.comparison import ResultError, check_comparable, check_truth, read_results
+from wsol.evaluation.comparison import ResultError, check_comparable, check_truth, read_results
 from wsol.folder_lock import hold_folder
 
 if TYPE_CHECKING:

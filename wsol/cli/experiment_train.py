@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from wsol.benchmark import runs
 from wsol.cli.run_progress import EPOCHS
 from wsol.cli.train_progress import TrainProgress
-from wsol.training import train_localizer
+from wsol.training.train import train_localizer
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -48,7 +48,7 @@ class ReportWork:
 
     def write(self, results: Path, keeper: MapKeeper, source: Any, root: Path | None) -> None:
         """Write the page and its tables, and remove what they were made of."""
-        from wsol.map_sources import NetworkMaps
+        from wsol.evaluation.network_maps import NetworkMaps
         from wsol.report import read_run
         from wsol.report.steps import keep_steps
 
@@ -81,7 +81,7 @@ def free(folder: Path, out: Path | None, goes_on: bool, force: bool) -> ReportWo
 
 def write(folder: Path, runs: Sequence[Run], root: Path | None, **options: Any) -> None:
     """Write a report with a progress bar, or exit and say why not."""
-    from wsol.comparison import ResultError
+    from wsol.evaluation.comparison import ResultError
     from wsol.report import write_report
     from wsol.report.collect import GALLERY
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from tdam.backbones.base import Backbone
     from wsol.results import Localization
-    from wsol.true_boxes import TrueBoxes
+    from wsol.shift.true_boxes import TrueBoxes
 
 
 class Colours(str, Enum):
@@ -81,9 +81,9 @@ def shift(
     from wsol.classes import class_names
     from wsol.images import ImageError
     from wsol.localizer import Localizer
-    from wsol.shift import trace_shift
-    from wsol.shift_files import ShiftWriter
-    from wsol.shift_text import shift_rows
+    from wsol.shift.files import ShiftWriter
+    from wsol.shift.text import shift_rows
+    from wsol.shift.trace import trace_shift
 
     names = class_names(network.settings["num_classes"], network.class_names)
     localizer = Localizer(
@@ -141,7 +141,7 @@ def shift(
 
 def _load_boxes(boxes: Path) -> TrueBoxes:
     from eval.manifest import ManifestError, load_split
-    from wsol.true_boxes import TrueBoxes
+    from wsol.shift.true_boxes import TrueBoxes
 
     if not boxes.is_file():
         raise typer.BadParameter(f"{boxes}: no such file", param_hint="--boxes")

@@ -12,7 +12,7 @@ from wsol.cli import common, outputs
 
 if TYPE_CHECKING:
     from tdam.training.recipe import Recipe
-    from wsol.training import TrainedRun
+    from wsol.training.train import TrainedRun
 
 
 def train(
@@ -127,7 +127,7 @@ def train(
     from wsol.cli.train_progress import TrainProgress
     from wsol.folder_lock import FolderHeldError
     from wsol.runtime import keep_freed_memory
-    from wsol.training import train_localizer
+    from wsol.training.train import train_localizer
 
     keep_freed_memory()
     where = join_ranks(torch.device(common.choose_device(device)))

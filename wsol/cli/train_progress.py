@@ -11,7 +11,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 if TYPE_CHECKING:
     from tdam.training.recipe import Recipe
     from tdam.training.run_folder import TrainState
-    from wsol.training_data import TrainingData
+    from wsol.training.data import TrainingData
 
 
 class TrainProgress:

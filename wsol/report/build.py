@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from matplotlib import colormaps
 
-from wsol.comparison import ResultError, compare_results
+from wsol.evaluation.comparison import ResultError, compare_results
 from wsol.figures import MAP_COLOURS
 from wsol.overlays import OPACITY
 from wsol.pages import write_page

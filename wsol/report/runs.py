@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from wsol.comparison import ResultError, Results, read_results
-from wsol.image_results import NAMES
+from wsol.evaluation.comparison import ResultError, Results, read_results
+from wsol.evaluation.image_results import NAMES
+from wsol.evaluation.work_file import RUN
 from wsol.report.collect import KeptMap, MapKeeper, quantise
-from wsol.work_file import RUN
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -11,7 +11,7 @@ from wsol.images import ImageError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from wsol.map_sources import NetworkMaps
+    from wsol.evaluation.network_maps import NetworkMaps
     from wsol.report.collect import MapKeeper
 
 

@@ -18,11 +18,11 @@ from eval.splits import Split
 from tdam import create_model
 from wsol.boxes import sweep_boxes
 from wsol.demo import copy_photos
+from wsol.evaluation.network_maps import NetworkMaps
+from wsol.evaluation.score_run import score_maps
+from wsol.evaluation.scoring import trace_map
 from wsol.images import read_image
 from wsol.localizer import Localizer
-from wsol.map_sources import NetworkMaps
-from wsol.score_run import score_maps
-from wsol.scoring import trace_map
 from wsol.speed.ratios import Ratio, compare_times
 
 if TYPE_CHECKING:

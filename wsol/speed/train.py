@@ -20,7 +20,7 @@ from tdam.training.recipe import Recipe
 from tdam.training.schedule import create_optimizer
 from wsol.runtime import is_half_fast
 from wsol.speed.ratios import Ratio, compare_times
-from wsol.training_images import pack_images, packed_side
+from wsol.training.images import pack_images, packed_side
 
 if TYPE_CHECKING:
     from collections.abc import Callable

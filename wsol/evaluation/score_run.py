@@ -14,21 +14,21 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 import numpy as np
 
 from eval.protocols import ClassMap
-from wsol.box_scorer import BoxScorer
-from wsol.image_results import SCORES, write_results
+from wsol.evaluation.box_scorer import BoxScorer
+from wsol.evaluation.image_results import SCORES, write_results
+from wsol.evaluation.map_source import MapError
+from wsol.evaluation.mask_scorer import MaskScorer
+from wsol.evaluation.scores import Evaluation
+from wsol.evaluation.work_file import RUN, WorkFile, is_finished
 from wsol.images import ImageError
 from wsol.loading import read_ahead
-from wsol.map_sources import MapError
-from wsol.mask_scorer import MaskScorer
-from wsol.scores import Evaluation
-from wsol.work_file import RUN, WorkFile, is_finished
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from eval.protocols import Protocol
-    from wsol.map_files import MapWriter
-    from wsol.map_sources import FoundMap, MapSource
+    from wsol.evaluation.map_files import MapWriter
+    from wsol.evaluation.map_source import FoundMap, MapSource
     from wsol.report.collect import MapKeeper
 
 Threshold = float | Literal["oracle"] | None
@@ -80,7 +80,7 @@ def score_maps(
     Raises:
         MapError: maps on disk that cannot be scored
         ValueError: an unknown name, or a split without boxes
-        wsol.work_file.WorkFileError: `out` holds an unfinished run with other settings
+        wsol.evaluation.work_file.WorkFileError: `out` holds an unfinished run with other settings
     """
     split = source.split
     if source.class_map not in get_args(ClassMap):

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from eval.splits import Split
     from tdam.backbones.base import Backbone
     from tdam.training.recipe import Recipe
-    from wsol.training_data import TrainingData
+    from wsol.training.data import TrainingData
 
 TARGETS = "targets.npy"  # in a run's folder
 

@@ -7,7 +7,7 @@ import json
 import os
 from typing import TYPE_CHECKING, Any
 
-from wsol.work_file import DATA, HEADER, RUN
+from wsol.evaluation.work_file import DATA, HEADER, RUN
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

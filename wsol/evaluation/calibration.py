@@ -10,14 +10,14 @@ import numpy as np
 
 from eval.protocols import find_protocol
 from eval.statistics import image_weights
-from wsol.box_scorer import BoxScorer
 from wsol.boxes import CLASSIC
-from wsol.scoring import levels_of
+from wsol.evaluation.box_scorer import BoxScorer
+from wsol.evaluation.scoring import levels_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from wsol.map_sources import MapSource
+    from wsol.evaluation.map_source import MapSource
 
 
 @dataclass(frozen=True)

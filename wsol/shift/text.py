@@ -7,7 +7,7 @@ import unicodedata
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from wsol.shift import Shift, ShiftStep
+    from wsol.shift.trace import Shift, ShiftStep
 
 
 def headline(shift: Shift) -> str:

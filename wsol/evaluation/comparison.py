@@ -13,8 +13,8 @@ from eval.metrics.failures import KINDS
 from eval.metrics.localization import MODES, LocalizationScores, Outcome
 from eval.protocols import Protocol
 from eval.statistics import Difference, interval, mcnemar
-from wsol.image_results import LINES, SCORES
-from wsol.map_sources import NO_RANK
+from wsol.evaluation.image_results import LINES, SCORES
+from wsol.evaluation.map_source import NO_RANK
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from eval.coco import coco_scores
-from wsol.comparison import read_results
+from wsol.evaluation.comparison import read_results
 from wsol.results import Localization
 from wsol.writers import create_writer
 

@@ -1,23 +1,22 @@
-"""Where the maps of a split come from: a network that looks at images, or files in a folder."""
+"""Maps that a network makes of the images of a split."""
 
 from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, replace
-from functools import cache, partial
-from io import BytesIO
-from pathlib import Path
-from threading import Lock
-from typing import TYPE_CHECKING, Any, Literal, Protocol, cast
+from functools import partial
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 import numpy as np
 
+from wsol.evaluation.map_source import NO_RANK, FoundMap
 from wsol.heatmap import to_heatmap
 from wsol.images import ImageError, read_image
 from wsol.loading import read_ahead
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterable, Mapping
+    from collections.abc import Generator, Mapping
+    from pathlib import Path
 
     from torch import Tensor, nn
 
@@ -25,86 +24,6 @@ if TYPE_CHECKING:
     from eval.protocols import Protocol as Rules
     from eval.splits import Split
     from tdam.preprocessing import Preprocessing
-
-_HEADERS = Lock()  # numpy parses them as Python, and CPython 3.11 fails where threads do so at once
-NO_RANK = 2**31 - 1  # of an image that could not be read: not among the predictions
-
-
-class MapError(ValueError):
-    """Maps on disk that cannot be scored.
-
-    Args:
-        faults: one line a fault, each naming a file
-    """
-
-    def __init__(self, faults: list[str]) -> None:
-        super().__init__(
-            f"{len(faults)} maps are missing, broken or of no image, the first: {faults[0]}; with "
-            "allow_missing those of images count as missed"
-        )
-        self.faults = faults
-
-
-@dataclass(frozen=True, eq=False)
-class FoundMap:
-    """The map of one image, made when a protocol asks for it.
-
-    Args:
-        row: of the image in its split
-        heat: gives the map in [0, 1] in a protocol's square, (S, S); may raise ImageError
-        fault: why there is none
-        label: class whose map it is, among the network's outputs or, without one, the labels
-        rank: place of the true class among the predictions, from 0; None where unknown
-        score: probability of the class
-        region: part of the image that the map covers, x0 y0 x1 y1 as shares of width and height
-        predicted: most probable class among the network's outputs; None where there is no network
-    """
-
-    row: int
-    heat: Callable[[Rules], np.ndarray] | None
-    fault: str = ""
-    label: int = -1
-    rank: int | None = None
-    score: float = 1.0
-    region: tuple[float, float, float, float] = (0.0, 0.0, 1.0, 1.0)
-    predicted: int | None = None
-
-
-class MapSource(Protocol):
-    """Gives the maps of a split in order, from any batch on."""
-
-    @property
-    def split(self) -> Split:
-        """The split whose maps these are."""
-        ...
-
-    @property
-    def class_map(self) -> ClassMap:
-        """Whose maps these are."""
-        ...
-
-    @property
-    def batch_size(self) -> int:
-        """Images at once."""
-        ...
-
-    @property
-    def image(self) -> str:
-        """What the maps show of an image: `squash`, the whole, or `crop`, its centre."""
-        ...
-
-    @property
-    def allow_missing(self) -> bool:
-        """Whether a map that cannot be had counts as missed, instead of an error."""
-        ...
-
-    def describe(self) -> dict[str, Any]:
-        """Name everything that the maps depend on, in plain values."""
-        ...
-
-    def read(self, start: int) -> Generator[FoundMap]:
-        """Give the maps from a row on, which is the first of a batch."""
-        ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -293,100 +212,3 @@ def _ranks(scores: Tensor, targets: np.ndarray | None) -> list[int | None]:
     last = scores.shape[1] - 1
     ranks: list[int | None] = torch.where(scores.isnan().any(dim=1), last, places).tolist()
     return ranks
-
-
-@dataclass(frozen=True, eq=False)
-class FolderMaps:
-    """Maps that any program wrote: `<image id>.npy`, the id's suffix kept.
-
-    Args:
-        split: ids and labels
-        folder: of the maps, each (S, S), in [0, 1], or uint8 with 255 for 1
-        class_map: whose maps they are, for the record
-        allow_missing: count maps that are missing or broken as missed, instead of an error
-        others: gives the ids of other splits, whose maps may lie in the same folder; asked where
-            a map is of no image of this split
-    """
-
-    split: Split
-    folder: Path
-    class_map: ClassMap = "ground_truth"
-    allow_missing: bool = False
-    others: Callable[[], Iterable[str]] = tuple
-    batch_size: int = 32
-    image: str = "squash"  # files do not say what they show: the whole image
-
-    def describe(self) -> dict[str, Any]:
-        """Name the folder."""
-        return {
-            "maps": str(self.folder.resolve()),
-            "class_map": self.class_map,
-            "image": self.image,
-            "allow_missing": self.allow_missing,
-        }
-
-    def read(self, start: int) -> Generator[FoundMap]:
-        """Give the maps from a row on.
-
-        Raises:
-            MapError: maps that are missing, or that belong to no image, unless these are allowed
-        """
-        if not self.allow_missing and (faults := self.list_faults()):
-            raise MapError(faults)
-        for row in range(start, len(self.split)):
-            path = self._path(self.split.ids[row])
-            label = int(self.split.labels[row])
-            yield FoundMap(row, partial(_fit, cache(partial(_read_map, path)), path), label=label)
-
-    def _path(self, image_id: str) -> Path:
-        return self.folder / f"{image_id}.npy"
-
-    def list_faults(self) -> list[str]:
-        """Name the maps that are missing and those that belong to no image."""
-        return self.list_missing() + self.list_extra()
-
-    def list_missing(self) -> list[str]:
-        """Name the maps that are not there."""
-        return [
-            f"{path}: expected a map but there is no such file"
-            for path in map(self._path, self.split.ids)
-            if not path.is_file()
-        ]
-
-    def list_extra(self) -> list[str]:
-        """Name the maps that belong to no image."""
-        extra = set(self.folder.rglob("*.npy")) - {*map(self._path, self.split.ids)}
-        if extra:
-            extra -= {*map(self._path, self.others())}
-        return [f"{path}: a map of no image" for path in sorted(extra)]
-
-
-def _fit(load: Callable[[], np.ndarray], path: Path, rules: Rules) -> np.ndarray:
-    found = load()
-    if found.shape != (rules.size, rules.size):
-        raise ImageError(
-            f"{path}: expected numbers of shape ({rules.size}, {rules.size}) but got "
-            f"{found.dtype} {found.shape}"
-        )
-    return found
-
-
-def _read_map(path: Path) -> np.ndarray:
-    try:
-        content = BytesIO(path.read_bytes())
-        with _HEADERS:
-            found = np.load(content, allow_pickle=False)
-    except FileNotFoundError:
-        raise ImageError(f"{path}: expected a map but there is no such file") from None
-    except Exception as error:  # a broken file breaks in many ways
-        raise ImageError(f"{path}: expected an array but {error}") from error
-    if not np.issubdtype(getattr(found, "dtype", str), np.number) or np.iscomplexobj(found):
-        what = f"{getattr(found, 'dtype', type(found).__name__)} {getattr(found, 'shape', '')}"
-        raise ImageError(f"{path}: expected numbers but got {what}")
-    if found.dtype == np.uint8:
-        found = found / 255  # exact: k / 255 * 255 is k
-    if found.size and not (found.min() >= 0 and found.max() <= 1):
-        raise ImageError(
-            f"{path}: expected values in [0, 1] but got {found.min()} to {found.max()}"
-        )
-    return found if np.issubdtype(found.dtype, np.floating) else found.astype(np.float64)

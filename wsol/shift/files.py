@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 from wsol.images import ImageError, read_image
 from wsol.overlays import COLOURS
-from wsol.shift_figures import draw_frames, save_animation, save_strip
-from wsol.shift_page import make_card, write_shift_page
+from wsol.shift.figures import draw_frames, save_animation, save_strip
+from wsol.shift.page import make_card, write_shift_page
 from wsol.writers.names import unique_stem
 
 if TYPE_CHECKING:
     from pathlib import Path
     from typing import IO
 
-    from wsol.shift import Shift
+    from wsol.shift.trace import Shift
 
 _VIEW = 640  # pixels of the longer side of what pictures hold of a photograph
 

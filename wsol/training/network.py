@@ -10,14 +10,14 @@ import torch
 from tdam import create_model, load_checkpoint
 from tdam.checkpoints import read_class_names
 from wsol.maps.names import settle_method
-from wsol.plain_targets import TARGETS, load_plain, match_classes
+from wsol.training.plain_targets import TARGETS, load_plain, match_classes
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from tdam.backbones.base import Backbone
     from tdam.training.recipe import Recipe
-    from wsol.training_data import TrainingData
+    from wsol.training.data import TrainingData
 
 
 def begin_network(

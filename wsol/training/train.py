@@ -12,30 +12,30 @@ import numpy as np
 import torch
 
 from tdam import load_checkpoint, save_checkpoint
-from tdam.checkpoints import write_whole
 from tdam.training.errors import TrainingError
 from tdam.training.loop import train
 from tdam.training.ranks import find_ranks
-from tdam.training.recipe import Recipe, differing_keys, load_recipe
-from tdam.training.run_folder import CHECKPOINTS, LOG, RunFolder
+from tdam.training.recipe import Recipe
+from tdam.training.run_folder import RunFolder
 from tdam.weights import RESULT, find_weights
-from wsol.calibration import Calibration, calibrate
-from wsol.curves import CURVES, EVENTS, CurveWriter
+from wsol.evaluation.calibration import Calibration, calibrate
+from wsol.evaluation.network_maps import NetworkMaps
 from wsol.folder_lock import hold_folder
-from wsol.map_sources import NetworkMaps
-from wsol.plain_targets import TARGETS, check_plain, write_targets
-from wsol.run_record import RECORD, describe_run, read_record, write_record
 from wsol.runtime import find_device, is_half_fast
-from wsol.training_data import TrainingData, hash_images, load_training_data
-from wsol.training_images import (
+from wsol.training.curves import CurveWriter
+from wsol.training.data import TrainingData, hash_images, load_training_data
+from wsol.training.images import (
     PackedImages,
     SplitImages,
     pack_images,
     packed_side,
     side_needed,
 )
-from wsol.training_network import begin_network
-from wsol.validation import Validator
+from wsol.training.network import begin_network
+from wsol.training.plain_targets import TARGETS, check_plain, write_targets
+from wsol.training.record import describe_run, write_record
+from wsol.training.run_files import begin, check_same_run, discard
+from wsol.training.validation import Validator
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -43,12 +43,6 @@ if TYPE_CHECKING:
     from tdam.training.batches import TrainingImages
     from tdam.training.ranks import Ranks
     from tdam.training.run_folder import TrainState
-
-RECIPE = "recipe.toml"
-RUN_FILES = (
-    *(RECIPE, RECORD, LOG, CURVES, EVENTS, RESULT, CHECKPOINTS),
-    *(TARGETS, "validation.txt", "cache"),
-)
 
 
 @dataclass(frozen=True)
@@ -165,8 +159,8 @@ def train_localizer(
         model, plain, classes = begin_network(recipe, data, found, out, saved)
         if ranks.first and not resume:
             if force:
-                _discard(out)
-            _begin(out, recipe, record, found)
+                discard(out)
+            begin(out, recipe, record, found)
         on_data(found, recipe)
         place = Path(cache or out / "cache")
         images = _open_images(recipe, found, place, ranks, workers, on_packed)
@@ -231,36 +225,6 @@ def train_localizer(
         return TrainedRun(out / RESULT, recipe, found, best, state.history, unreadable, calibration)
 
 
-def saved_recipe(out: Path) -> Recipe:
-    """Read the recipe of a run.
-
-    Raises:
-        ValueError: the folder holds no run
-    """
-    return load_recipe(str(out / RECIPE))
-
-
-def check_same_run(out: Path, recipe: Recipe, record: dict[str, Any]) -> None:
-    """Refuse to go on with a run that another recipe or other data began.
-
-    Args:
-        out: folder of the run
-        recipe: with everything resolved, as `prepare_recipe` does
-        record: of `describe_run`
-
-    Raises:
-        ValueError: they differ, or the folder holds no run
-    """
-    before = saved_recipe(out)
-    keys = differing_keys(before, recipe)
-    if keys:
-        raise ValueError(f"Expected the recipe of the run in {out} but {', '.join(keys)} differ")
-    then = read_record(out)
-    for key in ("data_sha256", "classes"):
-        if then.get(key) != record[key]:
-            raise ValueError(f"Expected the data of the run in {out} but the images differ ({key})")
-
-
 def _open_images(
     recipe: Recipe,
     found: TrainingData,
@@ -293,26 +257,6 @@ def _check_apart(name: str, folder: str | Path | None, data: Path, root: Path) -
         raise ValueError(
             f"Expected {name} to be apart from the data but {place} lies among its class folders"
         )
-
-
-def _discard(out: Path) -> None:
-    """Remove what an earlier run wrote."""
-    for name in RUN_FILES:
-        path = out / name
-        if path.is_dir():
-            shutil.rmtree(path)
-        else:
-            path.unlink(missing_ok=True)
-
-
-def _begin(out: Path, recipe: Recipe, record: dict[str, Any], found: TrainingData) -> None:
-    """Write down what a run is made of, before it begins."""
-    out.mkdir(parents=True, exist_ok=True)
-    write_record(out, record)
-    write_whole(out / RECIPE, recipe.to_toml().encode())
-    (out / "validation.txt").write_text(
-        "".join(f"{i}\n" for i in found.val.ids), encoding="utf-8", errors="surrogateescape"
-    )
 
 
 def _packed_file(found: TrainingData, size: int, folder: Path) -> Path:

@@ -8,7 +8,7 @@ import torch
 from torch.nn.functional import cross_entropy
 
 from eval.metrics.localization import LocalizationResult
-from wsol.evaluation import evaluate
+from wsol.evaluation.evaluate import evaluate
 from wsol.images import ImageError, read_image
 from wsol.loading import read_ahead
 from wsol.runtime import evaluation_mode

@@ -2,33 +2,23 @@
 
 from __future__ import annotations
 
-import warnings
-from contextlib import contextmanager
-from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-from matplotlib import font_manager, rc_context
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.cm import ScalarMappable
-from matplotlib.colors import Normalize
-from matplotlib.figure import Figure
 from matplotlib.patches import Polygon, Rectangle
 from matplotlib.patheffects import Normal, Stroke
-from matplotlib.ticker import FuncFormatter
 from PIL import Image, ImageColor
 
 from wsol.overlays import (
     DIVERGING,
     box_line,
-    colour_bar,
     contour_lines,
     fit_view,
     overlay,
     step_colours,
     value_limits,
 )
-from wsol.shift_text import (
+from wsol.shift.sheet import BAR, PANEL, Sheet, letters
+from wsol.shift.text import (
     another_object_text,
     displayable,
     headline,
@@ -38,42 +28,19 @@ from wsol.shift_text import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
-    from wsol.shift import Shift
+    from wsol.shift.trace import Shift
 
 TRUE = "#56B4E9"  # sky blue, dashed: as in all pictures of true boxes
-_PANEL = 2.5  # inches: width of a picture in the strip
-_GAP, _BAR, _LABELS = 0.14, 0.1, 0.8  # between pictures, of a colour bar, of its numbers
+_GAP, _LABELS = 0.14, 0.8  # inches: between pictures, of the numbers of a colour bar
 _LINE = 0.165  # height of a line of text
 _CASE = [Stroke(linewidth=4.4, foreground="black", alpha=0.55),
          Stroke(linewidth=3.2, foreground="white"), Normal()]  # fmt: skip
 _VIEW = 640  # pixels of a picture's longer side
-
-
-# Where installed, letters come from these that the usual font does not have.
-_FONTS = (
-    "Noto Sans CJK JP", "Noto Sans CJK SC", "Noto Sans JP", "Source Han Sans", "WenQuanYi Zen Hei",
-    "Droid Sans Fallback", "Hiragino Sans", "PingFang SC", "Yu Gothic", "Microsoft YaHei",
-    "Malgun Gothic", "Noto Sans", "Arial Unicode MS",
-)  # fmt: skip
-
-
-@contextmanager
-def _letters() -> Iterator[None]:
-    """Take letters from all fonts there are, and be silent about those that none has."""
-    with rc_context({"font.family": ["DejaVu Sans", *_other_fonts()]}), warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Glyph .* missing")
-        yield
-
-
-@cache
-def _other_fonts() -> tuple[str, ...]:
-    installed = set(font_manager.get_font_names())
-    return tuple(name for name in _FONTS if name in installed)
 
 
 def save_strip(image: Image.Image, shift: Shift, path: Path, colours: str = "magma") -> None:
@@ -85,11 +52,11 @@ def save_strip(image: Image.Image, shift: Shift, path: Path, colours: str = "mag
         path: of the file
         colours: name of a matplotlib colour map
     """
-    with _letters():
+    with letters():
         draw_strip(image, shift, colours).savefig(path, format="png")
 
 
-@_letters()
+@letters()
 def draw_strip(image: Image.Image, shift: Shift, colours: str = "magma") -> Figure:
     """Draw input, steps and difference beside each other, and searchlights below.
 
@@ -106,17 +73,17 @@ def draw_strip(image: Image.Image, shift: Shift, colours: str = "magma") -> Figu
     """
     view = fit_view(image, _VIEW)
     count = len(shift.steps)
-    tall = _PANEL * min(max(view.height / view.width, 0.4), 1.6)
+    tall = PANEL * min(max(view.height / view.width, 0.4), 1.6)
     several = count > 1
-    right = _GAP + count * (_PANEL + _GAP)  # where the steps begin to have neighbours
-    width = right + _PANEL + _BAR + _LABELS
+    right = _GAP + count * (PANEL + _GAP)  # where the steps begin to have neighbours
+    width = right + PANEL + BAR + _LABELS
     if several:
-        width += _PANEL + _GAP + _BAR + _LABELS
+        width += PANEL + _GAP + BAR + _LABELS
     lines = 5 if shift.true_boxes is not None else 4
     first = tall + 0.3 + lines * _LINE + 0.15
     row = tall + 0.4
     height = 0.55 + first + len(shift.searchlights) * row
-    sheet = _Sheet(width, height)
+    sheet = Sheet(width, height)
     sheet.figure.text(
         0.14 / width, 1 - 0.14 / height, headline(shift), va="top", parse_math=False, fontsize=10.5
     )
@@ -127,11 +94,11 @@ def draw_strip(image: Image.Image, shift: Shift, colours: str = "magma") -> Figu
     sheet.note(axes, f"input, {shift.width} \u00d7 {shift.height}", _input_lines(shift))
     for number, (step, shade) in enumerate(zip(shift.steps, shades, strict=True), start=1):
         shown = overlay(view, step.map, shift.region, (shift.width, shift.height), colours)
-        axes = sheet.picture(shown, shift, _GAP + number * (_PANEL + _GAP), top, tall)
+        axes = sheet.picture(shown, shift, _GAP + number * (PANEL + _GAP), top, tall)
         _draw_step(axes, shift, number - 1, shade)
         title = f"step {number}{another_object_text(step)}"
         sheet.note(axes, title, step_lines(shift, number - 1))
-    at = right + _PANEL + 0.08
+    at = right + PANEL + 0.08
     bar = sheet.bar(at, top, tall, colours, (shift.low, shift.high))
     for step, shade in zip(shift.steps, shades, strict=True):
         if step.level is not None and step.level <= 1:
@@ -139,7 +106,7 @@ def draw_strip(image: Image.Image, shift: Shift, colours: str = "magma") -> Figu
     if several:
         limit = shift.greatest_change
         limits = (-limit, limit)
-        at += _BAR + _LABELS
+        at += BAR + _LABELS
         shown = overlay(
             view, shift.difference, shift.region, (shift.width, shift.height), DIVERGING, limits
         )
@@ -147,13 +114,13 @@ def draw_strip(image: Image.Image, shift: Shift, colours: str = "magma") -> Figu
         what = ["blue: less, red: more", f"at most {scale_text(limit, span=limit)}"]
         what = what if limit else ["no difference"]
         sheet.note(axes, f"step {count} less step 1", what)
-        sheet.bar(at + _PANEL + 0.08, top, tall, DIVERGING, limits)
+        sheet.bar(at + PANEL + 0.08, top, tall, DIVERGING, limits)
     for place, name in enumerate(shift.searchlights):
         _draw_searchlights(sheet, view, shift, name, top + first + place * row, tall, colours)
     return sheet.figure
 
 
-@_letters()
+@letters()
 def draw_frames(image: Image.Image, shift: Shift, colours: str = "magma") -> list[Image.Image]:
     """Draw one frame a step for an animation, all on one scale.
 
@@ -166,23 +133,23 @@ def draw_frames(image: Image.Image, shift: Shift, colours: str = "magma") -> lis
         T frames of one size, RGB
     """
     view = fit_view(image, _VIEW)
-    tall = 1.6 * _PANEL * min(max(view.height / view.width, 0.4), 1.6)
-    width = 1.6 * _PANEL + 2 * _GAP + _BAR + _LABELS
+    tall = 1.6 * PANEL * min(max(view.height / view.width, 0.4), 1.6)
+    width = 1.6 * PANEL + 2 * _GAP + BAR + _LABELS
     lines = 5 if shift.true_boxes is not None else 4
     height = 0.62 + tall + lines * _LINE + 0.2
     shades = step_colours(len(shift.steps))
     frames = []
     for index, step in enumerate(shift.steps):
-        sheet = _Sheet(width, height, dpi=144)
+        sheet = Sheet(width, height, dpi=144)
         shown = overlay(view, step.map, shift.region, (shift.width, shift.height), colours)
-        axes = sheet.picture(shown, shift, _GAP, 0.6, tall, 1.6 * _PANEL)
+        axes = sheet.picture(shown, shift, _GAP, 0.6, tall, 1.6 * PANEL)
         _draw_step(axes, shift, index, shades[index])
         _draw_path(axes, shift, shades, index + 1)
         name = shorten(shift.name, 40)
         sheet.figure.text(_GAP / width, 1 - 0.12 / height, name, va="top", parse_math=False)
         title = f"step {index + 1} of {len(shift.steps)}{another_object_text(step)}"
         sheet.note(axes, title, step_lines(shift, index, 56))
-        at = _GAP + 1.6 * _PANEL + 0.08
+        at = _GAP + 1.6 * PANEL + 0.08
         bar = sheet.bar(at, 0.6, tall, colours, (shift.low, shift.high))
         if step.level is not None and step.level <= 1:
             level = _raw(shift, step.level)
@@ -218,62 +185,6 @@ def save_animation(frames: list[Image.Image], path: Path, seconds: float = 1.2) 
         loop=0,
         optimize=False,
     )
-
-
-class _Sheet:
-    """A figure on which things are placed in inches from the top left corner."""
-
-    def __init__(self, width: float, height: float, dpi: int = 160) -> None:
-        self.size = (width, height)
-        self.figure = Figure(figsize=self.size, dpi=dpi)
-        self.canvas = FigureCanvasAgg(self.figure)
-
-    def place(self, x: float, y: float, width: float, height: float) -> Axes:
-        w, h = self.size
-        return self.figure.add_axes((x / w, 1 - (y + height) / h, width / w, height / h))
-
-    def picture(
-        self,
-        shown: Image.Image,
-        shift: Shift,
-        x: float,
-        y: float,
-        height: float,
-        width: float = _PANEL,
-    ) -> Axes:
-        axes = self.place(x, y, width, height)
-        axes.imshow(shown, extent=(0, shift.width, shift.height, 0), interpolation="antialiased")
-        axes.set(xlim=(0, shift.width), ylim=(shift.height, 0), xticks=[], yticks=[])
-        axes.set_facecolor("#eeeeee")
-        axes.set_aspect("equal", anchor="NW")  # a very long picture leaves part of its place free
-        return axes
-
-    def note(self, axes: Axes, title: str, lines: list[str]) -> None:
-        axes.set_title(title, fontsize=9.5, loc="left", pad=7, parse_math=False)
-        axes.annotate(
-            "\n".join(lines), (0, 0), xycoords="axes fraction", xytext=(0, -9),
-            textcoords="offset points", va="top", fontsize=8.2, parse_math=False, linespacing=1.3,
-        )  # fmt: skip
-
-    def bar(
-        self, x: float, y: float, height: float, colours: str, limits: tuple[float, float]
-    ) -> Axes:
-        low, high = limits
-        flat = not high > low
-        axes = self.place(x, y, _BAR, height)
-        if flat:  # one value, which has the colour in the middle
-            low, high = low - 0.5, low + 0.5
-        shown = ScalarMappable(Normalize(low, high), colour_bar(colours))
-        ticks = [(low + high) / 2] if flat else None
-        write = FuncFormatter(partial(scale_text, span=0.0 if flat else high - low))
-        bar = self.figure.colorbar(shown, cax=axes, ticks=ticks, format=write)
-        bar.ax.tick_params(labelsize=7.5, length=2)
-        bar.outline.set_linewidth(0.5)
-        return axes
-
-    def image(self) -> Image.Image:
-        self.canvas.draw()
-        return Image.fromarray(np.asarray(self.canvas.buffer_rgba())[..., :3])
 
 
 def _raw(shift: Shift, value: float) -> float:
@@ -328,12 +239,12 @@ def _draw_path(axes: Axes, shift: Shift, shades: list[str], until: int) -> None:
 
 
 def _draw_searchlights(
-    sheet: _Sheet, view: Image.Image, shift: Shift, name: str, y: float, tall: float, colours: str
+    sheet: Sheet, view: Image.Image, shift: Shift, name: str, y: float, tall: float, colours: str
 ) -> None:
     lights = shift.searchlights[name]
     limits = value_limits(lights)
     first = len(shift.steps) - len(lights)  # with m = 0, also the last step modulates itself
-    axes = sheet.place(_GAP, y, _PANEL, tall)
+    axes = sheet.place(_GAP, y, PANEL, tall)
     axes.axis("off")
     text = [f"searchlight of {shorten(displayable(name), 22)}"]
     text += [f"{lights.shape[2]} \u00d7 {lights.shape[1]}, own scale"]
@@ -343,9 +254,9 @@ def _draw_searchlights(
     for place, light in enumerate(lights):
         shown = overlay(view, light, shift.region, (shift.width, shift.height), colours, limits)
         number = place + first + 1
-        at = _GAP + number * (_PANEL + _GAP)
+        at = _GAP + number * (PANEL + _GAP)
         panel = sheet.picture(shown, shift, at, y, tall)
         title = f"what step {number} looks through" if first else f"laid on step {number}"
         panel.set_title(title, fontsize=9, loc="left", pad=3)
-    at = _GAP + len(shift.steps) * (_PANEL + _GAP) + _PANEL + 0.08
+    at = _GAP + len(shift.steps) * (PANEL + _GAP) + PANEL + 0.08
     sheet.bar(at, y, tall, colours, limits)

@@ -14,7 +14,7 @@ import torch
 from tdam.checkpoints import write_whole
 
 if TYPE_CHECKING:
-    from wsol.training_data import TrainingData
+    from wsol.training.data import TrainingData
 
 RECORD = "run.json"
 _PACKAGES = ("wsol-tdam", "torch", "torchvision", "timm", "numpy", "pillow")
@@ -86,7 +86,7 @@ def _versions() -> dict[str, str | None]:
 
 def _revision() -> str | None:
     """Name the revision of this project's checkout, if it is one."""
-    folder = Path(__file__).resolve().parent.parent
+    folder = Path(__file__).resolve().parents[2]
     if not (folder / ".git").exists():
         return None
     try:

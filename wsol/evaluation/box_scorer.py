@@ -11,9 +11,9 @@ from eval.metrics.localization import (
     MODES,
     LocalizationResult,
     LocalizationScores,
-    true_boxes_in_square,
 )
-from wsol.scoring import TRACE, levels_of, read_trace, trace_map
+from eval.metrics.true_boxes import true_boxes_in_square
+from wsol.evaluation.scoring import TRACE, levels_of, read_trace, trace_map
 
 if TYPE_CHECKING:
     from eval.protocols import Protocol

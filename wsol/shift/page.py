@@ -20,12 +20,12 @@ from wsol.overlays import (
     value_limits,
 )
 from wsol.pages import embed_image, write_page
-from wsol.shift_text import displayable, percent, scale_text
+from wsol.shift.text import displayable, percent, scale_text
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from wsol.shift import Shift, ShiftStep
+    from wsol.shift.trace import Shift, ShiftStep
 
 _VIEW = 560  # pixels of a photograph's longer side
 _MAP = 112  # pixels of a map's side: maps are smooth, and a browser smooths between

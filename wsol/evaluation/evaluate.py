@@ -6,10 +6,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from eval.protocols import ClassMap, find_protocol
-from wsol.map_sources import FolderMaps, NetworkMaps
+from wsol.evaluation.folder_maps import FolderMaps
+from wsol.evaluation.network_maps import NetworkMaps
+from wsol.evaluation.score_run import Threshold, score_maps
+from wsol.evaluation.scores import Evaluation
 from wsol.maps.names import settle_method
-from wsol.score_run import Threshold, score_maps
-from wsol.scores import Evaluation
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping

@@ -1,0 +1,1 @@
+"""Evaluation: the maps of a split, from a network or a folder, scored image by image."""

@@ -1,0 +1,1 @@
+"""The attention shift: traced over the steps of a network, and drawn."""
