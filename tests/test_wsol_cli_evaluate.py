@@ -66,6 +66,32 @@ def test_results_boxes_maps_and_comparison(run, photos, tmp_path):
     assert "finished evaluation" in err
 
 
+def test_steps_against_each_other(run, photos, tmp_path):
+    network = ("--root", photos, "--checkpoint", "efficientnet_lite0_tdam", "--threshold", 0.3)
+    for step in (1, 2):
+        code, out, _ = run(
+            "evaluate", DATA, *network, "--at-step", step, "--out", tmp_path / f"{step}"
+        )
+        assert code == 0
+        assert f"step {step}" in out
+    run("evaluate", DATA, *network, "--out", tmp_path / "last")
+    boxes = {}
+    for name in ("1", "2", "last"):
+        lines = (tmp_path / name / "images.jsonl").open()
+        boxes[name] = np.array([json.loads(line)["box"] for line in lines])
+    assert boxes["2"] == pytest.approx(boxes["last"])
+    assert boxes["1"] != pytest.approx(boxes["2"])
+    code, out, _ = run("compare", tmp_path / "1", tmp_path / "2")
+    assert code == 0
+    assert "gt_known_loc" in out
+    code, _, err = run("evaluate", DATA, *network, "--at-step", 3)
+    assert code == 2
+    assert "--at-step: Expected a step from 1 to 2 but got 3" in err
+    code, _, err = run("evaluate", DATA, "--maps", tmp_path, "--at-step", 1)
+    assert code == 2
+    assert "--at-step" in err
+
+
 def test_all_protocols_in_one_table(run, photos, tmp_path):
     target = tmp_path / "all.json"
     code, out, _ = run("evaluate", DATA, "--root", photos, "--protocol", "all", "--json", target)

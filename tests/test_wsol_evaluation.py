@@ -10,7 +10,7 @@ from eval.manifest import Split
 from eval.protocols import find_protocol
 from tdam import create_model
 from tdam.preprocessing import Preprocessing
-from wsol import evaluate, evaluate_maps
+from wsol import Localizer, evaluate, evaluate_maps
 from wsol.evaluation.comparison import read_results
 from wsol.evaluation.folder_maps import FolderMaps
 from wsol.evaluation.map_files import PRECISIONS
@@ -101,6 +101,35 @@ def test_maps_are_those_of_a_whole_forward_pass(model, split, photos, method):
         wanted = to_heatmap(raw, (224, 224))
         np.testing.assert_allclose(found.heat(rules), wanted, atol=1e-5)
         assert not next(model.parameters()).grad
+
+
+@pytest.mark.parametrize("method", ["cam", "gradcampp"])
+def test_each_step_is_scored_as_the_localizer_finds_it(split, photos, method):
+    torch.manual_seed(0)
+    model = create_model("resnet18", attention="tdam", steps=3, num_classes=2)
+    for module in model.modules():  # fresh norms would make all steps nearly the same
+        if isinstance(module, torch.nn.BatchNorm2d):
+            torch.nn.init.normal_(module.bias, 0, 0.5)
+    with Localizer(model, method) as localizer:
+        paths = [photos / image_id for image_id in split.ids]
+        found = localizer(paths, [int(label) for label in split.labels])
+    rules = find_protocol("wsoleval")
+    seen = {}
+    for step in (1, 2, 3, None):
+        source = NetworkMaps(model, split, photos, method, step=step)
+        seen[step] = [(each.heat(rules), each.score) for each in source.read(0)]
+    for row in range(2):
+        assert not np.allclose(seen[1][row][0], seen[3][row][0], atol=1e-3)
+        for step in (1, 2, 3):
+            heat, score = seen[step][row]
+            wanted = found[row].steps[step - 1]
+            np.testing.assert_allclose(heat, to_heatmap(wanted.raw, (224, 224)), atol=1e-4)
+            assert score == pytest.approx(wanted.score, abs=1e-5)
+        np.testing.assert_allclose(seen[None][row][0], seen[3][row][0], atol=1e-4)
+    with pytest.raises(ValueError, match="from 1 to 3 but got 4"):
+        evaluate(model, split, photos, step=4)
+    with pytest.raises(ValueError, match="got 1 and layer4"):
+        evaluate(model, split, photos, step=1, layer="layer4")
 
 
 def test_batches_do_not_matter(model, split, photos):

@@ -83,6 +83,18 @@ class Backbone(nn.Module):
             if isinstance(block, TopDownBlock) and (block.steps > 1 or block.distance == 0)
         ]
 
+    def count_steps(self) -> int:
+        """Count the steps of the last stage, T; 1 where it has no top-down blocks.
+
+        Raises:
+            ValueError: blocks of the last stage with different numbers of steps
+        """
+        blocks = self.last_stage()
+        counts = {block.steps for block in blocks if isinstance(block, TopDownBlock)} or {1}
+        if len(counts) > 1:
+            raise ValueError(f"Expected as many steps in all blocks but got {sorted(counts)}")
+        return counts.pop()
+
     def neck(self, x: Tensor) -> Tensor:
         """Run what lies between the last stage and the pooling."""
         return x
@@ -108,16 +120,12 @@ class Backbone(nn.Module):
         Raises:
             ValueError: blocks of the last stage with different numbers of steps
         """
-        blocks = self.last_stage()
-        counts = {block.steps for block in blocks if isinstance(block, TopDownBlock)} or {1}
-        if len(counts) > 1:
-            raise ValueError(f"Expected as many steps in all blocks but got {sorted(counts)}")
-        (steps,) = counts
+        steps = self.count_steps()
         with _recorded(self) as trunk_lights:
             x = self.trunk(x)
         lights = [torch.stack(maps, dim=1) for maps in trunk_lights.values()]
         shared = True
-        for block in blocks:
+        for block in self.last_stage():
             if isinstance(block, TopDownBlock):
                 x, found = block.forward_steps(x, shared)
                 if found:

@@ -45,6 +45,14 @@ def evaluate(
     output_stride: common.OutputStride = None,
     method: common.Method = "auto",
     layer: common.Layer = None,
+    step: Annotated[
+        int | None,
+        typer.Option(
+            "--at-step",
+            help="Whose map and classes to score, 1 to T; default: the last.",
+            metavar="K",
+        ),
+    ] = None,
     protocol: Annotated[
         str, typer.Option(help="wsoleval, tdam, clean, all, or a .toml file.", metavar="NAME")
     ] = "wsoleval",
@@ -114,6 +122,8 @@ def evaluate(
     if level == "val" and "val" in split.split("+"):
         message = f"val cannot be chosen on while {split!r} scores it"
         raise typer.BadParameter(message, param_hint="--threshold")
+    if step is not None and maps is not None:
+        raise typer.BadParameter("goes with a network, not with --maps", param_hint="--at-step")
     with common.wrong_use("--format"):
         kinds = [check_format(kind) for kind in dict.fromkeys(formats or [])]
     if "npy" in kinds:
@@ -189,25 +199,28 @@ def evaluate(
             names = own
         what = f"{describe_network(network.settings)}, {method}"
         what += "" if layer is None else f" of {layer}"
+        what += "" if step is None else f", step {step}"
         table = data_sets.find_classes(data, scored, root, classes, own)
         where = common.choose_device(device)
-        sources = [
-            NetworkMaps(
-                network,
-                each,
-                root or data,
-                method,
-                table,
-                chosen,  # type: ignore[arg-type]
-                rules[0].image,
-                batch_size=batch_size,
-                workers=workers,
-                device=where,
-                layer=layer,
-            )
-            for each in (scored, chooser)
-            if each is not None
-        ]
+        with common.wrong_use("--at-step"):
+            sources = [
+                NetworkMaps(
+                    network,
+                    each,
+                    root or data,
+                    method,
+                    table,
+                    chosen,  # type: ignore[arg-type]
+                    rules[0].image,
+                    batch_size=batch_size,
+                    workers=workers,
+                    device=where,
+                    layer=layer,
+                    step=step,
+                )
+                for each in (scored, chooser)
+                if each is not None
+            ]
     else:
         from wsol.evaluation.folder_maps import FolderMaps
 

@@ -30,6 +30,7 @@ def evaluate(
     *,
     method: str = "auto",
     layer: str | None = None,
+    step: int | None = None,
     protocol: str | Protocol = "wsoleval",
     threshold: Threshold = None,
     rule: str | None = None,
@@ -52,6 +53,7 @@ def evaluate(
         root: folder that the split's ids are relative to
         method: name of a map method, or `auto` for the one that the registered network names
         layer: module that the maps are made of; None for the registered network's own
+        step: whose map and classes to score, 1 to T; None: the last
         protocol: name of a protocol, path of its TOML file, or the record itself
         threshold: share of the map's range, `oracle` for the best on this very split, or None for
             the protocol's own if it has one, else `oracle`
@@ -69,7 +71,8 @@ def evaluate(
         progress: called with the number of images done since the last call
 
     Raises:
-        ValueError: an unknown name, a split without boxes, labels that do not fit the network
+        ValueError: an unknown name, a split without boxes, labels that do not fit the network, a
+            step that it has not
     """
     rules = find_protocol(protocol)
     source = NetworkMaps(
@@ -85,6 +88,7 @@ def evaluate(
         workers,
         device,
         layer,
+        step,
     )
     return score_maps(
         source,

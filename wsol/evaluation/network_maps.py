@@ -43,6 +43,11 @@ class NetworkMaps:
         workers: threads that read images
         device: `auto`, `cpu`, `cuda`, or any name that torch knows
         layer: what the maps are made of; None for the registered network's own
+        step: of a registered network's last stage, 1 to T, whose map and classes count; None for
+            the last
+
+    Raises:
+        ValueError: a step that the network has not, or one beside a layer
     """
 
     model: nn.Module
@@ -57,6 +62,18 @@ class NetworkMaps:
     workers: int = 2
     device: str = "auto"
     layer: str | None = None
+    step: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.step is None:
+            return
+        if self.layer is not None:
+            raise ValueError(f"Expected a step or a layer but got {self.step} and {self.layer}")
+        if not hasattr(self.model, "count_steps"):
+            raise ValueError("Expected a registered network, whose steps are known")
+        steps: int = self.model.count_steps()  # type: ignore[operator]
+        if not 1 <= self.step <= steps:
+            raise ValueError(f"Expected a step from 1 to {steps} but got {self.step}")
 
     @property
     def allow_missing(self) -> bool:
@@ -80,6 +97,7 @@ class NetworkMaps:
             "preprocessing": repr(self.input),
             "classes": sorted((self.classes or {}).items()),
             "batch_size": self.batch_size,
+            **({} if self.step is None else {"step": self.step}),
         }
 
     @property
@@ -118,6 +136,7 @@ class NetworkMaps:
         targets = None
         load = partial(_read_image, root=self.root, split=self.split, preprocessing=self.input)
         extractor = find_method(self.method)(self.model, self.map_layer)
+        at = -1 if self.step is None else self.step - 1
         with evaluation_mode(self.model):
             rows = range(start, len(self.split))
             for batch in read_ahead(rows, load, self.batch_size, self.workers):
@@ -131,8 +150,8 @@ class NetworkMaps:
                     yield from maps_of.values()
                     continue
                 images = torch.stack([x for _, (x, _) in good]).to(where)
-                seen = run_pass(extractor, images)
-                scores = seen.scores
+                seen = run_pass(extractor, images, stepwise=self.step is not None)
+                scores = seen.scores.unflatten(0, (seen.steps, -1))[at]
                 if targets is None:
                     targets = self._targets(scores.shape[1])
                 true = None if targets is None else targets[[row for row, _ in good]]
@@ -140,8 +159,8 @@ class NetworkMaps:
                 predicted = chosen.tolist()
                 if self.class_map == "ground_truth":
                     chosen = torch.as_tensor(true, device=where)
-                maps = seen.maps(chosen)[:, -1].cpu().numpy()
-                likely = seen.probabilities[:, -1].gather(1, chosen[:, None])[:, 0].tolist()
+                maps = seen.maps(chosen)[:, at].detach().cpu().numpy()
+                likely = seen.probabilities[:, at].gather(1, chosen[:, None])[:, 0].tolist()
                 for place, (label, rank) in enumerate(
                     zip(chosen.tolist(), _ranks(scores, true), strict=True)
                 ):
