@@ -24,6 +24,18 @@ def imports(path):
             yield node.module, True
 
 
+def test_only_what_belongs_to_the_project_is_kept_in_it():
+    if not (HOME / ".git").exists():
+        pytest.skip("not in a repository")
+    listed = subprocess.run(
+        ["git", "ls-files"], cwd=HOME, capture_output=True, text=True, check=True
+    )
+    assert {name.split("/")[0] for name in listed.stdout.splitlines()} == PACKAGES | {
+        *(".ci", ".github", ".gitignore", "LICENSE", "README.md"),
+        *("data_manifests", "pyproject.toml", "tests"),
+    }
+
+
 def test_files_are_found():
     assert Path(tdam.__file__) in FILES
     assert len(FILES) > 20
