@@ -1,4 +1,5 @@
 import io
+import struct
 import sys
 
 import cv2
@@ -6,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from wsol.images import ImageError, SourceError, find_images, read_image
+from wsol.images import ImageError, SourceError, find_images, read_image, to_rgb
 
 COLOUR = (200, 120, 40)
 
@@ -49,6 +50,17 @@ def test_exif_orientation(tmp_path, orientation):
     exif[0x0112] = orientation
     stored.save(tmp_path / "photo.png", exif=exif)
     np.testing.assert_array_equal(np.asarray(read_image(tmp_path / "photo.png")), photo())
+
+
+def test_exif_with_broken_tags_still_turns(tmp_path):
+    """YCbCrPositioning as text instead of a number: it cannot be written again, nor need it be."""
+    entries = struct.pack("<HHII", 0x0112, 3, 1, 6) + struct.pack("<HHI4s", 0x0213, 2, 2, b"1")
+    exif = b"Exif\0\0II*\0" + struct.pack("<IH", 8, 2) + entries + struct.pack("<I", 0)
+    stored = photo().transpose(Image.Transpose.ROTATE_90)
+    stored.save(tmp_path / "photo.jpg", exif=exif, quality=95, subsampling=0)
+    image = read_image(tmp_path / "photo.jpg")
+    np.testing.assert_allclose(np.asarray(image, int), np.asarray(photo(), int), atol=20)
+    assert to_rgb(image).size == image.size  # once is enough
 
 
 @pytest.mark.parametrize("mode", ["L", "P", "LA", "RGBA", "CMYK", "1"])

@@ -3,17 +3,27 @@
 from __future__ import annotations
 
 import glob
+import struct
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import tifffile
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, UnidentifiedImageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}  # by EXIF's orientation; 1 is upright
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif"})
 
 
@@ -63,7 +73,7 @@ def read_image(path: str | Path, at_least: int | None = None) -> Image.Image:
         raise ImageError("no such file") from error
     except OSError as error:
         raise ImageError(error.strerror or str(error)) from error
-    except (ValueError, SyntaxError, EOFError, TypeError) as error:  # broken headers
+    except (ValueError, SyntaxError, EOFError, TypeError, struct.error) as error:  # broken headers
         raise ImageError(f"not a readable image ({error})") from error
 
 
@@ -77,7 +87,7 @@ def to_rgb(image: Image.Image) -> Image.Image:
         RGB, upright; transparent pixels on white; 16-bit values divided by 256, wider integers too
         where one exceeds 255; floats multiplied by 255 where none exceeds 1
     """
-    image = ImageOps.exif_transpose(image)
+    image = _turn_upright(image)
     if image.mode == "RGB" and "transparency" not in image.info:
         return image
     if image.mode.startswith("I") or image.mode == "F":
@@ -86,6 +96,16 @@ def to_rgb(image: Image.Image) -> Image.Image:
         layer = image.convert("LA" if image.mode == "La" else image.mode).convert("RGBA")
         return Image.alpha_composite(Image.new("RGBA", layer.size, "white"), layer).convert("RGB")
     return image.convert("RGB")
+
+
+def _turn_upright(image: Image.Image) -> Image.Image:
+    """Turn as EXIF says, and forget EXIF: other tags of it may be broken, and are not written."""
+    tag = image.getexif().get(ExifTags.Base.Orientation)
+    if not isinstance(tag, int) or tag not in _TURNS:
+        return image
+    turned = image.transpose(_TURNS[tag])
+    turned.info = {k: v for k, v in image.info.items() if k == "transparency"}
+    return turned
 
 
 def _to_8_bit(pixels: np.ndarray) -> np.ndarray:
@@ -104,6 +124,8 @@ def _read_deep(path: Path) -> Image.Image:
         pixels = tifffile.imread(path, key=0)
     except Exception as error:  # a broken file breaks in many ways
         raise ImageError("not an image") from error
+    if not pixels.size:
+        raise ImageError("not an image (it has no pixels)")
     if pixels.ndim == 3 and pixels.shape[0] in (3, 4) and pixels.shape[2] > 4:
         pixels = pixels.transpose(1, 2, 0)
     if pixels.ndim != 3 or pixels.shape[2] < 3 or pixels.dtype.kind not in "uif":
