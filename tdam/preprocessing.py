@@ -28,21 +28,22 @@ class Preprocessing:
         mean: what is subtracted from each channel, on the scale 0 to 1, RGB
         std: what each channel is then divided by, on the same scale
         mode: `squash` or `crop`
-        resize: length of the shorter side before a centre crop, in pixels; `squash` ignores it
+        resize: length of the shorter side before a centre crop, in pixels; None for the usual
+            256 to 224, whatever the size; `squash` ignores it
     """
 
     size: int = 224
     mean: tuple[float, float, float] = IMAGENET_MEAN
     std: tuple[float, float, float] = IMAGENET_STD
     mode: Literal["squash", "crop"] = "squash"
-    resize: int = 256
+    resize: int | None = None
 
     def __post_init__(self) -> None:
         if self.mode not in ("squash", "crop"):
             raise ValueError(f"Expected mode to be 'squash' or 'crop' but got {self.mode!r}")
         if self.size < 1:
             raise ValueError(f"Expected size to be at least 1 but got {self.size}")
-        if self.mode == "crop" and self.resize < self.size:
+        if self.mode == "crop" and self.resize is not None and self.resize < self.size:
             raise ValueError(
                 f"Expected resize to be at least size ({self.size}) but got {self.resize}"
             )
@@ -77,7 +78,8 @@ class Preprocessing:
         """
         if self.mode == "squash":
             return 0.0, 0.0, float(width), float(height)
-        side = min(width, height) * self.size / self.resize
+        share = 224 / 256 if self.resize is None else self.size / self.resize
+        side = min(width, height) * share
         x0, y0 = (width - side) / 2, (height - side) / 2
         return x0, y0, x0 + side, y0 + side
 
