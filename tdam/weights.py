@@ -120,6 +120,10 @@ def read_file(path: str | Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]
     except (SafetensorError, RuntimeError, EOFError, ValueError, OSError) as error:
         reason = (str(error).splitlines() or ["it ends too early"])[0]
         raise WeightsError(f"{path}: not a file of weights ({reason})") from error
+    except Exception as error:  # text, read as a pickle, breaks its reader in many ways
+        raise WeightsError(
+            f"{path}: not a file of weights (expected one of torch.save or safetensors)"
+        ) from error
     if not isinstance(content, dict) or not content:
         raise WeightsError(f"{path}: expected tensors by name but got {type(content).__name__}")
     rest: dict[str, Any] = {}

@@ -87,8 +87,9 @@ class Trap:
 def test_files_that_are_no_weights(tmp_path, capsys):
     with pytest.raises(WeightsError, match="no such file"):
         create_model("resnet18", weights=tmp_path / "none.pth")
-    for name in ("text.pth", "text.safetensors", "empty.pth"):
-        (tmp_path / name).write_text("" if name == "empty.pth" else "not weights")
+    texts = {"empty.pth": "", "log.csv": "epoch,loss", "recipe.toml": "base = 'finetune'"}
+    for name in (*texts, "split.yaml", "text.pth", "text.safetensors"):
+        (tmp_path / name).write_text(texts.get(name, "not weights"))
         with pytest.raises(WeightsError, match="not a file of weights"):
             create_model("resnet18", weights=tmp_path / name)
     torch.save({"state_dict": {"fc.weight": Trap()}}, tmp_path / "trap.pth")
@@ -119,6 +120,11 @@ def test_crop_sees_the_centre():
     assert crop.to_original(np.array([[0, 0, 224, 112]]), 512, 256).tolist() == [
         [144, 16, 368, 128]
     ]
+
+
+@pytest.mark.parametrize("size", [128, 224, 320])
+def test_the_usual_crop_shows_the_same_at_every_size(size):
+    assert Preprocessing(mode="crop", size=size).region(512, 256) == (144, 16, 368, 240)
 
 
 def test_input_is_scaled_and_normalised():
