@@ -92,6 +92,7 @@ def test_recorded_runs_stand_beside_trained_ones(tmp_path):
         True,
     )
     assert [model for model, _ in read_rows(tmp_path / "moved")] == ["tdam_joint"] * 3
+    assert list_recorded(tmp_path / "moved" / "experiment.zip") == ["tdam_joint-1"]
 
 
 @pytest.mark.parametrize(

@@ -98,6 +98,15 @@ def list_recorded(path: Path) -> list[str]:
     return sorted({parts[0] for parts in names if parts[1:] == (WAYS,)})
 
 
+def clear_run(folder: Path) -> None:
+    """Remove what was unpacked into a run's folder, but not the lock that holds it."""
+    for old in folder.iterdir():
+        if old.is_dir():
+            shutil.rmtree(old)
+        elif old.name != LOCK:
+            old.unlink()
+
+
 def unpack_run(path: Path, name: str, folder: Path, recipe: Recipe | None) -> None:
     """Take a run's scores out of a record, in place of those that the folder had.
 
@@ -111,11 +120,7 @@ def unpack_run(path: Path, name: str, folder: Path, recipe: Recipe | None) -> No
     Raises:
         ResultError: a damaged file, or a run of another recipe
     """
-    for old in folder.iterdir():
-        if old.is_dir():
-            shutil.rmtree(old)
-        elif old.name != LOCK:
-            old.unlink()
+    clear_run(folder)
     try:
         with zipfile.ZipFile(path) as file:
             for entry in file.infolist():

@@ -61,7 +61,8 @@ def take_samples(
         by rule: its text, the threshold, and `Sample.replicates`
 
     Raises:
-        ValueError: a threshold between those of the protocol's grid
+        ValueError: a threshold between those of the protocol's grid, or scores that were taken at
+            another one than the protocol's own
     """
     scores = add_up(found)
     grid = rules.thresholds
@@ -69,7 +70,8 @@ def take_samples(
     for rule in scoring.thresholds:
         if rule == "val" and level is None:
             continue
-        at: Any = {"oracle": "best", "own": None}.get(str(rule), -1)
+        own = "best" if rules.threshold is None else None
+        at: Any = {"oracle": "best", "own": own}.get(str(rule), -1)
         if at == -1:
             value = level if rule == "val" else rule
             at = int(np.abs(grid - float(value or 0)).argmin())
@@ -79,6 +81,11 @@ def take_samples(
                 )
         every = scores.replicates(at)
         place = int(every["threshold"][-1])
+        if at is None and abs(scores.thresholds[place] - float(rules.threshold or 0)) > 1e-9:
+            raise ValueError(
+                f"Expected scores at the protocol's threshold {rules.threshold:g} but they were "
+                f"taken at {scores.thresholds[place]:g}"
+            )
         kept = {n: v for n, v in every.items() if found.scores.get(n) is not None}
         samples.append((name_rule(rule), float(scores.thresholds[place]), kept))
     return samples

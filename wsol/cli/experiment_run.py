@@ -179,10 +179,14 @@ def _take(
     if experiment.record is None:
         raise ResultError(f"experiment {experiment.name} has no record")
     with hold_folder(folder, patient=True):
-        record.unpack_run(experiment.record, task.name, folder, recipe)
-        samples, where = read_samples(folder, task.entry.name, task.seed, rules, scoring)
-    if on is not None:
-        check_truth(read_results(where, slim=True), on.scored)
+        try:
+            record.unpack_run(experiment.record, task.name, folder, recipe)
+            samples, where = read_samples(folder, task.entry.name, task.seed, rules, scoring)
+            if on is not None:
+                check_truth(read_results(where, slim=True), on.scored)
+        except ResultError:
+            record.clear_run(folder)  # what is refused goes into no record of this folder
+            raise
     if "val" in scoring.thresholds and not any(each.threshold == "val" for each in samples):
         _say(f"{task.name}: no boxes to choose a threshold on, so that val is left out")
     return samples, where
