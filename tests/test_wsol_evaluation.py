@@ -355,6 +355,7 @@ def test_an_unreadable_image_keeps_its_place(model, split, photos, tmp_path):
     rows = list(read_results(tmp_path).rows.values())
     assert [row["id"] for row in rows] == ["gone.png", "coffee.png"]
     assert rows[0]["rank"] is rows[0]["map_class"] is rows[0]["box"] is None
+    assert rows[0]["score"] is None
     assert rows[0]["unreadable"].endswith("gone.png: no such file")
 
 

@@ -100,7 +100,7 @@ class BoxScorer:
             "map_class": None if fault else int(record["label"]),
             "predicted": None if record["predicted"] < 0 else int(record["predicted"]),
             "rank": None if fault else rank,
-            "score": float(record["score"]) if np.isfinite(record["score"]) else None,
+            "score": float(record["score"]) if not fault and np.isfinite(record["score"]) else None,
             "width": int(self.sizes[row, 0]),
             "height": int(self.sizes[row, 1]),
             "box": None if kind == "blank" else found,

@@ -78,14 +78,15 @@ class MaskScorer:
     def describe(self, record: Any, trace: np.ndarray, threshold: float) -> dict[str, Any]:
         """Tell how one image fared: its own PxAP, in percent."""
         image_id = self.split.ids[record["row"]]
-        own = float(pixel_average_precision(trace)) if trace[1].any() else None
+        fault = record["fault"].decode("utf-8", "surrogateescape")
+        own = float(pixel_average_precision(trace)) if trace[1].any() and not fault else None
         return {
             "id": image_id,
             "label": int(self.split.labels[record["row"]]),
-            "map_class": int(record["label"]),
+            "map_class": None if fault else int(record["label"]),
             "predicted": None if record["predicted"] < 0 else int(record["predicted"]),
-            "rank": None if record["rank"] < 0 else int(record["rank"]),
-            "score": float(record["score"]),
+            "rank": None if fault or record["rank"] < 0 else int(record["rank"]),
+            "score": float(record["score"]) if not fault and np.isfinite(record["score"]) else None,
             "pxap": own,
-            "unreadable": record["fault"].decode("utf-8", "surrogateescape") or None,
+            "unreadable": fault or None,
         }
