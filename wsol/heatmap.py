@@ -22,14 +22,17 @@ def to_heatmap(
         interpolation: `bicubic` or `bilinear`
 
     Returns:
-        (height, width), float64, minimum 0 and maximum 1; all zeros for a map that is constant
-        or holds NaN or infinities
+        (height, width), float64, minimum 0 and maximum 1; all zeros for a map that is constant,
+        before or after resizing, or holds NaN or infinities
+
+    Raises:
+        ValueError: a map that is not of shape (h, w)
 
     >>> to_heatmap(np.array([[1.0, 3.0]]))
     array([[0., 1.]])
     """
     scores = resize_map(raw, size, interpolation)
-    if not varies(raw):
+    if not varies(raw) or not varies(scores):
         return np.zeros(scores.shape)  # or the rounding of resizing would be stretched to a pattern
     scores = scores - scores.min()
     return (scores / scores.max()).astype(np.float64)
@@ -47,6 +50,9 @@ def resize_map(
 
     Returns:
         (height, width), float32
+
+    Raises:
+        ValueError: a map that is not of shape (h, w)
 
     >>> resize_map(np.array([[2.0, 2.0]]), (3, 1))
     array([[2., 2., 2.]], dtype=float32)
