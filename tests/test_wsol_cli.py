@@ -2,6 +2,7 @@ import json
 import re
 import subprocess
 import sys
+from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
@@ -76,6 +77,17 @@ def test_known_classes(run, photos, tmp_path):
     code, _, err = run("predict", folder, "--class", "mug")
     assert code == 2
     assert "near it: coffee mug" in err
+    for name in ("spoon", "mug"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "a.png").write_bytes((photos / "coffee.png").read_bytes())
+    code, _, err = run("predict", tmp_path, "--class-from-folder")
+    assert code == 2
+    assert "'spoon'" in err
+    assert "'mug'; near it: coffee mug" in err
+
+
+def test_version(run):
+    assert run("--version")[1].startswith(f"wsol-tdam {version('wsol-tdam')}, torch ")
 
 
 def test_uncertain_first(run, photos):

@@ -183,6 +183,12 @@ def test_wrong_use_names_the_flag(run, photos, options, flag):
     assert flag in err
 
 
+def test_a_root_without_any_of_the_images_is_wrong_use(run, tmp_path):
+    code, out, err = run("evaluate", DATA, "--root", tmp_path)
+    assert (code, out) == (2, "")
+    assert f"--root: none of 5 images lies below {tmp_path}, such as " in err
+
+
 @pytest.mark.parametrize(
     "options",
     [

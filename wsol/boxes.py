@@ -141,7 +141,8 @@ def _scale(score_map: np.ndarray) -> np.ndarray:
         raise ValueError(f"Expected score_map to be of shape (H, W) but got {scores.shape}")
     if not (scores.min() >= 0 and scores.max() <= 1):  # NaN fails both
         raise ValueError(
-            f"Expected score_map to be in [0, 1] but got {scores.min()} to {scores.max()}"
+            f"Expected score_map to be in [0, 1] but got {scores.min()} to {scores.max()}; "
+            "wsol.heatmap.to_heatmap stretches a raw map"
         )
     return scores * 255
 

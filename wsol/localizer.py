@@ -101,7 +101,10 @@ class Localizer:
             raise ValueError(f"Expected batch_size to be at least 1 but got {batch_size}")
         if preprocessing is None:
             if spec is None:
-                raise ValueError("Expected preprocessing for a network that is not registered")
+                raise ValueError(
+                    "Expected preprocessing for a network that is not registered: a "
+                    "tdam.preprocessing.Preprocessing with the size, mean and std it was trained on"
+                )
             preprocessing = spec.preprocessing
         self.device = find_device(device)
         self.model = model.to(self.device)
@@ -146,9 +149,14 @@ class Localizer:
 
         Raises:
             ImageError: a path that cannot be read as an image
-            TypeError: something that is not an image
+            TypeError: something that is not an image, or a class's name in place of its number
             ValueError: an array of the wrong shape, or a class that does not exist
         """
+        if isinstance(labels, str):
+            raise TypeError(
+                f"Expected labels to be numbers but got {labels!r}; wsol.classes.find_class finds "
+                "the number of a name"
+            )
         if isinstance(images, (np.ndarray, torch.Tensor)):
             one = images.ndim < 4
         else:

@@ -153,8 +153,16 @@ def known_classes(
     if not class_from_folder:
         return None
     with wrong_use("--class-from-folder"):
-        known = {path.absolute().parent.name for path in paths}
-        classes = {name: find_class(name, names) for name in known}
+        known = dict.fromkeys(path.absolute().parent.name for path in paths)
+        classes, faults = {}, []
+        for name in known:
+            try:
+                classes[name] = find_class(name, names)
+            except ValueError as error:
+                faults.append(str(error))
+        if faults:
+            own = "classes of your own need a network that knows them: wsol train"
+            raise ValueError(". ".join([*faults[:20], own]))
         return [classes[path.absolute().parent.name] for path in paths]
 
 

@@ -43,6 +43,13 @@ def load_splits(data: Path, split: str, with_val: bool) -> tuple[Split, Split | 
     return scored, chooser
 
 
+def check_root(split: Split, root: Path) -> None:
+    """Exit with 2 where none of the split's images lies below the folder."""
+    if split.ids and not any((root / image_id).is_file() for image_id in split.ids):
+        message = f"none of {len(split.ids)} images lies below {root}, such as {split.ids[0]}"
+        raise typer.BadParameter(message, param_hint="--root")
+
+
 def list_ids(data: Path) -> set[str]:
     """List the ids of every split, whose maps may share a folder."""
     from eval.manifest import ManifestError, list_splits, load_split

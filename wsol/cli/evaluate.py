@@ -152,7 +152,7 @@ def evaluate(
     if not list_splits(data):
         message = (
             f"{data} holds no truth: expected a folder with manifests of splits (or with images "
-            "and manifest/), a COCO data set file, or one folder of images a class"
+            "and manifest/) or a COCO data set file"
         )
         raise typer.BadParameter(message, param_hint="DATA")
     if root is None and (maps is None or data.is_file() or data != place):
@@ -183,14 +183,8 @@ def evaluate(
         from wsol.classes import class_names
         from wsol.evaluation.network_maps import NetworkMaps
 
-        network = networks.load_model(
-            model,
-            weights,
-            seed,
-            checkpoint,
-            output_stride,
-            **asked,
-        )
+        data_sets.check_root(scored, root or data)
+        network = networks.load_model(model, weights, seed, checkpoint, output_stride, **asked)
         method = networks.choose_method(network, method)
         networks.check_layer(network, method, layer)
         count = network.settings["num_classes"]

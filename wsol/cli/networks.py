@@ -100,7 +100,8 @@ def load_model(
         with common.wrong_use("--weights"):
             model = create_model(name or common.DEFAULT_MODEL, weights=source, **settings)
     except WeightsError as error:
-        common.fail(f"{error}; give --checkpoint FILE, or --weights random to try without")
+        hint = "; give --checkpoint FILE, or --weights random to try without"
+        common.fail(f"{error}{hint if checkpoint is None else ''}")
     attention = model.settings["attention"]
     if source == "pretrained" and attention != "none":
         typer.echo(

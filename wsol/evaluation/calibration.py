@@ -73,8 +73,10 @@ def calibrate(
                 overlaps.append(trace["overlaps"][0][levels_of(trace, grid)])
                 ids.append(source.split.ids[found.row])
     if not ids:
+        why = f"; the first: {unreadable[0]}" if unreadable else ""
         raise ValueError(
-            f"Expected images with boxes in split {source.split.name} that can be read but got none"
+            f"Expected images with boxes in split {source.split.name} that can be read but of "
+            f"{len(sizes)} there are none{why}"
         )
     each = np.stack(overlaps)
     weights = np.stack([image_weights(image_id) for image_id in ids], axis=1).astype(np.float64)

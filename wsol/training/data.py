@@ -106,11 +106,16 @@ def load_training_data(
     """
     if not data.exists():
         raise ManifestError(f"{data}: no such file or folder")
+    names = list_splits(data)
+    if not names:
+        raise ManifestError(
+            f"{data}: expected a folder of images for each class, a manifest or a COCO data set "
+            "file but there is none"
+        )
     if root is None:
         root = find_root(data)
         if root is None:
             raise ManifestError(f"{data}: expected to be told its image root (--root)")
-    names = list_splits(data)
     train_name = next((name for name in names if name.lower() in _TRAIN), None)
     val_name = next((name for name in names if name.lower() in _VAL), None)
     if train_name is None and (len(names) != 1 or (data / names[0]).is_dir()):
