@@ -66,6 +66,15 @@ def test_scores_that_are_not_numbers_are_wrong(model, split, photos):
     assert result.top1_cls == 0
 
 
+def test_a_split_may_lack_the_last_classes_of_the_network(model, split, photos):
+    outputs = model.settings["num_classes"]
+    names = tuple(f"class {index}" for index in range(outputs))
+    part = dataclasses.replace(split, labels=np.zeros_like(split.labels), class_names=names)
+    assert evaluate(model, part, photos).result.images == 2
+    with pytest.raises(ValueError, match=f"{outputs} classes but got {outputs + 1} classes"):
+        evaluate(model, dataclasses.replace(part, class_names=(*names, "one more")), photos)
+
+
 def test_an_unreadable_image_is_a_miss_and_named(model, split, photos):
     found = evaluate(model, Split("test", ("gone.png", "coffee.png"), *(
         split.labels, split.sizes, split.boxes)), photos)  # fmt: skip

@@ -180,6 +180,7 @@ class NetworkMaps:
         """Index of the true class among the network's outputs, (N,), or None where not known."""
         labels = self.split.labels.tolist()
         classes = self.classes
+        count = max(max(labels) + 1, len(self.split.class_names or ()))  # it may lack the last ones
         if classes is not None:
             unknown = sorted(set(labels) - set(classes))
             if unknown:
@@ -187,11 +188,11 @@ class NetworkMaps:
             classes = {label: classes[label] for label in set(labels)}
             if max(classes.values()) < outputs:
                 return np.array([classes[label] for label in labels])
-        elif max(labels) + 1 == outputs:
+        elif count == outputs:
             return self.split.labels
         if self.class_map == "predicted":
             return None
-        known = max(classes.values()) + 1 if classes else max(labels) + 1
+        known = max(classes.values()) + 1 if classes else count
         raise ValueError(
             f"Expected labels for the network's {outputs} classes but got {known} classes; map "
             "them by a class table, or score the predicted class's map"
