@@ -91,7 +91,7 @@ class LocalizationResult:
     """
 
     images: int
-    curves: dict[str, dict[str, list[int]]]
+    curves: dict[str, dict[str, list[int]]] = field(repr=False)
     max_box_acc: float
     max_box_acc_threshold: float
     box_acc: dict[str, float]

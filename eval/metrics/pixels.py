@@ -166,7 +166,7 @@ class PixelResult:
     pxap: float
     peak_pixel_iou: float
     intervals95: dict[str, list[float] | None]
-    curve: dict[str, list[float]]
+    curve: dict[str, list[float]] = field(repr=False)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the scores under the keys of the JSON output."""
