@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -46,7 +46,7 @@ class Protocol:
     """
 
     name: str
-    source: str
+    source: str = field(compare=False)  # one file may be named in many ways
     image: Literal["squash", "crop"] = "squash"
     size: int = 224
     interpolation: Literal["bicubic", "bilinear"] = "bicubic"
@@ -198,7 +198,7 @@ def _read(path: Path) -> Protocol:
         raise ValueError(
             f"Expected base to be one of {', '.join(PROTOCOLS)} but {path} has {base!r}"
         )
-    known = [field.name for field in fields(Protocol)]
+    known = [each.name for each in fields(Protocol)]
     unknown = sorted(set(content) - set(known))
     if unknown:
         raise ValueError(

@@ -61,6 +61,11 @@ def test_results_boxes_maps_and_comparison(run, photos, tmp_path):
     code, out, _ = run("compare", first, other)
     assert code == 0
     assert "their rules differ" in out
+    shutil.rmtree(other)
+    run("evaluate", DATA, "--maps", first / "maps", "--threshold", 0.3, "--out", other)
+    code, out, _ = run("compare", first, other)
+    assert code == 0
+    assert ("threshold 0.300, fixed" in out, "their rules differ" in out) == (True, True)
     code, _, err = run("compare", first, photos)
     assert code == 1
     assert "finished evaluation" in err
@@ -111,6 +116,18 @@ def test_a_protocol_from_a_file(run, photos, tmp_path):
     assert code == 0
     for part in ("protocol coarse", "grid 0.1", "box accuracy at 75"):
         assert part in out
+    changed = "interval = 0.05\ndeltas = [50, 75]"
+    for folder, text in (("one", None), ("two", None), ("three", changed)):
+        (tmp_path / folder).mkdir()
+        path = tmp_path / folder / "coarse.toml"
+        path.write_text(text or (tmp_path / "coarse.toml").read_text())
+        run("evaluate", DATA, "--root", photos, "--protocol", path, "--threshold", 0.2, "--out",
+            tmp_path / folder / "run")  # fmt: skip
+    code, _, err = run("compare", tmp_path / "one" / "run", tmp_path / "two" / "run")
+    assert code == 0, err
+    code, _, err = run("compare", tmp_path / "one" / "run", tmp_path / "three" / "run")
+    assert code == 1
+    assert "expected the protocol's interval 0.1, as " in err
     (tmp_path / "coarse.toml").write_text("intervall = 0.1")
     code, _, err = run("evaluate", DATA, "--root", photos, "--protocol", tmp_path / "coarse.toml")
     assert code == 2

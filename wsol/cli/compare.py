@@ -109,5 +109,7 @@ def _print_difference(
     )
     rules = [common.describe_threshold(run.scores) for run in (before, after)]
     typer.echo(f"thresholds: first {rules[0]}; second {rules[1]}")
-    if len({run.scores["threshold"]["rule"] for run in (before, after)}) > 1:
+    taken = [run.scores["threshold"] for run in (before, after)]
+    both_fixed = all(each["rule"] == "fixed" for each in taken)
+    if len({each["value"] if both_fixed else each["rule"] for each in taken}) > 1:
         typer.echo("their rules differ, and count in the differences: take one --threshold")

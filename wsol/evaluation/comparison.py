@@ -135,11 +135,18 @@ def check_comparable(first: Results, second: Results) -> None:
     Raises:
         ResultError: other images, another protocol or grid, or scores of masks
     """
-    for name in ("protocol", "choices", "split", "class_map", "image"):
-        if first.scores.get(name) != second.scores.get(name):
+    pairs = [
+        (name, first.scores.get(name), second.scores.get(name))
+        for name in ("protocol", "split", "class_map", "image")
+    ]
+    one, other = (each.scores.get("choices") or {} for each in (first, second))
+    names = sorted({*one, *other} - {"source"})  # a file of one's own may be named in many ways
+    pairs += [(f"the protocol's {name}", one.get(name), other.get(name)) for name in names]
+    for name, before, after in pairs:
+        if before != after:
             raise ResultError(
-                f"{second.folder}: expected {name} {first.scores.get(name)!r}, as "
-                f"{first.folder} has it, but got {second.scores.get(name)!r}"
+                f"{second.folder}: expected {name} {before!r}, as {first.folder} has it, but got "
+                f"{after!r}"
             )
     if first.rows.keys() != second.rows.keys():
         odd = min(first.rows.keys() ^ second.rows.keys())
