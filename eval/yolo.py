@@ -18,7 +18,8 @@ from eval.folders import SUFFIXES
 from eval.headers import read_headers
 from eval.splits import ManifestError, Split
 
-_NEVER = ("classes", "train", "val", "test", "notes", "readme")  # what text files are called
+_NEVER = ("classes", "train", "val", "test")  # what lists are called
+_PROSE = ("readme", "notes")  # what begins so is for people, such as README.roboflow.txt
 _NAMES = ("data.yaml", "obj.names", "classes.txt")
 
 
@@ -40,9 +41,7 @@ def load_yolo(folder: Path, name: str, root: Path | None = None) -> tuple[Split,
     """
     folder = folder.absolute()
     root = None if root is None else root.absolute()
-    files = sorted(
-        path for path in folder.rglob("*.txt") if path.name.split(".")[0].lower() not in _NEVER
-    )
+    files = sorted(path for path in folder.rglob("*.txt") if _has_labels(path.stem.lower()))
     if not files:
         raise ManifestError(f"{folder}: expected label files (.txt) but there are none")
     labels: list[int] = []
@@ -67,6 +66,10 @@ def load_yolo(folder: Path, name: str, root: Path | None = None) -> tuple[Split,
         class_names=_read_names(folder, max(labels)),
     )
     return split, home
+
+
+def _has_labels(stem: str) -> bool:
+    return stem not in _NEVER and stem.split(".")[0] not in _PROSE
 
 
 def _read_labels(path: Path) -> tuple[int | None, list[tuple[float, float, float, float]]]:

@@ -46,12 +46,23 @@ def test_a_relative_folder_with_names_in_a_list(labels, monkeypatch):
     (labels / "data.yaml").unlink()
     (labels / "obj.names").write_text("cat\na: dog\n")
     (labels / "README.txt").write_text("exported by hand")
+    (labels / "README.roboflow.txt").write_text("exported by a tool")
     monkeypatch.chdir(labels.parent)
     for folder in (labels.name, f"{labels.name}/labels"):
         split, root = load_yolo(Path(folder), "corrected")
         check(split)
         assert split.class_names == ("cat", "a: dog")
         assert all((root / image_id).is_file() for image_id in split.ids)
+
+
+def test_names_with_dots_are_no_lists(labels):
+    for kind, suffix in (("labels", "txt"), ("images", "JPG")):
+        folder = labels / kind / "train"
+        (folder / f"a.{suffix}").rename(folder / f"test.0001.{suffix}")
+        (folder / f"b.{suffix}").rename(folder / f"val.000123.{suffix}")
+    split, _ = load_yolo(labels, "corrected")
+    assert split.ids == ("test.0001.JPG", "val.000123.JPG")
+    check(split)
 
 
 def test_images_below_a_root(labels, tmp_path):
