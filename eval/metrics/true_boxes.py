@@ -32,7 +32,9 @@ def true_boxes_in_square(
     side = (protocol.size, protocol.size)
     if region is None or tuple(region) == (0, 0, *size):
         if protocol.convention == "inclusive":
-            return scale_boxes(boxes, size, side).astype(np.int64)
+            pixels = scale_boxes(boxes, size, side).astype(np.int64)
+            pixels[:, 2:] = np.maximum(pixels[:, 2:], pixels[:, :2])  # narrower than a pixel
+            return pixels
         return scale_boxes(to_edges(boxes), size, side)
     shown = (region[2] - region[0], region[3] - region[1])
     edges = scale_boxes(to_edges(boxes) - np.tile(region[:2], 2), shown, side)
