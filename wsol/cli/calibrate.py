@@ -62,7 +62,7 @@ def calibrate(
     from wsol.evaluation.calibration import calibrate as measure
     from wsol.evaluation.network_maps import NetworkMaps
 
-    network = networks.load_model(common.DEFAULT_MODEL, "auto", 0, checkpoint)
+    network = networks.load_model(None, "auto", 0, checkpoint)
     method = networks.choose_method(network, method)
     table = _match_classes(split, network)
     source = NetworkMaps(

@@ -17,6 +17,13 @@ DEFAULT_MODEL = "efficientnet_lite0"
 DEFAULT_WEIGHTS = "efficientnet_lite0_tdam"  # by name, in `tdam.weights.list_shipped`
 
 Model = Annotated[str, typer.Option(help="Network; `wsol models` lists them.", metavar="NAME")]
+PlainModel = Annotated[
+    str | None,
+    typer.Option(
+        help=f"Network; `wsol models` lists them. Without --checkpoint: {DEFAULT_MODEL}.",
+        metavar="NAME",
+    ),
+]
 AnyModel = Annotated[
     str | None,
     typer.Option(
@@ -33,7 +40,7 @@ Checkpoint = Annotated[
     Path | None,
     typer.Option(
         help=f"File or run whose weights tell their network, or {DEFAULT_WEIGHTS}, which comes "
-        "along; goes before --model."
+        "along; goes not with --model or --weights."
     ),
 ]
 Attention = Annotated[

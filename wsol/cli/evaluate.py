@@ -35,7 +35,7 @@ def evaluate(
     mask_root: Annotated[
         Path | None, typer.Option(help="Root of mask paths; default: --root, or DATA.")
     ] = None,
-    model: common.Model = common.DEFAULT_MODEL,
+    model: common.PlainModel = None,
     weights: common.Weights = "auto",
     checkpoint: common.Checkpoint = None,
     attention: common.Attention = None,
@@ -184,6 +184,8 @@ def evaluate(
         from wsol.evaluation.network_maps import NetworkMaps
 
         data_sets.check_root(scored, root or data)
+        if checkpoint is None:
+            model = model or common.DEFAULT_MODEL
         network = networks.load_model(model, weights, seed, checkpoint, output_stride, **asked)
         method = networks.choose_method(network, method)
         networks.check_layer(network, method, layer)

@@ -85,6 +85,11 @@ def load_model(
     from tdam.weights import WeightsError, shipped_path
     from wsol.runtime import keep_freed_memory
 
+    if checkpoint is not None:
+        for flag, given in (("--model", name is not None), ("--weights", weights != "auto")):
+            if given:
+                message = "goes not with --checkpoint, which tells its network"
+                raise typer.BadParameter(message, param_hint=flag)
     keep_freed_memory()
     torch.manual_seed(seed)
     if name is None and not settings and checkpoint is None and weights == "auto":
