@@ -121,6 +121,7 @@ class TopDownBlock(PlannedBlock):
         options: of `TopDownAttention`
 
     Raises:
+        TypeError: T or m is not a whole number
         ValueError: T below 1, or m outside the block
 
     The new tensors are all below `top_down`.
@@ -131,6 +132,8 @@ class TopDownBlock(PlannedBlock):
     ) -> None:
         super().__init__(block, plan)
         check_steps(steps)
+        if not isinstance(distance, int):
+            raise TypeError(f"Expected distance to be a whole number but got {distance!r}")
         if not 0 <= distance <= len(plan.starts):
             raise ValueError(
                 f"Expected distance from 0 to {len(plan.starts)} in this block but got {distance}"

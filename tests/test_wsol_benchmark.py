@@ -305,6 +305,8 @@ def test_experiments_that_come_along():
         (("seeds = [0]", "seeds = [0, 0]"), "seeds to be different"),
         (('name = "a"', 'name = "a"\nreference = "b"'), "reference among a but got 'b'"),
         (('["val"]', '["best"]'), "thresholds among val"),
+        (('["val"]', '[["val"]]'), "thresholds to be plain values"),
+        (('choose = "val"', "methods = [1]"), "methods to be names"),
         (('["val"]', '["val", "own"]'), "own to be the first"),
         (('name = "a"', 'name = "a"\ncheckpoint = "x"\nlr = 1'), "a checkpoint to have keys"),
         (('choose = "val"', 'choose = "test"'), "no part of split"),

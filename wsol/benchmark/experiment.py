@@ -45,6 +45,8 @@ class Scoring:
     def __post_init__(self) -> None:
         for name, allowed in (("output_strides", (0, 8, 16, 32)), ("thresholds", None)):
             values: tuple[Any, ...] = getattr(self, name)
+            if not all(isinstance(value, (str, int, float)) for value in values):
+                raise ValueError(f"Expected {name} to be plain values but got {list(values)}")
             if not values or len(set(values)) < len(values):
                 raise ValueError(f"Expected {name} to be different values but got {list(values)}")
             for value in values:
@@ -54,6 +56,8 @@ class Scoring:
                     _check_rule(value)
         if "own" in self.thresholds[1:]:
             raise ValueError("Expected own to be the first of thresholds")
+        if not all(isinstance(method, str) for method in self.methods):
+            raise ValueError(f"Expected methods to be names but got {list(self.methods)}")
         if not self.methods or len(set(self.methods)) < len(self.methods):
             raise ValueError(f"Expected methods to be different but got {list(self.methods)}")
         for method in self.methods:
