@@ -192,6 +192,14 @@ def test_an_unfinished_run_goes_on(run, photos, tmp_path, monkeypatch):
             ("--checkpoint", "efficientnet_lite0_tdam", "--attention", "tdam"),
             "--attention: goes not",
         ),
+        (
+            ("--checkpoint", "efficientnet_lite0_tdam", "--model", "resnet50"),
+            "--model: goes not",
+        ),
+        (
+            ("--checkpoint", "efficientnet_lite0_tdam", "--weights", "w.pth"),
+            "--weights: goes not",
+        ),
     ],
 )
 def test_wrong_use_names_the_flag(run, photos, options, flag):
@@ -284,6 +292,19 @@ def test_a_finished_run_is_not_overwritten_and_val_is_scored_once(run, photos, t
     assert code == 0
     assert not (out / "scores.json").exists()
     assert (out / "clean" / "scores.json").exists()
+
+
+def test_a_run_that_goes_on_still_names_what_val_could_not_read(run, photos, tmp_path):
+    data, out = split_photos(tmp_path / "data"), tmp_path / "out"
+    row = (data / "val" / "image_ids.txt").read_text().splitlines()[0]
+    for path in (data / "val").iterdir():
+        path.write_text(path.read_text().replace(row, f"gone-{row}"))
+    options = ("evaluate", data, "--root", photos, "--threshold", "val", "--out", out)
+    assert run(*options)[0] == 1
+    for name in ("scores.json", "run.json", "images.jsonl"):  # as if cut off after val
+        (out / name).unlink()
+    code, _, err = run(*options)
+    assert (code, f"gone-{row}" in err) == (1, True)
 
 
 @pytest.mark.parametrize(("outputs", "label", "code"), [(5, 6, 0), (7, 6, 0), (7, 5, 2)])

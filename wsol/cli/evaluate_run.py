@@ -45,7 +45,7 @@ def choose(
     if folder is not None and source.split.masks is None:
         known = finished_thresholds(source, rules, folder, options["save"])
         if known is not None:
-            return known, []
+            return known
     found = run(source, rules, ["oracle"] * len(rules), {**options, "out": folder})
     levels = [getattr(each.result, "max_box_acc_threshold", None) for each in found]
     return levels, list(found[0].unreadable)

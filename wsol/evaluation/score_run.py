@@ -203,7 +203,7 @@ def is_scored(
 
 def finished_thresholds(
     source: MapSource, protocols: Sequence[Protocol], out: Path, save: MapWriter | None
-) -> list[float] | None:
+) -> tuple[list[float], list[str]] | None:
     """Read the best thresholds of a run that ended in a folder, if it is this very run.
 
     Args:
@@ -213,7 +213,7 @@ def finished_thresholds(
         save: as for `score_maps`
 
     Returns:
-        one a protocol, or None where the folder holds something else
+        one a protocol, and what could not be read; None where the folder holds something else
     """
     if not is_scored(source, protocols, ["oracle"] * len(protocols), out, save=save):
         return None
@@ -222,7 +222,7 @@ def finished_thresholds(
         found = [json.loads((place / SCORES).read_text(encoding="utf-8")) for place in places]
     except OSError:
         return None
-    return [scores["max_box_acc_threshold"] for scores in found]
+    return [scores["max_box_acc_threshold"] for scores in found], list(found[0]["unreadable"])
 
 
 def _record_type(traces: Sequence[np.dtype]) -> np.dtype:
