@@ -61,7 +61,7 @@ OutputStride = Annotated[
 Sources = Annotated[
     list[str],
     typer.Argument(
-        metavar="SOURCE...",
+        metavar="SOURCE",
         help="Files, folders, globs, list files (.txt), or - for a list on stdin.",
     ),
 ]

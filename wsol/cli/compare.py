@@ -22,7 +22,7 @@ def compare(
     first: Annotated[Path, typer.Argument(metavar="FIRST", help="Folder of `evaluate --out`.")],
     second: Annotated[Path, typer.Argument(metavar="SECOND", help="Another such folder.")],
     more: Annotated[
-        list[Path] | None, typer.Argument(metavar="[MORE]...", help="Further such folders.")
+        list[Path] | None, typer.Argument(metavar="MORE", help="Further such folders.")
     ] = None,
     json_file: Annotated[
         Path | None, typer.Option("--json", help="Write all differences to this file.")
