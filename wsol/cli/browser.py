@@ -34,7 +34,7 @@ def browser(
     Photographs stay on this machine, for an hour at most. Needs gradio, the extra app.
     """
     asked = networks.attention_flags(attention, steps, distance, searchlight)
-    networks.check_model(model, method, checkpoint, **asked)
+    networks.check_model(model, method, checkpoint, weights, **asked)
     common.check_threshold(threshold)
     from wsol.browser_app import BrowserApp, create_page, launch_page
 

@@ -114,7 +114,7 @@ def evaluate(
     with common.wrong_use("--protocol"):
         rules = [*PROTOCOLS.values()] if protocol == "all" else [find_protocol(protocol)]
     asked = networks.attention_flags(attention, steps, distance, searchlight)
-    networks.check_model(model, method, checkpoint, **asked)
+    networks.check_model(model, method, checkpoint, weights, **asked)
     if class_map not in (None, "ground_truth", "predicted"):
         message = f"expected ground_truth or predicted, got {class_map!r}"
         raise typer.BadParameter(message, param_hint="--class-map")

@@ -19,7 +19,7 @@ def models(
     is written, which is what training runs, and in inference, which leaves out what it can.
     """
     asked = networks.attention_flags(attention, steps, distance, searchlight)
-    networks.check_model(common.DEFAULT_MODEL, "auto", None, **asked)
+    networks.check_model(common.DEFAULT_MODEL, "auto", None, "auto", **asked)
     from tdam.checkpoints import read_settings
     from tdam.profile import profile
     from tdam.registry import MODELS

@@ -32,6 +32,7 @@ def check_model(
     model: str | None,
     method: str,
     checkpoint: Path | None = None,
+    weights: str = "auto",
     **settings: int | str,
 ) -> None:
     """Exit with 2 where a name is unknown, before anything slow is imported.
@@ -39,7 +40,8 @@ def check_model(
     Args:
         model: None for the default
         method: of maps
-        checkpoint: file that tells its own attention
+        checkpoint: file that tells its network, so that no other flag may
+        weights: `auto` where none are named
         settings: of `attention_flags`; those of top-down attention ask for some
     """
     from tdam.registry import find_attention, find_spec
@@ -49,10 +51,12 @@ def check_model(
     attention = settings.get("attention", "none")
     with common.wrong_use("--attention"):
         find_attention(str(attention))
-    for name in settings:
+    given = {"model": model is not None, "weights": weights != "auto"}
+    for name in (*(flag for flag in given if given[flag]), *settings):
         if checkpoint is not None:
             message = "goes not with --checkpoint, which tells its network"
             raise typer.BadParameter(message, param_hint=f"--{name}")
+    for name in settings:
         if name != "attention" and attention != "tdam":
             raise typer.BadParameter("goes with --attention tdam", param_hint=f"--{name}")
     with common.wrong_use("--method"):
@@ -85,11 +89,6 @@ def load_model(
     from tdam.weights import WeightsError, shipped_path
     from wsol.runtime import keep_freed_memory
 
-    if checkpoint is not None:
-        for flag, given in (("--model", name is not None), ("--weights", weights != "auto")):
-            if given:
-                message = "goes not with --checkpoint, which tells its network"
-                raise typer.BadParameter(message, param_hint=flag)
     keep_freed_memory()
     torch.manual_seed(seed)
     if name is None and not settings and checkpoint is None and weights == "auto":

@@ -84,7 +84,7 @@ def predict(
     if confidence and "yolo" not in kinds:
         raise typer.BadParameter("goes only with --format yolo", param_hint="--confidence")
     asked = networks.attention_flags(attention, steps, distance, searchlight)
-    networks.check_model(model, method, checkpoint, **asked)
+    networks.check_model(model, method, checkpoint, weights, **asked)
     common.check_classes(class_name, class_from_folder)
     common.check_threshold(threshold)
     paths = common.list_images(sources)

@@ -68,7 +68,7 @@ def shift(
     image that cannot be read is named on stderr, the rest is done, and the exit code is 1.
     """
     asked = networks.attention_flags(attention, steps, distance, searchlight)
-    networks.check_model(model, method, checkpoint, **asked)
+    networks.check_model(model, method, checkpoint, weights, **asked)
     common.check_classes(class_name, class_from_folder)
     common.check_threshold(threshold)
     paths = common.list_images(sources)

@@ -38,7 +38,7 @@ def speed(
     else meanwhile.
     """
     asked = networks.attention_flags(attention or "tdam", steps, distance, searchlight)
-    networks.check_model(model, "auto", None, **asked)
+    networks.check_model(model, "auto", None, "auto", **asked)
     if stage is Stage.score:
         from wsol.speed.score import compare_scoring
 
