@@ -176,10 +176,13 @@ def test_true_boxes_in_the_square():
     )
 
 
+def test_true_boxes_narrower_than_a_pixel_are_that_pixel():
+    narrow = true_boxes_in_square(np.array([[2, 2, 1.5, 8]]), (10, 10), WSOLEVAL)
+    assert narrow.tolist() == [[44, 44, 44, 179]]
+
+
 def test_true_boxes_in_a_crop():
     boxes = np.array([[100, 50, 199, 149], [0, 0, 20, 20]])
     region = (100.0, 50.0, 324.0, 274.0)  # 224 pixels of a photograph, at their own size
-    narrow = true_boxes_in_square(np.array([[2, 2, 1.5, 8]]), (10, 10), WSOLEVAL)
-    assert narrow.tolist() == [[44, 44, 44, 179]]
     found = true_boxes_in_square(boxes, (500, 400), CLEAN, region)
     assert found.tolist() == [[0, 0, 100, 100], [0, 0, 0, 0]]  # the second lies outside
