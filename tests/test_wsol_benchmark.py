@@ -1,4 +1,4 @@
-"""`wsol benchmark` and its parts: rules side by side, seeds in common, what experiments say."""
+"""`wsol benchmark` and its parts: rules side by side, seeds in common, expected values."""
 
 import json
 import shutil
@@ -15,7 +15,7 @@ from tdam.training.recipe import load_recipe
 from wsol import evaluate
 from wsol.benchmark.expected import load_expected
 from wsol.benchmark.experiment import Scoring
-from wsol.benchmark.experiment_files import list_experiments, load_experiment
+from wsol.benchmark.experiment_files import load_experiment
 from wsol.benchmark.faults import list_faults
 from wsol.benchmark.samples import Sample
 from wsol.benchmark.sources import find_data, find_manifest, load_chooser, load_scored
@@ -23,7 +23,6 @@ from wsol.benchmark.summary import judge, summarise
 from wsol.benchmark.tables import difference_table
 from wsol.cli.run_progress import Remaining
 from wsol.training.data import load_training_data
-from wsol.training.train import prepare_recipe
 
 
 @pytest.fixture(scope="module")
@@ -274,64 +273,6 @@ def test_expected_values_fit_rows(tmp_path):
         (tmp_path / "e.toml").write_text(text)
         with pytest.raises(ValueError, match="xpected"):
             load_expected(tmp_path / "e.toml")
-
-
-def test_experiments_that_come_along():
-    names = list_experiments()
-    assert names == ["cub10_lite0", "imagenet10_lite0", "imagenet10_resnet50"]
-    import torch
-
-    for name in names:
-        experiment = load_experiment(name)
-        assert experiment.name == name
-        assert experiment.models[0].name == "none"
-        assert experiment.models[0].recipe.attention == "none"
-        for entry in experiment.models:
-            assert prepare_recipe(entry.recipe, torch.device("cpu")).size in (128, 224)
-    some = load_experiment("cub10_lite0").select(["none", "t3_m3"], [0])
-    assert [(entry.name, seed) for entry, seed in some.runs] == [("none", 0), ("t3_m3", 0)]
-    assert load_experiment("imagenet10_lite0").models[0].recipe.per_class == 100
-
-
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        (("[[models]]", "[[modles]]"), "an experiment to have keys among name"),
-        (('name = "a"', 'name = "a/b"'), "one of a folder"),
-        (("epochs = 1", "epoch = 1"), "keys of a recipe"),
-        (("epochs = 1", "seed = 1"), "seeds apart"),
-        (("epochs = 1", 'model = "resnet5"'), "model to be one of"),
-        (('name = "a"', 'name = "a"\nattention = "more"'), "attention to be one of"),
-        (("seeds = [0]", "seeds = [0, 0]"), "seeds to be different"),
-        (('name = "a"', 'name = "a"\nreference = "b"'), "reference among a but got 'b'"),
-        (('["val"]', '["best"]'), "thresholds among val"),
-        (('["val"]', '[["val"]]'), "thresholds to be plain values"),
-        (('choose = "val"', "methods = [1]"), "methods to be names"),
-        (('["val"]', '["val", "own"]'), "own to be the first"),
-        (('name = "a"', 'name = "a"\ncheckpoint = "x"\nlr = 1'), "a checkpoint to have keys"),
-        (('choose = "val"', 'choose = "test"'), "no part of split"),
-        (('choose = "val"', "choose = 3"), "choose to be like"),
-    ],
-)
-def test_faults_of_experiments_are_named(tmp_path, change, message):
-    text = """
-name = "x"
-base = "finetune"
-seeds = [0]
-[recipe]
-epochs = 1
-[scoring]
-thresholds = ["val"]
-choose = "val"
-[[models]]
-name = "a"
-"""
-    assert change[0] in text
-    (tmp_path / "x.toml").write_text(text)
-    assert load_experiment(str(tmp_path / "x.toml")).models[0].seeds == (0,)
-    (tmp_path / "x.toml").write_text(text.replace(*change))
-    with pytest.raises(ValueError, match=message):
-        load_experiment(str(tmp_path / "x.toml"))
 
 
 @pytest.fixture
