@@ -56,6 +56,13 @@ class Split:
     def __len__(self) -> int:
         return len(self.ids)
 
+    def size(self, row: int) -> tuple[int, int] | None:
+        """Width and height of an image in original pixels, or None where they are not known."""
+        if self.sizes is None:
+            return None
+        width, height = self.sizes[row].tolist()
+        return width, height
+
     @property
     def without_box(self) -> int:
         """How many images have no true box."""

@@ -52,6 +52,29 @@ def test_exif_orientation(tmp_path, orientation):
     np.testing.assert_array_equal(np.asarray(read_image(tmp_path / "photo.png")), photo())
 
 
+@pytest.mark.parametrize(
+    ("size", "orientation", "boxed", "turns"),
+    [
+        ((40, 30), 6, (40, 30), False),
+        ((40, 30), 6, (400, 300), False),  # a small copy
+        ((40, 30), 6, (30, 40), True),
+        ((40, 30), 6, (30, 30), True),  # a square does not tell
+        ((40, 30), 6, None, True),
+        ((30, 40), 8, (30, 40), False),
+        ((40, 30), 3, (40, 30), True),  # nor does half a turn
+    ],
+)
+def test_boxes_tell_whether_an_image_is_turned(tmp_path, size, orientation, boxed, turns):
+    pixels = np.random.default_rng(0).integers(0, 256, (size[1], size[0], 3), np.uint8)
+    stored = Image.fromarray(pixels)
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    stored.save(tmp_path / "photo.png", exif=exif)
+    found = np.asarray(read_image(tmp_path / "photo.png", boxed=boxed))
+    turned = np.rot90(pixels, {6: -1, 8: 1, 3: 2}[orientation])
+    np.testing.assert_array_equal(found, turned if turns else pixels)
+
+
 def test_exif_with_broken_tags_still_turns(tmp_path):
     """YCbCrPositioning as text instead of a number: it cannot be written again, nor need it be."""
     entries = struct.pack("<HHII", 0x0112, 3, 1, 6) + struct.pack("<HHI4s", 0x0213, 2, 2, b"1")

@@ -24,6 +24,7 @@ _TURNS = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }  # by EXIF's orientation; 1 is upright
+_QUARTER_TURNS = (5, 6, 7, 8)  # these swap width and height
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif"})
 
 
@@ -35,7 +36,9 @@ class SourceError(ValueError):
     """A source that names no images; the message names the source."""
 
 
-def read_image(path: str | Path, at_least: int | None = None) -> Image.Image:
+def read_image(
+    path: str | Path, at_least: int | None = None, boxed: tuple[int, int] | None = None
+) -> Image.Image:
     """Read a photograph as people see it.
 
     JPEG, PNG, WebP, BMP, TIFF and GIF (first frame). The EXIF orientation is applied; transparent
@@ -45,6 +48,9 @@ def read_image(path: str | Path, at_least: int | None = None) -> Image.Image:
         path: of the file
         at_least: a JPEG may come at half, a quarter or an eighth of its size, which is decoded
             faster, as long as its shorter side keeps this many pixels
+        boxed: width and height that the image's true boxes refer to; None where there are none.
+            Official boxes are often those of the stored pixels: a quarter turn is not applied
+            where it would make a wide image tall, or a tall one wide, against this size
 
     Returns:
         an RGB image; at full size, its width and height are the ones that boxes refer to
@@ -60,7 +66,7 @@ def read_image(path: str | Path, at_least: int | None = None) -> Image.Image:
             if at_least is not None:
                 image.draft("", (at_least, at_least))
             image.load()
-            return to_rgb(image)
+            return to_rgb(image, boxed)
     except UnidentifiedImageError as error:
         if path.suffix.lower() in (".tif", ".tiff"):
             return _read_deep(path)
@@ -77,17 +83,18 @@ def read_image(path: str | Path, at_least: int | None = None) -> Image.Image:
         raise ImageError(f"not a readable image ({error})") from error
 
 
-def to_rgb(image: Image.Image) -> Image.Image:
+def to_rgb(image: Image.Image, boxed: tuple[int, int] | None = None) -> Image.Image:
     """Turn an image of any mode into 8-bit RGB.
 
     Args:
         image: any mode that PIL knows
+        boxed: as in `read_image`
 
     Returns:
         RGB, upright; transparent pixels on white; 16-bit values divided by 256, wider integers too
         where one exceeds 255; floats multiplied by 255 where none exceeds 1
     """
-    image = _turn_upright(image)
+    image = _turn_upright(image, boxed)
     if image.mode == "RGB" and "transparency" not in image.info:
         return image
     if image.mode.startswith("I") or image.mode == "F":
@@ -98,14 +105,21 @@ def to_rgb(image: Image.Image) -> Image.Image:
     return image.convert("RGB")
 
 
-def _turn_upright(image: Image.Image) -> Image.Image:
+def _turn_upright(image: Image.Image, boxed: tuple[int, int] | None) -> Image.Image:
     """Turn as EXIF says, and forget EXIF: other tags of it may be broken, and are not written."""
     tag = image.getexif().get(ExifTags.Base.Orientation)
     if not isinstance(tag, int) or tag not in _TURNS:
         return image
+    if boxed is not None and tag in _QUARTER_TURNS and _lie_alike(image.size, boxed):
+        return image
     turned = image.transpose(_TURNS[tag])
     turned.info = {k: v for k, v in image.info.items() if k == "transparency"}
     return turned
+
+
+def _lie_alike(size: tuple[int, int], other: tuple[int, int]) -> bool:
+    """Tell whether both are wide or both are tall; of a square nothing can be told."""
+    return (size[0] - size[1]) * (other[0] - other[1]) > 0
 
 
 def _to_8_bit(pixels: np.ndarray) -> np.ndarray:

@@ -204,7 +204,7 @@ def _read_image(
 ) -> tuple[Tensor, tuple[float, float, float, float]]:
     path = root / split.ids[row]
     try:
-        image = read_image(path)
+        image = read_image(path, boxed=split.size(row))
     except ImageError as error:
         raise ImageError(f"{split.ids[row]}: {error}") from error
     width, height = image.size

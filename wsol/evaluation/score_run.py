@@ -111,7 +111,7 @@ def score_maps(
                 heats = [found.heat(rules) for rules in protocols]
             except ImageError as error:
                 fault = str(error)
-        size = (1, 1) if split.sizes is None else split.sizes[found.row].tolist()
+        size = split.size(found.row) or (1, 1)
         region = np.multiply(found.region, (*size, *size))
         for i, scorer in enumerate(scorers):
             heat = heats[i]

@@ -98,7 +98,9 @@ def show_images(
     def show(image_id: str) -> dict[str, Any]:
         if root is None:
             raise ImageError("no folder of images is known: name it with --root")
-        return {"image": _fit(read_image(root / image_id, side), side, room)}
+        row = runs[0].rows[image_id]
+        boxed = (row["width"], row["height"]) if "width" in row else None
+        return {"image": _fit(read_image(root / image_id, side, boxed), side, room)}
 
     for batch in read_ahead(ids, show, 8, workers):
         for image_id, shown in batch:

@@ -68,7 +68,8 @@ class Validator:
         wanted = model.spec.preprocessing
 
         def read(row: int) -> torch.Tensor:
-            return wanted(read_image(self.root / self.split.ids[row]))
+            path = self.root / self.split.ids[row]
+            return wanted(read_image(path, boxed=self.split.size(row)))
 
         right, seen, losses = 0, 0, 0.0
         rows = range(len(self.split))
