@@ -40,7 +40,8 @@ def attach_top_down(
         `start_as_identity` for a network that begins as it was.
 
     Raises:
-        ValueError: no such module, one that is no block, or numbers outside the block
+        ValueError: no such module, one that is no block, two that overlap, or numbers outside
+            the block
 
     >>> import timm, torch
     >>> model = timm.create_model("resnet18")
@@ -66,13 +67,18 @@ def replace_blocks(
         convert: from a block and its plan to what takes its place
 
     Raises:
-        ValueError: no such module, or one that is no block
+        ValueError: no such module, one that is no block, or two that overlap
     """
-    blocks = list(blocks)
-    for name in blocks:
-        if blocks.count(name) > 1:
-            raise ValueError(f"Expected every block once but got {name} {blocks.count(name)} times")
-    made = {name: convert(block, plan) for name in blocks for block, plan in [_find(model, name)]}
+    found = [(name, *_find(model, name)) for name in blocks]
+    owners: dict[nn.Parameter, str] = {}  # an activation may be one for all blocks
+    for name, block, _ in found:
+        for parameter in block.parameters():
+            if parameter in owners:
+                raise ValueError(
+                    f"Expected blocks that share nothing but got {owners[parameter]} and {name}"
+                )
+        owners.update(dict.fromkeys(block.parameters(), name))
+    made = {name: convert(block, plan) for name, block, plan in found}
     for name, block in made.items():  # nothing is changed before everything was found
         parent, _, child = name.rpartition(".")
         first, _, stop = child.partition(":")

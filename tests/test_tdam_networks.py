@@ -328,7 +328,8 @@ def test_sequences_share_all_but_their_norms():
         (["layer4.2"], r"of layer4 \(0, 1\) but got '2'"),
         (["layer4.0:3"], "part of a sequence of 2 modules but got 0:3"),
         (["conv1"], "Expected a block to be torchvision's BasicBlock.* but got Conv2d"),
-        (["layer4.0", "layer4.0"], r"every block once but got layer4\.0 2 times"),
+        (["layer4.0", "layer4.0"], r"share nothing but got layer4\.0 and layer4\.0"),
+        (["layer4.0:2", "layer4.1"], r"share nothing but got layer4\.0:2 and layer4\.1"),
         (["layer9.0"], "module of the network but got 'layer9'"),
     ],
 )
