@@ -177,6 +177,6 @@ def _recall(model: Backbone, learned: dict[str, Any]) -> None:
     model.spec = replace(
         model.spec,
         method=learned["method"],
-        map_layer=learned.get("map_layer", model.spec.map_layer),
+        map_layer=learned["map_layer"],
         preprocessing=Preprocessing(**wanted),
     )

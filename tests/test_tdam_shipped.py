@@ -5,6 +5,7 @@ import torch
 
 from tdam import load_checkpoint, save_checkpoint
 from tdam.checkpoints import read_settings
+from tdam.registry import find_spec
 from tdam.training import Recipe
 from tdam.weights import SHIPPED, WeightsError, find_weights, list_shipped
 from wsol import Localizer
@@ -39,6 +40,10 @@ def test_the_plain_network_is_still_in_it(shipped, lite0):
     added = [name for name in shipped.state_dict() if name not in lite0.state_dict()]
     assert added
     assert all(".top_down." in name for name in added)
+
+
+def test_they_want_what_their_network_wants(shipped):
+    assert shipped.spec == find_spec("efficientnet_lite0")
 
 
 def test_steps_differ(shipped, photos):
