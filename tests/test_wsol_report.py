@@ -90,7 +90,7 @@ def test_csv_markdown_and_page_say_the_same(world):
                    for cell in row[1:] if cell]  # fmt: skip
         lines = (world.folder / f"tables/{name}.md").read_text(encoding="utf-8").splitlines()
         cells = [cell for line in lines if line.startswith("| ") and "---" not in line
-                 for cell in re.split(r"(?<!\\) \| ", line.strip("| "))[1:]][0:]  # fmt: skip
+                 for cell in re.split(r"(?<!\\) \| ", line.strip("| "))[1:]]  # fmt: skip
         header = len(re.split(r" \| ", next(line for line in lines if line.startswith("| ")))) - 1
         shown = [part for cell in cells[header:] for part in cell.split(" to ")]
         shown = [float(part) for part in shown if part != "–"]  # noqa: RUF001
@@ -172,10 +172,13 @@ def test_the_outline_and_the_box_agree(world):
         assert not cut
         assert np.abs([*numbers.min(axis=0), *numbers.max(axis=0)] - box).max() <= 1.01
     assert trace_contour(np.zeros((8, 8), np.uint8), 0.2) == ("", False)
+    corners = np.zeros((8, 8), np.uint8)
+    corners[1:4, 1:4] = corners[4:7, 4:7] = 255  # joined by a corner: one box, so one outline
+    assert trace_contour(corners, 0.5)[0].count("M") == len(threshold_boxes(corners / 255, 0.5))
     noise = np.random.default_rng(0).integers(0, 255, (224, 224)).astype(np.uint8)
     path, cut = trace_contour(noise, 0.5)
     assert cut
-    assert len(path) <= 4000
+    assert 0 < len(path) <= 4000
 
 
 def test_kept_maps_are_those_that_were_scored(world, tmp_path):

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 MAP_SIDE, STEP_SIDE = 64, 48  # pixels of the grey copies that the page holds
 UNITS = 1000  # of a path: the map's sides
 _LONGEST = 4000  # characters of a path, so that a map of noise cannot fill the page
+_TOLERANCES = (0.35, 1.5, 6.0, 24.0)  # pixels of a map; coarser where an outline is too long
 
 
 def show_map(levels: np.ndarray, steps: int, side: int = MAP_SIDE) -> str:
@@ -53,19 +54,28 @@ def trace_contour(levels: np.ndarray, threshold: float) -> tuple[str, bool]:
         return "", False
     size = levels.shape[0]
     padded = np.pad(levels.astype(np.float32), 1)
-    pieces = sorted(find_contours(padded, above + 0.5), key=len, reverse=True)
+    lines = find_contours(padded, above + 0.5, fully_connected="high")  # across corners, as boxes
+    pieces = sorted(lines, key=len, reverse=True)
     path = ""
     for piece in pieces:
-        points = approximate_polygon(piece, 0.35)
-        if len(points) < 3:
-            points = piece
-        # Behind the padding, the centre of the first pixel lies at 1 and its outer edge at 0.5.
-        places = np.rint((points[:, ::-1] - 0.5).clip(0, size) * (UNITS / size)).astype(int)
-        text = "M" + "L".join(f"{x} {y}" for x, y in places[:-1].tolist()) + "Z"
-        if path and len(path) + len(text) > _LONGEST:
+        for tolerance in _TOLERANCES:
+            text = _write_outline(piece, tolerance, size)
+            if len(text) <= _LONGEST:
+                break
+        if len(path) + len(text) > _LONGEST:
             return path, True
         path += text
     return path, False
+
+
+def _write_outline(line: np.ndarray, tolerance: float, size: int) -> str:
+    """Write a closed line of a padded map of this size as path data, within a tolerance."""
+    points = approximate_polygon(line, tolerance)
+    if len(points) < 3:
+        points = line
+    # Behind the padding, the centre of the first pixel lies at 1 and its outer edge at 0.5.
+    places = np.rint((points[:, ::-1] - 0.5).clip(0, size) * (UNITS / size)).astype(int)
+    return "M" + "L".join(f"{x} {y}" for x, y in places[:-1].tolist()) + "Z"
 
 
 def show_kept(
