@@ -7,7 +7,7 @@ the third classes only.
 
 from __future__ import annotations
 
-import sys
+import tomllib
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,11 +16,6 @@ from eval.folders import list_folders, list_split_folders, load_folders
 from eval.four_files import FILES, load_four_files
 from eval.splits import ManifestError, MaskPaths, Split, join_splits
 from eval.tables import read_table
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
 
 __all__ = [
     "FILES",

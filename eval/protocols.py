@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import sys
+import tomllib
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -10,11 +10,6 @@ from typing import Any, Literal, get_args
 import numpy as np
 
 from eval.geometry import Convention
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
 
 ClassMap = Literal["ground_truth", "predicted"]
 

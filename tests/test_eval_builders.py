@@ -1,5 +1,5 @@
 import hashlib
-import sys
+import tomllib
 
 import numpy as np
 import pytest
@@ -8,11 +8,6 @@ from PIL import Image
 from eval.builders import build_cub, find_builder
 from eval.manifest import FILES, ManifestError, list_splits, load_split
 from wsol.shipped import find_data_set
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
 
 
 def image(path, width=20, height=10, orientation=None):

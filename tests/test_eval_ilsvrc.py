@@ -1,4 +1,4 @@
-import sys
+import tomllib
 from pathlib import Path
 
 import numpy as np
@@ -8,11 +8,6 @@ from PIL import Image
 from eval.annotations import read_xml
 from eval.builders import build_ilsvrc
 from eval.manifest import ManifestError, load_split
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
 
 
 def image(path):

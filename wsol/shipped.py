@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import sys
+import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,11 +13,6 @@ from eval.manifest import FILES, ManifestError, list_splits, load_split
 
 if TYPE_CHECKING:
     from eval.manifest import Split
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
 
 
 @dataclass(frozen=True)

@@ -3,16 +3,11 @@
 from __future__ import annotations
 
 import json
-import sys
+import tomllib
 from dataclasses import asdict, dataclass, fields, replace
 from importlib import resources
 from pathlib import Path
 from typing import Any, Literal
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
 
 _CHOICES = {
     "optimizer": ("sgd", "adamw"),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import sys
+import tomllib
 from dataclasses import asdict, replace
 from importlib import resources
 from pathlib import Path
@@ -17,10 +17,6 @@ from wsol.benchmark.experiment import PRETRAINED, Entry, Experiment, Scoring
 if TYPE_CHECKING:
     from collections.abc import Collection
 
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
 
 _KEYS = (
     "name", "description", "data", "base", "seeds", "recipe", "scoring", "models", "expected"

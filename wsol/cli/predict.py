@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from enum import Enum
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from wsol.writers.base import Writer
 
 
-class Order(str, Enum):
+class Order(StrEnum):
     """In which order the predictions come."""
 
     given = "given"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from enum import Enum
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from wsol.shift.true_boxes import TrueBoxes
 
 
-class Colours(str, Enum):
+class Colours(StrEnum):
     """Which colours a map has."""
 
     perceptual = "perceptual"

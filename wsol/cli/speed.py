@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from enum import Enum
+from enum import StrEnum
 from typing import Annotated
 
 import typer
@@ -10,7 +10,7 @@ import typer
 from wsol.cli import common, networks
 
 
-class Stage(str, Enum):
+class Stage(StrEnum):
     """What to measure."""
 
     network = "network"
