@@ -204,7 +204,7 @@ def _check_free(out: Path, force: bool) -> None:
             f"{out} exists; choose another folder, go on with --resume, or add --force",
             param_hint="--out",
         )
-    elif any(out.iterdir()) and not (out / "run.json").is_file():
+    elif any(out.iterdir()) and not (out / "recipe.toml").is_file():
         message = f"{out} holds something that is no run; choose another folder"
         raise typer.BadParameter(message, param_hint="--out")
 
