@@ -64,11 +64,6 @@ class Split:
         return width, height
 
     @property
-    def without_box(self) -> int:
-        """How many images have no true box."""
-        return len(self) if self.boxes is None else sum(len(boxes) == 0 for boxes in self.boxes)
-
-    @property
     def summary(self) -> str:
         """What it holds, in a line."""
         text = f"{self.name}: {len(self)} images, {len(set(self.labels.tolist()))} classes"

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 import torch
@@ -11,12 +13,14 @@ from timm.layers.cbam import CbamModule
 from torch import nn
 from torch.nn import functional as F  # noqa: N812, torch's own short name
 
-from tdam.recurrence import Plan, PlannedBlock
+from tdam.recurrence import PlannedBlock
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from torch import Tensor
+
+    from tdam.recurrence import Plan
 
 # The 16 of 49 frequencies on a 7 x 7 grid that classified best one by one (Z. Qin et al., FcaNet,
 # ICCV 2021, the two-step selection), as rows and columns.
@@ -33,12 +37,11 @@ class FrequencyAttention(nn.Module):
 
     Args:
         channels: of input and output
-        reduction: of the hidden width
     """
 
-    def __init__(self, channels: int, reduction: int = 16) -> None:
+    def __init__(self, channels: int) -> None:
         super().__init__()
-        hidden = max(channels // reduction, 1)
+        hidden = max(channels // 16, 1)
         self.gate = nn.Sequential(
             nn.Linear(channels, hidden, bias=False),
             nn.ReLU(inplace=True),
@@ -68,20 +71,15 @@ def _cosines(frequencies: Tensor, side: int) -> Tensor:
     return torch.cos(angles) * factor / math.sqrt(side)
 
 
-BASELINES: dict[str, Callable[[int], nn.Module]] = {
-    "se": lambda channels: SEModule(channels, rd_ratio=1 / 16, rd_divisor=1, bias=False),
-    "cbam": lambda channels: CbamModule(channels, rd_ratio=1 / 16, rd_divisor=1),
-    "eca": lambda channels: EcaModule(channels),
-    "fca": lambda channels: FrequencyAttention(channels),
-}
-
-
-# The last layer before each sigmoid of a module.
-_GATES = {
-    "se": ("fc2",),
-    "cbam": ("channel.fc2", "spatial.conv.bn"),
-    "eca": ("conv",),
-    "fca": ("gate.2",),
+# By name: what builds a module for so many channels, and the last layer before each sigmoid in it.
+BASELINES: dict[str, tuple[Callable[[int], nn.Module], tuple[str, ...]]] = {
+    "se": (partial(SEModule, rd_ratio=1 / 16, rd_divisor=1, bias=False), ("fc2",)),
+    "cbam": (
+        partial(CbamModule, rd_ratio=1 / 16, rd_divisor=1),
+        ("channel.fc2", "spatial.conv.bn"),
+    ),
+    "eca": (EcaModule, ("conv",)),
+    "fca": (FrequencyAttention, ("gate.2",)),
 }
 
 
@@ -100,13 +98,11 @@ class AttentionBlock(PlannedBlock):
 
     def __init__(self, block: nn.Module, plan: Plan, name: str) -> None:
         after = ("attention", "gain", *plan.after)
-        super().__init__(
-            block, Plan(plan.branch, plan.starts, plan.shortcut, after, plan.activation)
-        )
+        super().__init__(block, replace(plan, after=after))
         _, channels = self.channels_of(plan.branch)
-        self.attention = BASELINES[name](channels)
+        build, self._gates = BASELINES[name]
+        self.attention = build(channels)
         self.register_buffer("gain", torch.ones(()))
-        self._gates = _GATES[name]
         like = next(block.parameters())
         self.to(device=like.device, dtype=like.dtype)
 

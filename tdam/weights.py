@@ -47,15 +47,15 @@ def torchvision_weights(name: str) -> dict[str, torch.Tensor]:
 def fit_classifier(
     model: Backbone, state: Mapping[str, torch.Tensor], new_head: bool = False
 ) -> dict[str, torch.Tensor]:
-    """Leave the classifier out of weights where it has another number of classes.
+    """Put zeros in the place of a classifier with another number of classes.
 
-    A new one starts at zero, so that all classes are equally likely and the features, which know
-    more than random weights, are not spoiled by the first steps.
+    With zeros all classes are equally likely, and the features, which know more than random
+    weights, are not spoiled by the first steps.
 
     Args:
         model: a registered network
         state: its weights
-        new_head: leave it out in any case
+        new_head: in any case
     """
     own = model.state_dict()
     last = f"{model.spec.classifier}."

@@ -27,7 +27,6 @@ def test_reads_in_the_order_of_the_ids(tmp_path):
     assert split.labels.tolist() == [0, 1]
     assert split.sizes.tolist() == [[50, 40], [30, 20]]
     assert [boxes.tolist() for boxes in split.boxes] == [[[0, 0, 49, 39], [5, 6, 7, 8]], []]
-    assert split.without_box == 1
 
 
 def test_boxes_and_sizes_may_be_absent_or_empty(tmp_path):

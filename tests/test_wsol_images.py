@@ -165,9 +165,9 @@ def test_sources(folder, source, expected):
     assert find_images([folder / source]) == [folder / name for name in expected]
 
 
-def test_lists_are_relative_to_their_folder(folder, monkeypatch):
-    (folder / "list.txt").write_text("b.jpg\n\nmissing.jpg\n")
-    (folder / "list.txt").write_text("\ufeffb.jpg\n\nmissing.jpg\n")
+@pytest.mark.parametrize("mark", ["", "\ufeff"])
+def test_lists_are_relative_to_their_folder(folder, monkeypatch, mark):
+    (folder / "list.txt").write_text(f"{mark}b.jpg\n\nmissing.jpg\n")
     assert find_images([folder / "list.txt"]) == [folder / "b.jpg", folder / "missing.jpg"]
     monkeypatch.setattr(sys, "stdin", io.StringIO(f"{folder}/b.jpg\n"))
     assert find_images(["-", folder / "b.jpg"]) == [folder / "b.jpg"]

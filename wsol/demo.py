@@ -77,16 +77,13 @@ def copy_photos(folder: Path) -> list[Path]:
     return copies
 
 
-def run_demo(
-    model: nn.Module, folder: Path, name: str, threshold: float | None = None
-) -> tuple[list[DemoPhoto], Evaluation]:
+def run_demo(model: nn.Module, folder: Path, name: str) -> tuple[list[DemoPhoto], Evaluation]:
     """Localize, draw and score the photographs.
 
     Args:
         model: a registered network with ImageNet's 1000 classes
         folder: for copies and drawings
         name: of the network, for the report
-        threshold: share of the map's range that makes the boxes; None for the network's own
 
     Returns:
         what was found on every photograph, and the scores of all; the report is in the folder
@@ -96,7 +93,7 @@ def run_demo(
     split = load_split(data, "test")
     classes = load_classes(data / "classes.csv")
     photos = []
-    with Localizer(model, threshold=threshold) as localizer:
+    with Localizer(model) as localizer:
         threshold = localizer.threshold
         for row, path in enumerate(paths):
             found = localizer(path)

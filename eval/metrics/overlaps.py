@@ -18,7 +18,7 @@ def best_overlaps(
     """Find, for every group of predicted boxes, the best overlap with any true box.
 
     Args:
-        boxes: (k, 4), x0 y0 x1 y1
+        boxes: (k, 4), whole numbers, x0 y0 x1 y1
         spans: (g, 2), integers, the first row of `boxes` that belongs to a group, and behind the
             last; groups with the span of the one after them are computed once
         true_boxes: (m, 4), in the same pixels

@@ -159,19 +159,18 @@ def _make_row(own: dict[int, Sample], base: dict[int, Sample], reference: str) -
     )
 
 
-def judge(row: Row, score: str = "top1_loc") -> str | None:
-    """Say in a line whether a model is better than its reference.
+def judge(row: Row) -> str | None:
+    """Say in a line whether a model has a better Top-1 Loc than its reference.
 
     Args:
         row: of the model
-        score: to judge by
 
     Returns:
         the line, or None where there is no difference to judge
     """
     from wsol.evaluation.score_names import name_score
 
-    found = row.values.get(score)
+    found = row.values.get("top1_loc")
     if found is None or found.difference is None:
         return None
     gap = found.difference
@@ -182,7 +181,7 @@ def judge(row: Row, score: str = "top1_loc") -> str | None:
         verdict = "a loss"
     count = len(row.compared)
     text = (
-        f"{row.model} vs {row.reference}, {name_score(score)}, threshold {row.threshold}: "
+        f"{row.model} vs {row.reference}, {name_score('top1_loc')}, threshold {row.threshold}: "
         f"{gap.difference:+.1f} points (95 % {gap.low:+.1f} to {gap.high:+.1f}), {count} "
         f"seed{'' if count == 1 else 's'}, {row.images} images: {verdict}"
     )

@@ -1,4 +1,4 @@
-"""What the commands share: options, errors that become one line, progress bars, models by name."""
+"""What the commands share: options, errors that become one line, progress bars."""
 
 from __future__ import annotations
 

@@ -29,25 +29,24 @@ class KeptMap:
     region: np.ndarray
 
 
-def choose_images(ids: Sequence[str], limit: int = GALLERY) -> list[str]:
+def choose_images(ids: Sequence[str]) -> list[str]:
     """Choose the images that a page shows: all, or a sample where they are too many.
 
     Whether an image is in the sample hangs on its id alone, so that runs show the same images.
 
     Args:
         ids: of all images
-        limit: how many at most
 
     Returns:
         the ids chosen, in the order in which they came
     """
-    if len(ids) <= limit:
+    if len(ids) <= GALLERY:
         return list(ids)
 
     def draw(image_id: str) -> bytes:
         return hashlib.sha256(image_id.encode("utf-8", "surrogateescape")).digest()
 
-    chosen = set(sorted(ids, key=draw)[:limit])
+    chosen = set(sorted(ids, key=draw)[:GALLERY])
     return [image_id for image_id in ids if image_id in chosen]
 
 

@@ -40,6 +40,7 @@ _GAP, _LABELS = 0.14, 0.8  # inches: between pictures, of the numbers of a colou
 _LINE = 0.165  # height of a line of text
 _CASE = [Stroke(linewidth=4.4, foreground="black", alpha=0.55),
          Stroke(linewidth=3.2, foreground="white"), Normal()]  # fmt: skip
+_STAYS = 1200  # milliseconds that a frame of an animation stays, the last half as long again
 _VIEW = 640  # pixels of a picture's longer side
 
 
@@ -158,13 +159,12 @@ def draw_frames(image: Image.Image, shift: Shift, colours: str = "magma") -> lis
     return frames
 
 
-def save_animation(frames: list[Image.Image], path: Path, seconds: float = 1.2) -> None:
+def save_animation(frames: list[Image.Image], path: Path) -> None:
     """Write frames as a GIF that repeats, one table of colours for all, so that colours compare.
 
     Args:
         frames: RGB, of one size
         path: of the file
-        seconds: that each frame stays; the last stays half as long again
     """
     width, height = frames[0].size
     marks = [TRUE, *step_colours(len(frames))]  # thin lines, whose colours a table would leave out
@@ -176,12 +176,11 @@ def save_animation(frames: list[Image.Image], path: Path, seconds: float = 1.2) 
         sheet.paste(ImageColor.getrgb(mark), (0, y, width, y + 16))
     table = sheet.quantize(256, Image.Quantize.MEDIANCUT)
     plain = [frame.quantize(palette=table, dither=Image.Dither.FLOYDSTEINBERG) for frame in frames]
-    each = round(seconds * 1000)
     plain[0].save(
         path,
         save_all=True,
         append_images=plain[1:],
-        duration=[each] * (len(plain) - 1) + [each * 3 // 2],
+        duration=[_STAYS] * (len(plain) - 1) + [_STAYS * 3 // 2],
         loop=0,
         optimize=False,
     )

@@ -32,7 +32,6 @@ class Validator:
         batch_size: images at once
         workers: threads that read images
         classes: index among the network's outputs by label; None where they are the same
-        boxes: whether to score localization where boxes exist
     """
 
     def __init__(
@@ -43,12 +42,11 @@ class Validator:
         batch_size: int = 32,
         workers: int = 2,
         classes: dict[int, int] | None = None,
-        boxes: bool = True,
     ) -> None:
         self.split, self.root, self.device = split, root, device
         self.batch_size, self.workers = batch_size, workers
         self.classes = classes or {label: label for label in set(split.labels.tolist())}
-        self.boxes = boxes and split.boxes is not None
+        self.boxes = split.boxes is not None
         self.unreadable: dict[str, str] = {}
 
     def __call__(self, model: Backbone) -> dict[str, float]:
