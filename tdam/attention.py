@@ -128,7 +128,7 @@ class TopDownAttention(nn.Module):
         # The map of channel-scaled features needs no copy of them: the scale goes to the weights.
         weights = light if self.order.startswith("spatial") else light * channel
         shown = torch.sigmoid(torch.bmm(weights.flatten(2).transpose(1, 2), bottom.flatten(2)))
-        shown = shown.view(len(bottom), 1, *bottom.shape[2:])
+        shown = shown.view(bottom.shape[0], 1, *bottom.shape[2:])
         scale = self.gain.to(bottom.dtype)
         if self.order != "spatial":
             scale = scale * channel

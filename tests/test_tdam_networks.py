@@ -227,8 +227,11 @@ def test_export_and_low_precision(name):
     model = tiny(name, attention="tdam")
     with torch.no_grad():
         wanted = model(images())
-        exported = torch.export.export(model, (images(),)).module()
+        some = ({0: torch.export.Dim("images", min=2, max=64)},)
+        exported = torch.export.export(model, (images(),), dynamic_shapes=some).module()
         torch.testing.assert_close(exported(images()), wanted, atol=1e-5, rtol=1e-4)
+        twice = exported(torch.cat([images(), images()]))
+        torch.testing.assert_close(twice[len(wanted) :], wanted, atol=1e-5, rtol=1e-4)
         x = images().to(memory_format=torch.channels_last)
         model = model.to(memory_format=torch.channels_last)
         torch.testing.assert_close(model(x), wanted, atol=1e-4, rtol=1e-3)
