@@ -24,9 +24,10 @@ def free(out: Path, force: bool) -> bool:
     from wsol.evaluation.image_results import discard_results
     from wsol.evaluation.work_file import RUN, is_unfinished
 
+    chosen = out / _CHOSEN
     if force:
         discard_results(outputs.free_folder(out, force))
-    chosen = out / _CHOSEN
+        discard_results(chosen)
     begun = is_unfinished(out) or is_unfinished(chosen) or (chosen / RUN).is_file()
     goes_on = begun and not (out / RUN).is_file()
     outputs.free_folder(out, force or goes_on)

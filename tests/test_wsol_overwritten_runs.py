@@ -1,0 +1,41 @@
+"""A run that is asked to overwrite an earlier one keeps nothing of it."""
+
+import numpy as np
+
+IDS = ("0.jpg", "1.jpg")
+
+
+def write_data(folder, sharpness):
+    """Maps that fall from the middle of the true box, which a threshold cuts to its size."""
+    y, x = np.mgrid[:224, :224]
+    heat = np.clip(1 - np.maximum(abs(x - 99.5), abs(y - 99.5)) / 125, 0, 1) ** sharpness
+    for split in ("val", "test"):
+        ids = [f"{split}/{name}" for name in IDS]
+        (folder / "data" / split).mkdir(parents=True, exist_ok=True)
+        (folder / "maps" / split).mkdir(parents=True, exist_ok=True)
+        for file, rest in (
+            ("image_ids", ""),
+            ("class_labels", ",0"),
+            ("image_sizes", ",224,224"),
+            ("localization", ",50,50,149,149"),
+        ):
+            text = "\n".join(f"{name}{rest}" for name in ids)
+            (folder / "data" / split / f"{file}.txt").write_text(text)
+        for name in ids:
+            np.save(folder / "maps" / f"{name}.npy", heat)
+
+
+def test_thresholds_of_overwritten_maps_are_chosen_anew(run, tmp_path):
+    options = ("--threshold", "val", "--protocol", "all")
+    for sharpness, out in ((1, "kept"), (4, "kept"), (4, "fresh")):
+        write_data(tmp_path, sharpness)
+        code, _, err = run(
+            "evaluate", tmp_path / "data", "--maps", tmp_path / "maps", *options,
+            "--out", tmp_path / out, "--force",
+        )  # fmt: skip
+        assert code == 0, err
+        assert "going on" not in err
+    kept, fresh = (
+        (tmp_path / out / "wsoleval" / "images.csv").read_text() for out in ("kept", "fresh")
+    )
+    assert kept == fresh
