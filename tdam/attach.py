@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
 from torch import nn
@@ -13,6 +14,8 @@ from tdam.recurrence import Plan, PlannedBlock, TopDownBlock
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
+
+_PART = re.compile(r"(.+)\.(\d+):(\d+)")  # of a sequence, by the numbers of its modules
 
 
 def attach_top_down(
@@ -70,28 +73,35 @@ def replace_blocks(
         ValueError: no such module, one that is no block, or two that overlap
     """
     found = [(name, *_find(model, name)) for name in blocks]
-    owners: dict[nn.Parameter, str] = {}  # an activation may be one for all blocks
-    for name, block, _ in found:
-        for parameter in block.parameters():
-            if parameter in owners:
-                raise ValueError(
-                    f"Expected blocks that share nothing but got {owners[parameter]} and {name}"
-                )
-        owners.update(dict.fromkeys(block.parameters(), name))
+    for one, other in combinations([name for name, _, _ in found], 2):
+        if any(_overlap(a, b) for a in _places(one) for b in _places(other)):
+            raise ValueError(f"Expected blocks that share nothing but got {one} and {other}")
     made = {name: convert(block, plan) for name, block, plan in found}
     for name, block in made.items():  # nothing is changed before everything was found
-        parent, _, child = name.rpartition(".")
-        first, _, stop = child.partition(":")
-        holder = find_module(model, parent)
-        setattr(holder, first, block)
-        for place in range(int(first) + 1, int(stop)) if stop else ():
-            setattr(holder, str(place), nn.Identity())  # keeps the numbers of what follows
+        for place in _places(name):
+            parent, _, child = place.rpartition(".")
+            setattr(find_module(model, parent), child, block)
+            block = nn.Identity()  # behind the block: keeps the numbers of what follows
     return model
+
+
+def _places(name: str) -> list[str]:
+    """Name the modules that a block takes the place of: one, or some of a sequence."""
+    part = _PART.fullmatch(name)
+    if part is None:
+        return [name]
+    return [f"{part[1]}.{place}" for place in range(int(part[2]), int(part[3]))]
+
+
+def _overlap(one: str, other: str) -> bool:
+    """Tell whether two names mean the same module, or one a module inside the other."""
+    one, other = f"{one}.", f"{other}."
+    return one.startswith(other) or other.startswith(one)
 
 
 def _find(model: nn.Module, name: str) -> tuple[nn.Module, Plan]:
     """Find the block that a name means, and how it runs."""
-    part = re.fullmatch(r"(.+)\.(\d+):(\d+)", name)
+    part = _PART.fullmatch(name)
     if part is None:
         block = find_module(model, name)
         if isinstance(block, PlannedBlock):

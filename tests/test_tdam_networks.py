@@ -343,6 +343,19 @@ def test_attach_to_what_is_no_block(blocks, message):
     assert isinstance(model.layer3[1], torchvision.models.resnet.BasicBlock)  # nothing is changed
 
 
+@pytest.mark.parametrize("blocks", [["0:4", "3:5"], ["0:3", "0:3"], ["2:5", "0:5"]])
+def test_parts_that_overlap_in_any_layer(blocks):
+    """The pooling, number 3, has no parameters but may run only once, too."""
+    sequence = torch.nn.Sequential(
+        torch.nn.Conv2d(3, 4, 3), torch.nn.ReLU(), torch.nn.Conv2d(4, 4, 3), torch.nn.MaxPool2d(2),
+        torch.nn.Conv2d(4, 4, 3),
+    )  # fmt: skip
+    model, layers = torch.nn.ModuleDict({"f": sequence}), list(sequence)
+    with pytest.raises(ValueError, match=r"share nothing but got f\."):
+        attach_top_down(model, [f"f.{block}" for block in blocks])
+    assert list(model["f"]) == layers
+
+
 def test_attach_twice_and_in_double_precision():
     model = attach_top_down(torchvision.models.resnet18().double(), ["layer4.1"])
     assert model.eval()(images().double()).dtype == torch.float64
