@@ -23,6 +23,7 @@ _BROKEN = (
     struct.error,
     Image.DecompressionBombError,
 )
+QUARTER_TURNS = (5, 6, 7, 8)  # EXIF's orientations that swap width and height
 _WORKERS = 8  # most of the time goes into waiting for the disk
 
 
@@ -54,7 +55,7 @@ def read_header(path: Path) -> Header:
     try:
         with Image.open(path) as image:
             orientation = image.getexif().get(ExifTags.Base.Orientation)
-            return Header(*image.size, turned=orientation in (5, 6, 7, 8))
+            return Header(*image.size, turned=orientation in QUARTER_TURNS)
     except FileNotFoundError:
         raise ManifestError(f"{path}: expected an image but there is no such file") from None
     except _BROKEN as error:

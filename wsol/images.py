@@ -12,6 +12,8 @@ import numpy as np
 import tifffile
 from PIL import ExifTags, Image, UnidentifiedImageError
 
+from eval.headers import QUARTER_TURNS
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -24,7 +26,6 @@ _TURNS = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }  # by EXIF's orientation; 1 is upright
-_QUARTER_TURNS = (5, 6, 7, 8)  # these swap width and height
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif"})
 
 
@@ -110,7 +111,7 @@ def _turn_upright(image: Image.Image, boxed: tuple[int, int] | None) -> Image.Im
     tag = image.getexif().get(ExifTags.Base.Orientation)
     if not isinstance(tag, int) or tag not in _TURNS:
         return image
-    if boxed is not None and tag in _QUARTER_TURNS and _lie_alike(image.size, boxed):
+    if boxed is not None and tag in QUARTER_TURNS and _lie_alike(image.size, boxed):
         return image
     turned = image.transpose(_TURNS[tag])
     turned.info = {k: v for k, v in image.info.items() if k == "transparency"}
