@@ -35,6 +35,8 @@ class opened:  # noqa: N801, used like a function
         self.driver = driver
         scheme = {"name": "prefers-color-scheme", "value": "dark" if self.dark else "light"}
         driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": [scheme]})
+        driver.get("about:blank")
+        driver.get_log("performance")  # forgets what the browser's own start page asked for
         driver.get(Path(self.page).as_uri())
         return driver
 
