@@ -39,3 +39,22 @@ def test_thresholds_of_overwritten_maps_are_chosen_anew(run, tmp_path):
         (tmp_path / out / "wsoleval" / "images.csv").read_text() for out in ("kept", "fresh")
     )
     assert kept == fresh
+
+
+def test_thresholds_of_a_refused_run_are_kept_only_for_the_same_maps(run, tmp_path):
+    def evaluate(out):
+        return run(
+            "evaluate", tmp_path / "data", "--maps", tmp_path / "maps", "--threshold", "val",
+            "--out", tmp_path / out,
+        )  # fmt: skip
+
+    write_data(tmp_path, 1)
+    (tmp_path / "maps" / "test" / "0.jpg.npy").unlink()
+    code, _, err = evaluate("retried")
+    assert code == 1 and "no such file" in err
+    write_data(tmp_path, 4)
+    for out in ("retried", "fresh"):
+        code, _, err = evaluate(out)
+        assert code == 0, err
+    retried, fresh = ((tmp_path / out / "images.csv").read_text() for out in ("retried", "fresh"))
+    assert retried == fresh
