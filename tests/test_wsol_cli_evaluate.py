@@ -6,7 +6,6 @@ import sys
 
 import numpy as np
 import pytest
-import torch
 from pycocotools.coco import COCO
 
 from eval.coco import to_coco
@@ -352,45 +351,3 @@ def test_images_with_their_splits_in_a_folder_of_its_own(run, photos, tmp_path):
     assert run("evaluate", home, "--threshold", 0.2)[:2] == known
     code, _, err = run("evaluate", photos, "--threshold", 0.2)
     assert (code, "DATA" in err, "holds no truth" in err) == (2, True, True)
-
-
-def test_labels_are_matched_by_the_names_that_data_and_network_share(run, photos, tmp_path):
-    """The file's classes are five of the network's thousand, in an order of its own."""
-    drafts = tmp_path / "drafts"
-    code, _, _ = run("predict", photos, "--format", "coco-dataset", "--out", drafts)
-    assert code == 0
-    truth = drafts / "coco_dataset.json"
-    content = json.loads(truth.read_text())
-    used = {each["category_id"] for each in content["annotations"]}
-    named = [each for each in content["categories"] if each["id"] in used]
-    content["categories"] = named[::-1]
-    truth.write_text(json.dumps(content))
-    code, out, err = run("evaluate", truth, "--root", photos, "--checkpoint",
-                         "efficientnet_lite0_tdam", "--threshold", 0.338)  # fmt: skip
-    assert code == 0, err
-    line = next(line for line in out.splitlines() if line.strip().startswith("top-1"))
-    assert "100.0" in line
-
-
-def test_a_networks_classes_keep_its_names_where_data_has_another_order(run, photos, tmp_path):
-    torch.manual_seed(0)
-    model = create_model("resnet18", num_classes=2)
-    model.class_names = ("cat", "cup")
-    weights = save_checkpoint(model, tmp_path / "w.safetensors")
-    images = [{"id": i, "file_name": name, "width": w, "height": h} for i, name, w, h in
-              ((1, "chelsea.png", 451, 300), (2, "coffee.png", 600, 400))]  # fmt: skip
-    boxes = [
-        {"id": i, "image_id": i, "category_id": 3 - i, "bbox": [99, 99, 99, 99]} for i in (1, 2)
-    ]
-    named = [{"id": 1, "name": "cup"}, {"id": 2, "name": "cat"}]
-    truth = tmp_path / "truth.json"
-    truth.write_text(json.dumps({"images": images, "annotations": boxes, "categories": named}))
-    code, _, err = run("evaluate", truth, "--root", photos, "--checkpoint", weights,
-                       "--out", tmp_path / "out", "--format", "csv", "--class-map", "predicted",
-                       "--threshold", 0.2)  # fmt: skip
-    assert code == 0, err
-    _, said, _ = run("predict", photos / "chelsea.png", "--checkpoint", weights)
-    name = said.split("\t")[1]
-    found = (tmp_path / "out" / "predictions.csv").read_text()
-    assert name in found
-    assert ({"cat", "cup"} - {name}).pop() not in found

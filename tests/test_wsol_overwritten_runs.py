@@ -51,7 +51,8 @@ def test_thresholds_of_a_refused_run_are_kept_only_for_the_same_maps(run, tmp_pa
     write_data(tmp_path, 1)
     (tmp_path / "maps" / "test" / "0.jpg.npy").unlink()
     code, _, err = evaluate("retried")
-    assert code == 1 and "no such file" in err
+    assert code == 1
+    assert "no such file" in err
     write_data(tmp_path, 4)
     for out in ("retried", "fresh"):
         code, _, err = evaluate(out)

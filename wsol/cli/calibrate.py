@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from wsol.cli import common, networks, outputs
+from wsol.cli import common, data_sets, networks, outputs
 
 if TYPE_CHECKING:
     from eval.splits import Split
@@ -146,9 +146,6 @@ def _match_classes(split: Split, network: Backbone) -> dict[int, int] | None:
         return known if max(known) < len(names) else None
     table, missing = match_classes(split.labels.tolist(), split.class_names, names)
     if missing:
-        few = ", ".join(map(repr, missing[:5])) + (", ..." if len(missing) > 5 else "")
-        sys.stderr.write(
-            f"classes that are none of the network's: {len(missing)} ({few}); the maps of the "
-            "predicted classes are measured\n"
-        )
+        strange = data_sets.tell_strange(missing)
+        sys.stderr.write(f"{strange}; the maps of the predicted classes are measured\n")
     return table

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING
 
 import typer
@@ -70,7 +71,8 @@ def find_classes(
     """Tell which of a network's outputs each label means.
 
     The table that was named goes first; for 1000 outputs the first classes.csv near. Then names
-    that data set and network share, and last numbers, where both have as many classes.
+    that data set and network share, and last numbers, where they share no name and both have as
+    many classes.
 
     Args:
         data: the data set
@@ -81,6 +83,9 @@ def find_classes(
 
     Returns:
         index among the outputs by label, or None where labels and outputs do not fit
+
+    Raises:
+        BadParameter: some of the names that occur are the network's, and others are not
     """
     from eval.manifest import (
         ManifestError,
@@ -89,13 +94,20 @@ def find_classes(
         load_classes,
         load_split,
     )
-    from wsol.classes import match_classes
+    from wsol.classes import class_names, match_classes
 
     if classes is None and len(names) == 1000:
         classes = find_class_table(data, data.absolute().parent, *([root] if root else []))
     if classes is None:
         labels = scored.labels.tolist()
-        table, _ = match_classes(labels, scored.class_names or (), names)
+        table, missing = match_classes(labels, scored.class_names or (), names)
+        strange = tell_strange(missing)
+        if missing and len(names) == 1000:
+            sys.stderr.write(f"{strange}\n")
+        elif missing and len(missing) < len(set(labels)):  # numbers would contradict the names
+            raise typer.BadParameter(f"{strange}; a table may map them", param_hint="--classes")
+        elif missing and names != class_names(len(names)):
+            sys.stderr.write(f"{strange}; labels are taken for the numbers of its outputs\n")
         if table is not None or len(names) == 1000:
             return table
         last = max(labels)
@@ -111,6 +123,12 @@ def find_classes(
         common.fail(str(error))
     typer.echo(f"labels mapped onto ImageNet's 1000 classes by {classes}", err=True)
     return table
+
+
+def tell_strange(names: Sequence[str]) -> str:
+    """Name the classes of a data set that a network does not have."""
+    few = ", ".join(map(repr, names[:5])) + (", ..." if len(names) > 5 else "")
+    return f"classes that are none of the network's: {len(names)} ({few})"
 
 
 def name_labels(
