@@ -2,7 +2,8 @@
 
 COCO gives a box as x, y, width, height between outer edges. A split names the first and the last
 pixel, so that box is x, y, x + width - 1, y + height - 1 there. WSOL asks for one label an image:
-that of its annotations, or the `category_id` of the image's own record where it has none.
+that of its annotations, or the `category_id` of the image's own record where it has none. Paths
+that Label Studio serves from a disk are read as the paths that they mean.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import io
 from contextlib import redirect_stdout
 from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote
 
 import numpy as np
 
@@ -17,21 +19,24 @@ from eval.records import Records, read_json, show
 from eval.splits import ManifestError, Split, leaves_root
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from numpy.typing import ArrayLike
 
 _ROUNDING = 1  # pixels by which a box may stick out of its image, to be clipped
+_SERVED = "/data/local-files/?d="  # Label Studio's address of a file on its disk
 _STATS = {"ap": 0, "ap50": 1, "ar1": 6, "ar10": 7, "ar100": 8}  # where COCOeval keeps them
 
 
-def load_coco(path: Path, name: str) -> Split:
+def load_coco(path: Path, name: str, skip: Callable[[str], object] | None = None) -> Split:
     """Read a COCO data set file as one split.
 
     Args:
         path: JSON with `images`, `annotations` and `categories`
         name: of the split
+        skip: is told of every image that has not one label, but none or several, and leaves it
+            out; default: such an image is a fault
 
     Returns:
         ids are the `file_name`s; a label is the rank of the category's id among all ids that the
@@ -51,7 +56,7 @@ def load_coco(path: Path, name: str) -> Split:
     images = Records(path, content, "images")
     if not len(images):
         raise ManifestError(f"{path}: expected at least one image")
-    files = images.texts("file_name")
+    files = [_find_path(text) for text in images.texts("file_name")]
     images.once("file_name", files)
     for i, file in enumerate(files):
         if leaves_root(file):
@@ -66,31 +71,44 @@ def load_coco(path: Path, name: str) -> Split:
         if images[i].get("category_id") is not None:
             labels[i] = ranks[images.known(i, "category_id", ranks)]
     boxes: list[list[list[float]]] = [[] for _ in keys]
+    unlike: dict[int, ManifestError] = {}
     annotations = Records(path, content, "annotations")
     for i in range(len(annotations)):
         row = rows[annotations.known(i, "image_id", rows)]
         label = ranks[annotations.known(i, "category_id", ranks)]
         if labels[row] not in (None, label):
             message = f"expected one category an image, its label, but {files[row]!r} has several"
-            raise annotations.fault(i, message)
+            unlike.setdefault(row, annotations.fault(i, message))
         labels[row] = label
         if not annotations[i].get("iscrowd"):
             boxes[row].append(_read_box(annotations, i, size[row]))
-    if None in labels:
-        raise images.fault(
-            labels.index(None), "expected an annotation, or a category_id in the image's record"
-        )
+    for row, found in enumerate(labels):
+        if found is None:
+            message = "expected an annotation, or a category_id in the image's record"
+            unlike[row] = images.fault(row, message)
+    for fault in unlike.values():
+        if skip is None or len(unlike) == len(images):
+            raise fault
+        skip(str(fault))
+    kept = [row for row in range(len(images)) if row not in unlike]
+    boxes = [boxes[row] for row in kept]
     whole = all(float(v).is_integer() for found in boxes for box in found for v in box)
     dtype = np.int64 if whole else np.float64
     arrays = tuple(np.array(found, dtype=dtype).reshape(-1, 4) for found in boxes)
     return Split(
         name,
-        tuple(files),
-        np.array(labels, dtype=np.int64),
-        np.array(size, dtype=np.int64),
+        tuple(files[row] for row in kept),
+        np.array([labels[row] for row in kept], dtype=np.int64),
+        np.array([size[row] for row in kept], dtype=np.int64),
         arrays if any(boxes) else None,
         class_names=tuple(names[category] for category in sorted(ids)),
     )
+
+
+def _find_path(text: str) -> str:
+    """Tell which path a file name means, below the image root."""
+    _, served, path = text.partition(_SERVED)
+    return unquote(path) if served else text
 
 
 def _read_box(annotations: Records, i: int, size: list[int]) -> list[float]:

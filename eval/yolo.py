@@ -1,15 +1,19 @@
 """YOLO label files as one split: what people correct boxes in, back into a data set.
 
 A label file lies among `labels/`, its image at the same place among `images/`; or both lie beside
-each other; or the images lie below a root of their own. A line is `class xc yc w h`, in shares of
-the image's width and height, outer edges; a sixth column, the confidence, is passed over. The
-classes' names are those of a `data.yaml`, `obj.names` or `classes.txt` in the folder or above.
+each other; or the images lie below a root of their own, where as much of the label file's path
+counts as there is. A line is `class xc yc w h`, in shares of the image's width and height, outer
+edges; a sixth column, the confidence, is passed over. The classes' names are those of a
+`data.yaml`, `obj.names` or `classes.txt` in the folder or above; lists such as `train.txt` and
+notes are no label files unless an image has their name.
 """
 
 from __future__ import annotations
 
 import os
+from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import yaml
@@ -18,18 +22,28 @@ from eval.folders import SUFFIXES
 from eval.headers import read_headers
 from eval.splits import ManifestError, Split
 
-_NEVER = ("classes", "train", "val", "test")  # what lists are called
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_LISTS = ("classes", "train", "val", "test")  # what lists of classes and images are called
 _PROSE = ("readme", "notes")  # what begins so is for people, such as README.roboflow.txt
 _NAMES = ("data.yaml", "obj.names", "classes.txt")
 
 
-def load_yolo(folder: Path, name: str, root: Path | None = None) -> tuple[Split, Path]:
+def load_yolo(
+    folder: Path,
+    name: str,
+    root: Path | None = None,
+    skip: Callable[[str], object] | None = None,
+) -> tuple[Split, Path]:
     """Read a folder of label files.
 
     Args:
         folder: holds `.txt` files at any depth
         name: of the split
         root: where images lie that are not found by the rule above, by the same stem
+        skip: is told of every image with boxes of several classes, and leaves it out; default:
+            such an image is a fault
 
     Returns:
         a split with boxes as first and last pixel, float64; an image whose file is empty has none
@@ -37,24 +51,32 @@ def load_yolo(folder: Path, name: str, root: Path | None = None) -> tuple[Split,
 
     Raises:
         ManifestError: a line that breaks a rule, an image with boxes of two classes, no image for
-            a file, or no box at all
+            a file, one image for two files, or no box at all
     """
     folder = folder.absolute()
-    root = None if root is None else root.absolute()
-    files = sorted(path for path in folder.rglob("*.txt") if _has_labels(path.stem.lower()))
-    if not files:
-        raise ManifestError(f"{folder}: expected label files (.txt) but there are none")
+    pairs = _pair_images(folder, None if root is None else root.absolute())
     labels: list[int] = []
-    found: list[list[tuple[float, float, float, float]]] = []
+    found: list[np.ndarray] = []
     images: list[Path] = []
-    for path in files:
-        label, boxes = _read_labels(path)
-        if label is not None:
-            labels.append(label)
-            found.append(boxes)
-            images.append(_find_image(path, folder, root))
+    for path, image in pairs:
+        try:
+            label, boxes = _read_labels(path)
+        except _SeveralClassesError as error:
+            if skip is None:
+                raise
+            skip(str(error))
+            continue
+        if label is None:
+            continue
+        if image is None:
+            raise ManifestError(
+                f"{path}: expected its image beside it, or in images/, or below --root"
+            )
+        labels.append(label)
+        found.append(np.array(boxes))
+        images.append(image)
     if not images:
-        raise ManifestError(f"{folder}: expected boxes but all {len(files)} label files are empty")
+        raise ManifestError(f"{folder}: expected boxes but all {len(pairs)} label files are empty")
     sizes = np.array([header.upright for header in read_headers(images)], np.int64)
     home = Path(os.path.commonpath([path.parent for path in images]))
     split = Split(
@@ -68,8 +90,56 @@ def load_yolo(folder: Path, name: str, root: Path | None = None) -> tuple[Split,
     return split, home
 
 
-def _has_labels(stem: str) -> bool:
-    return stem not in _NEVER and stem.split(".")[0] not in _PROSE
+class _SeveralClassesError(ManifestError):
+    """An image has boxes of more than one class."""
+
+
+def _pair_images(folder: Path, root: Path | None) -> list[tuple[Path, Path | None]]:
+    """List the label files, each with its image, or None where there is none."""
+    list_images = cache(_list_images)
+    owners: dict[Path, Path] = {}
+    pairs: list[tuple[Path, Path | None]] = []
+    for path in sorted(folder.rglob("*.txt")):
+        places = _list_places(path, folder, root)
+        known = (list_images(place.parent).get(place.stem) for place in places)
+        image = next((each for each in known if each is not None), None)
+        if image is None and _is_list(path.stem.lower()):
+            continue
+        if image is not None and owners.setdefault(image, path) != path:
+            raise ManifestError(
+                f"{path}: expected an image of its own but {image} is that of {owners[image]}; "
+                "images below --root must lie in the same folders as their labels"
+            )
+        pairs.append((path, image))
+    if not pairs:
+        raise ManifestError(f"{folder}: expected label files (.txt) but there are none")
+    return pairs
+
+
+def _list_images(folder: Path) -> dict[str, Path]:
+    """List the images of a folder by their stems; of two with one stem the commoner format."""
+    order = {suffix: rank for rank, suffix in enumerate(SUFFIXES)}
+    files = folder.iterdir() if folder.is_dir() else ()
+    images = [path for path in files if path.suffix.lower() in order]
+    images.sort(key=lambda path: (-order[path.suffix.lower()], path.name))
+    return {path.stem: path for path in images}
+
+
+def _list_places(path: Path, folder: Path, root: Path | None) -> list[Path]:
+    """List where the image of a label file may lie, under any suffix, the likeliest first."""
+    parts = path.parts
+    places = [path]
+    if "labels" in parts:
+        last = len(parts) - 1 - parts[::-1].index("labels")
+        places.append(Path(*parts[:last], "images", *parts[last + 1 :]))
+    if root is not None:
+        inside = path.relative_to(folder).parts
+        places += [root.joinpath(*inside[i:]) for i in range(len(inside))]
+    return places
+
+
+def _is_list(stem: str) -> bool:
+    return stem in _LISTS or stem.split(".")[0] in _PROSE
 
 
 def _read_labels(path: Path) -> tuple[int | None, list[tuple[float, float, float, float]]]:
@@ -94,7 +164,7 @@ def _read_labels(path: Path) -> tuple[int | None, list[tuple[float, float, float
         if not (0 < width <= 1 and 0 < height <= 1 and 0 <= xc <= 1 and 0 <= yc <= 1):
             raise ManifestError(f"{path}:{number}: expected shares from 0 to 1 but got {line!r}")
         if label not in (None, found):
-            raise ManifestError(
+            raise _SeveralClassesError(
                 f"{path}:{number}: expected boxes of one class an image, its label, but got "
                 f"{label} and {found}"
             )
@@ -106,29 +176,10 @@ def _read_labels(path: Path) -> tuple[int | None, list[tuple[float, float, float
     return label, boxes
 
 
-def _find_image(path: Path, folder: Path, root: Path | None) -> Path:
-    """Find the image that a label file is about."""
-    inside = path.relative_to(folder)
-    parts = path.parts
-    places = [path]
-    if "labels" in parts:
-        last = len(parts) - 1 - parts[::-1].index("labels")
-        places.append(Path(*parts[:last], "images", *parts[last + 1 :]))
-    if root is not None:
-        places += [root / inside, root / inside.name]
-    for place in places:
-        for suffix in SUFFIXES:
-            for each in (suffix, suffix.upper()):
-                candidate = place.with_suffix(each)
-                if candidate.is_file():
-                    return candidate
-    raise ManifestError(f"{path}: expected its image beside it, or in images/, or below --root")
-
-
-def _to_pixels(edges: list[tuple[float, float, float, float]], size: np.ndarray) -> np.ndarray:
+def _to_pixels(edges: np.ndarray, size: np.ndarray) -> np.ndarray:
     """Turn shares between outer edges into first and last pixel."""
     limits = np.tile(size, 2).astype(np.float64)
-    boxes = np.clip(np.array(edges) * limits, 0, limits)
+    boxes = np.clip(edges * limits, 0, limits)
     return boxes - np.array([0, 0, 1, 1])
 
 

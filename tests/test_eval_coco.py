@@ -6,7 +6,7 @@ import sys
 import numpy as np
 import pytest
 
-from eval.coco import coco_scores, to_coco
+from eval.coco import coco_scores, load_coco, to_coco
 from eval.geometry import pairwise_iou
 from eval.manifest import ManifestError, Split, list_splits, load_split
 
@@ -63,6 +63,29 @@ def test_reads_a_data_set(tmp_path):
     assert split.sizes.tolist() == [[50, 40], [30, 20], [9, 9]]
     assert [boxes.tolist() for boxes in split.boxes] == [[[0, 0, 49, 39], [5, 6, 7, 9]], [], []]
     assert {boxes.dtype for boxes in split.boxes} == {np.dtype(np.int64)}
+
+
+def test_images_without_one_label_may_be_left_out(tmp_path):
+    content = changed(annotations__1__category_id=4)
+    content["images"].append({"id": 4, "file_name": "four.jpg", "width": 9, "height": 9})
+    skipped = []
+    split = load_coco(write(tmp_path, content), "mine", skipped.append)
+    assert split.ids == ("two.jpg", "three.jpg")
+    assert split.labels.tolist() == [1, 0]
+    assert split.sizes.tolist() == [[30, 20], [9, 9]]
+    assert ["annotations[1]" in skipped[0], "images[3]" in skipped[1]] == [True, True]
+    content["images"] = content["images"][:1]
+    content["annotations"] = content["annotations"][:2]
+    with pytest.raises(ManifestError, match="expected one category an image"):
+        load_coco(write(tmp_path, content), "mine", skipped.append)
+
+
+def test_addresses_of_label_studio_mean_files_below_the_root(tmp_path):
+    served = "/data/local-files/?d=mine/ein%20Bild.jpg"
+    split = load_split(write(tmp_path, changed(images__0__file_name=served)))
+    assert split.ids[0] == "mine/ein Bild.jpg"
+    with pytest.raises(ManifestError, match="below the image root"):
+        load_split(write(tmp_path, changed(images__0__file_name="/data/local-files/?d=../a.jpg")))
 
 
 def test_fractions_stay_and_rounding_is_clipped(tmp_path):

@@ -75,6 +75,48 @@ def test_images_below_a_root(labels, tmp_path):
     assert split.ids == ("a.JPG", "b.JPG")
 
 
+@pytest.mark.parametrize("inside", ["", "labels", "labels/train"])
+def test_images_of_one_name_in_folders_below_a_root(labels, tmp_path, inside):
+    """The layout of exports without images: the label file's path ends like the image's."""
+    root = tmp_path / "photos"
+    for kind in ("cats", "dogs"):
+        (root / kind).mkdir(parents=True)
+        (labels / "labels" / "train" / kind).mkdir()
+    for stem, kind in (("a", "dogs"), ("b", "cats")):
+        (labels / "images" / "train" / f"{stem}.JPG").rename(root / kind / "1.Jpeg")
+        source = labels / "labels" / "train" / f"{stem}.txt"
+        source.rename(source.parent / kind / "1.txt")
+    Image.new("RGB", (90, 90)).save(root / "1.png")
+    split, home = load_yolo(labels / inside, "corrected", root)
+    assert home == root
+    assert split.ids == ("cats/1.Jpeg", "dogs/1.Jpeg")
+    assert split.labels.tolist() == [0, 1]
+    (root / "cats" / "1.Jpeg").unlink()
+    (root / "dogs" / "1.Jpeg").unlink()
+    with pytest.raises(ManifestError, match=r"dogs/1.txt: expected an image of its own but"):
+        load_yolo(labels / inside, "corrected", root)
+
+
+def test_images_called_like_lists_and_notes(labels):
+    for kind, suffix in (("labels", "txt"), ("images", "JPG")):
+        folder = labels / kind / "train"
+        (folder / f"a.{suffix}").rename(folder / f"classes.{suffix}")
+        (folder / f"b.{suffix}").rename(folder / f"notes.1.{suffix}")
+    (labels / "train.txt").write_text("images/train/classes.JPG")
+    split, _ = load_yolo(labels, "corrected")
+    assert split.ids == ("classes.JPG", "notes.1.JPG")
+    check(split)
+
+
+def test_images_of_several_classes_may_be_left_out(labels):
+    (labels / "labels" / "train" / "a.txt").write_text("1 0.5 0.5 0.5 1\n0 0.5 0.5 0.5 1\n")
+    skipped = []
+    split, _ = load_yolo(labels, "corrected", skip=skipped.append)
+    assert split.ids == ("b.JPG",)
+    assert len(skipped) == 1
+    assert "a.txt:2: expected boxes of one class" in skipped[0]
+
+
 @pytest.mark.parametrize(
     ("line", "message"),
     [

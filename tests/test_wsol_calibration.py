@@ -92,6 +92,8 @@ def test_weights_that_come_along_are_calibrated_into_a_file(photos, tmp_path, ru
     for each in content["annotations"]:
         x, y, width, height = each["bbox"]
         each["bbox"] = [x + width / 4, y + height / 4, width / 2, height / 2]
+    size = {"width": 9, "height": 9}  # of photographs that nobody has come to yet
+    content["images"] += [{"id": 90 + i, "file_name": f"{i}.png", **size} for i in range(6)]
     (tmp_path / "corrected.json").write_text(json.dumps(content))
     command = ["calibrate", "efficientnet_lite0_tdam", "--boxes", tmp_path / "corrected.json"]
     code, _, err = run(*command)
@@ -100,6 +102,7 @@ def test_weights_that_come_along_are_calibrated_into_a_file(photos, tmp_path, ru
     code, _, err = run(*command, "--root", photos, "--out", own)
     assert code == 0, err
     assert "corrected?" not in err
+    assert (err.count("expected an annotation"), "..., 6 images left out" in err) == (5, True)
     assert load_checkpoint(own)[0].threshold > load_checkpoint(command[1])[0].threshold
 
 

@@ -57,7 +57,7 @@ def calibrate(
         message = "needed to keep the weights that come along as they are"
         raise typer.BadParameter(message, param_hint="--out")
     target = _choose_target(checkpoint, out, force)
-    split, home = _load_boxes(boxes, root)
+    split, home = data_sets.load_drawn_boxes(boxes, "corrected", root)
 
     from wsol.evaluation.calibration import calibrate as measure
     from wsol.evaluation.network_maps import NetworkMaps
@@ -118,21 +118,6 @@ def _choose_target(checkpoint: Path, out: Path | None, force: bool) -> Path:
         message = f"{target} cannot hold a threshold; name a .safetensors file to write"
         raise typer.BadParameter(message, param_hint="--out")
     return target
-
-
-def _load_boxes(boxes: Path, root: Path | None) -> tuple[Split, Path]:
-    from eval.manifest import ManifestError, load_split
-    from eval.yolo import load_yolo
-
-    try:
-        if boxes.is_dir():
-            return load_yolo(boxes, "corrected", root)
-        split = load_split(boxes, "corrected")
-    except ManifestError as error:
-        common.fail(str(error))
-    if split.boxes is None:
-        raise typer.BadParameter(f"{boxes} holds no box", param_hint="--boxes")
-    return split, root or boxes.parent
 
 
 def _match_classes(split: Split, network: Backbone) -> dict[int, int] | None:

@@ -8,12 +8,15 @@ from typing import TYPE_CHECKING
 import typer
 
 from wsol.cli import common
+from wsol.cli.run_progress import count_things
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from eval.splits import Split
+
+_SHOWN = 5  # of a list of faults or names
 
 
 def load_splits(data: Path, split: str, with_val: bool) -> tuple[Split, Split | None]:
@@ -42,6 +45,40 @@ def load_splits(data: Path, split: str, with_val: bool) -> tuple[Split, Split | 
         message = f"val has {min(shared)} too, which {split!r} scores"
         raise typer.BadParameter(message, param_hint="--threshold")
     return scored, chooser
+
+
+def load_drawn_boxes(boxes: Path, name: str, root: Path | None = None) -> tuple[Split, Path]:
+    """Read boxes that people drew or corrected, or exit and say why not.
+
+    Images with boxes of several classes, or of none, are left out and named on stderr.
+
+    Args:
+        boxes: a COCO data set file, or a folder of YOLO label files
+        name: of the split
+        root: of the images
+
+    Returns:
+        the boxes, and the folder that their ids are relative to
+    """
+    from eval.coco import load_coco
+    from eval.manifest import ManifestError
+    from eval.yolo import load_yolo
+
+    skipped: list[str] = []
+    try:
+        if boxes.is_dir():
+            split, home = load_yolo(boxes, name, root, skipped.append)
+        else:
+            split, home = load_coco(boxes, name, skipped.append), root or boxes.parent
+    except ManifestError as error:
+        common.fail(str(error))
+    if split.boxes is None:
+        raise typer.BadParameter(f"{boxes} holds no box", param_hint="--boxes")
+    sys.stderr.writelines(f"{line}\n" for line in skipped[:_SHOWN])
+    if skipped:
+        dots = "..., " if len(skipped) > _SHOWN else ""
+        sys.stderr.write(f"{dots}{count_things(len(skipped), 'image')} left out\n")
+    return split, home
 
 
 def check_root(split: Split, root: Path) -> None:
@@ -127,7 +164,7 @@ def find_classes(
 
 def tell_strange(names: Sequence[str]) -> str:
     """Name the classes of a data set that a network does not have."""
-    few = ", ".join(map(repr, names[:5])) + (", ..." if len(names) > 5 else "")
+    few = ", ".join(map(repr, names[:_SHOWN])) + (", ..." if len(names) > _SHOWN else "")
     return f"classes that are none of the network's: {len(names)} ({few})"
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from wsol.cli import common, networks, outputs
+from wsol.cli import common, data_sets, networks, outputs
 
 if TYPE_CHECKING:
     import numpy as np
@@ -140,15 +140,11 @@ def shift(
 
 
 def _load_boxes(boxes: Path) -> TrueBoxes:
-    from eval.manifest import ManifestError, load_split
     from wsol.shift.true_boxes import TrueBoxes
 
     if not boxes.is_file():
         raise typer.BadParameter(f"{boxes}: no such file", param_hint="--boxes")
-    try:
-        split = load_split(boxes, "boxes")
-    except ManifestError as error:
-        common.fail(str(error))
+    split, _ = data_sets.load_drawn_boxes(boxes, "boxes")
     with common.wrong_use("--boxes"):
         return TrueBoxes(split)
 
