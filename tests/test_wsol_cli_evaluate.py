@@ -281,7 +281,7 @@ def test_a_finished_run_is_not_overwritten_and_val_is_scored_once(run, photos, t
     assert scores["threshold"]["chosen_on"] == "val"
     assert run(*options)[0] == 2
     chosen = (out / "chosen-on-val" / "scores.json").stat().st_mtime_ns
-    for name in ("scores.json", "run.json", "images.jsonl"):  # as if cut off after val
+    for name in ("scores.json", "settings.json", "images.jsonl"):  # as if cut off after val
         (out / name).unlink()
     assert run(*options)[0] == 0
     assert (out / "chosen-on-val" / "scores.json").stat().st_mtime_ns == chosen
@@ -300,7 +300,7 @@ def test_a_run_that_goes_on_still_names_what_val_could_not_read(run, photos, tmp
         path.write_text(path.read_text().replace(row, f"gone-{row}"))
     options = ("evaluate", data, "--root", photos, "--threshold", "val", "--out", out)
     assert run(*options)[0] == 1
-    for name in ("scores.json", "run.json", "images.jsonl"):  # as if cut off after val
+    for name in ("scores.json", "settings.json", "images.jsonl"):  # as if cut off after val
         (out / name).unlink()
     code, _, err = run(*options)
     assert (code, f"gone-{row}" in err) == (1, True)

@@ -262,7 +262,7 @@ def test_a_run_that_was_cut_off_goes_on_to_the_same_figures(tmp_path, after):
     found = evaluate_maps(data, tmp_path / "maps", out=out, progress=again.append)
     assert len(again) == 70
     assert found == whole
-    for name in ("scores.json", "images.jsonl", "images.csv", "run.json"):
+    for name in ("scores.json", "images.jsonl", "images.csv", "settings.json"):
         assert (out / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
     assert not is_unfinished(out)
     assert len(list(out.iterdir())) == 4

@@ -1,5 +1,7 @@
 """A run that is asked to overwrite an earlier one keeps nothing of it."""
 
+import shutil
+
 import numpy as np
 
 IDS = ("0.jpg", "1.jpg")
@@ -59,3 +61,15 @@ def test_thresholds_of_a_refused_run_are_kept_only_for_the_same_maps(run, tmp_pa
         assert code == 0, err
     retried, fresh = ((tmp_path / out / "images.csv").read_text() for out in ("retried", "fresh"))
     assert retried == fresh
+
+
+def test_scores_in_a_trainings_folder_leave_its_record_alone(trained, run, tmp_path):
+    out = shutil.copytree(trained[0], tmp_path / "run")
+    record = (out / "run.json").read_bytes()
+    write_data(tmp_path, 1)
+    options = ("--maps", tmp_path / "maps", "--out", out)
+    assert run("evaluate", tmp_path / "data", *options)[0] == 2
+    for _ in range(2):
+        code, _, err = run("evaluate", tmp_path / "data", *options, "--force")
+        assert code == 0, err
+        assert (out / "run.json").read_bytes() == record

@@ -22,14 +22,14 @@ _CHOSEN = "chosen-on-val"  # results of the split that the threshold was chosen 
 def free(out: Path, force: bool) -> bool:
     """Make room for results, or tell that an unfinished run is left as it is, to go on."""
     from wsol.evaluation.image_results import discard_results
-    from wsol.evaluation.work_file import RUN, is_unfinished
+    from wsol.evaluation.work_file import SETTINGS, is_unfinished
 
     chosen = out / _CHOSEN
     if force:
         discard_results(outputs.free_folder(out, force))
         discard_results(chosen)
-    begun = is_unfinished(out) or is_unfinished(chosen) or (chosen / RUN).is_file()
-    goes_on = begun and not (out / RUN).is_file()
+    begun = is_unfinished(out) or is_unfinished(chosen) or (chosen / SETTINGS).is_file()
+    goes_on = begun and not (out / SETTINGS).is_file()
     outputs.free_folder(out, force or goes_on)
     if goes_on:
         sys.stderr.write(f"going on with the unfinished run in {out}\n")

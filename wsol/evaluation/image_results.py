@@ -7,7 +7,7 @@ import json
 import os
 from typing import TYPE_CHECKING, Any
 
-from wsol.evaluation.work_file import DATA, HEADER, RUN
+from wsol.evaluation.work_file import DATA, HEADER, SETTINGS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -79,6 +79,6 @@ def _places(folder: Path) -> list[Path]:
 def discard_results(folder: Path) -> None:
     """Delete what evaluations left in a folder, under any number of protocols."""
     for place in (folder, *(path for path in folder.glob("*") if path.is_dir())):
-        for name in (SCORES, LINES, TABLE, NAMES, RUN, DATA, HEADER):
+        for name in (SCORES, LINES, TABLE, NAMES, SETTINGS, DATA, HEADER):
             if place == folder or (place / SCORES).is_file() or (place / HEADER).is_file():
                 (place / name).unlink(missing_ok=True)

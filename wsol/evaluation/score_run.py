@@ -19,7 +19,7 @@ from wsol.evaluation.image_results import SCORES, write_results
 from wsol.evaluation.map_source import MapError
 from wsol.evaluation.mask_scorer import MaskScorer
 from wsol.evaluation.scores import Evaluation
-from wsol.evaluation.work_file import RUN, WorkFile, is_finished
+from wsol.evaluation.work_file import SETTINGS, WorkFile, is_finished
 from wsol.images import ImageError
 from wsol.loading import read_ahead
 
@@ -194,7 +194,7 @@ def is_scored(
         out: folder of the results
         save: of maps
     """
-    if not (out / RUN).is_file():  # most often: before all weights are read for a header
+    if not (out / SETTINGS).is_file():  # most often: before all weights are read for a header
         return False
     levels = [_level(rules, each) for rules, each in zip(protocols, thresholds, strict=True)]
     header = _describe(source, protocols, levels, None, save)

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 DATA, HEADER = "unfinished.bin", "unfinished.json"
-RUN = "run.json"  # the header of a finished run, kept beside its results
+SETTINGS = "settings.json"  # the header of a finished run, kept beside its results
 
 
 class WorkFileError(ValueError):
@@ -74,7 +74,7 @@ class WorkFile:
     def finish(self) -> None:
         """Close, and keep the header alone, as what the results beside it depend on."""
         self.close()
-        os.replace(self._header, self._folder / RUN)  # noqa: PTH105, atomic
+        os.replace(self._header, self._folder / SETTINGS)  # noqa: PTH105, atomic
         self._data.unlink()
 
     def remove(self) -> None:
@@ -91,7 +91,7 @@ def is_unfinished(folder: Path) -> bool:
 
 def is_finished(folder: Path, header: dict[str, Any], dtype: np.dtype) -> bool:
     """Tell whether a run with these very settings ended in this folder."""
-    path = folder / RUN
+    path = folder / SETTINGS
     text = _write(header | {"record": str(dtype.descr)})
     return path.is_file() and path.read_text(encoding="utf-8") == text
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from wsol.evaluation.comparison import ResultError, Results, read_results
 from wsol.evaluation.image_results import NAMES
-from wsol.evaluation.work_file import RUN
+from wsol.evaluation.work_file import SETTINGS
 from wsol.report.collect import KeptMap, MapKeeper, quantise
 
 if TYPE_CHECKING:
@@ -115,7 +115,7 @@ def read_run(
     results = read_results(path, slim)
     folder = results.folder
     names = _read_json(folder / NAMES)
-    root = _read_json(folder / RUN).get("root")
+    root = _read_json(folder / SETTINGS).get("root")
     maps = folder / "maps"
     return Run(
         name=name or folder.resolve().name,
