@@ -165,6 +165,15 @@ def test_sources(folder, source, expected):
     assert find_images([folder / source]) == [folder / name for name in expected]
 
 
+@pytest.mark.parametrize("source", ["", "**/*"])
+def test_photographs_of_other_formats_are_named(folder, source):
+    (folder / "deep" / "one.HEIC").write_bytes(b"x")
+    skipped = []
+    found = find_images([folder / source], skipped.append)
+    assert found == [folder / name for name in ("a.PNG", "b.jpg", "deep/c.webp")]
+    assert skipped == [folder / "deep" / "one.HEIC"]
+
+
 @pytest.mark.parametrize("mark", ["", "\ufeff"])
 def test_lists_are_relative_to_their_folder(folder, monkeypatch, mark):
     (folder / "list.txt").write_text(f"{mark}b.jpg\n\nmissing.jpg\n")

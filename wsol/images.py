@@ -15,7 +15,7 @@ from PIL import ExifTags, Image, UnidentifiedImageError
 from eval.headers import QUARTER_TURNS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
 _TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -27,6 +27,9 @@ _TURNS = {
     8: Image.Transpose.ROTATE_90,
 }  # by EXIF's orientation; 1 is upright
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif"})
+_OTHERS = frozenset(
+    {".heic", ".heif", ".avif", ".jxl", ".jp2", ".dng", ".cr2", ".cr3", ".nef", ".arw", ".raf"}
+)  # of photographs too, but not read
 
 
 class ImageError(ValueError):
@@ -148,13 +151,17 @@ def _read_deep(path: Path) -> Image.Image:
     return Image.fromarray(np.ascontiguousarray(_to_8_bit(pixels[..., :3])))
 
 
-def find_images(sources: Iterable[str | Path]) -> list[Path]:
+def find_images(
+    sources: Iterable[str | Path], skip: Callable[[Path], object] | None = None
+) -> list[Path]:
     """Turn sources into a list of image files, in order, each once.
 
     Args:
         sources: each a file, a folder (searched to any depth for image suffixes), a glob pattern,
             a list file (`.txt`, one path a line, relative to the list's folder), or `-` for a
             list on standard input
+        skip: is told of photographs in a folder, or that a pattern matches, whose format is not
+            read, such as HEIC
 
     Returns:
         paths; those from lists are not checked, so that one missing file does not stop a run
@@ -164,29 +171,38 @@ def find_images(sources: Iterable[str | Path]) -> list[Path]:
     """
     found: dict[Path, None] = {}
     for source in map(str, sources):
-        paths = _expand(source)
+        paths = _expand(source, skip or _ignore)
         if not paths:
             raise SourceError(f"{source}: no images here ({' '.join(sorted(SUFFIXES))})")
         found.update(dict.fromkeys(paths))
     return list(found)
 
 
-def _expand(source: str) -> list[Path]:
+def _ignore(path: Path) -> None:
+    """Pass over a file."""
+
+
+def _expand(source: str, skip: Callable[[Path], object]) -> list[Path]:
     path = Path(source)
     if source == "-":
         return [Path(line.strip()) for line in sys.stdin if line.strip()]
     if path.is_dir():
-        return _with_image_suffix(path.rglob("*"))
+        return _with_image_suffix(path.rglob("*"), skip)
     if path.is_file():
         return _read_list(path) if path.suffix.lower() == ".txt" else [path]
     if glob.has_magic(source):
         names = glob.glob(source, recursive=True)  # noqa: PTH207, absolute patterns too
-        return _with_image_suffix(map(Path, names))
+        return _with_image_suffix(map(Path, names), skip)
     raise SourceError(f"{source}: no such file or folder")
 
 
-def _with_image_suffix(paths: Iterable[Path]) -> list[Path]:
-    return sorted(path for path in paths if path.suffix.lower() in SUFFIXES and path.is_file())
+def _with_image_suffix(paths: Iterable[Path], skip: Callable[[Path], object]) -> list[Path]:
+    known = SUFFIXES | _OTHERS
+    files = sorted(path for path in paths if path.suffix.lower() in known and path.is_file())
+    for path in files:
+        if path.suffix.lower() in _OTHERS:
+            skip(path)
+    return [path for path in files if path.suffix.lower() in SUFFIXES]
 
 
 def _read_list(path: Path) -> list[Path]:

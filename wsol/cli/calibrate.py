@@ -81,7 +81,8 @@ def calibrate(
     for line in found.unreadable:
         sys.stderr.write(f"{line}\n")
     if len(found.unreadable):
-        sys.stderr.write(f"{len(found.unreadable)} images could not be read: left out\n")
+        count = common.count_things(len(found.unreadable), "image")
+        sys.stderr.write(f"{count} could not be read: left out\n")
 
     from tdam import save_checkpoint
 
@@ -91,7 +92,7 @@ def calibrate(
         save_checkpoint(network, target)
     typer.echo(
         f"threshold: {found.threshold:.3f} (95 % interval {found.interval[0]:.3f} to "
-        f"{found.interval[1]:.3f}), on {found.images} images"
+        f"{found.interval[1]:.3f}), on {common.count_things(found.images, 'image')}"
     )
     typer.echo(
         f"mean overlap on these very images: {found.overlap:.3f}; at the classic 0.2 "

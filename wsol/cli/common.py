@@ -173,6 +173,15 @@ def known_classes(
         return [classes[path.absolute().parent.name] for path in paths]
 
 
+def count_things(count: int, thing: str) -> str:
+    """Write a number of things.
+
+    >>> count_things(1, "run"), count_things(2, "run")
+    ('1 run', '2 runs')
+    """
+    return f"{count} {thing}{'' if count == 1 else 's'}"
+
+
 def check_threshold(threshold: float | None) -> None:
     """Exit with 2 where a threshold is no share."""
     if threshold is not None and not 0 <= threshold <= 1:
@@ -183,10 +192,19 @@ def list_images(sources: list[str]) -> list[Path]:
     """List the images of all sources, or exit with 2 where a source names none."""
     from wsol.images import SourceError, find_images
 
+    strange: list[Path] = []
     try:
-        paths = find_images(sources)
+        paths = find_images(sources, strange.append)
     except SourceError as error:
         raise typer.BadParameter(str(error), param_hint="SOURCE") from error
+    finally:
+        if strange:
+            kinds = ", ".join(sorted({path.suffix for path in strange}))
+            count = count_things(len(strange), "file")
+            sys.stderr.write(
+                f"passed over, since {kinds} is not read: {count}, such as {strange[0]}; JPEG, "
+                "PNG, WebP, BMP, TIFF and GIF are\n"
+            )
     if not paths:
         raise typer.BadParameter("no images", param_hint="SOURCE")
     return paths

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 import typer
 
 from wsol.cli import common
-from wsol.cli.run_progress import count_things
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -77,7 +76,7 @@ def load_drawn_boxes(boxes: Path, name: str, root: Path | None = None) -> tuple[
     sys.stderr.writelines(f"{line}\n" for line in skipped[:_SHOWN])
     if skipped:
         dots = "..., " if len(skipped) > _SHOWN else ""
-        sys.stderr.write(f"{dots}{count_things(len(skipped), 'image')} left out\n")
+        sys.stderr.write(f"{dots}{common.count_things(len(skipped), 'image')} left out\n")
     return split, home
 
 

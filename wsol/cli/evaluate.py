@@ -273,8 +273,8 @@ def evaluate(
     spoiled += evaluations[0].unreadable
     sys.stderr.writelines(f"{line}\n" for line in spoiled)
     if spoiled:
-        what = "images" if maps is None else "maps"
-        sys.stderr.write(f"{len(spoiled)} {what} could not be read: counted as missed\n")
+        count = common.count_things(len(spoiled), "image" if maps is None else "map")
+        sys.stderr.write(f"{count} could not be read: counted as missed\n")
         raise typer.Exit(0 if allow_missing else 1)
 
 

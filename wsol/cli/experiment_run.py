@@ -25,7 +25,7 @@ from wsol.benchmark.tables import write_tables
 from wsol.cli import benchmark_output, common, data_sets, reports
 from wsol.cli.experiment_plan import Task, plan_tasks
 from wsol.cli.experiment_train import train_task
-from wsol.cli.run_progress import EPOCHS, SCORINGS, Remaining, count_things, pass_progress
+from wsol.cli.run_progress import EPOCHS, SCORINGS, Remaining, pass_progress
 from wsol.evaluation.comparison import ResultError, check_comparable, check_truth, read_results
 from wsol.folder_lock import hold_folder
 
@@ -110,7 +110,7 @@ def run_experiment(
     todo = [task for task in tasks if task.must_train]
     epochs = sum(task.recipe.epochs for task in todo if task.recipe is not None)
     remaining = Remaining({EPOCHS: epochs, SCORINGS: len(tasks)})
-    _say(f"{count_things(len(tasks), 'run')}, {len(todo)} to train; {remaining.describe()}")
+    _say(f"{common.count_things(len(tasks), 'run')}, {len(todo)} to train; {remaining.describe()}")
     found = _Found()
     for at, task in enumerate(tasks):
         _say(f"[{at + 1}/{len(tasks)}] {task.name}{', as recorded' * task.recorded}")

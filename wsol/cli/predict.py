@@ -145,7 +145,8 @@ def predict(
     for writer in writers:
         writer.close()
     if writers or save_images:
-        sys.stderr.write(f"{len(paths) - failed} images localized, files in {out}\n")
+        count = common.count_things(len(paths) - failed, "image")
+        sys.stderr.write(f"{count} localized, files in {out}\n")
     if failed:
         sys.stderr.write(f"{failed} of {len(paths)} images could not be read\n")
         raise typer.Exit(1)

@@ -56,20 +56,11 @@ class Remaining:
             if self._done[kind]:
                 left += count * self._seconds[kind] / self._done[kind]
             else:
-                unknown.append(count_things(count, kind))
+                unknown.append(common.count_things(count, kind))
         if not left:
             return f"{' and '.join(unknown)} left" if unknown else "nothing left"
         text = f"about {write_time(left)} left"
         return f"{text}, and {' and '.join(unknown)}" if unknown else text
-
-
-def count_things(count: int, thing: str) -> str:
-    """Write a number of things.
-
-    >>> count_things(1, "run"), count_things(2, "run")
-    ('1 run', '2 runs')
-    """
-    return f"{count} {thing}{'' if count == 1 else 's'}"
 
 
 def write_time(seconds: float) -> str:

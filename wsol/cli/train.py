@@ -226,7 +226,8 @@ def _report(run: TrainedRun) -> None:
     for image_id, reason in run.unreadable.items():
         sys.stderr.write(f"{image_id}: {reason}\n")
     if run.unreadable:
-        sys.stderr.write(f"{len(run.unreadable)} images could not be read and were left out\n")
+        count = common.count_things(len(run.unreadable), "image")
+        sys.stderr.write(f"{count} could not be read, left out\n")
     typer.echo(f"weights: {run.weights}")
     typer.echo(f"next: wsol predict IMAGES --checkpoint {run.weights}")
     if run.unreadable:
