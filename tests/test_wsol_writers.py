@@ -180,6 +180,8 @@ def test_voc_annotations(tmp_path):
     assert [each.text for each in full.find("bndbox")] == ["1", "1", "60", "40"]
     assert (first.findtext("score"), other.findtext("name")) == ("0.9", "tench")
     assert (tmp_path / "voc/ImageSets/Main/train.txt").read_text() == "x\nx-2\n"
+    labels = (tmp_path / "voc/labelmap.txt").read_text().splitlines()
+    assert labels == [f"{name}:::" for name in NAMES]
     assert ElementTree.parse(tmp_path / "voc/Annotations/x-2.xml").getroot().find("object") is None
     assert read_errors(tmp_path / "voc/errors.csv") == [["bad.jpg", "the file is empty"]]
 

@@ -2,7 +2,8 @@
 
 VOC counts pixels from 1 and includes both ends: a box around everything is 1, 1, width, height.
 An object's `score` is a further element that VOC readers pass over. The list of names in
-`voc/ImageSets/Main/train.txt` is what CVAT and Datumaro read first.
+`voc/ImageSets/Main/train.txt` is what CVAT and Datumaro read first, and `voc/labelmap.txt` tells
+them the classes, `name:colour:parts:actions`.
 """
 
 from __future__ import annotations
@@ -35,6 +36,8 @@ class VocWriter(Writer):
         self._errors = ErrorTable(home / "errors.csv")
         self._taken: set[str] = set()
         self._list = self._open("voc/ImageSets/Main/train.txt")
+        lines = (" ".join(name.split()) for name in names)
+        self._open("voc/labelmap.txt").writelines(f"{name}:::\n" for name in lines)
 
     def add(self, found: Localization) -> None:
         """Write the localizations of one image."""
