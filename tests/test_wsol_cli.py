@@ -106,6 +106,7 @@ def test_uncertain_first(run, photos):
         (["predict", ".", "--format", "xml"], ["--format", "coco, csv, jsonl, npy"]),
         (["predict", ".", "--method", "grad"], ["--method", "cam, layercam"]),
         (["predict", ".", "--threshold", "2"], ["--threshold", "0 to 1"]),
+        (["predict", ".", "--out", "x"], ["--out", "--format"]),
         (["predict", ".", "--sort", "up"], ["--sort", "given", "uncertain"]),
         (["evaluate", "nowhere"], ["DATA", "nowhere"]),
         (["evaluate", "."], ["DATA", "holds no truth"]),

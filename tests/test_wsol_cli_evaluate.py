@@ -91,19 +91,30 @@ def test_steps_against_each_other(run, photos, tmp_path):
     code, _, err = run("evaluate", DATA, *network, "--at-step", 3)
     assert code == 2
     assert "--at-step: Expected a step from 1 to 2 but got 3" in err
-    code, _, err = run("evaluate", DATA, "--maps", tmp_path, "--at-step", 1)
+
+
+@pytest.mark.parametrize(
+    "flag",
+    [("--at-step", 1), ("--model", "resnet50"), ("--method", "cam"), ("--output-stride", 16)],
+)
+def test_maps_on_disk_need_no_network(run, tmp_path, flag):
+    code, _, err = run("evaluate", DATA, "--maps", tmp_path, *flag)
     assert code == 2
-    assert "--at-step" in err
+    assert f"{flag[0]}: goes with a network" in err
 
 
 def test_all_protocols_in_one_table(run, photos, tmp_path):
     target = tmp_path / "all.json"
-    code, out, _ = run("evaluate", DATA, "--root", photos, "--protocol", "all", "--json", target)
+    code, out, _ = run("evaluate", DATA, "--root", photos, "--protocol", "all", "--json", target,
+                       "--out", tmp_path / "o")  # fmt: skip
     assert code == 0
     header = next(line for line in out.splitlines() if "wsoleval" in line)
     assert header.split()[-3:] == ["wsoleval", "tdam", "clean"]
     assert "tdam: threshold 0.235, fixed" in out
     assert "wsoleval: threshold" in out
+    code, _, err = run("compare", tmp_path / "o", tmp_path / "o" / "tdam")
+    assert code == 1
+    assert "there are those of clean, tdam, wsoleval in folders below" in err
     assert [each["protocol"] for each in json.loads(target.read_text())] == [
         "wsoleval", "tdam", "clean"
     ]  # fmt: skip

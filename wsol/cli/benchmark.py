@@ -87,7 +87,9 @@ def benchmark(
     ] = None,
     out: Annotated[
         Path | None,
-        typer.Option(help="Folder for tables and results of every image; what is there is kept."),
+        typer.Option(
+            help="Folder for tables and results of every image; what was cut off goes on."
+        ),
     ] = None,
     report: common.Report = None,
     device: common.Device = "auto",

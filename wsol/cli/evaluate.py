@@ -122,8 +122,11 @@ def evaluate(
     if level == "val" and "val" in split.split("+"):
         message = f"val cannot be chosen on while {split!r} scores it"
         raise typer.BadParameter(message, param_hint="--threshold")
-    if step is not None and maps is not None:
-        raise typer.BadParameter("goes with a network, not with --maps", param_hint="--at-step")
+    if maps is not None:
+        networks.refuse_flags(
+            model=model, weights=weights, checkpoint=checkpoint, output_stride=output_stride,
+            method=method, layer=layer, at_step=step, **asked,
+        )  # fmt: skip
     with common.wrong_use("--format"):
         kinds = [check_format(kind) for kind in dict.fromkeys(formats or [])]
     if "npy" in kinds:

@@ -28,6 +28,18 @@ def attention_flags(
     return {name: value for name, value in given.items() if value is not None}
 
 
+def refuse_flags(**given: object) -> None:
+    """Exit with 2 where a flag says something of a network though maps on disk are scored.
+
+    Args:
+        given: values by flag, with `_` for `-`; None or `auto` where it was not given
+    """
+    for flag, value in given.items():
+        if value not in (None, "auto"):
+            message = "goes with a network, not with --maps"
+            raise typer.BadParameter(message, param_hint=f"--{flag.replace('_', '-')}")
+
+
 def check_model(
     model: str | None,
     method: str,

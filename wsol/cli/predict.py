@@ -28,7 +28,9 @@ class Order(StrEnum):
 
 def predict(
     sources: common.Sources,
-    out: Annotated[Path, typer.Option(help="Folder for files.")] = Path("wsol-predictions"),
+    out: Annotated[
+        Path | None, typer.Option(help="Folder for files; default: wsol-predictions.")
+    ] = None,
     formats: Annotated[
         list[str] | None,
         typer.Option(
@@ -81,6 +83,10 @@ def predict(
     with common.wrong_use("--format"):
         for kind in kinds:
             check_format(kind)
+    if out is not None and not (kinds or save_images):
+        message = "needs --format, --save-maps or --save-images, which say what to write there"
+        raise typer.BadParameter(message, param_hint="--out")
+    out = out or Path("wsol-predictions")
     if confidence and "yolo" not in kinds:
         raise typer.BadParameter("goes only with --format yolo", param_hint="--confidence")
     asked = networks.attention_flags(attention, steps, distance, searchlight)

@@ -75,8 +75,11 @@ def read_results(path: str | Path, slim: bool = False) -> Results:
         if len(rows) != scores["images"]:
             raise ValueError(f"{LINES} has {len(rows)} images, {SCORES} {scores['images']}")
     except OSError as error:
+        inside = sorted(path.parent.name for path in folder.glob(f"*/{SCORES}"))
+        hint = f"; there are those of {', '.join(inside)} in folders below" if inside else ""
         raise ResultError(
-            f"{folder}: expected {SCORES} and {LINES} of a finished evaluation ({error.strerror})"
+            f"{folder}: expected {SCORES} and {LINES} of a finished evaluation "
+            f"({error.strerror}){hint}"
         ) from error
     except (ValueError, KeyError, TypeError) as error:
         raise ResultError(f"{folder}: expected results of an evaluation but {error}") from error

@@ -27,7 +27,8 @@ class MapError(ValueError):
     def __init__(self, faults: list[str]) -> None:
         super().__init__(
             f"{len(faults)} maps are missing, broken or of no image, the first: {faults[0]}; with "
-            "allow_missing those of images count as missed"
+            "allow_missing those of images count as missed, and others names the images of other "
+            "splits that have maps there"
         )
         self.faults = faults
 
