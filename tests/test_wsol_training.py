@@ -239,6 +239,21 @@ def test_a_run_goes_on_without_the_weights_it_began_with(trained, objects, run, 
     assert run("train", objects, "--resume", "--out", tmp_path / "second")[0] == 0
 
 
+def test_a_finished_run_still_names_what_could_not_be_read(tmp_path, run):
+    for split, first in (("train", 0), ("val", 50)):
+        fill(tmp_path / "data" / split, 3, first)
+    (tmp_path / "data" / "val" / "red_ball" / "51.png").write_bytes(b"no image")
+    told = [
+        run("train", tmp_path / "data", "--epochs", 1, "--size", 32, "--workers", 0, "--out",
+            tmp_path / "run", *flags)
+        for flags in ((), ("--resume",))
+    ]  # fmt: skip
+    for code, _, err in told:
+        assert code == 1, err
+        assert "val/red_ball/51.png: not an image" in err
+        assert "1 image could not be read, left out" in err
+
+
 def test_weights_of_other_classes(trained, objects):
     out, _, _ = trained
     recipe = prepare_recipe(Recipe(weights=str(out)), torch.device("cpu"))

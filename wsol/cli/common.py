@@ -117,11 +117,12 @@ def fail(message: str) -> NoReturn:
 
 
 @contextmanager
-def wrong_use(flag: str) -> Iterator[None]:
+def wrong_use(flag: str | None) -> Iterator[None]:
     """Turn a ValueError of the library into a complaint about a flag, which exits with 2.
 
     Args:
-        flag: to name where the message does not begin with the name of a flag's argument
+        flag: to name where the message does not begin with the name of a flag's argument; None
+            where nobody gave the one that it is about
     """
     try:
         yield

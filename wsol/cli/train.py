@@ -161,8 +161,10 @@ def train(
             common.fail(f"{error.filename or out}: {error.strerror or error}")
         except ValueError as error:
             text = str(error)
-            hint = "--weights" if "weights" in text else "--out" if resume else "--recipe"
-            with common.wrong_use(hint):
+            asked = "--recipe" if recipe is not None else None
+            if weights is not None and "weights" in text:
+                asked = "--weights"
+            with common.wrong_use("--out" if resume else asked):
                 raise
     if ranks.first:
         _report(run)
@@ -175,7 +177,7 @@ def _settle(
     from tdam.registry import find_attention, find_spec
     from tdam.training.recipe import load_recipe
 
-    with common.wrong_use("--recipe"):
+    with common.wrong_use(None if name is None else "--recipe"):
         if resume and name is None:
             path = out / "recipe.toml"
             if not path.is_file():

@@ -33,7 +33,7 @@ from wsol.training.images import (
 )
 from wsol.training.network import begin_network
 from wsol.training.plain_targets import TARGETS, check_plain, write_targets
-from wsol.training.record import describe_run, write_record
+from wsol.training.record import describe_run, read_record, write_record
 from wsol.training.run_files import begin, check_same_run, discard
 from wsol.training.validation import Validator
 
@@ -176,11 +176,13 @@ def train_localizer(
             on_epoch(state)
 
         without: dict[str, str] = {}
+        if resume:  # a run that had ended does not validate again
+            without |= read_record(out).get("result", {}).get("unreadable", {})
         targets = None
         try:
             if plain is not None and ranks.first:
                 options = (str(where), recipe.batch_size, workers, on_packed)
-                without = write_targets(out / TARGETS, plain, found.train, found.root, *options)
+                without |= write_targets(out / TARGETS, plain, found.train, found.root, *options)
             if recipe.targets == "plain":
                 plain = None
                 ranks.agree(None)  # so that what the first process writes is there
