@@ -21,13 +21,13 @@ from wsol.boxes import threshold_boxes
 from wsol.cli import reports
 from wsol.evaluation.comparison import ResultError
 from wsol.evaluation.folder_maps import FolderMaps
+from wsol.evaluation.kept_maps import MapKeeper, quantise
 from wsol.evaluation.network_maps import NetworkMaps
 from wsol.evaluation.score_names import list_scores
 from wsol.evaluation.score_run import score_maps
 from wsol.heatmap import to_heatmap
 from wsol.pages import embed_image, render, to_json
-from wsol.report import MapKeeper, choose_images, read_run, write_report
-from wsol.report.collect import quantise
+from wsol.report import choose_images, read_run, write_report
 from wsol.report.contours import trace_contour
 from wsol.report.gallery import _fit
 from wsol.report.steps import keep_steps

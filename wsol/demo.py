@@ -16,6 +16,7 @@ from eval.manifest import load_classes, load_split
 from eval.protocols import find_protocol
 from wsol.classes import class_names
 from wsol.evaluation.image_results import name_results
+from wsol.evaluation.kept_maps import MapKeeper
 from wsol.evaluation.network_maps import NetworkMaps
 from wsol.evaluation.score_run import score_maps
 from wsol.evaluation.scores import Evaluation
@@ -23,7 +24,7 @@ from wsol.figures import draw_localization, save_figure
 from wsol.images import read_image
 from wsol.localizer import Localizer
 from wsol.maps.names import settle_method
-from wsol.report import MapKeeper, read_run, write_report
+from wsol.report import read_run, write_report
 from wsol.report.steps import keep_steps
 from wsol.shipped import manifests_folder
 

@@ -16,11 +16,12 @@ from wsol.benchmark.kept_scores import CHOSEN, SCORED, Way, read_samples, write_
 from wsol.classes import class_names
 from wsol.evaluation.comparison import read_results
 from wsol.evaluation.image_results import discard_results, name_results
+from wsol.evaluation.kept_maps import MapKeeper
 from wsol.evaluation.network_maps import NetworkMaps
 from wsol.evaluation.score_run import is_scored, score_maps
 from wsol.evaluation.work_file import WorkFileError, is_unfinished
 from wsol.maps.names import settle_method
-from wsol.report import MapKeeper, choose_images
+from wsol.report import choose_images
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

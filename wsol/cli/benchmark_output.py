@@ -71,7 +71,8 @@ def read_runs(places: Mapping[str, Path], scored: Split, rules: Protocol) -> lis
         rules: that they were scored under
     """
     from wsol.benchmark.scoring import MAPS
-    from wsol.report import MapKeeper, choose_images, read_run
+    from wsol.evaluation.kept_maps import MapKeeper
+    from wsol.report import choose_images, read_run
 
     wanted = choose_images(scored.ids)
     found = []

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 
     from eval.protocols import Protocol
     from eval.splits import Split
-    from wsol.report import MapKeeper, Run
+    from wsol.evaluation.kept_maps import MapKeeper
+    from wsol.report import Run
 
 UNFINISHED = "unfinished-report"  # what a report needs until its page stands
 
@@ -39,7 +40,8 @@ class ReportWork:
 
     def keeper(self, split: Split, rules: Protocol) -> MapKeeper:
         """Make room for the maps of the images that the page shows."""
-        from wsol.report import MapKeeper, choose_images
+        from wsol.evaluation.kept_maps import MapKeeper
+        from wsol.report import choose_images
 
         wanted = choose_images(split.ids)
         place = self.folder / UNFINISHED / "maps"
@@ -83,7 +85,7 @@ def write(folder: Path, runs: Sequence[Run], root: Path | None, **options: Any) 
     """Write a report with a progress bar, or exit and say why not."""
     from wsol.evaluation.comparison import ResultError
     from wsol.report import write_report
-    from wsol.report.collect import GALLERY
+    from wsol.report.choice import GALLERY
 
     with common.progress("report", min(len(runs[0].rows), GALLERY)) as advance:
         try:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from eval.protocols import Protocol
     from eval.splits import Split
     from tdam.preprocessing import Preprocessing
-    from wsol.report.collect import MapKeeper
+    from wsol.evaluation.kept_maps import MapKeeper
 
 
 def evaluate(

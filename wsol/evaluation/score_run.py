@@ -27,9 +27,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from eval.protocols import Protocol
+    from wsol.evaluation.kept_maps import MapKeeper
     from wsol.evaluation.map_files import MapWriter
     from wsol.evaluation.map_source import FoundMap, MapSource
-    from wsol.report.collect import MapKeeper
 
 Threshold = float | Literal["oracle"] | None
 # What is kept of one image beside its scores under each protocol.

@@ -11,7 +11,7 @@ from wsol.figures import MAP_COLOURS
 from wsol.overlays import OPACITY
 from wsol.pages import write_page
 from wsol.report import tables
-from wsol.report.collect import choose_images
+from wsol.report.choice import choose_images
 from wsol.report.curves import draw_curves
 from wsol.report.gallery import describe_images, show_images
 

@@ -10,12 +10,12 @@ from PIL import Image
 from skimage.measure import approximate_polygon, find_contours
 
 from wsol.boxes import threshold_boxes
+from wsol.evaluation.kept_maps import quantise
 from wsol.heatmap import resize_map, to_heatmap
 from wsol.pages import embed_image
-from wsol.report.collect import quantise
 
 if TYPE_CHECKING:
-    from wsol.report.collect import KeptMap
+    from wsol.evaluation.kept_maps import KeptMap
 
 MAP_SIDE, STEP_SIDE = 64, 48  # pixels of the grey copies that the page holds
 UNITS = 1000  # of a path: the map's sides

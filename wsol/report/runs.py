@@ -11,8 +11,8 @@ import numpy as np
 
 from wsol.evaluation.comparison import ResultError, Results, read_results
 from wsol.evaluation.image_results import NAMES
+from wsol.evaluation.kept_maps import KeptMap, MapKeeper, quantise
 from wsol.evaluation.work_file import SETTINGS
-from wsol.report.collect import KeptMap, MapKeeper, quantise
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

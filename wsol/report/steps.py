@@ -11,8 +11,8 @@ from wsol.images import ImageError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from wsol.evaluation.kept_maps import MapKeeper
     from wsol.evaluation.network_maps import NetworkMaps
-    from wsol.report.collect import MapKeeper
 
 
 def keep_steps(source: NetworkMaps, classes: Mapping[str, int | None], keeper: MapKeeper) -> int:

@@ -1,8 +1,7 @@
-"""What a report keeps of the maps while they are scored: the chosen ones, as the levels scored."""
+"""Maps that are kept while they are scored: the chosen ones, as the levels that were scored."""
 
 from __future__ import annotations
 
-import hashlib
 import zipfile
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -12,8 +11,6 @@ import numpy as np
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from pathlib import Path
-
-GALLERY = 500  # images that a page shows at most
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,27 +24,6 @@ class KeptMap:
 
     levels: np.ndarray
     region: np.ndarray
-
-
-def choose_images(ids: Sequence[str]) -> list[str]:
-    """Choose the images that a page shows: all, or a sample where they are too many.
-
-    Whether an image is in the sample hangs on its id alone, so that runs show the same images.
-
-    Args:
-        ids: of all images
-
-    Returns:
-        the ids chosen, in the order in which they came
-    """
-    if len(ids) <= GALLERY:
-        return list(ids)
-
-    def draw(image_id: str) -> bytes:
-        return hashlib.sha256(image_id.encode("utf-8", "surrogateescape")).digest()
-
-    chosen = set(sorted(ids, key=draw)[:GALLERY])
-    return [image_id for image_id in ids if image_id in chosen]
 
 
 def quantise(heat: np.ndarray, levels: int, rounding: str) -> np.ndarray:
