@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +14,7 @@ from tdam.preprocessing import Preprocessing
 from tdam.published import rename
 from tdam.registry import create_model
 from tdam.weights import fill, read_file
+from tdam.whole_files import write_whole
 
 if TYPE_CHECKING:
     from tdam.backbones.base import Backbone
@@ -146,24 +146,6 @@ def read_class_names(path: str | Path) -> tuple[str, ...] | None:
     _, rest = read_file(path)
     names = json.loads(rest.get(_SETTINGS, "{}")).get(_LEARNED, {}).get("class_names")
     return None if names is None else tuple(names)
-
-
-def write_whole(path: Path, content: bytes) -> None:
-    """Put a file in place once all of it is on the disk, so that a kill leaves old or new.
-
-    Raises:
-        OSError: it cannot be written; what was there is as it was
-    """
-    unfinished = path.with_name(f".{path.name}.part")
-    try:
-        with unfinished.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        unfinished.replace(path)
-    except OSError:
-        unfinished.unlink(missing_ok=True)
-        raise
 
 
 def _recall(model: Backbone, learned: dict[str, Any]) -> None:

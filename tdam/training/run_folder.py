@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any, cast
 
 import torch
 
-from tdam.checkpoints import save_checkpoint, write_whole
+from tdam.checkpoints import save_checkpoint
 from tdam.training.errors import TrainingError
 from tdam.weights import RESULT, WeightsError, fill, read_state_dict
+from tdam.whole_files import write_whole
 
 if TYPE_CHECKING:
     from pathlib import Path

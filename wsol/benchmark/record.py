@@ -13,8 +13,8 @@ from io import BytesIO
 from pathlib import Path, PurePath, PurePosixPath
 from typing import TYPE_CHECKING
 
-from tdam.checkpoints import write_whole
 from tdam.training.recipe import differing_keys, load_recipe
+from tdam.whole_files import write_whole
 from wsol.benchmark.kept_scores import WAYS, read_ways
 from wsol.evaluation.comparison import ResultError
 from wsol.evaluation.image_results import LINES, NAMES, SCORES

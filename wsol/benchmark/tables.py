@@ -6,7 +6,7 @@ import json
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from tdam.checkpoints import write_whole
+from tdam.whole_files import write_whole
 from wsol.benchmark.expected import SCORES
 from wsol.report.tables import Table
 

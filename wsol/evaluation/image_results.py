@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import csv
 import json
-import os
 from typing import TYPE_CHECKING, Any
 
+from tdam.whole_files import write_whole
 from wsol.evaluation.work_file import DATA, HEADER, SETTINGS
 
 if TYPE_CHECKING:
@@ -44,9 +44,7 @@ def write_results(folder: Path, scores: dict[str, Any], rows: Iterable[dict[str,
             if "true_boxes" in row:
                 flat["true_boxes"] = len(row["true_boxes"])
             table.writerow(flat)
-    unfinished = folder / f"{SCORES}.part"
-    unfinished.write_text(json.dumps(scores) + "\n", encoding="utf-8")
-    os.replace(unfinished, folder / SCORES)  # noqa: PTH105, atomic
+    write_whole(folder / SCORES, (json.dumps(scores) + "\n").encode())
 
 
 def name_results(

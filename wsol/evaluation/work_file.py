@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+from tdam.whole_files import write_whole
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -49,9 +50,7 @@ class WorkFile:
                     f"{folder}: expected to go on with an unfinished run but its settings differ "
                     f"({_differences(before, text)})"
                 )
-        unfinished = self._header.with_suffix(".part")
-        unfinished.write_text(text, encoding="utf-8")
-        os.replace(unfinished, self._header)  # noqa: PTH105, atomic
+        write_whole(self._header, text.encode())
         self._file = self._data.open("r+b" if self._data.exists() else "w+b")
         self._file.truncate(self.done * dtype.itemsize)
         self._file.seek(0, 2)
@@ -74,7 +73,7 @@ class WorkFile:
     def finish(self) -> None:
         """Close, and keep the header alone, as what the results beside it depend on."""
         self.close()
-        os.replace(self._header, self._folder / SETTINGS)  # noqa: PTH105, atomic
+        self._header.replace(self._folder / SETTINGS)
         self._data.unlink()
 
     def remove(self) -> None:

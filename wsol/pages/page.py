@@ -6,7 +6,6 @@ import base64
 import hashlib
 import io
 import json
-import os
 import re
 from functools import cache
 from importlib import resources
@@ -79,7 +78,7 @@ def write_page(
             "w", encoding="utf-8", errors="backslashreplace", newline="\n"
         ) as file:
             file.writelines(stream)
-        os.replace(unfinished, path)  # noqa: PTH105, atomic
+        unfinished.replace(path)
     finally:
         unfinished.unlink(missing_ok=True)
 

@@ -12,8 +12,8 @@ import numpy as np
 import torch
 from PIL import Image
 
-from tdam.checkpoints import write_whole
 from tdam.training.errors import UnreadableImageError
+from tdam.whole_files import write_whole
 from wsol.images import ImageError, read_image
 from wsol.loading import read_ahead
 

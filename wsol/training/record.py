@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from tdam.checkpoints import write_whole
+from tdam.whole_files import write_whole
 
 if TYPE_CHECKING:
     from wsol.training.data import TrainingData

@@ -5,10 +5,10 @@ from __future__ import annotations
 import shutil
 from typing import TYPE_CHECKING, Any
 
-from tdam.checkpoints import write_whole
 from tdam.training.recipe import Recipe, differing_keys, load_recipe
 from tdam.training.run_folder import CHECKPOINTS, LOG
 from tdam.weights import RESULT
+from tdam.whole_files import write_whole
 from wsol.training.curves import CURVES, EVENTS
 from wsol.training.plain_targets import TARGETS
 from wsol.training.record import RECORD, read_record, write_record

@@ -1,0 +1,27 @@
+"""Files that appear whole: a run that is killed leaves the old one or the new one."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """Put a file in place once all of it is on the disk, so that a kill leaves old or new.
+
+    Raises:
+        OSError: it cannot be written; what was there is as it was
+    """
+    unfinished = path.with_name(f".{path.name}.part")
+    try:
+        with unfinished.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        unfinished.replace(path)
+    except OSError:
+        unfinished.unlink(missing_ok=True)
+        raise
