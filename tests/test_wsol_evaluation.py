@@ -174,6 +174,15 @@ def test_bad_maps_are_named(split, tmp_path, bad):
         evaluate_maps(split, tmp_path)
 
 
+@pytest.mark.parametrize("content", [b"", b"PK\x03\x04", b"\x80\x04K\x01.", b"\x93NUMPY\x01\x00"])
+def test_files_that_are_no_arrays_are_named(split, tmp_path, content):
+    for image_id in split.ids:
+        (tmp_path / f"{image_id}.npy").write_bytes(content)
+    with pytest.raises(MapError, match=r"chelsea\.png\.npy: expected an array but") as stop:
+        evaluate_maps(split, tmp_path)
+    assert "pickle" not in str(stop.value)
+
+
 def test_maps_of_integers_are_maps(split, tmp_path):
     for image_id in split.ids:
         np.save(tmp_path / f"{image_id}.npy", np.ones((224, 224), dtype=np.int8))

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from eval.protocols import Protocol as Rules
     from eval.splits import Split
 
+_MAGIC = b"\x93NUMPY"  # what a .npy file begins with
 _HEADERS = Lock()  # numpy parses them as Python, and CPython 3.11 fails where threads do so at once
 
 
@@ -113,16 +114,19 @@ def _fit(load: Callable[[], np.ndarray], path: Path, rules: Rules) -> np.ndarray
 
 def _read_map(path: Path) -> np.ndarray:
     try:
-        content = BytesIO(path.read_bytes())
+        content = path.read_bytes()
+        if not content.startswith(_MAGIC):  # or numpy would speak of pickles
+            raise ImageError(f"{path}: expected an array but this is no .npy file")
         with _HEADERS:
-            found = np.load(content, allow_pickle=False)
+            found = np.load(BytesIO(content), allow_pickle=False)
+    except ImageError:
+        raise
     except FileNotFoundError:
         raise ImageError(f"{path}: expected a map but there is no such file") from None
     except Exception as error:  # a broken file breaks in many ways
         raise ImageError(f"{path}: expected an array but {error}") from error
-    if not np.issubdtype(getattr(found, "dtype", str), np.number) or np.iscomplexobj(found):
-        what = f"{getattr(found, 'dtype', type(found).__name__)} {getattr(found, 'shape', '')}"
-        raise ImageError(f"{path}: expected numbers but got {what}")
+    if not np.issubdtype(found.dtype, np.number) or np.iscomplexobj(found):
+        raise ImageError(f"{path}: expected numbers but got {found.dtype} {found.shape}")
     if found.dtype == np.uint8:
         found = found / 255  # exact: k / 255 * 255 is k
     if found.size and not (found.min() >= 0 and found.max() <= 1):
