@@ -67,6 +67,16 @@ def test_predict_goes_on_after_bad_files(run, photos, tmp_path):
     assert np.load(tmp_path / "o" / "maps" / "b.npy").shape == (2, 7, 7)
 
 
+def test_lines_keep_their_columns_whatever_a_file_is_called(run, photos, tmp_path):
+    (tmp_path / "a\tb\nc.png").write_bytes((photos / "coffee.png").read_bytes())
+    (tmp_path / "d\te.png").write_bytes(b"")
+    code, out, _ = run("predict", tmp_path)
+    assert code == 1
+    one, two = (line.split("\t") for line in out.splitlines())
+    assert one[:2] == [f"{tmp_path}/a\\tb\\nc.png", "espresso"]
+    assert two == [f"{tmp_path}/d\\te.png", "error", "the file is empty"]
+
+
 def test_known_classes(run, photos, tmp_path):
     folder = tmp_path / "coffee_mug"
     folder.mkdir()

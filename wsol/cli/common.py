@@ -98,6 +98,7 @@ Report = Annotated[
 Force = Annotated[bool, typer.Option("--force", help="Overwrite what an earlier run wrote.")]
 
 
+_ESCAPES = {ord("\t"): "\\t", ord("\n"): "\\n", ord("\r"): "\\r"}
 _ARGUMENTS = (
     "model",
     "attention",
@@ -172,6 +173,11 @@ def known_classes(
             own = "classes of your own need a network that knows them: wsol train"
             raise ValueError(". ".join([*faults[:20], own]))
         return [classes[path.absolute().parent.name] for path in paths]
+
+
+def print_row(*columns: object) -> None:
+    """Print a line of columns on stdout, tab-separated, whatever a file's name holds."""
+    typer.echo("\t".join(str(column).translate(_ESCAPES) for column in columns))
 
 
 def count_things(count: int, thing: str) -> str:

@@ -137,12 +137,12 @@ def predict(
                 failed += 1
                 sys.stderr.write(f"{found}\n")
                 reason = str(found).removeprefix(f"{path}: ")
-                typer.echo(f"{path}\terror\t{reason}")
+                common.print_row(path, "error", reason)
                 for writer in writers:
                     writer.add_error(path, reason)
             else:
                 for each in found.classes:
-                    typer.echo(_line(each))
+                    common.print_row(*_columns(each))
                 for writer in writers:
                     writer.add(found)
                 if save_images:
@@ -162,9 +162,9 @@ def _certainty(pair: tuple[Path, Localization | ImageError]) -> float:
     return getattr(pair[1], "score", -1.0)
 
 
-def _line(found: Localization) -> str:
+def _columns(found: Localization) -> list[str]:
     boxes = ["{:.1f} {:.1f} {:.1f} {:.1f}".format(*box) for box in found.boxes.tolist()]
-    return "\t".join([str(found.path), found.name, f"{found.score:.4f}", *(boxes or ["no box"])])
+    return [str(found.path), found.name, f"{found.score:.4f}", *(boxes or ["no box"])]
 
 
 def _save_picture(found: Localization, threshold: float, folder: Path, taken: set[str]) -> None:

@@ -118,12 +118,12 @@ def shift(
             except ImageError as error:  # also for an image that has vanished by now
                 failed += 1
                 sys.stderr.write(f"{error}\n")
-                typer.echo(f"{path}\terror\t{str(error).removeprefix(f'{path}: ')}")
+                common.print_row(path, "error", str(error).removeprefix(f"{path}: "))
             else:
                 one_step += len(traced.steps) == 1
                 known += traced.true_boxes is not None
                 for row in shift_rows(traced):
-                    typer.echo("\t".join(row))
+                    common.print_row(*row)
             advance(1)
     done = len(paths) - failed
     if one_step:
