@@ -39,9 +39,10 @@ def load_coco(path: Path, name: str, skip: Callable[[str], object] | None = None
             out; default: such an image is a fault
 
     Returns:
-        ids are the `file_name`s; a label is the rank of the category's id among all ids that the
-        file lists; boxes are float64 where the file has fractions of a pixel, and None where it
-        has no box at all; a box with `iscrowd` is left out
+        ids are the `file_name`s, or what these are addresses of; a label is the rank of the
+        category's id among all ids that the file lists; boxes are float64 where the file has
+        fractions of a pixel, and None where it has no box at all; a box with `iscrowd` is left
+        out
 
     Raises:
         ManifestError: a record that breaks a rule; the message names list, index and id
@@ -59,7 +60,7 @@ def load_coco(path: Path, name: str, skip: Callable[[str], object] | None = None
     files = [_find_path(text) for text in images.texts("file_name")]
     images.once("file_name", files)
     for i, file in enumerate(files):
-        if leaves_root(file):
+        if not file or leaves_root(file):
             raise images.fault(i, f"expected a path below the image root but got {file!r}")
     keys = [images.key(i, "id") for i in range(len(images))]
     images.once("id", keys)

@@ -5,7 +5,7 @@ each other; or the images lie below a root of their own, where as much of the la
 counts as there is. A line is `class xc yc w h`, in shares of the image's width and height, outer
 edges; a sixth column, the confidence, is passed over. The classes' names are those of a
 `data.yaml`, `obj.names` or `classes.txt` in the folder or above; lists such as `train.txt` and
-notes are no label files unless an image has their name.
+notes are no label files unless an image has their name and they begin with a box.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import os
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
+from unicodedata import normalize
 
 import numpy as np
 import yaml
@@ -76,7 +77,10 @@ def load_yolo(
         found.append(np.array(boxes))
         images.append(image)
     if not images:
-        raise ManifestError(f"{folder}: expected boxes but all {len(pairs)} label files are empty")
+        raise ManifestError(
+            f"{folder}: expected boxes of one class an image but none of {len(pairs)} label files "
+            "has any"
+        )
     sizes = np.array([header.upright for header in read_headers(images)], np.int64)
     home = Path(os.path.commonpath([path.parent for path in images]))
     split = Split(
@@ -96,14 +100,13 @@ class _SeveralClassesError(ManifestError):
 
 def _pair_images(folder: Path, root: Path | None) -> list[tuple[Path, Path | None]]:
     """List the label files, each with its image, or None where there is none."""
-    list_images = cache(_list_images)
+    images_of = cache(_list_images)
     owners: dict[Path, Path] = {}
     pairs: list[tuple[Path, Path | None]] = []
     for path in sorted(folder.rglob("*.txt")):
-        places = _list_places(path, folder, root)
-        known = (list_images(place.parent).get(place.stem) for place in places)
-        image = next((each for each in known if each is not None), None)
-        if image is None and _is_list(path.stem.lower()):
+        found = (_find_image(place, images_of) for place in _list_places(path, folder, root))
+        image = next((each for each in found if each is not None), None)
+        if _is_list(path.stem.lower()) and (image is None or not _begins_with_a_box(path)):
             continue
         if image is not None and owners.setdefault(image, path) != path:
             raise ManifestError(
@@ -116,13 +119,20 @@ def _pair_images(folder: Path, root: Path | None) -> list[tuple[Path, Path | Non
     return pairs
 
 
+def _find_image(place: Path, images_of: Callable[[Path], dict[str, Path]]) -> Path | None:
+    """Find the image that lies in a place, under any suffix."""
+    found = images_of(place.parent).get(normalize("NFC", place.stem))
+    alike = (place.with_name(f"{place.stem}{suffix}") for suffix in SUFFIXES)
+    return found or next((path for path in alike if path.is_file()), None)  # as the disk has it
+
+
 def _list_images(folder: Path) -> dict[str, Path]:
     """List the images of a folder by their stems; of two with one stem the commoner format."""
     order = {suffix: rank for rank, suffix in enumerate(SUFFIXES)}
     files = folder.iterdir() if folder.is_dir() else ()
     images = [path for path in files if path.suffix.lower() in order]
     images.sort(key=lambda path: (-order[path.suffix.lower()], path.name))
-    return {path.stem: path for path in images}
+    return {normalize("NFC", path.stem): path for path in images}
 
 
 def _list_places(path: Path, folder: Path, root: Path | None) -> list[Path]:
@@ -136,6 +146,16 @@ def _list_places(path: Path, folder: Path, root: Path | None) -> list[Path]:
         inside = path.relative_to(folder).parts
         places += [root.joinpath(*inside[i:]) for i in range(len(inside))]
     return places
+
+
+def _begins_with_a_box(path: Path) -> bool:
+    """Tell whether the first line of a file is that of a box."""
+    try:
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
+        first = next((line.split() for line in lines if line.strip()), [])
+        return len([float(field) for field in first]) in (5, 6)
+    except (OSError, ValueError):
+        return False
 
 
 def _is_list(stem: str) -> bool:

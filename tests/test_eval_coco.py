@@ -86,6 +86,8 @@ def test_addresses_of_label_studio_mean_files_below_the_root(tmp_path):
     assert split.ids[0] == "mine/ein Bild.jpg"
     with pytest.raises(ManifestError, match="below the image root"):
         load_split(write(tmp_path, changed(images__0__file_name="/data/local-files/?d=../a.jpg")))
+    with pytest.raises(ManifestError, match="below the image root"):
+        load_split(write(tmp_path, changed(images__0__file_name="/data/local-files/?d=")))
 
 
 def test_fractions_stay_and_rounding_is_clipped(tmp_path):

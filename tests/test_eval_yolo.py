@@ -1,4 +1,5 @@
 from pathlib import Path
+from unicodedata import normalize
 
 import numpy as np
 import pytest
@@ -102,7 +103,9 @@ def test_images_called_like_lists_and_notes(labels):
         folder = labels / kind / "train"
         (folder / f"a.{suffix}").rename(folder / f"classes.{suffix}")
         (folder / f"b.{suffix}").rename(folder / f"notes.1.{suffix}")
-    (labels / "train.txt").write_text("images/train/classes.JPG")
+    for place in (labels, labels / "labels" / "train"):  # where an image has its name, too
+        (place / "train.txt").write_text("images/train/classes.JPG")
+    Image.new("RGB", (9, 9)).save(labels / "images" / "train" / "train.jpg")
     split, _ = load_yolo(labels, "corrected")
     assert split.ids == ("classes.JPG", "notes.1.JPG")
     check(split)
@@ -115,6 +118,17 @@ def test_images_of_several_classes_may_be_left_out(labels):
     assert split.ids == ("b.JPG",)
     assert len(skipped) == 1
     assert "a.txt:2: expected boxes of one class" in skipped[0]
+    (labels / "labels" / "train" / "b.txt").write_text("")
+    with pytest.raises(ManifestError, match="one class an image but none of 3 label files has any"):
+        load_yolo(labels, "corrected", skip=skipped.append)
+
+
+def test_names_in_either_form_of_unicode(labels):
+    for form, kind, suffix in (("NFC", "labels", "txt"), ("NFD", "images", "JPG")):
+        folder = labels / kind / "train"
+        (folder / f"a.{suffix}").rename(folder / f"{normalize(form, 'bär')}.{suffix}")
+    split, _ = load_yolo(labels, "corrected")
+    assert [normalize("NFC", image_id) for image_id in split.ids] == ["b.JPG", "bär.JPG"]
 
 
 @pytest.mark.parametrize(
@@ -145,5 +159,5 @@ def test_what_is_not_there(labels, tmp_path):
         load_yolo(labels / "images", "corrected")
     for path in (labels / "labels").rglob("*.txt"):
         path.write_text("")
-    with pytest.raises(ManifestError, match=r"all 3 label files are empty"):
+    with pytest.raises(ManifestError, match=r"none of 3 label files has any"):
         load_yolo(labels, "corrected")
