@@ -182,6 +182,9 @@ def test_voc_annotations(tmp_path):
     assert (tmp_path / "voc/ImageSets/Main/train.txt").read_text() == "x\nx-2\n"
     labels = (tmp_path / "voc/labelmap.txt").read_text().splitlines()
     assert labels == [f"{name}:::" for name in NAMES]
+    for name in ("a:b", "#a", " a", "a\nb"):  # what such a line cannot say
+        write(tmp_path, "voc", names=(name, *NAMES))
+        assert not (tmp_path / "voc/labelmap.txt").exists()
     assert ElementTree.parse(tmp_path / "voc/Annotations/x-2.xml").getroot().find("object") is None
     assert read_errors(tmp_path / "voc/errors.csv") == [["bad.jpg", "the file is empty"]]
 

@@ -3,12 +3,13 @@
 VOC counts pixels from 1 and includes both ends: a box around everything is 1, 1, width, height.
 An object's `score` is a further element that VOC readers pass over. The list of names in
 `voc/ImageSets/Main/train.txt` is what CVAT and Datumaro read first, and `voc/labelmap.txt` tells
-them the classes, `name:colour:parts:actions`.
+them the classes, `name:colour:parts:actions`, where all names can stand in such a line.
 """
 
 from __future__ import annotations
 
 import math
+import re
 from typing import TYPE_CHECKING
 from xml.etree.ElementTree import Element, SubElement
 
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from wsol.results import Localization
+
+
+_LABEL = re.compile(r"[^\s:#]([^:\r\n]*[^\s:])?")  # a name that can stand in labelmap.txt
 
 
 class VocWriter(Writer):
@@ -36,8 +40,9 @@ class VocWriter(Writer):
         self._errors = ErrorTable(home / "errors.csv")
         self._taken: set[str] = set()
         self._list = self._open("voc/ImageSets/Main/train.txt")
-        lines = (" ".join(name.split()) for name in names)
-        self._open("voc/labelmap.txt").writelines(f"{name}:::\n" for name in lines)
+        (home / "labelmap.txt").unlink(missing_ok=True)
+        if all(map(_LABEL.fullmatch, names)):
+            self._open("voc/labelmap.txt").writelines(f"{name}:::\n" for name in names)
 
     def add(self, found: Localization) -> None:
         """Write the localizations of one image."""
