@@ -16,15 +16,13 @@ if TYPE_CHECKING:
     from wsol.evaluation.map_source import MapSource
     from wsol.evaluation.scores import Evaluation
 
-_CHOSEN = "chosen-on-val"  # results of the split that the threshold was chosen on
-
 
 def free(out: Path, force: bool) -> bool:
     """Make room for results, or tell that an unfinished run is left as it is, to go on."""
-    from wsol.evaluation.image_results import discard_results
+    from wsol.evaluation.image_results import CHOSEN, discard_results
     from wsol.evaluation.work_file import SETTINGS, is_unfinished
 
-    chosen = out / _CHOSEN
+    chosen = out / CHOSEN
     if force:
         discard_results(outputs.free_folder(out, force))
         discard_results(chosen)
@@ -40,9 +38,10 @@ def choose(
     source: MapSource, rules: list[Protocol], options: dict[str, Any], out: Path | None
 ) -> tuple[list[Any], list[str]]:
     """Find the best thresholds on val, unless they were found before; name what was unreadable."""
+    from wsol.evaluation.image_results import CHOSEN
     from wsol.evaluation.score_run import finished_thresholds
 
-    folder = None if out is None else out / _CHOSEN
+    folder = None if out is None else out / CHOSEN
     if folder is not None and source.split.masks is None:
         known = finished_thresholds(source, rules, folder, options["save"])
         if known is not None:

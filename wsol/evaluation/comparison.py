@@ -13,7 +13,7 @@ from eval.metrics.failures import KINDS
 from eval.metrics.localization import MODES, LocalizationScores, Outcome
 from eval.protocols import Protocol
 from eval.statistics import Difference, interval, mcnemar
-from wsol.evaluation.image_results import LINES, SCORES
+from wsol.evaluation.image_results import CHOSEN, LINES, SCORES
 from wsol.evaluation.map_source import NO_RANK
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ def read_results(path: str | Path, slim: bool = False) -> Results:
         if len(rows) != scores["images"]:
             raise ValueError(f"{LINES} has {len(rows)} images, {SCORES} {scores['images']}")
     except OSError as error:
-        inside = sorted(path.parent.name for path in folder.glob(f"*/{SCORES}"))
+        inside = sorted({path.parent.name for path in folder.glob(f"*/{SCORES}")} - {CHOSEN})
         hint = f"; there are those of {', '.join(inside)} in folders below" if inside else ""
         raise ResultError(
             f"{folder}: expected {SCORES} and {LINES} of a finished evaluation "

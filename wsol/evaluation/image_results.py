@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 SCORES, LINES, TABLE = "scores.json", "images.jsonl", "images.csv"
+CHOSEN = "chosen-on-val"  # folder of the results that a threshold was chosen by
 NAMES = "names.json"
 _COLUMNS = (
     "id", "label", "map_class", "predicted", "rank", "score", "width", "height", "x0", "y0",
@@ -77,6 +78,6 @@ def _places(folder: Path) -> list[Path]:
 def discard_results(folder: Path) -> None:
     """Delete what evaluations left in a folder, under any number of protocols."""
     for place in (folder, *(path for path in folder.glob("*") if path.is_dir())):
-        for name in (SCORES, LINES, TABLE, NAMES, SETTINGS, DATA, HEADER):
-            if place == folder or (place / SCORES).is_file() or (place / HEADER).is_file():
+        if place == folder or (place / SCORES).is_file() or (place / HEADER).is_file():
+            for name in (SCORES, LINES, TABLE, NAMES, SETTINGS, DATA, HEADER):
                 (place / name).unlink(missing_ok=True)
