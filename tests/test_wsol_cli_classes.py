@@ -5,7 +5,7 @@ import json
 import pytest
 import torch
 
-from tdam.checkpoints import save_checkpoint
+from tdam.checkpoints import load_checkpoint, save_checkpoint
 from tdam.registry import create_model
 
 
@@ -70,6 +70,43 @@ def test_names_that_fit_in_part_are_refused(run, photos, tmp_path, names, code, 
     weights, truth = cat_and_cup(tmp_path, names)
     found, _, err = run("evaluate", truth, "--root", photos, "--checkpoint", weights)
     assert found == code, err
+    assert code == 0 or "Error: Invalid value for --classes" in err
     plain = " ".join(err.replace("│", " ").split())
     assert said in plain
     assert said or "none of the network's" not in plain
+
+
+def test_numbers_are_no_names(run, photos, tmp_path):
+    """Outputs without names are called by numbers, which classes called 1 and 2 fit by chance."""
+    weights, truth = cat_and_cup(tmp_path, ("1", "2"))
+    model, _ = load_checkpoint(weights)
+    model.class_names = None
+    save_checkpoint(model, weights)
+    code, _, err = run("evaluate", truth, "--root", photos, "--checkpoint", weights)
+    assert (code, "none of the network's" in err) == (0, False), err
+
+
+def test_predicted_classes_are_scored_whatever_the_data_calls_its_own(run, photos, tmp_path):
+    weights, truth = cat_and_cup(tmp_path, ("cat", "mug"))
+    content = json.loads(truth.read_text())
+    content["categories"].append({"id": 9, "name": "third"})
+    truth.write_text(json.dumps(content))
+    options = ("evaluate", truth, "--root", photos, "--checkpoint", weights)
+    code, out, err = run(*options, "--class-map", "predicted")
+    assert code == 0, err
+    assert "none of the network's: 1 ('mug')" in err
+    line = next(line for line in out.splitlines() if "top-1 accuracy" in line)
+    assert line.split()[-1] == "-"  # what is right is not known
+    assert run(*options)[0] == 2
+
+
+def test_a_network_that_does_not_know_the_classes_does_not_stop_a_benchmark(run, photos, tmp_path):
+    weights, truth = cat_and_cup(tmp_path, ("cat", "mug"))
+    model, _ = load_checkpoint(weights)
+    model.class_names = ("mug", "cat")
+    save_checkpoint(model, tmp_path / "other.safetensors")
+    code, out, err = run("benchmark", truth, "--root", photos, "--run", f"a={weights}",
+                         "--run", f"b={tmp_path / 'other.safetensors'}")  # fmt: skip
+    assert code == 1
+    assert "none of the network's: 1 ('mug')" in err
+    assert " b " in out

@@ -108,6 +108,8 @@ _ARGUMENTS = (
     "output_stride",
     "method",
     "threshold",
+    "out",
+    "cache",
 )
 
 

@@ -49,7 +49,8 @@ def load_splits(data: Path, split: str, with_val: bool) -> tuple[Split, Split | 
 def load_drawn_boxes(boxes: Path, name: str, root: Path | None = None) -> tuple[Split, Path]:
     """Read boxes that people drew or corrected, or exit and say why not.
 
-    Images with boxes of several classes, or of none, are left out and named on stderr.
+    Images with boxes of several classes are left out and named on stderr, and so are those of a
+    COCO file that have neither an annotation nor a label of their own.
 
     Args:
         boxes: a COCO data set file, or a folder of YOLO label files
@@ -70,14 +71,19 @@ def load_drawn_boxes(boxes: Path, name: str, root: Path | None = None) -> tuple[
         else:
             split, home = load_coco(boxes, name, skipped.append), root or boxes.parent
     except ManifestError as error:
+        _tell_skipped(skipped)
         common.fail(str(error))
+    _tell_skipped(skipped)
     if split.boxes is None:
         raise typer.BadParameter(f"{boxes} holds no box", param_hint="--boxes")
-    sys.stderr.writelines(f"{line}\n" for line in skipped[:_SHOWN])
-    if skipped:
-        dots = "..., " if len(skipped) > _SHOWN else ""
-        sys.stderr.write(f"{dots}{common.count_things(len(skipped), 'image')} left out\n")
     return split, home
+
+
+def _tell_skipped(faults: list[str]) -> None:
+    sys.stderr.writelines(f"{line}\n" for line in faults[:_SHOWN])
+    if faults:
+        dots = "..., " if len(faults) > _SHOWN else ""
+        sys.stderr.write(f"{dots}{common.count_things(len(faults), 'image')} left out\n")
 
 
 def check_root(split: Split, root: Path) -> None:
@@ -121,44 +127,50 @@ def find_classes(
         index among the outputs by label, or None where labels and outputs do not fit
 
     Raises:
-        BadParameter: some of the names that occur are the network's, and others are not
+        ValueError: numbers would fit, but some of the names that occur are the network's and
+            others are not
     """
     from eval.manifest import (
         ManifestError,
         find_class_table,
-        list_splits,
         load_classes,
-        load_split,
     )
     from wsol.classes import class_names, match_classes
 
     if classes is None and len(names) == 1000:
         classes = find_class_table(data, data.absolute().parent, *([root] if root else []))
     if classes is None:
-        labels = scored.labels.tolist()
-        table, missing = match_classes(labels, scored.class_names or (), names)
-        strange = tell_strange(missing)
-        if missing and len(names) == 1000:
-            sys.stderr.write(f"{strange}\n")
-        elif missing and len(missing) < len(set(labels)):  # numbers would contradict the names
-            raise typer.BadParameter(f"{strange}; a table may map them", param_hint="--classes")
-        elif missing and names != class_names(len(names)):
-            sys.stderr.write(f"{strange}; labels are taken for the numbers of its outputs\n")
-        if table is not None or len(names) == 1000:
+        table, missing = match_classes(scored.labels.tolist(), scored.class_names or (), names)
+        if table is not None:
             return table
-        last = max(labels)
-        if last + 1 < len(names):  # a split may lack the last classes: all say how many there are
-            try:
-                last = max(int(load_split(data, s).labels.max()) for s in list_splits(data))
-            except ManifestError as error:
-                common.fail(str(error))
-        return {i: i for i in range(len(names))} if last + 1 == len(names) else None
+        by_number = _count_classes(data, scored, len(names)) == len(names)
+        known = len(names) == 1000 or names != class_names(len(names))  # not `class 0` and so on
+        strange = tell_strange(missing) if missing and known else ""
+        if strange and by_number and len(missing) < len(set(scored.labels.tolist())):
+            raise ValueError(f"{strange}; a class table may map them")  # numbers contradict names
+        if strange:
+            end = "; labels are taken for the numbers of its outputs" if by_number else ""
+            sys.stderr.write(f"{strange}{end}\n")
+        return {i: i for i in range(len(names))} if by_number else None
     try:
         table = load_classes(classes)
     except ManifestError as error:
         common.fail(str(error))
     typer.echo(f"labels mapped onto ImageNet's 1000 classes by {classes}", err=True)
     return table
+
+
+def _count_classes(data: Path, scored: Split, most: int) -> int:
+    """Count the classes of a data set; a split may lack the last ones, so all are asked."""
+    from eval.manifest import ManifestError, list_splits, load_split
+
+    count = max(int(scored.labels.max()) + 1, len(scored.class_names or ()))
+    if count >= most:
+        return count
+    try:
+        return max(int(load_split(data, name).labels.max()) + 1 for name in list_splits(data))
+    except ManifestError as error:
+        common.fail(str(error))
 
 
 def tell_strange(names: Sequence[str]) -> str:

@@ -199,7 +199,8 @@ def evaluate(
         what = f"{describe_network(network.settings)}, {method}"
         what += "" if layer is None else f" of {layer}"
         what += "" if step is None else f", step {step}"
-        table = data_sets.find_classes(data, scored, root, classes, own)
+        with common.wrong_use("--classes"):
+            table = data_sets.find_classes(data, scored, root, classes, own)
         where = common.choose_device(device)
         with common.wrong_use("--at-step"):
             sources = [
