@@ -163,7 +163,10 @@ def create_page(app: BrowserApp, about: str) -> Any:
     with gradio.Blocks(
         title="wsol",
         analytics_enabled=False,
-        delete_cache=(3600, 3600),  # seconds: photographs do not pile up
+        delete_cache=(
+            1800,
+            1800,
+        ),  # looks every half hour for those older than that: an hour at most
     ) as page:
         gradio.Markdown(f"### Boxes from a classifier that never saw a box\n{about}")
         with gradio.Row():

@@ -31,7 +31,8 @@ def browser(
 ) -> None:
     """Localize in a browser: drop a photograph, move the threshold, take the boxes along.
 
-    Photographs stay on this machine, for an hour at most. Needs gradio, the extra app.
+    Photographs stay on this machine, for an hour at most; boxes that were taken along, with the
+    photograph for yolo, until it is closed. Needs gradio, the extra app.
     """
     asked = networks.attention_flags(attention, steps, distance, searchlight)
     networks.check_model(model, method, checkpoint, weights, **asked)
