@@ -17,7 +17,7 @@ from tdam.training.schedule import choose_learners
 from wsol import Localizer
 from wsol.training.data import load_training_data
 from wsol.training.network import create_network
-from wsol.training.plain_targets import TARGETS, load_plain, match_classes, write_targets
+from wsol.training.plain_targets import TARGETS, find_outputs, load_plain, write_targets
 from wsol.training.record import read_record
 from wsol.training.run_files import saved_recipe
 from wsol.training.train import prepare_recipe, train_localizer
@@ -131,19 +131,28 @@ def test_labels_are_found_among_the_classes(objects, tmp_path):
     root = tmp_path / "data"
     shutil.copytree(objects, root)
     found = load_training_data(root)
-    assert match_classes(MORE, 5, root, found) == PLACES
+    assert find_outputs(MORE, 5, root, found) == PLACES
     with pytest.raises(ValueError, match=r"that the weights know, such as grey, .* 'blue box' in"):
-        match_classes(("grey", "pink"), 2, root, found)
+        find_outputs(("grey", "pink"), 2, root, found)
     with pytest.raises(ValueError, match="names for their 3 classes"):
-        match_classes(None, 3, root, found)
-    with pytest.raises(ValueError, match=r"a classes.csv beside .* but got none"):
-        match_classes(None, 1000, root, found)
+        find_outputs(None, 3, root, found)
+    with pytest.raises(ValueError, match=r"'blue box' in .*; a classes.csv beside it"):
+        find_outputs(None, 1000, root, found)
     table = tmp_path / "classes.csv"
     table.write_text("label,imagenet1k_index\n0,497\n1,0\n")
-    with pytest.raises(ValueError, match=r"but got .*classes.csv, without 'sea-green'"):
-        match_classes(None, 1000, root, found)
+    with pytest.raises(ValueError, match=r"classes.csv to have every class but not 'sea-green'"):
+        find_outputs(None, 1000, root, found)
     table.write_text("label,imagenet1k_index\n0,497\n1,0\n2,7\n")
-    assert match_classes(None, 1000, root, found) == {0: 497, 1: 0, 2: 7}
+    assert find_outputs(None, 1000, root, found) == {0: 497, 1: 0, 2: 7}
+    table.unlink()
+    for name, other in (
+        ("blue box", "n01440764"),
+        ("red_ball", "Goldfish"),
+        ("sea-green", "tiger_shark"),
+    ):
+        (root / name).rename(root / other)
+    renamed = load_training_data(root)
+    assert find_outputs(None, 1000, root, renamed) == {0: 1, 1: 0, 2: 3}
 
 
 class Guided(Tiny):

@@ -10,7 +10,7 @@ import torch
 from tdam import create_model, load_checkpoint
 from tdam.checkpoints import read_class_names
 from wsol.maps.names import settle_method
-from wsol.training.plain_targets import TARGETS, load_plain, match_classes
+from wsol.training.plain_targets import TARGETS, find_outputs, load_plain
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -44,7 +44,7 @@ def begin_network(
         raise ValueError(f"Expected {out / TARGETS} to go on with but it is gone: begin anew")
     known = load_checkpoint(saved[0])[0] if saved else load_plain(recipe)
     outputs = known.settings["num_classes"]
-    classes = match_classes(known.class_names, outputs, data, found)
+    classes = find_outputs(known.class_names, outputs, data, found)
     model = create_network(start, known.class_names, outputs)
     return model, None if saved else known, classes
 

@@ -11,6 +11,7 @@ import torch
 from eval.manifest import find_class_table, load_classes
 from tdam import create_model, load_checkpoint
 from tdam.registry import find_spec
+from wsol.classes import class_names, match_classes
 from wsol.images import ImageError, read_image
 from wsol.loading import read_ahead
 from wsol.runtime import evaluation_mode
@@ -72,10 +73,12 @@ def load_plain(recipe: Recipe) -> Backbone:
     return plain
 
 
-def match_classes(
+def find_outputs(
     names: tuple[str, ...] | None, outputs: int, data: Path, found: TrainingData
 ) -> dict[int, int]:
-    """Tell which of a network's classes each label of a data set is.
+    """Tell which of a network's outputs each label of a data set is.
+
+    For ImageNet's classes a `classes.csv` near the data says so; else names do, or WordNet ids.
 
     Args:
         names: of the network's classes, where it has some
@@ -90,28 +93,30 @@ def match_classes(
         ValueError: that is not known
         eval.manifest.ManifestError: a broken class table
     """
-    if names is not None:
-        missing = [name for name in found.class_names if name not in names]
-        if missing:
-            raise ValueError(
-                f"Expected classes that the weights know, such as {', '.join(names[:3])}, but got "
-                f"{missing[0]!r} in {data}"
-            )
-        return {label: names.index(name) for label, name in enumerate(found.class_names)}
-    if outputs != 1000:
+    if names is None and outputs != 1000:
         raise ValueError(
             f"Expected weights with names for their {outputs} classes but got none, so that labels "
             "of the data cannot be told; `wsol train` writes such weights"
         )
-    table = find_class_table(data, data.absolute().parent, found.root)
-    classes = {} if table is None else load_classes(table)
-    missing = [name for label, name in enumerate(found.class_names) if label not in classes]
-    if missing:
+    labels = range(len(found.class_names))
+    table = None
+    if names is None:
+        table = find_class_table(data, data.absolute().parent, found.root)
+    if table is not None:
+        classes = load_classes(table)
+        missing = [name for label, name in enumerate(found.class_names) if label not in classes]
+        if missing:
+            raise ValueError(f"Expected {table} to have every class but not {missing[0]!r}")
+        return classes
+    known = class_names(outputs, names)
+    matched, missing = match_classes(labels, found.class_names, known)
+    if matched is None:
+        hint = "" if names else "; a classes.csv beside it (label,imagenet1k_index) may map them"
         raise ValueError(
-            f"Expected a classes.csv beside {data} that maps labels onto ImageNet's 1000 classes "
-            f"(columns label,imagenet1k_index) but got {table or 'none'}, without {missing[0]!r}"
+            f"Expected classes that the weights know, such as {', '.join(known[:3])}, but got "
+            f"{missing[0]!r} in {data}{hint}"
         )
-    return classes
+    return matched
 
 
 def write_targets(
