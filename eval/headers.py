@@ -55,13 +55,20 @@ def read_header(path: Path) -> Header:
     try:
         with Image.open(path) as image:
             orientation = image.getexif().get(ExifTags.Base.Orientation)
-            return Header(*image.size, turned=orientation in QUARTER_TURNS)
+            return Header(*stored_size(image), turned=orientation in QUARTER_TURNS)
     except FileNotFoundError:
         raise ManifestError(f"{path}: expected an image but there is no such file") from None
     except _BROKEN as error:
         if path.suffix.lower() in (".tif", ".tiff"):
             return _read_tiff(path)
         raise ManifestError(f"{path}: expected an image but {error}") from error
+
+
+def stored_size(image: Image.Image) -> tuple[int, int]:
+    """Width and height of the pixels as they are stored; of a TIFF, PIL tells those as seen."""
+    tags = getattr(image, "tag_v2", {})
+    width, height = (tags.get(tag) for tag in (256, 257))
+    return image.size if width is None or height is None else (width, height)
 
 
 def _read_tiff(path: Path) -> Header:

@@ -12,7 +12,7 @@ import numpy as np
 import tifffile
 from PIL import ExifTags, Image, UnidentifiedImageError
 
-from eval.headers import QUARTER_TURNS
+from eval.headers import QUARTER_TURNS, stored_size
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -26,6 +26,7 @@ _TURNS = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }  # by EXIF's orientation; 1 is upright
+_BACK = {5: 5, 6: 8, 7: 7, 8: 6}  # what undoes a quarter turn
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif"})
 _OTHERS = frozenset(
     {".heic", ".heif", ".avif", ".jxl", ".jp2", ".dng", ".cr2", ".cr3", ".nef", ".arw", ".raf"}
@@ -66,10 +67,10 @@ def read_image(
     try:
         if path.stat().st_size == 0:
             raise ImageError("the file is empty")
-        with Image.open(path) as image:
+        # by its name alone, PIL would map a TIFF into memory, and turns that wrongly
+        with path.open("rb") as file, Image.open(file) as image:
             if at_least is not None:
                 image.draft("", (at_least, at_least))
-            image.load()
             return to_rgb(image, boxed)
     except UnidentifiedImageError as error:
         if path.suffix.lower() in (".tif", ".tiff"):
@@ -111,10 +112,14 @@ def to_rgb(image: Image.Image, boxed: tuple[int, int] | None = None) -> Image.Im
 
 def _turn_upright(image: Image.Image, boxed: tuple[int, int] | None) -> Image.Image:
     """Turn as EXIF says, and forget EXIF: other tags of it may be broken, and are not written."""
-    tag = image.getexif().get(ExifTags.Base.Orientation)
+    tag, stored = image.getexif().get(ExifTags.Base.Orientation), stored_size(image)
+    image.load()
     if not isinstance(tag, int) or tag not in _TURNS:
         return image
-    if boxed is not None and tag in QUARTER_TURNS and _lie_alike(image.size, boxed):
+    done = ExifTags.Base.Orientation not in image.getexif()  # PIL turns a TIFF as it loads it
+    if boxed is not None and tag in QUARTER_TURNS and _lie_alike(stored, boxed):
+        return image.transpose(_TURNS[_BACK[tag]]) if done else image
+    if done:
         return image
     turned = image.transpose(_TURNS[tag])
     turned.info = {k: v for k, v in image.info.items() if k == "transparency"}
