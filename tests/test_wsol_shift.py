@@ -9,11 +9,12 @@ from small_shifts import NAMES, SMALL, SQUARE, blob, found, network
 
 from eval.splits import Split
 from wsol import Localizer
+from wsol.lettering import displayable
 from wsol.overlays import colour, contour_lines, overlay, step_colours
 from wsol.results import Localization, Step
 from wsol.shift.figures import draw_frames, draw_strip, save_animation
 from wsol.shift.page import make_card
-from wsol.shift.text import displayable, percent, scale_text, shorten, step_lines
+from wsol.shift.text import percent, scale_text, shorten, step_lines
 from wsol.shift.trace import shows_another, trace_shift
 from wsol.shift.true_boxes import TrueBoxes
 

@@ -11,6 +11,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
 
 from wsol.boxes import threshold_level
+from wsol.lettering import displayable, letters
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -25,6 +26,7 @@ TRUE = "#56B4E9"
 MAP_COLOURS = "magma"
 
 
+@letters()
 def draw_localization(
     image: Image.Image,
     found: Localization,
@@ -73,7 +75,8 @@ def draw_localization(
             _draw_boxes(axes, true_boxes, TRUE, "--")
         _draw_boxes(axes, found.boxes, PREDICTED, "-")
         axes.set(xlim=(0, image.width), ylim=(image.height, 0), xticks=[], yticks=[])
-    left.set_title(f"{found.name}  {found.score:.0%}", fontsize=11, loc="left")
+    title = f"{displayable(found.name)}  {found.score:.0%}"
+    left.set_title(title, fontsize=11, loc="left", parse_math=False)
     right.set_title("map and threshold", fontsize=11, loc="left")
     figure.colorbar(shown, cax=figure.add_subplot(grid[2])).ax.axhline(threshold, color="white")
     handles = [Line2D([], [], color=PREDICTED, lw=2.5, label="predicted box")]
@@ -92,6 +95,7 @@ def _draw_boxes(axes: Axes, boxes: np.ndarray, colour: str, style: str) -> None:
         axes.add_patch(Rectangle(corner, width, height, fill=False, ec=colour, lw=2.2, ls=style))
 
 
+@letters()
 def save_figure(figure: Figure, path: Path | BinaryIO) -> None:
     """Write a figure as a file of the kind that its suffix names; into an open file, as PNG."""
     figure.savefig(path, bbox_inches="tight", pad_inches=0.06)

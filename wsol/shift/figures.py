@@ -8,6 +8,7 @@ from matplotlib.patches import Polygon, Rectangle
 from matplotlib.patheffects import Normal, Stroke
 from PIL import Image, ImageColor
 
+from wsol.lettering import displayable, letters
 from wsol.overlays import (
     DIVERGING,
     box_line,
@@ -17,10 +18,9 @@ from wsol.overlays import (
     step_colours,
     value_limits,
 )
-from wsol.shift.sheet import BAR, PANEL, Sheet, letters
+from wsol.shift.sheet import BAR, PANEL, Sheet
 from wsol.shift.text import (
     another_object_text,
-    displayable,
     headline,
     scale_text,
     shorten,

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import warnings
-from contextlib import contextmanager
-from functools import cache, partial
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
-from matplotlib import font_manager, rc_context
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
@@ -20,34 +17,11 @@ from wsol.overlays import colour_bar
 from wsol.shift.text import scale_text
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from matplotlib.axes import Axes
 
     from wsol.shift.trace import Shift
 
 PANEL, BAR = 2.5, 0.1  # inches: width of a picture, of a colour bar
-
-# Where installed, letters come from these that the usual font does not have.
-_FONTS = (
-    "Noto Sans CJK JP", "Noto Sans CJK SC", "Noto Sans JP", "Source Han Sans", "WenQuanYi Zen Hei",
-    "Droid Sans Fallback", "Hiragino Sans", "PingFang SC", "Yu Gothic", "Microsoft YaHei",
-    "Malgun Gothic", "Noto Sans", "Arial Unicode MS",
-)  # fmt: skip
-
-
-@contextmanager
-def letters() -> Iterator[None]:
-    """Take letters from all fonts there are, and be silent about those that none has."""
-    with rc_context({"font.family": ["DejaVu Sans", *_other_fonts()]}), warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Glyph .* missing")
-        yield
-
-
-@cache
-def _other_fonts() -> tuple[str, ...]:
-    installed = set(font_manager.get_font_names())
-    return tuple(name for name in _FONTS if name in installed)
 
 
 class Sheet:

@@ -6,6 +6,8 @@ import math
 import unicodedata
 from typing import TYPE_CHECKING
 
+from wsol.lettering import displayable
+
 if TYPE_CHECKING:
     from wsol.shift.trace import Shift, ShiftStep
 
@@ -141,15 +143,6 @@ def shorten(text: str, width: int) -> str:
     while _width(tail) > half:
         tail = tail[1:]
     return f"{head}\u2026{tail}"
-
-
-def displayable(text: str) -> str:
-    """Replace what cannot be shown: controls of any kind, and bytes of names that are no text."""
-    kept = (
-        "\ufffd" if unicodedata.category(letter) in ("Cc", "Cf", "Cs", "Cn", "Co") else letter
-        for letter in text
-    )
-    return "".join(kept)
 
 
 def _width(text: str) -> int:
