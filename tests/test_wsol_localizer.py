@@ -1,4 +1,5 @@
 import json
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -146,6 +147,15 @@ def test_the_model_is_left_as_it_was(method):
         assert all(module.training for module in locate.model.modules())
     assert not any(module._forward_hooks for module in locate.model.modules())
     assert all(p.grad is None for p in locate.model.parameters())
+
+
+@pytest.mark.parametrize("method", ["cam", "gradcam++"])
+def test_threads_share_a_localizer(method):
+    images = [picture(32, 32, (4 * i, 2, 4 * i + 12, 14)) for i in range(4)] * 8
+    with localizer(method) as locate, ThreadPoolExecutor(4) as pool:
+        alone = [locate(image).steps[0].map for image in images]
+        together = [found.steps[0].map for found in pool.map(locate, images)]
+    np.testing.assert_allclose(together, alone, atol=1e-6)
 
 
 def test_stream_goes_on_after_an_unreadable_image(tmp_path):

@@ -6,6 +6,7 @@ from dataclasses import replace
 from itertools import repeat
 from numbers import Integral
 from pathlib import Path
+from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -117,6 +118,7 @@ class Localizer:
         known = None if spec is None else getattr(model, "class_names", None)
         self.names = known if names is None else tuple(names)
         options = {} if fc_layer is None else {"fc_layer": fc_layer}
+        self._turn = Lock()  # hooks and modes are the network's: threads go through one by one
         self.extractor = find_method(method)(model, target_layer, **options)
         self._stepwise = target_layer is None and hasattr(model, "forward_steps")
         blocks = model.searchlight_blocks() if self._stepwise else []  # type: ignore[operator]
@@ -212,7 +214,7 @@ class Localizer:
     ) -> list[Localization]:
         known = [label for (_, label), _ in batch]
         inputs = torch.stack([ready for _, (_, ready) in batch]).to(self.device)
-        with evaluation_mode(self.model):
+        with self._turn, evaluation_mode(self.model):
             seen = run_pass(self.extractor, inputs, self._stepwise)
             probabilities = seen.probabilities
             ranked = self._choose(probabilities[:, -1], known)
