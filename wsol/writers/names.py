@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
+from unicodedata import normalize
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -13,20 +14,23 @@ def unique_stem(path: Path | None, taken: set[str]) -> str:
 
     Args:
         path: of the image
-        taken: names chosen before; the new one is added
+        taken: names chosen before, as a disk compares them; the new one is added
 
     Returns:
-        the image's stem, with `-2`, `-3` and so on behind it where that is taken
+        the image's stem, with `-2`, `-3` and so on behind it where that is taken, be it in other
+        letter case or another form of Unicode, which not every disk tells apart
 
     >>> from pathlib import Path
     >>> taken = set()
     >>> unique_stem(Path("a/bird.jpg"), taken), unique_stem(Path("b/bird.jpg"), taken)
     ('bird', 'bird-2')
+    >>> unique_stem(Path("c/Bird.jpg"), taken)
+    'Bird-3'
     """
     stem = name = "image" if path is None else path.stem
     number = 1
-    while name in taken:
+    while (key := normalize("NFC", name).casefold()) in taken:
         number += 1
         name = f"{stem}-{number}"
-    taken.add(name)
+    taken.add(key)
     return name
