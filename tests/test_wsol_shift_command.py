@@ -37,6 +37,19 @@ def test_an_image_that_vanished(tmp_path):
     assert not (tmp_path / "gone.png").exists()
 
 
+def test_the_page_of_many_images_shows_the_first(tmp_path, spot, monkeypatch):
+    monkeypatch.setattr("wsol.shift.files.GALLERY", 2)
+    spot.save(tmp_path / "a.png")
+    with ShiftWriter(tmp_path, "x") as writer:
+        for _ in range(3):
+            writer.add(trace_shift(found(blob(0.5, 0.5), path=tmp_path / "a.png"), 0.2, SQUARE))
+    page = writer.page.read_text()
+    assert "3 images" in page
+    assert "Shown here are the first 2;" in page
+    assert page.count("<article") == 2
+    assert len((tmp_path / "shift.jsonl").read_text().splitlines()) == 3
+
+
 def test_command_with_hostile_names(run, tmp_path, checkpoint, spot):
     home = tmp_path / "in"
     home.mkdir()

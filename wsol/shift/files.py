@@ -17,11 +17,12 @@ if TYPE_CHECKING:
 
     from wsol.shift.trace import Shift
 
+GALLERY = 500  # images that the page shows at most
 _VIEW = 640  # pixels of the longer side of what pictures hold of a photograph
 
 
 class ShiftWriter:
-    """Writes image after image; the page appears at the end.
+    """Writes image after image; the page, of the first 500 images, appears at the end.
 
     Args:
         folder: that exists
@@ -38,6 +39,7 @@ class ShiftWriter:
         self.colours = COLOURS[colours]
         self._taken: set[str] = {"shift"}
         self._cards: list[dict[str, Any]] = []
+        self._count = 0
         self._file: IO[str] | None = None
 
     def __enter__(self) -> ShiftWriter:
@@ -48,7 +50,7 @@ class ShiftWriter:
         if self._file is not None:
             self._file.close()
         if kind is None:
-            write_shift_page(self.page, self._cards, self.about, self.colours)
+            write_shift_page(self.page, self._cards, self.about, self.colours, self._count)
 
     def add(self, shift: Shift) -> None:
         """Draw one image.
@@ -69,4 +71,6 @@ class ShiftWriter:
         save_animation(frames, self.folder / f"{stem}.gif")
         if self._file is not None:
             self._file.write(json.dumps(shift.to_dict()) + "\n")
-        self._cards.append(make_card(image, shift, self.colours))
+        self._count += 1
+        if self._count <= GALLERY:
+            self._cards.append(make_card(image, shift, self.colours))

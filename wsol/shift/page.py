@@ -9,6 +9,7 @@ from matplotlib.colors import to_hex
 from PIL import Image
 
 from wsol.heatmap import resize_map
+from wsol.lettering import displayable
 from wsol.overlays import (
     DIVERGING,
     OPACITY,
@@ -20,7 +21,7 @@ from wsol.overlays import (
     value_limits,
 )
 from wsol.pages import embed_image, write_page
-from wsol.shift.text import displayable, percent, scale_text
+from wsol.shift.text import percent, scale_text
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -96,14 +97,17 @@ def make_card(image: Image.Image, shift: Shift, colours: str) -> dict[str, Any]:
     }
 
 
-def write_shift_page(path: Path, cards: list[dict[str, Any]], about: str, colours: str) -> None:
+def write_shift_page(
+    path: Path, cards: list[dict[str, Any]], about: str, colours: str, count: int
+) -> None:
     """Write the gallery.
 
     Args:
         path: of the file
-        cards: one an image
+        cards: one an image, of those that the page shows
         about: network and threshold, in a line
         colours: name of a matplotlib colour map
+        count: of all images
     """
     steps = max((len(card["steps"]) for card in cards), default=0)
     write_page(
@@ -114,6 +118,7 @@ def write_shift_page(path: Path, cards: list[dict[str, Any]], about: str, colour
         title="Attention shift",
         about=displayable(about),
         cards=cards,
+        count=count,
         steps=steps,
         opacity=round(100 * OPACITY),
         stops={"map": _stops(colours), "change": _stops(DIVERGING)},
