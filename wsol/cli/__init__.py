@@ -76,7 +76,7 @@ def main(arguments: list[str] | None = None) -> None:
     Args:
         arguments: without the program's name; by default those of the process
     """
-    for stream in (sys.stdout, sys.stderr):  # file names need not be text
+    for stream in (sys.stdin, sys.stdout, sys.stderr):  # file names need not be text
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="surrogateescape")
     try:

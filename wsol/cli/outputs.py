@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from contextlib import contextmanager
+from pathlib import Path
 from tempfile import TemporaryFile
 from typing import TYPE_CHECKING
 
@@ -10,7 +13,6 @@ import typer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 
 @contextmanager
@@ -40,6 +42,22 @@ def free_folder(folder: Path, force: bool, flag: str = "--out") -> Path:
             folder.mkdir(parents=True, exist_ok=True)
         TemporaryFile(dir=folder).close()
     return folder
+
+
+def keep_apart(images: list[Path], folder: Path, flag: str = "--out") -> list[Path]:
+    """Leave out images that lie in an output folder, which an earlier run wrote, and say so.
+
+    Exits with 2 where all do: then the folder is that of the photographs, and pictures or links
+    of the same names would take their places.
+    """
+    home = os.path.abspath(folder)  # noqa: PTH100, without following links
+    rest = [path for path in images if not Path(os.path.abspath(path)).is_relative_to(home)]  # noqa: PTH100
+    if not rest:
+        message = f"{folder} holds the images themselves; choose a folder apart from them"
+        raise typer.BadParameter(message, param_hint=flag)
+    if len(rest) < len(images):
+        sys.stderr.write(f"passed over, as they lie in {folder}: {len(images) - len(rest)} files\n")
+    return rest
 
 
 def free_file(path: Path, flag: str, force: bool) -> Path:

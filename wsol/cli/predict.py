@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from contextlib import ExitStack, closing
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -94,6 +95,8 @@ def predict(
     common.check_classes(class_name, class_from_folder)
     common.check_threshold(threshold)
     paths = common.list_images(sources)
+    if kinds or save_images:
+        paths = outputs.keep_apart(paths, out)
     network = networks.load_model(
         model, weights, seed, checkpoint, output_stride=output_stride, **asked
     )
@@ -127,7 +130,11 @@ def predict(
         writers = [create_writer(kind, out, names, confidence) for kind in kinds]
     pictures: set[str] = set()
     failed = 0
-    with localizer, common.progress("predict", len(paths)) as advance:
+    with ExitStack() as stack:  # what is written only at the end, is also after an interruption
+        stack.enter_context(localizer)
+        for writer in writers:
+            stack.enter_context(closing(writer))
+        advance = stack.enter_context(common.progress("predict", len(paths)))
         results: Iterable[tuple[Path, Localization | ImageError]]
         results = localizer.stream(paths, labels)
         if sort is Order.uncertain:
@@ -146,10 +153,12 @@ def predict(
                 for writer in writers:
                     writer.add(found)
                 if save_images:
-                    _save_picture(found, localizer.threshold, out / "pictures", pictures)
+                    try:
+                        _save_picture(found, localizer.threshold, out / "pictures", pictures)
+                    except ImageError as error:  # it has vanished by now
+                        failed += 1
+                        sys.stderr.write(f"{path}: {error}\n")
             advance(1)
-    for writer in writers:
-        writer.close()
     if writers or save_images:
         count = common.count_things(len(paths) - failed, "image")
         sys.stderr.write(f"{count} localized, files in {out}\n")

@@ -71,7 +71,7 @@ def shift(
     networks.check_model(model, method, checkpoint, weights, **asked)
     common.check_classes(class_name, class_from_folder)
     common.check_threshold(threshold)
-    paths = common.list_images(sources)
+    paths = outputs.keep_apart(common.list_images(sources), out)
     truth = None if boxes is None else _load_boxes(boxes)
     network = networks.load_model(
         model, weights, seed, checkpoint, output_stride=output_stride, **asked
