@@ -61,7 +61,7 @@ def shift(
 ) -> None:
     """Show how attention shifts over the steps of a network.
 
-    Writes pictures (NAME.png), animations (NAME.gif), one page with all images (shift.html) and
+    Writes pictures (NAME.png), animations (NAME.gif), one page of the first 500 (shift.html) and
     all numbers (shift.jsonl). All steps of an image share one colour scale. Prints one line an
     image and step: file, step, class with probability that the network puts first, class whose
     map it is with probability, box, centroid's shift, IoU with the true box, tab-separated. An
