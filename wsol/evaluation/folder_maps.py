@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 from functools import cache, partial
 from io import BytesIO
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from wsol.evaluation.map_source import FoundMap, MapError
+from wsol.file_states import hash_files
 from wsol.images import ImageError
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ class FolderMaps:
         """Name the folder, and the size and time of change of every map."""
         return {
             "maps": str(self.folder.resolve()),
-            "files": _digest_states(map(self._path, self.split.ids)),
+            "files": hash_files(self.split, self._path, times=True),
             "class_map": self.class_map,
             "image": self.image,
             "allow_missing": self.allow_missing,
@@ -91,15 +91,6 @@ class FolderMaps:
         if extra:
             extra -= {*map(self._path, self.others())}
         return [f"{path}: a map of no image" for path in sorted(extra)]
-
-
-def _digest_states(paths: Iterable[Path]) -> str:
-    """Digest when files were changed, in hexadecimal; their contents would take long to read."""
-    found = hashlib.sha256()
-    for path in paths:
-        stat = path.stat() if path.is_file() else None
-        found.update(b"-\n" if stat is None else b"%d %d\n" % (stat.st_size, stat.st_mtime_ns))
-    return found.hexdigest()
 
 
 def _fit(load: Callable[[], np.ndarray], path: Path, rules: Rules) -> np.ndarray:

@@ -10,6 +10,7 @@ import numpy as np
 
 from eval.manifest import ManifestError, find_root, list_splits, load_split
 from eval.splits import choose_share, join_splits, take_rows
+from wsol.file_states import hash_files
 from wsol.images import ImageError, read_image
 
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ class TrainingData:
 
     def digest(self) -> str:
         """Hash ids, labels and file sizes of all images, in hexadecimal."""
-        parts = [hash_images(split, self.root) for split in (self.train, self.val)]
+        parts = [hash_files(split, self.root.joinpath) for split in (self.train, self.val)]
         return hashlib.sha256("".join(parts).encode()).hexdigest()
 
     def describe(self) -> str:
@@ -62,24 +63,6 @@ class TrainingData:
         return (
             f"{total} training images of {len(self.class_names)} classes; validation: {chosen_by}"
         )
-
-
-def hash_images(split: Split, root: Path, times: bool = False) -> str:
-    """Hash ids, labels and file sizes, in hexadecimal; contents would take too long to read.
-
-    Args:
-        split: ids and labels
-        root: folder that the ids are relative to
-        times: also hash when each file was last changed
-    """
-    found = hashlib.sha256()
-    for image_id, label in zip(split.ids, split.labels.tolist(), strict=True):
-        path = root / image_id
-        stat = path.stat() if path.is_file() else None
-        size = -1 if stat is None else stat.st_size
-        time = stat.st_mtime_ns if stat is not None and times else 0
-        found.update(f"{image_id}\t{label}\t{size}\t{time}\n".encode("utf-8", "surrogateescape"))
-    return found.hexdigest()
 
 
 def load_training_data(

@@ -20,10 +20,11 @@ from tdam.training.run_folder import RunFolder
 from tdam.weights import RESULT, find_weights
 from wsol.evaluation.calibration import Calibration, calibrate
 from wsol.evaluation.network_maps import NetworkMaps
+from wsol.file_states import hash_files
 from wsol.folder_lock import hold_folder
 from wsol.runtime import find_device, is_half_fast
 from wsol.training.curves import CurveWriter
-from wsol.training.data import TrainingData, hash_images, load_training_data
+from wsol.training.data import TrainingData, load_training_data
 from wsol.training.images import (
     PackedImages,
     SplitImages,
@@ -263,7 +264,7 @@ def _check_apart(name: str, folder: str | Path | None, data: Path, root: Path) -
 
 def _packed_file(found: TrainingData, size: int, folder: Path) -> Path:
     """Name the file of all training images, the held-out ones too, which runs may share."""
-    key = hash_images(found.whole, found.root, times=True)[:16]
+    key = hash_files(found.whole, found.root.joinpath, times=True)[:16]
     return folder / f"{key}-{packed_side(size)}.u8"
 
 
