@@ -12,6 +12,7 @@ import numpy as np
 import tifffile
 from PIL import ExifTags, Image, UnidentifiedImageError
 
+from eval.folders import SUFFIXES
 from eval.headers import QUARTER_TURNS, stored_size
 
 if TYPE_CHECKING:
@@ -27,10 +28,10 @@ _TURNS = {
     8: Image.Transpose.ROTATE_90,
 }  # by EXIF's orientation; 1 is upright
 _BACK = {5: 5, 6: 8, 7: 7, 8: 6}  # what undoes a quarter turn
-SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif"})
-_OTHERS = frozenset(
-    {".heic", ".heif", ".avif", ".jxl", ".jp2", ".dng", ".cr2", ".cr3", ".nef", ".arw", ".raf"}
-)  # of photographs too, but not read
+# suffixes of photographs too, but not read
+_OTHERS = (
+    ".heic", ".heif", ".avif", ".jxl", ".jp2", ".dng", ".cr2", ".cr3", ".nef", ".arw", ".raf"
+)  # fmt: skip
 
 
 class ImageError(ValueError):
@@ -202,7 +203,7 @@ def _expand(source: str, skip: Callable[[Path], object]) -> list[Path]:
 
 
 def _with_image_suffix(paths: Iterable[Path], skip: Callable[[Path], object]) -> list[Path]:
-    known = SUFFIXES | _OTHERS
+    known = (*SUFFIXES, *_OTHERS)
     files = sorted(path for path in paths if path.suffix.lower() in known and path.is_file())
     for path in files:
         if path.suffix.lower() in _OTHERS:
