@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from wsol.cli.common import count_things
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -56,7 +58,8 @@ def keep_apart(images: list[Path], folder: Path, flag: str = "--out") -> list[Pa
         message = f"{folder} holds the images themselves; choose a folder apart from them"
         raise typer.BadParameter(message, param_hint=flag)
     if len(rest) < len(images):
-        sys.stderr.write(f"passed over, as they lie in {folder}: {len(images) - len(rest)} files\n")
+        count = count_things(len(images) - len(rest), "file")
+        sys.stderr.write(f"passed over, since in {folder}: {count}\n")
     return rest
 
 

@@ -84,7 +84,8 @@ def predict(
     with common.wrong_use("--format"):
         for kind in kinds:
             check_format(kind)
-    if out is not None and not (kinds or save_images):
+    writes = bool(kinds or save_images)
+    if out is not None and not writes:
         message = "needs --format, --save-maps or --save-images, which say what to write there"
         raise typer.BadParameter(message, param_hint="--out")
     out = out or Path("wsol-predictions")
@@ -95,7 +96,7 @@ def predict(
     common.check_classes(class_name, class_from_folder)
     common.check_threshold(threshold)
     paths = common.list_images(sources)
-    if kinds or save_images:
+    if writes:
         paths = outputs.keep_apart(paths, out)
     network = networks.load_model(
         model, weights, seed, checkpoint, output_stride=output_stride, **asked
@@ -125,7 +126,7 @@ def predict(
     )
     networks.note_threshold(network, threshold, localizer.threshold)
     writers: list[Writer] = []
-    if kinds or save_images:
+    if writes:
         outputs.free_folder(out, force)
         writers = [create_writer(kind, out, names, confidence) for kind in kinds]
     pictures: set[str] = set()
@@ -159,7 +160,7 @@ def predict(
                         failed += 1
                         sys.stderr.write(f"{path}: {error}\n")
             advance(1)
-    if writers or save_images:
+    if writes:
         count = common.count_things(len(paths) - failed, "image")
         sys.stderr.write(f"{count} localized, files in {out}\n")
     if failed:
