@@ -52,9 +52,9 @@ def to_edges(boxes: ArrayLike) -> np.ndarray:
         boxes: (k, 4), `inclusive`
 
     Returns:
-        (k, 4), float64, `edges`
+        (k, 4), `edges`; whole numbers stay whole
     """
-    return np.asarray(boxes, dtype=np.float64).reshape(-1, 4) + np.array([0, 0, 1, 1])
+    return np.asarray(boxes).reshape(-1, 4) + np.array([0, 0, 1, 1])
 
 
 def scale_boxes(
@@ -74,3 +74,44 @@ def scale_boxes(
     # meets, and protocols that truncate would then lose a pixel.
     scaled = np.asarray(boxes, dtype=np.float64).reshape(-1, 4) * (*new_size, *new_size)
     return scaled / (*size, *size)
+
+
+def square_to_image(places: ArrayLike, side: float, region: ArrayLike) -> np.ndarray:
+    """Carry boxes or points from a square, such as a network's input, to the image it shows.
+
+    Args:
+        places: (k, 4) boxes x0 y0 x1 y1 with outer edges, or (k, 2) points x y, in the square's
+            pixels
+        side: of the square, in pixels
+        region: part of the image that the square shows, x0 y0 x1 y1, outer edges in pixels
+
+    Returns:
+        float64, of the same shape, in pixels of the image: a box around the whole square is the
+        region
+
+    >>> square_to_image([[0, 0, 224, 112]], 224, (10, 0, 650, 480))
+    array([[ 10.,   0., 650., 240.]])
+    """
+    edges = np.asarray(region, dtype=np.float64)
+    inside = np.asarray(places, dtype=np.float64)
+    corners = inside.shape[-1] // 2
+    shown = np.tile(edges[2:] - edges[:2], corners)
+    carried: np.ndarray = inside * shown / side + np.tile(edges[:2], corners)
+    return carried
+
+
+def clip_to_last_pixel(boxes: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Cut outer edges at the last pixel, as the standard evaluation counts `inclusive` boxes.
+
+    Its boxes are x0, y0, min(x0 + width, W - 1), min(y0 + height, H - 1): one pixel too wide where
+    they do not touch the border, which the field's published numbers have in them.
+
+    Args:
+        boxes: (k, 4), `edges`, in pixels
+        size: width, height of the map
+
+    Returns:
+        (k, 4), of the same type
+    """
+    width, height = size
+    return np.minimum(boxes, np.array([width, height, width, height], boxes.dtype) - 1)

@@ -63,6 +63,10 @@ class Split:
         width, height = self.sizes[row].tolist()
         return width, height
 
+    def count_classes(self) -> int:
+        """Count the classes that labels and names tell of; data may have more of them."""
+        return max(int(self.labels.max()) + 1, len(self.class_names or ()))
+
     @property
     def summary(self) -> str:
         """What it holds, in a line."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from torch import nn
 
 from tdam.baselines import AttentionBlock
-from tdam.planners import plan_block, plan_sequence
+from tdam.block_plans import plan_block, plan_sequence
 from tdam.recurrence import Plan, PlannedBlock, TopDownBlock
 
 if TYPE_CHECKING:

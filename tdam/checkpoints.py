@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 from safetensors.torch import save
 
+from tdam.atomic import write_atomic
 from tdam.identify import tell_settings
 from tdam.preprocessing import Preprocessing
 from tdam.published import rename
 from tdam.registry import create_model
 from tdam.weights import fill, read_file
-from tdam.whole_files import write_whole
 
 if TYPE_CHECKING:
     from tdam.backbones.base import Backbone
@@ -124,7 +124,7 @@ def save_checkpoint(model: Backbone, path: str | Path, half: bool = False) -> Pa
     }
     # One key alone: several would be written in any order, and equal files would differ.
     metadata = {_SETTINGS: json.dumps({**model.settings, _LEARNED: learned})}
-    write_whole(path, save(state, metadata))
+    write_atomic(path, save(state, metadata))
     return path
 
 

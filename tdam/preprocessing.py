@@ -82,20 +82,3 @@ class Preprocessing:
         side = min(width, height) * share
         x0, y0 = (width - side) / 2, (height - side) / 2
         return x0, y0, x0 + side, y0 + side
-
-    def to_original(self, boxes: np.ndarray, width: int, height: int) -> np.ndarray:
-        """Carry boxes from the network's input to the photograph.
-
-        Args:
-            boxes: (k, 4), x0 y0 x1 y1, outer edges in input pixels
-            width: of the photograph, in pixels
-            height: of the photograph, in pixels
-
-        Returns:
-            (k, 4), float64, outer edges in the photograph's pixels: a box around the whole input
-            of a squashed photograph is (0, 0, width, height)
-        """
-        x0, y0, x1, y1 = self.region(width, height)
-        shown = np.array([x1 - x0, y1 - y0, x1 - x0, y1 - y0])
-        scaled = np.asarray(boxes, dtype=np.float64).reshape(-1, 4) * shown / self.size
-        return scaled + np.array([x0, y0, x0, y0])

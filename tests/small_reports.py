@@ -11,7 +11,7 @@ from eval.manifest import Split
 from eval.protocols import find_protocol
 from wsol.evaluation.folder_maps import FolderMaps
 from wsol.evaluation.image_results import name_results
-from wsol.evaluation.score_run import score_maps
+from wsol.evaluation.score_maps import score_maps
 from wsol.heatmap import to_heatmap
 from wsol.report import read_run, write_report
 

@@ -3,7 +3,7 @@ import pytest
 import torch
 from torchvision.ops import box_iou
 
-from eval.geometry import pairwise_iou, scale_boxes
+from eval.geometry import clip_to_last_pixel, pairwise_iou, scale_boxes, square_to_image, to_edges
 
 
 def random_boxes(rng, count):
@@ -51,3 +51,27 @@ def test_scaling_multiplies_before_it_divides():
     assert scale_boxes([[15, 15, 210, 210]], (210, 210), (224, 224)).astype(int).tolist() == [
         [16, 16, 224, 224]
     ]
+
+
+def test_a_square_is_carried_to_the_part_of_the_image_that_it_shows():
+    boxes = [[0, 0, 224, 112], [56, 0, 56, 224]]
+    region = (144, 16, 368, 240)
+    assert square_to_image(boxes, 224, region).tolist() == [
+        [144, 16, 368, 128],
+        [200, 16, 200, 240],
+    ]
+    assert square_to_image([112.0, 56.0], 224, (0, 0, 640, 480)).tolist() == [320, 120]
+    assert square_to_image(np.zeros((0, 4)), 224, region).shape == (0, 4)
+
+
+def test_edges_are_cut_at_the_last_pixel():
+    boxes = np.array([[0, 0, 8, 5], [1, 2, 3, 4]])
+    cut = clip_to_last_pixel(boxes, (8, 5))
+    assert cut.tolist() == [[0, 0, 7, 4], [1, 2, 3, 4]]
+    assert cut.dtype == boxes.dtype
+
+
+def test_whole_pixels_stay_whole():
+    assert to_edges([[1, 2, 3, 4]]).tolist() == [[1, 2, 4, 5]]
+    assert to_edges(np.array([[1, 2, 3, 4]])).dtype.kind == "i"
+    assert to_edges(np.array([[0.5, 0, 2, 2]])).tolist() == [[0.5, 0, 3, 3]]

@@ -17,8 +17,8 @@ from wsol.benchmark.expected import load_expected
 from wsol.benchmark.experiment import Scoring
 from wsol.benchmark.experiment_files import load_experiment
 from wsol.benchmark.faults import list_faults
-from wsol.benchmark.samples import Sample
-from wsol.benchmark.sources import find_data, find_manifest, load_chooser, load_scored
+from wsol.benchmark.replicates import RunScores
+from wsol.benchmark.sources import load_chooser, load_scored, open_data
 from wsol.benchmark.summary import judge, summarise
 from wsol.benchmark.tables import difference_table
 from wsol.cli.run_progress import Remaining
@@ -176,7 +176,7 @@ def test_a_run_that_cannot_be_scored_is_named(run, world, tmp_path):
 def sample(model, seed, values, threshold="val", images=4):
     """A sample whose replicates are given."""
     replicates = {"top1_loc": np.asarray(values, float)}
-    return Sample(model, seed, ("auto", 0), "cam", 32, threshold, 0.2, replicates, images)
+    return RunScores(model, seed, ("auto", 0), "cam", 32, threshold, 0.2, replicates, images)
 
 
 def test_only_seeds_in_common_are_compared():
@@ -298,11 +298,11 @@ def birds(tmp_path):
 def test_thresholds_are_chosen_on_held_out_images_where_there_is_no_val(birds, tmp_path):
     scoring, recipe = Scoring(), load_recipe("finetune")
     for folder in (birds, birds / "CUB_200_2011"):
-        place = find_data(folder, None, tmp_path / "out")
+        place = open_data(folder, None, tmp_path / "out")
         scored = load_scored(place, scoring)
         assert len(scored) == 2
         chooser = load_chooser(place, scoring, scored, recipe)
-        held = load_training_data(place.data, place.root, recipe.val_share, recipe.seed).val
+        held = load_training_data(place, None, recipe.val_share, recipe.seed).val
         assert chooser.ids == held.ids
         assert not set(chooser.ids) & set(scored.ids)
         assert all(len(boxes) == 1 for boxes in chooser.boxes)
@@ -310,12 +310,13 @@ def test_thresholds_are_chosen_on_held_out_images_where_there_is_no_val(birds, t
 
 
 def test_data_is_found_where_people_keep_it(world, tmp_path):
-    place = find_data(world / "data", None, tmp_path)
-    assert (place.data, place.root) == (world / "data" / "manifest", world / "data")
-    assert find_data(place.data, world / "data", tmp_path) == place
-    assert find_manifest(world / "data", None) == place
+    place = open_data(world / "data", None, tmp_path)
+    there = (world / "data" / "manifest", world / "data")
+    assert (place.path, place.root) == there
+    again = open_data(place.path, world / "data", tmp_path)
+    assert (again.path, again.root) == there
     with pytest.raises(ManifestError, match="--root"):
-        find_data(place.data, None, tmp_path)
+        open_data(place.path, None, tmp_path)
     scored = load_scored(place, Scoring())
     chooser = load_chooser(place, Scoring(), scored, None)
     assert (chooser.name, len(chooser)) == ("val", 6)

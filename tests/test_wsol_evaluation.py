@@ -16,8 +16,8 @@ from wsol.evaluation.folder_maps import FolderMaps
 from wsol.evaluation.map_files import PRECISIONS
 from wsol.evaluation.map_source import MapError
 from wsol.evaluation.network_maps import NetworkMaps
-from wsol.evaluation.score_run import score_maps
-from wsol.evaluation.work_file import WorkFileError, is_unfinished
+from wsol.evaluation.resume_file import ResumeError, is_unfinished
+from wsol.evaluation.score_maps import score_maps
 from wsol.heatmap import to_heatmap
 from wsol.images import read_image
 from wsol.maps import find_method
@@ -265,7 +265,7 @@ def test_a_run_that_was_cut_off_goes_on_to_the_same_figures(tmp_path, after):
     assert is_unfinished(out)
     with (out / "unfinished.bin").open("ab") as file:
         file.write(b"torn")  # as a kill in the middle of a record leaves it
-    with pytest.raises(WorkFileError, match="thresholds"):
+    with pytest.raises(ResumeError, match="thresholds"):
         evaluate_maps(data, tmp_path / "maps", out=out, threshold=0.3)
     again = []
     found = evaluate_maps(data, tmp_path / "maps", out=out, progress=again.append)
@@ -362,7 +362,7 @@ def test_a_run_goes_on_only_with_the_same_network(model, split, photos, tmp_path
 
     with pytest.raises(KillError):
         evaluate(model, data, photos, out=tmp_path, progress=stop, **options)
-    with pytest.raises(WorkFileError, match="network" if stride else "layer"):
+    with pytest.raises(ResumeError, match="network" if stride else "layer"):
         evaluate(other, data, photos, out=tmp_path, **layer, **options)
     found = evaluate(model, data, photos, out=tmp_path, **options)
     assert found.result == evaluate(model, data, photos, **options).result

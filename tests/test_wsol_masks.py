@@ -11,7 +11,7 @@ from wsol import evaluate_maps
 from wsol.evaluation.comparison import read_results
 from wsol.evaluation.folder_maps import FolderMaps
 from wsol.evaluation.map_files import MapWriter
-from wsol.evaluation.score_run import score_maps
+from wsol.evaluation.score_maps import score_maps
 from wsol.heatmap import to_heatmap
 
 

@@ -11,8 +11,8 @@ from shapes import make_shapes
 from small_experiments import TOML, make_world, read_rows, reproduce, wsol
 
 from wsol.benchmark.experiment_files import list_experiments, load_experiment
-from wsol.benchmark.kept_scores import read_ways
 from wsol.benchmark.record import list_recorded, unpack_run
+from wsol.benchmark.score_store import read_variants
 from wsol.training.train import prepare_recipe
 
 
@@ -146,7 +146,7 @@ def test_records_that_come_along_are_of_their_experiments(name, tmp_path):
             recipe = recipe.change(precision=entry.recipe.precision)
         unpack_run(experiment.record, run, folder, recipe)
         assert (recipe is None) != (folder / "recipe.toml").is_file()
-        ways = {way.wanted for way in read_ways(folder)}
+        ways = {way.wanted for way in read_variants(folder)}
         scoring = experiment.scoring
         assert ways == {(m, s) for m in scoring.methods for s in scoring.output_strides}
     for path in tmp_path.rglob("*.*"):

@@ -22,9 +22,9 @@ from wsol.cli import reports
 from wsol.evaluation.comparison import ResultError
 from wsol.evaluation.folder_maps import FolderMaps
 from wsol.evaluation.kept_maps import MapKeeper, quantise
+from wsol.evaluation.metric_names import list_scores
 from wsol.evaluation.network_maps import NetworkMaps
-from wsol.evaluation.score_names import list_scores
-from wsol.evaluation.score_run import score_maps
+from wsol.evaluation.score_maps import score_maps
 from wsol.heatmap import to_heatmap
 from wsol.pages import embed_image, render, to_json
 from wsol.report import choose_images, read_run, write_report

@@ -9,7 +9,7 @@ from small_shifts import NAMES, SMALL, SQUARE, blob, found, network
 
 from eval.splits import Split
 from wsol import Localizer
-from wsol.lettering import displayable
+from wsol.fonts import displayable
 from wsol.overlays import colour, contour_lines, overlay, step_colours
 from wsol.results import Localization, Step
 from wsol.shift.figures import draw_frames, draw_strip, save_animation

@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 from small_objects import COLOURS, fill
 
-from eval.manifest import ManifestError, find_root, load_split
+from eval.manifest import ManifestError, load_split, open_data_set
 from eval.splits import take_rows
 from tdam.training import UnreadableImageError
 from tdam.training.recipe import load_recipe
@@ -109,17 +109,17 @@ def test_reduced_decoding_keeps_enough(tmp_path):
 
 
 def test_roots(tmp_path, objects):
-    assert find_root(objects) == objects
+    assert open_data_set(objects).root == objects
     (tmp_path / "c.json").write_text("{}")
-    assert find_root(tmp_path / "c.json") == tmp_path
+    assert open_data_set(tmp_path / "c.json").root == tmp_path
     four = tmp_path / "four"
     (four / "train").mkdir(parents=True)
     (four / "train" / "image_ids.txt").write_text("")
-    assert find_root(four) is None
+    assert open_data_set(four).root is None
     (four / "manifest.toml").write_text(f'root = "{tmp_path / "gone"}"')
-    assert find_root(four) is None
+    assert open_data_set(four).root is None
     (four / "manifest.toml").write_text(f'root = "{objects}"')
-    assert find_root(four) == objects
+    assert open_data_set(four).root == objects
 
 
 @pytest.fixture

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
+from eval.geometry import clip_to_last_pixel
+from wsol.levels import level_of, scale_map
 from wsol.sweep.graph import LEVELS
 from wsol.sweep.map_sweep import sweep_map
 
@@ -19,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 CONTOURS = ("largest", "all", "outer")
-CLASSIC = 0.2  # the threshold of the paper that class activation maps come from
+DEFAULT_THRESHOLD = 0.2  # the threshold of the paper that class activation maps come from
 
 
 def threshold_boxes(
@@ -65,23 +67,8 @@ def threshold_mask(score_map: np.ndarray, threshold: float) -> np.ndarray:
     if not 0 <= threshold <= 1:
         raise ValueError(f"Expected threshold to be in [0, 1] but got {threshold}")
     levels = _scale(score_map).astype(np.uint8)
-    mask: np.ndarray = levels > int(threshold * int(levels.max()))
+    mask: np.ndarray = levels > level_of(threshold, int(levels.max()))
     return mask
-
-
-def threshold_level(threshold: float) -> float:
-    """Give the value from which on a pixel counts in a map that reaches 1.
-
-    The map is quantised, so that this is the next of 255 levels, a little above the threshold; no
-    pixel reaches it at a threshold of 1.
-
-    Args:
-        threshold: share of the map's maximum that a pixel has to exceed, in [0, 1]
-
-    >>> threshold_level(0.2) * 255
-    52.0
-    """
-    return (int(threshold * 255) + 1) / 255
 
 
 def sweep_boxes(
@@ -122,10 +109,8 @@ def sweep_boxes(
     if contours == "largest":
         boxes, starts = found.largest, np.arange(LEVELS)
         spans = np.stack([starts, starts + 1], axis=1)
-    boxes = boxes.astype(np.int64)
-    np.minimum(boxes[:, 2], width - 1, out=boxes[:, 2])
-    np.minimum(boxes[:, 3], height - 1, out=boxes[:, 3])
-    steps = (thresholds * found.peak).astype(np.int64).tolist()
+    boxes = clip_to_last_pixel(boxes.astype(np.int64), (width, height))
+    steps = level_of(thresholds, found.peak).tolist()
     nothing = np.zeros((1, 4), dtype=np.int64)
     by_level = [boxes[start:stop] for start, stop in spans[: found.peak].tolist()]
     by_level.append(nothing)
@@ -144,7 +129,7 @@ def _scale(score_map: np.ndarray) -> np.ndarray:
             f"Expected score_map to be in [0, 1] but got {scores.min()} to {scores.max()}; "
             "wsol.heatmap.to_heatmap stretches a raw map"
         )
-    return scores * 255
+    return scale_map(scores)
 
 
 def _rectangles(mask: np.ndarray, contours: str) -> np.ndarray:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from PIL import Image
 
-from wsol.boxes import CLASSIC
+from wsol.boxes import DEFAULT_THRESHOLD
 from wsol.figures import draw_localization, save_figure
 from wsol.images import ImageError, read_image
 from wsol.shift.figures import draw_strip
@@ -180,7 +180,7 @@ def create_page(app: BrowserApp, about: str) -> Any:
                 )
                 threshold = gradio.Slider(
                     0, 1, value=app.start, step=0.005, label="threshold",
-                    info=f"share of the map's maximum; classic: {CLASSIC}",
+                    info=f"share of the map's maximum; classic: {DEFAULT_THRESHOLD}",
                 )  # fmt: skip
                 every = gradio.Checkbox(label="a box for every region")
                 kind = gradio.Dropdown(

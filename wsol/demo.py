@@ -11,15 +11,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from eval.geometry import pairwise_iou
+from eval.geometry import pairwise_iou, to_edges
 from eval.manifest import load_classes, load_split
 from eval.protocols import find_protocol
 from wsol.classes import class_names
 from wsol.evaluation.image_results import name_results
 from wsol.evaluation.kept_maps import MapKeeper
 from wsol.evaluation.network_maps import NetworkMaps
-from wsol.evaluation.score_run import score_maps
-from wsol.evaluation.scores import Evaluation
+from wsol.evaluation.result import Evaluation
+from wsol.evaluation.score_maps import score_maps
 from wsol.figures import draw_localization, save_figure
 from wsol.images import read_image
 from wsol.localizer import Localizer
@@ -100,7 +100,7 @@ def run_demo(model: nn.Module, folder: Path, name: str) -> tuple[list[DemoPhoto]
             found = localizer(path)
             if split.boxes is None or isinstance(found, list):
                 raise TypeError("expected boxes and one localization")
-            true_boxes = split.boxes[row] + [0, 0, 1, 1]  # from last pixels to outer edges
+            true_boxes = to_edges(split.boxes[row])
             picture = folder / f"{path.stem}.png"
             figure = draw_localization(read_image(path), found, threshold, true_boxes)
             save_figure(figure, picture)

@@ -10,8 +10,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
 
-from wsol.boxes import threshold_level
-from wsol.lettering import displayable, letters
+from wsol.fonts import displayable, letters
+from wsol.levels import first_value_above
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -66,7 +66,7 @@ def draw_localization(
             x0 + centres * (x1 - x0),
             y0 + centres * (y1 - y0),
             heat,
-            levels=[min(threshold_level(threshold), 0.999)],
+            levels=[min(first_value_above(threshold), 0.999)],
             colors="white",
             linewidths=1.0,
         )

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from wsol.boxes import CLASSIC, CONTOURS, threshold_boxes
+from eval.geometry import square_to_image
+from wsol.boxes import CONTOURS, DEFAULT_THRESHOLD, threshold_boxes
 from wsol.classes import class_names
 from wsol.heatmap import to_heatmap
 from wsol.images import ImageError
@@ -91,7 +92,7 @@ class Localizer:
         if threshold is None:
             own = spec is not None and method == spec.method and target_layer is None
             stored = getattr(model, "threshold", None) if own else None
-            threshold = CLASSIC if stored is None else stored
+            threshold = DEFAULT_THRESHOLD if stored is None else stored
         if not 0 <= threshold <= 1:
             raise ValueError(f"Expected threshold to be in [0, 1] but got {threshold}")
         if contours not in CONTOURS:
@@ -278,14 +279,15 @@ class Localizer:
         order = np.argsort(-peaks, kind="stable")
         boxes, peaks = boxes[order], peaks[order]
         width, height = size
+        region = self.preprocessing.region(width, height)
         return Localization(
             label=label,
             name=name,
             score=scores[-1],
-            boxes=self.preprocessing.to_original(boxes, width, height),
+            boxes=square_to_image(boxes, side, region),
             box_scores=scores[-1] * peaks.reshape(-1),
             steps=tuple(
-                Step(to_heatmap(each), score, self.preprocessing.region(width, height), each, top)
+                Step(to_heatmap(each), score, region, each, top)
                 for each, score, top in zip(raw, scores, tops, strict=True)
             ),
             width=width,

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any, cast
 
 import torch
 
+from tdam.atomic import write_atomic
 from tdam.checkpoints import save_checkpoint
 from tdam.training.errors import TrainingError
 from tdam.weights import RESULT, WeightsError, fill, read_state_dict
-from tdam.whole_files import write_whole
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -94,7 +94,7 @@ class RunFolder:
             rest = io.BytesIO()
             content = {"state": asdict(state), "optimizer": optimizer.state_dict(), "count": count}
             torch.save(content, rest)
-            write_whole(unfinished / "state.pt", rest.getvalue())
+            write_atomic(unfinished / "state.pt", rest.getvalue())
             _put_in_place(unfinished, self.checkpoints / f"step-{state.step:09d}")
             for old in self.list_checkpoints()[_KEPT:]:
                 shutil.rmtree(old)
@@ -154,7 +154,7 @@ class RunFolder:
         table.writeheader()
         table.writerows(history)
         try:
-            write_whole(self.path / LOG, text.getvalue().encode())
+            write_atomic(self.path / LOG, text.getvalue().encode())
         except OSError as error:
             raise self._unwritten(f"{self.path / LOG} could not be written", error) from error
 

@@ -10,7 +10,7 @@ from wsol.benchmark.tables import (
     name_differences,
     score_table,
 )
-from wsol.evaluation.score_names import name_score
+from wsol.evaluation.metric_names import name_score
 from wsol.pages import write_page
 
 if TYPE_CHECKING:

@@ -13,9 +13,9 @@ from io import BytesIO
 from pathlib import Path, PurePath, PurePosixPath
 from typing import TYPE_CHECKING
 
+from tdam.atomic import write_atomic
 from tdam.training.recipe import differing_keys, load_recipe
-from tdam.whole_files import write_whole
-from wsol.benchmark.kept_scores import WAYS, read_ways
+from wsol.benchmark.score_store import VARIANTS, read_variants
 from wsol.evaluation.comparison import ResultError
 from wsol.evaluation.image_results import LINES, NAMES, SCORES
 from wsol.folder_lock import LOCK
@@ -65,14 +65,14 @@ def write_record(path: Path, scores: Mapping[str, Path]) -> None:
     content = BytesIO()
     with zipfile.ZipFile(content, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as file:
         for name, folder in sorted(scores.items()):
-            parts = [folder / WAYS, folder / RECIPE, folder / TRAINING]
-            for way in read_ways(folder):
+            parts = [folder / VARIANTS, folder / RECIPE, folder / TRAINING]
+            for way in read_variants(folder):
                 for place in sorted((folder / way.folder).glob(f"*/{SCORES}")):
                     parts += [place.with_name(part) for part in (SCORES, LINES, NAMES)]
             for part in filter(Path.is_file, parts):
                 inner = part.relative_to(folder).as_posix()
                 file.writestr(_entry(f"{name}/{inner}"), part.read_bytes())
-    write_whole(path, content.getvalue())
+    write_atomic(path, content.getvalue())
 
 
 def _entry(name: str) -> zipfile.ZipInfo:
@@ -95,7 +95,7 @@ def list_recorded(path: Path) -> list[str]:
             names = [PurePosixPath(name).parts for name in file.namelist()]
     except (OSError, zipfile.BadZipFile) as error:
         raise ResultError(f"{path}: expected a record of an experiment but {error}") from error
-    return sorted({parts[0] for parts in names if parts[1:] == (WAYS,)})
+    return sorted({parts[0] for parts in names if parts[1:] == (VARIANTS,)})
 
 
 def clear_run(folder: Path) -> None:

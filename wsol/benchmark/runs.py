@@ -16,9 +16,9 @@ from wsol.training.train import prepare_recipe
 if TYPE_CHECKING:
     from collections.abc import Collection
 
+    from eval.manifest import DataSet
     from tdam.training.recipe import Recipe
     from wsol.benchmark.experiment import Entry, Experiment
-    from wsol.benchmark.sources import DataFolder
 
 State = Literal["finished", "begun", "missing"]
 
@@ -41,13 +41,13 @@ def settle_recipe(entry: Entry, seed: int, folder: Path, device: str) -> Recipe:
     return prepare_recipe(recipe, find_device(device))
 
 
-def find_state(folder: Path, recipe: Recipe, place: DataFolder, device: str) -> State:
+def find_state(folder: Path, recipe: Recipe, data: DataSet, device: str) -> State:
     """Tell how far a run has come.
 
     Args:
         folder: of the run
         recipe: of `settle_recipe`
-        place: of the data set
+        data: the data set
         device: that the network runs on
 
     Raises:
@@ -56,10 +56,8 @@ def find_state(folder: Path, recipe: Recipe, place: DataFolder, device: str) -> 
     """
     if not (folder / RECIPE).is_file():
         return "missing"
-    found = load_training_data(
-        place.data, place.root, recipe.val_share, recipe.seed, recipe.per_class
-    )
-    check_same_run(folder, recipe, describe_run(place.data, found, recipe.seed, device))
+    found = load_training_data(data, None, recipe.val_share, recipe.seed, recipe.per_class)
+    check_same_run(folder, recipe, describe_run(data.path, found, recipe.seed, device))
     return "finished" if _has_ended(folder) else "begun"
 
 

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from eval.builders import build_cub
-from eval.manifest import ManifestError, find_data_set, list_splits, load_split
+from eval.manifest import DataSet, ManifestError, open_data_set
 from wsol.training.data import load_training_data
 
 if TYPE_CHECKING:
@@ -19,44 +18,12 @@ if TYPE_CHECKING:
 _CUB = ("images.txt", "train_test_split.txt")
 
 
-@dataclass(frozen=True)
-class DataFolder:
-    """A data set on disk.
+def open_data(folder: Path, root: Path | None, out: Path) -> DataSet:
+    """Open a data set where people keep it, its image root known.
 
     Args:
-        data: folder with one folder a split, COCO data set file, or folder of class folders
-        root: folder that the ids are relative to
-    """
-
-    data: Path
-    root: Path
-
-
-def find_manifest(folder: Path, root: Path | None) -> DataFolder:
-    """Find a data set, or images with their splits in `manifest/`.
-
-    Args:
-        folder: of either
-        root: image root; None: as the data set has it, or the folder that holds `manifest/`
-
-    Raises:
-        ManifestError: no such folder, or an image root that is not known
-    """
-    if not folder.exists():
-        raise ManifestError(f"{folder}: no such file or folder")
-    data, home = find_data_set(folder)
-    root = root or home
-    if root is None:
-        raise ManifestError(f"{data}: expected to be told its image root (--root)")
-    return DataFolder(data, root)
-
-
-def find_data(folder: Path, root: Path | None, out: Path) -> DataFolder:
-    """Find a data set where people keep it.
-
-    Args:
-        folder: as for `find_manifest`; or the official download of CUB-200-2011, or the folder
-            above it, whose splits are then written to `out`
+        folder: as for `eval.manifest.open_data_set`; or the official download of CUB-200-2011, or
+            the folder above it, whose splits are then written to `out`
         root: image root; None: as the data set has it
         out: takes `manifest/`
 
@@ -66,28 +33,30 @@ def find_data(folder: Path, root: Path | None, out: Path) -> DataFolder:
     if any(all((f / name).is_file() for name in _CUB) for f in (folder, folder / "CUB_200_2011")):
         build_cub(folder, out / "manifest", force=True)
         folder = out / "manifest"
-    return find_manifest(folder, root)
+    data = open_data_set(folder, root)
+    _ = data.image_root
+    return data
 
 
-def load_scored(place: DataFolder, scoring: Scoring) -> Split:
+def load_scored(data: DataSet, scoring: Scoring) -> Split:
     """Read the split that is reported.
 
     Raises:
         ManifestError: there is none, or it has no boxes
     """
-    scored = load_split(place.data, scoring.split)
+    scored = data.load(scoring.split)
     if scored.boxes is None:
-        raise ManifestError(f"{place.data}: expected split {scoring.split} to have boxes")
+        raise ManifestError(f"{data.path}: expected split {scoring.split} to have boxes")
     return scored
 
 
 def load_chooser(
-    place: DataFolder, scoring: Scoring, scored: Split, recipe: Recipe | None
+    data: DataSet, scoring: Scoring, scored: Split, recipe: Recipe | None
 ) -> Split | None:
     """Read the images that thresholds are chosen on.
 
     Args:
-        place: of the data set
+        data: the data set
         scoring: names the split
         scored: the split that is reported, which must share no image with it
         recipe: of the training, whose held-out images serve where there is no such split; None
@@ -99,14 +68,12 @@ def load_chooser(
     Raises:
         ManifestError: a fault in the data set, or an image that is also scored
     """
-    if scoring.choose in list_splits(place.data):
-        chooser = load_split(place.data, scoring.choose)
+    if scoring.choose in data.splits:
+        chooser = data.load(scoring.choose)
     elif recipe is None:
         return None
     else:
-        found = load_training_data(
-            place.data, place.root, recipe.val_share, recipe.seed, recipe.per_class
-        )
+        found = load_training_data(data, None, recipe.val_share, recipe.seed, recipe.per_class)
         if not found.held_out:
             return None
         chooser = found.val
@@ -115,7 +82,7 @@ def load_chooser(
     shared = set(chooser.ids) & set(scored.ids)
     if shared:
         raise ManifestError(
-            f"{place.data}: expected {chooser.name} and {scored.name} to share no image but both "
+            f"{data.path}: expected {chooser.name} and {scored.name} to share no image but both "
             f"have {min(shared)}"
         )
     return chooser

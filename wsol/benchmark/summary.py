@@ -12,7 +12,7 @@ from eval.statistics import Difference, interval
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from wsol.benchmark.samples import Sample
+    from wsol.benchmark.replicates import RunScores
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,7 @@ class Row:
 
 
 def summarise(
-    samples: Sequence[Sample], first: str, references: Mapping[str, str] | None = None
+    samples: Sequence[RunScores], first: str, references: Mapping[str, str] | None = None
 ) -> list[Row]:
     """Average over seeds image by image, and compare every model with its reference.
 
@@ -99,7 +99,7 @@ def summarise(
     Returns:
         rows in the order of the samples
     """
-    groups: dict[tuple[str, tuple[str, int], str], dict[int, Sample]] = {}
+    groups: dict[tuple[str, tuple[str, int], str], dict[int, RunScores]] = {}
     for each in samples:
         key = (each.model, each.way, each.threshold)
         groups.setdefault(key, {})[each.seed] = each
@@ -117,7 +117,7 @@ def summarise(
     return rows
 
 
-def _make_row(own: dict[int, Sample], base: dict[int, Sample], reference: str) -> Row:
+def _make_row(own: dict[int, RunScores], base: dict[int, RunScores], reference: str) -> Row:
     seeds = tuple(sorted(own))
     compared = tuple(seed for seed in seeds if seed in base)
     one = own[seeds[0]]
@@ -168,7 +168,7 @@ def judge(row: Row) -> str | None:
     Returns:
         the line, or None where there is no difference to judge
     """
-    from wsol.evaluation.score_names import name_score
+    from wsol.evaluation.metric_names import name_score
 
     found = row.values.get("top1_loc")
     if found is None or found.difference is None:

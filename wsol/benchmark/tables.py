@@ -6,7 +6,7 @@ import json
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from tdam.whole_files import write_whole
+from tdam.atomic import write_atomic
 from wsol.benchmark.expected import SCORES
 from wsol.report.tables import Table
 
@@ -175,7 +175,7 @@ def write_tables(
     tables = [table for table in (score_table(rows), difference_table(rows)) if table is not None]
     parts += [table.to_markdown() for table in tables]
     text = "\n\n".join(part.strip() for part in parts if part) + "\n"
-    write_whole(folder / "table.md", text.encode("utf-8", "backslashreplace"))
+    write_atomic(folder / "table.md", text.encode("utf-8", "backslashreplace"))
     full_table(rows).save(folder, markdown=False)
     content = {"schema": 1, **record, "verdicts": list(lines), "rows": to_plain(rows)}
-    write_whole(folder / "results.json", (json.dumps(content, indent=1) + "\n").encode())
+    write_atomic(folder / "results.json", (json.dumps(content, indent=1) + "\n").encode())

@@ -102,10 +102,9 @@ def benchmark(
     Differences come with a paired bootstrap 95 % interval: both models meet the same resampled
     images. All threshold rules are taken from the same maps.
     """
-    from eval.manifest import ManifestError, list_splits
+    from eval.manifest import ManifestError, list_splits, open_data_set
     from eval.protocols import find_protocol
     from wsol.benchmark.expected import load_expected
-    from wsol.benchmark.sources import find_manifest
 
     with common.wrong_use("--protocol"):
         rules = find_protocol(protocol)
@@ -119,10 +118,12 @@ def benchmark(
     if root is not None and not root.is_dir():
         raise typer.BadParameter(f"{root}: no such folder", param_hint="--root")
     try:
-        place = find_manifest(data, root)
+        place = open_data_set(data, root)
+        if place.root is None:
+            raise ManifestError(f"{place.path}: expected to be told its image root (--root)")
     except ManifestError as error:
         raise typer.BadParameter(str(error), param_hint="--root") from error
-    data, root = place.data, place.root
+    data, root = place.path, place.root
     if not thresholds:
         has_val = "val" in list_splits(data) and "val" not in split.split("+")
         rest = "oracle" if rules.threshold is None else "own"
@@ -140,7 +141,7 @@ def benchmark(
     with TemporaryDirectory() as temporary:
         from tdam.weights import WeightsError
         from wsol.benchmark.experiment import PRETRAINED
-        from wsol.benchmark.scoring import Images, score_weights
+        from wsol.benchmark.score_weights import Images, score_weights
         from wsol.benchmark.summary import summarise
         from wsol.benchmark.tables import to_plain, write_tables
         from wsol.cli.benchmark_output import check_expected, list_verdicts, print_rows, read_runs

@@ -70,7 +70,7 @@ def read_runs(places: Mapping[str, Path], scored: Split, rules: Protocol) -> lis
         scored: split that they are of
         rules: that they were scored under
     """
-    from wsol.benchmark.scoring import MAPS
+    from wsol.benchmark.score_weights import MAPS
     from wsol.evaluation.kept_maps import MapKeeper
     from wsol.report import choose_images, read_run
 

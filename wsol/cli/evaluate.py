@@ -107,7 +107,7 @@ def evaluate(
     rule and class map; an oracle threshold is chosen on the very split that is scored. With
     --protocol all the same maps are scored under every protocol.
     """
-    from eval.manifest import find_data_set, list_splits
+    from eval.manifest import open_data_set
     from eval.protocols import PROTOCOLS, find_protocol
     from wsol.writers import check_format
 
@@ -151,8 +151,9 @@ def evaluate(
     if not data.exists():
         raise typer.BadParameter(f"{data}: no such file or folder", param_hint="DATA")
     place = data
-    data, home = find_data_set(place)
-    if not list_splits(data):
+    opened = open_data_set(place)
+    data, home = opened.path, opened.root
+    if not opened.splits:
         message = (
             f"{data} holds no truth: expected a folder with manifests of splits (or with images "
             "and manifest/) or a COCO data set file"

@@ -14,13 +14,13 @@ if TYPE_CHECKING:
 
     from eval.protocols import Protocol
     from wsol.evaluation.map_source import MapSource
-    from wsol.evaluation.scores import Evaluation
+    from wsol.evaluation.result import Evaluation
 
 
 def free(out: Path, force: bool) -> bool:
     """Make room for results, or tell that an unfinished run is left as it is, to go on."""
     from wsol.evaluation.image_results import CHOSEN, discard_results
-    from wsol.evaluation.work_file import SETTINGS, is_unfinished
+    from wsol.evaluation.resume_file import SETTINGS, is_unfinished
 
     chosen = out / CHOSEN
     if force:
@@ -39,7 +39,7 @@ def choose(
 ) -> tuple[list[Any], list[str]]:
     """Find the best thresholds on val, unless they were found before; name what was unreadable."""
     from wsol.evaluation.image_results import CHOSEN
-    from wsol.evaluation.score_run import finished_thresholds
+    from wsol.evaluation.score_maps import finished_thresholds
 
     folder = None if out is None else out / CHOSEN
     if folder is not None and source.split.masks is None:
@@ -57,8 +57,8 @@ def run(
     """Score the maps of a source with a progress bar, or say what is wrong and exit."""
     from eval.manifest import ManifestError
     from wsol.evaluation.map_source import MapError
-    from wsol.evaluation.score_run import score_maps
-    from wsol.evaluation.work_file import WorkFileError
+    from wsol.evaluation.resume_file import ResumeError
+    from wsol.evaluation.score_maps import score_maps
 
     split = source.split
     with common.progress(f"evaluate {split.name}", len(split)) as advance:
@@ -72,7 +72,7 @@ def run(
                 f"{len(error.faults)} maps are missing, broken or of no image; with "
                 "--allow-missing those of images count as missed"
             )
-        except WorkFileError as error:
+        except ResumeError as error:
             raise typer.BadParameter(f"{error}; --force begins anew", param_hint="--out") from error
         except ValueError as error:
             hint = "--classes" if "class table" in str(error) else "DATA"

@@ -13,9 +13,9 @@ if TYPE_CHECKING:
     from collections.abc import Collection
     from pathlib import Path
 
+    from eval.manifest import DataSet
     from tdam.training.recipe import Recipe
     from wsol.benchmark.experiment import Entry, Experiment
-    from wsol.benchmark.sources import DataFolder
 
 
 @dataclass
@@ -53,7 +53,7 @@ def plan_tasks(
     experiment: Experiment,
     out: Path,
     weights: Path | None,
-    place: DataFolder | None,
+    place: DataSet | None,
     recorded: Collection[str],
     device: str,
 ) -> list[Task]:

@@ -16,10 +16,10 @@ from eval.protocols import Protocol, find_protocol
 from tdam.training.errors import TrainingError
 from tdam.weights import WeightsError
 from wsol.benchmark import record, runs, sources
-from wsol.benchmark.kept_scores import WAYS, read_samples
 from wsol.benchmark.page import write_summary_page
-from wsol.benchmark.samples import Sample, name_rule
-from wsol.benchmark.scoring import Images, score_weights
+from wsol.benchmark.replicates import RunScores, name_rule
+from wsol.benchmark.score_store import VARIANTS, read_run_scores
+from wsol.benchmark.score_weights import Images, score_weights
 from wsol.benchmark.summary import Row, summarise
 from wsol.benchmark.tables import write_tables
 from wsol.cli import benchmark_output, common, data_sets, reports
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
     from pathlib import Path
 
+    from eval.manifest import DataSet
     from eval.splits import Split
     from wsol.benchmark.experiment import Experiment
 
@@ -51,7 +52,7 @@ class _Data:
         find_classes: as `Images` has it
     """
 
-    place: sources.DataFolder
+    place: DataSet
     scored: Split
     find_classes: Callable[[tuple[str, ...]], Any]
 
@@ -66,7 +67,7 @@ class _Found:
         failed: a line a run that failed
     """
 
-    samples: list[Sample] = field(default_factory=list)
+    samples: list[RunScores] = field(default_factory=list)
     places: dict[str, Path] = field(default_factory=dict)
     failed: list[str] = field(default_factory=list)
 
@@ -161,17 +162,17 @@ def run_experiment(
 
 def _open_data(experiment: Experiment, data: Path, root: Path | None, out: Path) -> _Data:
     try:
-        place = sources.find_data(data, root, out)
+        place = sources.open_data(data, root, out)
         scored = sources.load_scored(place, experiment.scoring)
     except ManifestError as error:
         common.fail(str(error))
-    find = partial(data_sets.find_classes, place.data, scored, place.root, None)
+    find = partial(data_sets.find_classes, place.path, scored, place.root, None)
     return _Data(place, scored, remember(find))
 
 
 def _take(
     experiment: Experiment, task: Task, folder: Path, rules: Protocol, on: _Data | None
-) -> tuple[list[Sample], Path]:
+) -> tuple[list[RunScores], Path]:
     """Take a run's scores out of the record, and refuse those of other images."""
     recipe, scoring = task.recipe, experiment.scoring
     if recipe is not None and task.entry.recipe.precision == "auto":
@@ -181,7 +182,7 @@ def _take(
     with hold_folder(folder, patient=True):
         try:
             record.unpack_run(experiment.record, task.name, folder, recipe)
-            samples, where = read_samples(folder, task.entry.name, task.seed, rules, scoring)
+            samples, where = read_run_scores(folder, task.entry.name, task.seed, rules, scoring)
             if on is not None:
                 check_truth(read_results(where, slim=True), on.scored)
         except ResultError:
@@ -198,7 +199,7 @@ def _record(experiment: Experiment, out: Path, recorded: bool) -> None:
     source = experiment.record
     if recorded and source is not None and source.resolve() == path.resolve():
         return  # it holds all that was read, and maybe more
-    places = [*(out / RECORDED).glob(f"*/{WAYS}"), *(out / "scores").glob(f"*/{WAYS}")]
+    places = [*(out / RECORDED).glob(f"*/{VARIANTS}"), *(out / "scores").glob(f"*/{VARIANTS}")]
     record.write_record(path, {place.parent.name: place.parent for place in places})
 
 
@@ -212,7 +213,7 @@ def _score(
     device: str,
     workers: int,
     passes: list[str],
-) -> tuple[list[Sample], Path]:
+) -> tuple[list[RunScores], Path]:
     """Score a run's weights; `passes` takes a text for each pass that was not made before."""
     scoring = experiment.scoring
     chooser = sources.load_chooser(on.place, scoring, on.scored, task.recipe)
@@ -228,7 +229,7 @@ def _score(
             task.entry,
             task.seed,
             task.weights or str(out / "runs" / task.name),
-            Images(on.scored, chooser, on.place.root, on.find_classes),
+            Images(on.scored, chooser, on.place.image_root, on.find_classes),
             scoring,
             folder,
             shows=shows,
@@ -257,7 +258,7 @@ def _write(
     title = f"{scored}, protocol {rules.name}, class map {rules.class_map}"
     record_of: dict[str, Any] = {
         "experiment": experiment.name,
-        "data": None if on is None else str(on.place.data.resolve()),
+        "data": None if on is None else str(on.place.path.resolve()),
         "images": images,
         "scoring": asdict(scoring),
         "failures": found.failed,

@@ -12,15 +12,15 @@ from wsol.training.train import train_localizer
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from eval.manifest import DataSet
     from tdam.training.run_folder import TrainState
-    from wsol.benchmark.sources import DataFolder
     from wsol.cli.experiment_plan import Task
     from wsol.cli.run_progress import Remaining
 
 
 def train_task(
     task: Task,
-    place: DataFolder,
+    place: DataSet,
     folder: Path,
     cache: Path,
     device: str,
@@ -52,7 +52,7 @@ def train_task(
     with TrainProgress(recipe.epochs) as shown:
         try:
             train_localizer(
-                place.data,
+                place.path,
                 folder,
                 recipe,
                 root=place.root,

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 import typer
 
 from wsol.cli import common
-from wsol.evaluation.score_names import list_scores, name_score
+from wsol.evaluation.metric_names import list_scores, name_score
 
 if TYPE_CHECKING:
-    from wsol.evaluation.scores import Evaluation
+    from wsol.evaluation.result import Evaluation
 
 
 def _percent(value: float | None) -> str:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from eval.geometry import square_to_image, to_edges
 from eval.metrics.failures import KINDS
 from eval.metrics.localization import (
     MODES,
@@ -13,7 +14,7 @@ from eval.metrics.localization import (
     LocalizationScores,
 )
 from eval.metrics.true_boxes import true_boxes_in_square
-from wsol.evaluation.scoring import TRACE, levels_of, read_trace, trace_map
+from wsol.evaluation.level_scores import TRACE, levels_of, read_trace, trace_map
 
 if TYPE_CHECKING:
     from eval.protocols import Protocol
@@ -92,8 +93,9 @@ class BoxScorer:
         overlaps = trace["overlaps"][0]
         best = int(np.argmax(overlaps[levels_of(trace, grid)]))
         kind = KINDS[outcome.kinds[-1]]
-        edges = self.boxes[row] + [0, 0, 1, 1]
-        found = self._to_original(trace["boxes"][at], record["region"])
+        edges = to_edges(self.boxes[row])
+        side = self.protocol.size
+        found = square_to_image(trace["boxes"][at], side, record["region"]).tolist()
         return {
             "id": image_id,
             "label": int(self.split.labels[row]),
@@ -124,11 +126,6 @@ class BoxScorer:
         width, height = self.sizes[row].tolist()
         shown = (float(region[0]), float(region[1]), float(region[2]), float(region[3]))
         return true_boxes_in_square(self.boxes[row], (width, height), self.protocol, shown)
-
-    def _to_original(self, box: np.ndarray, region: np.ndarray) -> list[float]:
-        shown = np.tile(region[2:] - region[:2], 2)
-        found: list[float] = (box * shown / self.protocol.size + np.tile(region[:2], 2)).tolist()
-        return found
 
 
 def _rank(record: Any) -> int | None:

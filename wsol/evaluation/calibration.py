@@ -10,9 +10,9 @@ import numpy as np
 
 from eval.protocols import find_protocol
 from eval.statistics import image_weights
-from wsol.boxes import CLASSIC
+from wsol.boxes import DEFAULT_THRESHOLD
 from wsol.evaluation.box_scorer import BoxScorer
-from wsol.evaluation.scoring import levels_of
+from wsol.evaluation.level_scores import levels_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -87,7 +87,7 @@ def calibrate(
     replicates = weights[weights.any(axis=1)] @ each
     chosen = [grid[_middle_of_best(sums)] for sums in replicates]
     low, high = np.percentile(chosen, [2.5, 97.5]).tolist()
-    classic = int(np.abs(grid - CLASSIC).argmin())
+    classic = int(np.abs(grid - DEFAULT_THRESHOLD).argmin())
     return Calibration(
         threshold=float(round(grid[place], 6)),
         overlap=float(mean[place]),

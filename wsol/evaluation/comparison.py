@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from eval.geometry import to_edges
 from eval.metrics.failures import KINDS
 from eval.metrics.localization import MODES, LocalizationScores, Outcome
 from eval.protocols import Protocol
@@ -178,7 +179,7 @@ def check_truth(found: Results, split: Split) -> None:
         odd = min(set(found.rows) ^ set(split.ids))
         raise ResultError(f"{found.folder}: expected the images of {split.name} but {odd!r} is odd")
     for image_id, boxes in zip(split.ids, split.boxes or (), strict=True):
-        edges = np.asarray(boxes) + np.array([0, 0, 1, 1])
+        edges = to_edges(boxes)
         if found.rows[image_id].get("true_boxes") != edges.tolist():
             raise ResultError(
                 f"{found.folder}: expected the true boxes of {image_id} as in the data"

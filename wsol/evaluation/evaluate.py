@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from eval.protocols import ClassMap, find_protocol
 from wsol.evaluation.folder_maps import FolderMaps
 from wsol.evaluation.network_maps import NetworkMaps
-from wsol.evaluation.score_run import Threshold, score_maps
-from wsol.evaluation.scores import Evaluation
+from wsol.evaluation.result import Evaluation
+from wsol.evaluation.score_maps import Threshold, score_maps
 from wsol.maps.names import settle_method
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from wsol.evaluation.map_source import FoundMap, MapError
-from wsol.file_states import hash_files
+from wsol.fingerprints import hash_files
 from wsol.images import ImageError
 
 if TYPE_CHECKING:

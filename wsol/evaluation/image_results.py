@@ -6,8 +6,8 @@ import csv
 import json
 from typing import TYPE_CHECKING, Any
 
-from tdam.whole_files import write_whole
-from wsol.evaluation.work_file import DATA, HEADER, SETTINGS
+from tdam.atomic import write_atomic
+from wsol.evaluation.resume_file import DATA, HEADER, SETTINGS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -45,7 +45,7 @@ def write_results(folder: Path, scores: dict[str, Any], rows: Iterable[dict[str,
             if "true_boxes" in row:
                 flat["true_boxes"] = len(row["true_boxes"])
             table.writerow(flat)
-    write_whole(folder / SCORES, (json.dumps(scores) + "\n").encode())
+    write_atomic(folder / SCORES, (json.dumps(scores) + "\n").encode())
 
 
 def name_results(

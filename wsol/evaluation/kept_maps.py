@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from wsol.levels import quantise
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from pathlib import Path
@@ -24,21 +26,6 @@ class KeptMap:
 
     levels: np.ndarray
     region: np.ndarray
-
-
-def quantise(heat: np.ndarray, levels: int, rounding: str) -> np.ndarray:
-    """Turn a map into the whole levels that boxes are found on.
-
-    Args:
-        heat: (S, S), in [0, 1]
-        levels: of the protocol
-        rounding: `below` or `nearest`
-
-    Returns:
-        (S, S), uint8
-    """
-    scaled = heat * levels
-    return (np.rint(scaled) if rounding == "nearest" else scaled).astype(np.uint8)
 
 
 class MapKeeper:

@@ -10,8 +10,8 @@ from PIL import Image
 from skimage.measure import approximate_polygon, find_contours
 
 from wsol.boxes import threshold_boxes
-from wsol.evaluation.kept_maps import quantise
 from wsol.heatmap import resize_map, to_heatmap
+from wsol.levels import level_of, quantise
 from wsol.pages import embed_image
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ def trace_contour(levels: np.ndarray, threshold: float) -> tuple[str, bool]:
         SVG path data in units of which the map's sides have 1000 each, and whether small pieces
         are left out, which happens with outlines that would fill the page
     """
-    above = int(threshold * int(levels.max()))
+    above = int(level_of(threshold, int(levels.max())))
     if not (levels > above).any():
         return "", False
     size = levels.shape[0]

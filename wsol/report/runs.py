@@ -11,8 +11,9 @@ import numpy as np
 
 from wsol.evaluation.comparison import ResultError, Results, read_results
 from wsol.evaluation.image_results import NAMES
-from wsol.evaluation.kept_maps import KeptMap, MapKeeper, quantise
-from wsol.evaluation.work_file import SETTINGS
+from wsol.evaluation.kept_maps import KeptMap, MapKeeper
+from wsol.evaluation.resume_file import SETTINGS
+from wsol.levels import quantise
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

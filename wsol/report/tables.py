@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from eval.metrics.failures import KINDS
-from wsol.evaluation.score_names import list_scores, name_score
+from wsol.evaluation.metric_names import list_scores, name_score
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -8,7 +8,7 @@ from matplotlib.patches import Polygon, Rectangle
 from matplotlib.patheffects import Normal, Stroke
 from PIL import Image, ImageColor
 
-from wsol.lettering import displayable, letters
+from wsol.fonts import displayable, letters
 from wsol.overlays import (
     DIVERGING,
     box_line,

@@ -8,8 +8,8 @@ import numpy as np
 from matplotlib.colors import to_hex
 from PIL import Image
 
+from wsol.fonts import displayable
 from wsol.heatmap import resize_map
-from wsol.lettering import displayable
 from wsol.overlays import (
     DIVERGING,
     OPACITY,

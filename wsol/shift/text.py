@@ -6,7 +6,7 @@ import math
 import unicodedata
 from typing import TYPE_CHECKING
 
-from wsol.lettering import displayable
+from wsol.fonts import displayable
 
 if TYPE_CHECKING:
     from wsol.shift.trace import Shift, ShiftStep

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from eval.geometry import pairwise_iou
-from wsol.boxes import threshold_boxes, threshold_level, threshold_mask
+from eval.geometry import pairwise_iou, square_to_image
+from wsol.boxes import threshold_boxes, threshold_mask
 from wsol.heatmap import resize_map, varies
+from wsol.levels import first_value_above
 from wsol.overlays import ROUNDING
 
 if TYPE_CHECKING:
@@ -164,14 +165,14 @@ def trace_shift(
         heat = step.heatmap((side, side))
         mask = threshold_mask(heat, threshold)
         boxes = threshold_boxes(heat, threshold)
-        boxes = preprocessing.to_original(boxes, found.width, found.height)
+        boxes = square_to_image(boxes, side, step.region)
         box = boxes[0] if len(boxes) else None
         centroid = _centroid(np.where(mask, heat, 0.0), step.region)
         before = steps[-1] if steps else None
         level = None
         if heat.any():
             least, most = float(values.min()), float(values.max())
-            level = (least + threshold_level(threshold) * (most - least) - low) / span
+            level = (least + first_value_above(threshold) * (most - least) - low) / span
         steps.append(
             ShiftStep(
                 map=_on_scale(values, low, span),

@@ -18,9 +18,9 @@ from eval.splits import Split
 from tdam import create_model
 from wsol.boxes import sweep_boxes
 from wsol.demo import copy_photos
+from wsol.evaluation.level_scores import trace_map
 from wsol.evaluation.network_maps import NetworkMaps
-from wsol.evaluation.score_run import score_maps
-from wsol.evaluation.scoring import trace_map
+from wsol.evaluation.score_maps import score_maps
 from wsol.images import read_image
 from wsol.localizer import Localizer
 from wsol.speed.ratios import Ratio, compare_times

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from eval.manifest import ManifestError, find_root, list_splits, load_split
+from eval.manifest import DataSet, ManifestError, open_data_set
 from eval.splits import choose_share, join_splits, take_rows
-from wsol.file_states import hash_files
+from wsol.fingerprints import hash_files
 from wsol.images import ImageError, read_image
 
 if TYPE_CHECKING:
@@ -27,18 +27,23 @@ class TrainingData:
     """A data set, ready to train on.
 
     Args:
+        source: the data set
         train: images to learn from
         val: images to choose by, in no case the test images
-        root: folder that the ids of both are relative to
         held_out: whether `val` is a part of the data set's training images
         class_names: by label
     """
 
+    source: DataSet
     train: Split
     val: Split
-    root: Path
     held_out: bool
     class_names: tuple[str, ...]
+
+    @property
+    def root(self) -> Path:
+        """Folder that the ids of both are relative to."""
+        return self.source.image_root
 
     @property
     def whole(self) -> Split:
@@ -66,8 +71,8 @@ class TrainingData:
 
 
 def load_training_data(
-    data: Path,
-    root: Path | None = None,
+    data: str | Path | DataSet,
+    root: str | Path | None = None,
     val_share: float = 0.15,
     seed: int = 0,
     per_class: int = 0,
@@ -75,8 +80,8 @@ def load_training_data(
     """Find the images to train on and those to choose by.
 
     Args:
-        data: folder with one folder a split, COCO data set file, or folder of class folders; a
-            split `train` and a split `val` are taken as such, an only split is all for training
+        data: as for `eval.manifest.open_data_set`; a split `train` and a split `val` are taken as
+            such, an only split is all for training
         root: image root; None: as the data set has it
         val_share: part of every class held out of training where no split `val` exists
         seed: chooses that part
@@ -87,26 +92,22 @@ def load_training_data(
         ManifestError: a fault in the data set, no training images, one class only, a class
             without an image that can be read, or an image root that is not known
     """
-    if not data.exists():
-        raise ManifestError(f"{data}: no such file or folder")
-    names = list_splits(data)
+    source = open_data_set(data, root)
+    data, names = source.path, source.splits
     if not names:
         raise ManifestError(
             f"{data}: expected a folder of images for each class, a manifest or a COCO data set "
             "file but there is none"
         )
-    if root is None:
-        root = find_root(data)
-        if root is None:
-            raise ManifestError(f"{data}: expected to be told its image root (--root)")
+    root = source.image_root
     train_name = next((name for name in names if name.lower() in _TRAIN), None)
     val_name = next((name for name in names if name.lower() in _VAL), None)
     if train_name is None and (len(names) != 1 or (data / names[0]).is_dir()):
         raise ManifestError(
             f"{data}: expected a split train but it has {', '.join(names) or 'none'}"
         )
-    train = _take_first(load_split(data, train_name or names[0]), per_class)
-    val = None if val_name is None else load_split(data, val_name)
+    train = _take_first(source.load(train_name or names[0]), per_class)
+    val = None if val_name is None else source.load(val_name)
     classes = _name_classes(data, train, val)
     _check_classes(data, train, val, classes)
     _check_readable(train, root, classes)
@@ -117,13 +118,13 @@ def load_training_data(
                 f"{data}: expected splits {train.name} and {val.name} to share no image but both "
                 f"have {min(shared)}"
             )
-        return TrainingData(train, val, root, False, classes)
+        return TrainingData(source, train, val, False, classes)
     chosen = choose_share(train.ids, train.labels.tolist(), val_share, seed)
     rest = np.setdiff1d(np.arange(len(train)), chosen).tolist()
     if not chosen:
         raise ManifestError(f"{data}: expected a class with two images, to hold one out")
     held = take_rows(train, chosen, "held out")
-    return TrainingData(take_rows(train, rest, train.name), held, root, True, classes)
+    return TrainingData(source, take_rows(train, rest, train.name), held, True, classes)
 
 
 def _take_first(train: Split, per_class: int) -> Split:

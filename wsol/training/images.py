@@ -12,8 +12,8 @@ import numpy as np
 import torch
 from PIL import Image
 
+from tdam.atomic import write_atomic
 from tdam.training.errors import UnreadableImageError
-from tdam.whole_files import write_whole
 from wsol.images import ImageError, read_image
 from wsol.loading import read_ahead
 
@@ -153,7 +153,7 @@ def pack_images(
                         file.write(found.tobytes())
                 progress(len(batch))
         content = {"ids": split.ids, "sizes": sizes, "faults": faults}
-        write_whole(path.with_suffix(".json"), json.dumps(content).encode())
+        write_atomic(path.with_suffix(".json"), json.dumps(content).encode())
         unfinished.replace(path)
     finally:
         unfinished.unlink(missing_ok=True)

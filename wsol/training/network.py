@@ -10,7 +10,7 @@ import torch
 from tdam import create_model, load_checkpoint
 from tdam.checkpoints import read_class_names
 from wsol.maps.names import settle_method
-from wsol.training.plain_targets import TARGETS, find_outputs, load_plain
+from wsol.training.distillation import TARGETS, find_outputs, load_teacher
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -42,7 +42,7 @@ def begin_network(
         return model, None, {label: label for label in range(len(found.class_names))}
     if saved and not (out / TARGETS).is_file():
         raise ValueError(f"Expected {out / TARGETS} to go on with but it is gone: begin anew")
-    known = load_checkpoint(saved[0])[0] if saved else load_plain(recipe)
+    known = load_checkpoint(saved[0])[0] if saved else load_teacher(recipe)
     outputs = known.settings["num_classes"]
     classes = find_outputs(known.class_names, outputs, data, found)
     model = create_network(start, known.class_names, outputs)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from tdam.whole_files import write_whole
+from tdam.atomic import write_atomic
 
 if TYPE_CHECKING:
     from wsol.training.data import TrainingData
@@ -56,7 +56,7 @@ def describe_run(data: Path, found: TrainingData, seed: int, device: str) -> dic
 def write_record(folder: Path, record: dict[str, Any]) -> None:
     """Write what is known of a run."""
     text = json.dumps(record, indent=1, ensure_ascii=False) + "\n"
-    write_whole(folder / RECORD, text.encode("utf-8", "surrogateescape"))
+    write_atomic(folder / RECORD, text.encode("utf-8", "surrogateescape"))
 
 
 def read_record(folder: Path) -> dict[str, Any]:

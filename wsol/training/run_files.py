@@ -5,12 +5,12 @@ from __future__ import annotations
 import shutil
 from typing import TYPE_CHECKING, Any
 
+from tdam.atomic import write_atomic
 from tdam.training.recipe import Recipe, differing_keys, load_recipe
 from tdam.training.run_folder import CHECKPOINTS, LOG
 from tdam.weights import RESULT
-from tdam.whole_files import write_whole
 from wsol.training.curves import CURVES, EVENTS
-from wsol.training.plain_targets import TARGETS
+from wsol.training.distillation import TARGETS
 from wsol.training.record import RECORD, read_record, write_record
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ def begin(out: Path, recipe: Recipe, record: dict[str, Any], found: TrainingData
     """Write down what a run is made of, before it begins."""
     out.mkdir(parents=True, exist_ok=True)
     write_record(out, record)
-    write_whole(out / RECIPE, recipe.to_toml().encode())
+    write_atomic(out / RECIPE, recipe.to_toml().encode())
     (out / "validation.txt").write_text(
         "".join(f"{i}\n" for i in found.val.ids), encoding="utf-8", errors="surrogateescape"
     )

@@ -20,11 +20,12 @@ from tdam.training.run_folder import RunFolder
 from tdam.weights import RESULT, find_weights
 from wsol.evaluation.calibration import Calibration, calibrate
 from wsol.evaluation.network_maps import NetworkMaps
-from wsol.file_states import hash_files
+from wsol.fingerprints import hash_files
 from wsol.folder_lock import hold_folder
 from wsol.runtime import find_device, is_half_fast
 from wsol.training.curves import CurveWriter
 from wsol.training.data import TrainingData, load_training_data
+from wsol.training.distillation import TARGETS, check_distillation, write_teacher_targets
 from wsol.training.images import (
     PackedImages,
     SplitImages,
@@ -33,7 +34,6 @@ from wsol.training.images import (
     side_needed,
 )
 from wsol.training.network import begin_network
-from wsol.training.plain_targets import TARGETS, check_plain, write_targets
 from wsol.training.record import describe_run, read_record, write_record
 from wsol.training.run_files import begin, check_same_run, discard
 from wsol.training.validation import Validator
@@ -83,7 +83,7 @@ def prepare_recipe(recipe: Recipe, device: torch.device) -> Recipe:
             "--recipe scratch_small, or --set freeze_norms=false"
         )
     if recipe.targets == "plain":
-        check_plain(recipe)
+        check_distillation(recipe)
     if recipe.precision == "auto":
         recipe = recipe.change(precision="bfloat16" if is_half_fast(device) else "float32")
     return recipe
@@ -183,7 +183,9 @@ def train_localizer(
         try:
             if plain is not None and ranks.first:
                 options = (str(where), recipe.batch_size, workers, on_packed)
-                without |= write_targets(out / TARGETS, plain, found.train, found.root, *options)
+                without |= write_teacher_targets(
+                    out / TARGETS, plain, found.train, found.root, *options
+                )
             if recipe.targets == "plain":
                 plain = None
                 ranks.agree(None)  # so that what the first process writes is there

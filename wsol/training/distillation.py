@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 TARGETS = "targets.npy"  # in a run's folder
 
 
-def check_plain(recipe: Recipe) -> None:
+def check_distillation(recipe: Recipe) -> None:
     """See to it that a recipe's network can learn what its weights say without attention.
 
     Raises:
@@ -50,7 +50,7 @@ def check_plain(recipe: Recipe) -> None:
             raise ValueError(f"Expected {name} to be {what}, with targets=plain, but got {value!r}")
 
 
-def load_plain(recipe: Recipe) -> Backbone:
+def load_teacher(recipe: Recipe) -> Backbone:
     """Build the network of a recipe without its attention, for inputs of the recipe's size.
 
     Raises:
@@ -119,7 +119,7 @@ def find_outputs(
     return matched
 
 
-def write_targets(
+def write_teacher_targets(
     path: Path,
     plain: Backbone,
     split: Split,

@@ -6,7 +6,7 @@ import json
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
-from wsol.benchmark.samples import Sample, take_samples
+from wsol.benchmark.replicates import RunScores, score_rules
 from wsol.evaluation.comparison import ResultError, read_results
 
 if TYPE_CHECKING:
@@ -17,12 +17,12 @@ if TYPE_CHECKING:
     from wsol.benchmark.experiment import Scoring
     from wsol.evaluation.comparison import Results
 
-WAYS = "ways.json"
+VARIANTS = "ways.json"
 CHOSEN, SCORED = "chosen-on", "scored"  # folders of a way: split to choose on, and to report
 
 
 @dataclass(frozen=True)
-class Way:
+class ScoringVariant:
     """One way of scoring.
 
     Args:
@@ -47,28 +47,28 @@ class Way:
         return f"{self.method}-{self.output_stride}"
 
 
-def write_ways(folder: Path, ways: Sequence[Way]) -> None:
+def write_variants(folder: Path, ways: Sequence[ScoringVariant]) -> None:
     """Say which ways a run was scored in, once all of them are on disk."""
     text = json.dumps([asdict(way) for way in ways], indent=1)
-    (folder / WAYS).write_text(text + "\n", encoding="utf-8")
+    (folder / VARIANTS).write_text(text + "\n", encoding="utf-8")
 
 
-def read_ways(folder: Path) -> list[Way]:
+def read_variants(folder: Path) -> list[ScoringVariant]:
     """Read which ways a run was scored in.
 
     Raises:
         ResultError: the folder holds no scores of a run
     """
     try:
-        content = json.loads((folder / WAYS).read_text(encoding="utf-8"))
-        return [Way(**{**each, "wanted": tuple(each["wanted"])}) for each in content]
+        content = json.loads((folder / VARIANTS).read_text(encoding="utf-8"))
+        return [ScoringVariant(**{**each, "wanted": tuple(each["wanted"])}) for each in content]
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ResultError(f"{folder}: expected scores of a run but {WAYS}: {error}") from error
+        raise ResultError(f"{folder}: expected scores of a run but {VARIANTS}: {error}") from error
 
 
-def read_samples(
+def read_run_scores(
     folder: Path, model: str, seed: int, rules: Protocol, scoring: Scoring
-) -> tuple[list[Sample], Path]:
+) -> tuple[list[RunScores], Path]:
     """Take the samples of a run from its scores.
 
     Args:
@@ -85,8 +85,8 @@ def read_samples(
         ResultError: no scores, or of another way, split or protocol than is wanted
         ValueError: a threshold between those of the protocol's grid
     """
-    known = {way.wanted: way for way in read_ways(folder)}
-    samples: list[Sample] = []
+    known = {way.wanted: way for way in read_variants(folder)}
+    samples: list[RunScores] = []
     places: list[Path] = []
     for stride in scoring.output_strides:
         for method in scoring.methods:
@@ -105,11 +105,11 @@ def read_samples(
                 chosen = read_results(folder / way.folder / CHOSEN, slim=True)
                 level = chosen.scores["max_box_acc_threshold"]
             try:
-                taken = take_samples(found, rules, scoring, level)
+                taken = score_rules(found, rules, scoring, level)
             except (KeyError, TypeError, IndexError) as error:
                 raise ResultError(f"{place}: expected scores of a run but {error!r}") from error
             samples += [
-                Sample(
+                RunScores(
                     model=model,
                     seed=seed,
                     way=way.wanted,
@@ -125,7 +125,7 @@ def read_samples(
     return samples, places[0]
 
 
-def _check(way: Way, found: Results, rules: Protocol, scoring: Scoring) -> None:
+def _check(way: ScoringVariant, found: Results, rules: Protocol, scoring: Scoring) -> None:
     """Refuse scores of other rules than are wanted."""
     plain = json.loads(json.dumps(asdict(rules)))
     for name, then, now in (

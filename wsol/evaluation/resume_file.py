@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tdam.whole_files import write_whole
+from tdam.atomic import write_atomic
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -17,11 +17,11 @@ DATA, HEADER = "unfinished.bin", "unfinished.json"
 SETTINGS = "settings.json"  # the header of a finished run, kept beside its results
 
 
-class WorkFileError(ValueError):
+class ResumeError(ValueError):
     """The folder holds an unfinished run with other settings."""
 
 
-class WorkFile:
+class ResumeFile:
     """Appends records, and gives back those of an earlier run that was cut off.
 
     Args:
@@ -32,7 +32,7 @@ class WorkFile:
         batch: records that belong together; a batch that is not whole is done again
 
     Raises:
-        WorkFileError: there are whole batches of a run with another header
+        ResumeError: there are whole batches of a run with another header
     """
 
     def __init__(self, folder: Path, header: dict[str, Any], dtype: np.dtype, batch: int) -> None:
@@ -46,11 +46,11 @@ class WorkFile:
             if before == text:
                 self.done = self._data.stat().st_size // dtype.itemsize // batch * batch
             elif self._data.stat().st_size:
-                raise WorkFileError(
+                raise ResumeError(
                     f"{folder}: expected to go on with an unfinished run but its settings differ "
                     f"({_differences(before, text)})"
                 )
-        write_whole(self._header, text.encode())
+        write_atomic(self._header, text.encode())
         self._file = self._data.open("r+b" if self._data.exists() else "w+b")
         self._file.truncate(self.done * dtype.itemsize)
         self._file.seek(0, 2)

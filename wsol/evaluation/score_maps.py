@@ -18,8 +18,8 @@ from wsol.evaluation.box_scorer import BoxScorer
 from wsol.evaluation.image_results import SCORES, write_results
 from wsol.evaluation.map_source import MapError
 from wsol.evaluation.mask_scorer import MaskScorer
-from wsol.evaluation.scores import Evaluation
-from wsol.evaluation.work_file import SETTINGS, WorkFile, is_finished
+from wsol.evaluation.result import Evaluation
+from wsol.evaluation.resume_file import SETTINGS, ResumeFile, is_finished
 from wsol.images import ImageError
 from wsol.loading import read_ahead
 
@@ -80,7 +80,7 @@ def score_maps(
     Raises:
         MapError: maps on disk that cannot be scored
         ValueError: an unknown name, or a split without boxes
-        wsol.evaluation.work_file.WorkFileError: `out` holds an unfinished run with other settings
+        wsol.evaluation.resume_file.ResumeError: `out` holds an unfinished run with other settings
     """
     split = source.split
     if source.class_map not in get_args(ClassMap):
@@ -100,7 +100,7 @@ def score_maps(
         folder.mkdir(parents=True, exist_ok=True)
         levels = [scorer.threshold for scorer in scorers]
         header = _describe(source, protocols, levels, mask_root, save)
-        work = WorkFile(folder, header, dtype, source.batch_size)
+        work = ResumeFile(folder, header, dtype, source.batch_size)
 
     def score(found: FoundMap) -> Any:
         record = np.zeros((), dtype)

@@ -6,7 +6,7 @@ from eval.metrics.failures import KINDS
 from eval.metrics.localization import LocalizationScores
 from eval.metrics.true_boxes import true_boxes_in_square
 from eval.protocols import PROTOCOLS
-from wsol.evaluation.scoring import levels_of, read_trace, trace_map
+from wsol.evaluation.level_scores import levels_of, read_trace, trace_map
 from wsol.heatmap import to_heatmap
 
 WSOLEVAL, TDAM, CLEAN = (PROTOCOLS[name] for name in ("wsoleval", "tdam", "clean"))

@@ -12,14 +12,20 @@ from eval.protocols import find_protocol
 from tdam import create_model, load_checkpoint
 from tdam.spec import describe_network
 from wsol.benchmark.experiment import PRETRAINED
-from wsol.benchmark.kept_scores import CHOSEN, SCORED, Way, read_samples, write_ways
+from wsol.benchmark.score_store import (
+    CHOSEN,
+    SCORED,
+    ScoringVariant,
+    read_run_scores,
+    write_variants,
+)
 from wsol.classes import class_names
 from wsol.evaluation.comparison import read_results
 from wsol.evaluation.image_results import discard_results, name_results
 from wsol.evaluation.kept_maps import MapKeeper
 from wsol.evaluation.network_maps import NetworkMaps
-from wsol.evaluation.score_run import is_scored, score_maps
-from wsol.evaluation.work_file import WorkFileError, is_unfinished
+from wsol.evaluation.resume_file import ResumeError, is_unfinished
+from wsol.evaluation.score_maps import is_scored, score_maps
 from wsol.maps.names import settle_method
 from wsol.report import choose_images
 
@@ -31,7 +37,7 @@ if TYPE_CHECKING:
     from eval.splits import Split
     from tdam.backbones.base import Backbone
     from wsol.benchmark.experiment import Entry, Scoring
-    from wsol.benchmark.samples import Sample
+    from wsol.benchmark.replicates import RunScores
 
 MAPS = "shown-maps"  # of the images that a page shows, in the folder of a run's scores
 Progress: TypeAlias = "Callable[[str, int], AbstractContextManager[Callable[[int], None]]]"
@@ -94,7 +100,7 @@ def score_weights(
     batch_size: int = 32,
     workers: int = 2,
     progress: Progress = lambda text, total: nullcontext(lambda done: None),
-) -> tuple[list[Sample], Path]:
+) -> tuple[list[RunScores], Path]:
     """Score weights in every way; what was scored before, from the same weights, stays as it is.
 
     All threshold rules come from the same maps, by what is known of each image at every threshold.
@@ -123,7 +129,7 @@ def score_weights(
     """
     rules = find_protocol(scoring.protocol)
     primary = _find_primary(scoring, images)
-    ways: list[Way] = []
+    ways: list[ScoringVariant] = []
     for wanted_stride in scoring.output_strides:
         network = build_network(entry, weights, wanted_stride, scoring.size)
         settings: dict[str, Any] = network.settings
@@ -145,7 +151,7 @@ def score_weights(
             method = settle_method(wanted, network)
             chooses = images.chooser is not None and "val" in scoring.thresholds
             asked_of = (wanted, wanted_stride)
-            way = Way(asked_of, method, stride, chooses, scoring.choose, scoring.size)
+            way = ScoringVariant(asked_of, method, stride, chooses, scoring.choose, scoring.size)
             source = replace(source, method=method)
             text = f"{entry.name}, {method}, stride {stride}"
             level: float | None = None
@@ -160,8 +166,8 @@ def score_weights(
             labels = dict(enumerate(images.scored.class_names or ()))
             name_results(place, f"{describe_network(settings)}, {method}", labels, names)
             ways.append(way)
-    write_ways(out, ways)
-    return read_samples(out, entry.name, seed, rules, scoring)
+    write_variants(out, ways)
+    return read_run_scores(out, entry.name, seed, rules, scoring)
 
 
 def _find_primary(scoring: Scoring, images: Images) -> Any:
@@ -211,7 +217,7 @@ def _score_once(
 
     try:
         score()
-    except WorkFileError:  # cut off with other weights, which are gone
+    except ResumeError:  # cut off with other weights, which are gone
         discard_results(folder)
         shutil.rmtree(maps, ignore_errors=True)
         score()

@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
+from eval.geometry import clip_to_last_pixel
 from eval.metrics.failures import failure_kinds
 from eval.metrics.localization import MODES, Outcome
 from eval.metrics.overlaps import best_overlaps
+from wsol.levels import level_of, scale_map
 from wsol.sweep.graph import LEVELS
 from wsol.sweep.map_sweep import sweep_map
 
@@ -39,9 +41,7 @@ def trace_map(heat: np.ndarray, true_boxes: np.ndarray, protocol: Protocol) -> n
     Returns:
         (), dtype `TRACE`
     """
-    scaled = heat * protocol.levels
-    if protocol.rounding == "nearest":
-        scaled = np.rint(scaled)
+    scaled = scale_map(heat, protocol.levels, protocol.rounding)
     most_points = protocol.contours == "most_points"
     found = sweep_map(scaled, wants_largest=not most_points)
     single = _with_most_points(scaled, protocol.least_points) if most_points else found.largest
@@ -99,14 +99,14 @@ def read_trace(
 
 def levels_of(trace: np.ndarray, thresholds: np.ndarray) -> np.ndarray:
     """Find the level that each threshold falls on, (k,), int64."""
-    return (np.asarray(thresholds, np.float64) * int(trace["peak"])).astype(np.int64)
+    return level_of(thresholds, int(trace["peak"]))
 
 
 def _in_convention(boxes: np.ndarray, protocol: Protocol) -> np.ndarray:
     """Turn outer edges into what the protocol compares; `inclusive` cuts at the last pixel."""
     if protocol.convention == "edges":
         return boxes
-    return np.minimum(boxes, protocol.size - 1)
+    return clip_to_last_pixel(boxes, (protocol.size, protocol.size))
 
 
 def _with_most_points(scaled: np.ndarray, least: int) -> np.ndarray:

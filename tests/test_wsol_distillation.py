@@ -16,8 +16,8 @@ from tdam.training import Recipe, train
 from tdam.training.schedule import choose_learners
 from wsol import Localizer
 from wsol.training.data import load_training_data
+from wsol.training.distillation import TARGETS, find_outputs, load_teacher, write_teacher_targets
 from wsol.training.network import create_network
-from wsol.training.plain_targets import TARGETS, find_outputs, load_plain, write_targets
 from wsol.training.record import read_record
 from wsol.training.run_files import saved_recipe
 from wsol.training.train import prepare_recipe, train_localizer
@@ -106,10 +106,10 @@ def test_targets_are_what_the_plain_weights_say(weights, tmp_path):
     root = fill(tmp_path / "data", 3)
     (root / "red_ball" / "broken.png").write_bytes(b"no image")
     recipe = Recipe(weights=str(weights), attention="tdam", targets="plain", size=64)
-    plain = load_plain(recipe)
+    plain = load_teacher(recipe)
     split = load_training_data(root).whole
     counts = []
-    unreadable = write_targets(
+    unreadable = write_teacher_targets(
         tmp_path / TARGETS, plain, split, root, batch_size=4, on_done=counts.append
     )
     assert counts == [4, 4, 2]

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, eq=False)
-class Sample:
+class RunScores:
     """One model with one seed, one map method and one output stride, under one threshold rule.
 
     Args:
@@ -46,7 +46,7 @@ def name_rule(rule: str | float) -> str:
     return rule if isinstance(rule, str) else f"{rule:g}"
 
 
-def take_samples(
+def score_rules(
     found: Results, rules: Protocol, scoring: Scoring, level: float | None
 ) -> list[tuple[str, float, dict[str, np.ndarray]]]:
     """Take the scores of one pass over the images under every threshold rule.
@@ -58,7 +58,7 @@ def take_samples(
         level: best threshold on other images, for the rule `val`; None to leave that out
 
     Returns:
-        by rule: its text, the threshold, and `Sample.replicates`
+        by rule: its text, the threshold, and `RunScores.replicates`
 
     Raises:
         ValueError: a threshold between those of the protocol's grid, or scores that were taken at

@@ -1,0 +1,236 @@
+"""An opened data set: where it lies, where its images lie, its splits, its ids, its class table.
+
+A data set has one of three forms: a folder with one folder of text files a split
+(`four_files.py`), a COCO data set file (`coco.py`), or a folder of class folders (`folders.py`).
+The first has boxes or masks, the second boxes, the third classes only. The first may also lie in
+`manifest/` beside its images.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from dataclasses import replace
+from functools import cached_property
+from pathlib import Path
+
+from eval.coco import load_coco
+from eval.folders import list_folders, list_split_folders, load_folders
+from eval.four_files import load_four_files
+from eval.splits import ManifestError, Split, join_splits
+from eval.tables import read_table
+
+
+class DataSet:
+    """A data set on disk, opened: each of its files is read at most once.
+
+    Args:
+        path: the data set itself: folder with one folder a split, COCO data set file, or folder of
+            class folders
+        root: folder that the ids are relative to; None where it is not known
+    """
+
+    def __init__(self, path: Path, root: Path | None) -> None:
+        self.path = path
+        self.root = root
+        self._loaded: dict[str, Split] = {}
+
+    @cached_property
+    def splits(self) -> tuple[str, ...]:
+        """Names of the splits; an only one without a name of its own is `test`."""
+        if not self.path.is_dir():
+            return ("test",) if self.path.is_file() else ()
+        return self._named or (("test",) if list_folders(self.path) else ())
+
+    @cached_property
+    def _named(self) -> tuple[str, ...]:
+        """Names of splits that have one of their own."""
+        if self.path.is_file():
+            return ()
+        return tuple(_four_file_splits(self.path) or list_split_folders(self.path))
+
+    def load(self, split: str = "test") -> Split:
+        """Read a split, or several disjoint ones joined by `+`.
+
+        Args:
+            split: such as `test` or `val+test`; the only split of a COCO file or of class folders
+                takes whatever name is asked for
+
+        Returns:
+            the split, every fault excluded
+
+        Raises:
+            ManifestError: a missing folder or file, or a line or record that breaks a rule
+        """
+        names = split.split("+")
+        if len(names) > 1 and not self._named:
+            raise ManifestError(
+                f"{self.path}: expected one name for its only split but got {split!r}"
+            )
+        joined = self._load_one(names[0])
+        for name in names[1:]:
+            joined = join_splits(joined, self._load_one(name))
+        return joined if len(names) == 1 else replace(joined, name=split)
+
+    def _load_one(self, name: str) -> Split:
+        if name not in self._loaded:
+            self._loaded[name] = replace(_read_split(self.path, name), name=name)
+        return self._loaded[name]
+
+    @property
+    def image_root(self) -> Path:
+        """Folder that the ids are relative to.
+
+        Raises:
+            ManifestError: it is not known
+        """
+        if self.root is None:
+            raise ManifestError(f"{self.path}: expected to be told its image root (--root)")
+        return self.root
+
+    @cached_property
+    def ids(self) -> frozenset[str]:
+        """Ids of the images of every split.
+
+        Raises:
+            ManifestError: a fault in any of the splits
+        """
+        return frozenset(image_id for name in self.splits for image_id in self.load(name).ids)
+
+    @cached_property
+    def class_table(self) -> Path | None:
+        """The table that maps labels onto ImageNet's 1000 classes, in or beside the data set."""
+        beside = (self.path, self.path.absolute().parent, self.root)
+        return find_class_table(*(folder for folder in beside if folder is not None))
+
+    def count_classes(self, split: Split, most: int) -> int:
+        """Count the classes; a split may lack the last ones, so that others are asked.
+
+        Args:
+            split: to ask first
+            most: number from which on no other split is asked
+
+        Raises:
+            ManifestError: a fault in another split
+        """
+        if split.count_classes() >= most:
+            return split.count_classes()
+        return max(self.load(name).count_classes() for name in self.splits)
+
+
+def open_data_set(data: str | Path | DataSet, root: str | Path | None = None) -> DataSet:
+    """Open a data set where people keep it.
+
+    Args:
+        data: folder with one folder a split; folder of images with these in `manifest/`; COCO data
+            set file; folder of class folders; or a data set that is open already
+        root: folder that the ids are relative to; None: as the data set has it, which is the folder
+            that holds `manifest/` or a COCO file, that of class folders, or what `manifest.toml`
+            names, as long as it is there
+
+    Returns:
+        the data set, of which nothing is read yet
+
+    Raises:
+        ManifestError: no such file or folder
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     open_data_set(folder).splits
+    ()
+    """
+    if isinstance(data, DataSet):
+        return data if root is None else DataSet(data.path, Path(root))
+    path = Path(data)
+    if not path.exists():
+        raise ManifestError(f"{path}: no such file or folder")
+    inside = path / "manifest"
+    home = None
+    if _four_file_splits(inside):
+        path, home = inside, path
+    return DataSet(path, Path(root) if root is not None else _find_root(path) or home)
+
+
+def find_class_table(*folders: Path) -> Path | None:
+    """Find the first `classes.csv` that maps labels, and does not only name them.
+
+    Args:
+        folders: to look in, in order
+    """
+    for folder in folders:
+        path = folder / "classes.csv"
+        if path.is_file():
+            with path.open(encoding="utf-8-sig", errors="replace") as file:
+                if "imagenet1k_index" in file.readline():
+                    return path
+    return None
+
+
+def _find_root(data: Path) -> Path | None:
+    """Tell which folder the ids of a data set are relative to.
+
+    Returns:
+        the folder of a COCO file; that of class folders; what `manifest.toml` names, as long as it
+        is there; else None
+    """
+    if data.is_file():
+        return data.parent
+    if not _four_file_splits(data):
+        return data if list_folders(data) else None
+    try:
+        content = tomllib.loads((data / "manifest.toml").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    root = content.get("root")
+    return data / root if isinstance(root, str) and (data / root).is_dir() else None
+
+
+def _four_file_splits(data: Path) -> list[str]:
+    return sorted(path.parent.name for path in data.glob("*/image_ids.txt"))
+
+
+def _read_split(data: Path, name: str) -> Split:
+    if data.is_file():
+        return load_coco(data, name)
+    if (data / "image_ids.txt").is_file():
+        raise ManifestError(f"{data}: expected the folder above this one, which holds the splits")
+    known = _four_file_splits(data)
+    if not known:
+        return load_folders(data, name)
+    if name not in known:
+        raise ManifestError(
+            f"{data}: expected a split to be a folder with image_ids.txt but got {name!r}; "
+            f"splits here: {', '.join(known)}"
+        )
+    found = load_four_files(data / name)
+    return replace(found, class_names=_find_names(data, int(found.labels.max())))
+
+
+def _find_names(data: Path, last: int) -> tuple[str, ...] | None:
+    """Read the names of classes 0 to `last` from `classes.csv`, in the folder or the one above."""
+    folders = (data, data.absolute().parent)
+    path = next((f / "classes.csv" for f in folders if (f / "classes.csv").is_file()), None)
+    if path is None:
+        return None
+    names: dict[int, str] = {}
+    for where, row in read_table(path, ()):
+        if "name" not in row:
+            return None
+        label = to_int(row.get("label", ""))
+        if label < 0 or label in names or not row["name"]:
+            raise ManifestError(
+                f"{where}: expected a new label from 0 and a name but got "
+                f"{row.get('label', '')},{row['name']}"
+            )
+        names[label] = row["name"]
+    missing = next((i for i in range(max(last, *names, 0) + 1) if i not in names), None)
+    if missing is not None:
+        raise ManifestError(f"{path}: expected a name for every label but {missing} has none")
+    return tuple(names[label] for label in sorted(names))
+
+
+def to_int(text: str) -> int:
+    """Read a number from 0; anything else becomes -1."""
+    try:
+        return int(text)
+    except ValueError:
+        return -1
