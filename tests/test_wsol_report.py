@@ -5,6 +5,7 @@ import dataclasses
 import json
 import re
 import shutil
+from importlib import resources
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from PIL import Image
 from small_reports import EVIL, IDS, NAMES, SIZES, block, make_maps, make_split, make_world, score
 
 from eval.manifest import Split
+from eval.metrics.failures import KINDS
 from eval.protocols import find_protocol
 from eval.splits import MaskPaths
 from tdam import create_model
@@ -22,7 +24,7 @@ from wsol.cli import reports
 from wsol.evaluation.comparison import ResultError
 from wsol.evaluation.folder_maps import FolderMaps
 from wsol.evaluation.kept_maps import MapKeeper, quantise
-from wsol.evaluation.metric_names import list_scores
+from wsol.evaluation.metric_names import ERROR_KINDS, list_scores
 from wsol.evaluation.network_maps import NetworkMaps
 from wsol.evaluation.score_maps import score_maps
 from wsol.heatmap import to_heatmap
@@ -74,6 +76,21 @@ def test_tables_say_what_the_json_says(world):
     assert len(differences) == 7 - 1  # MaxBoxAcc, at 30, 50 and 70, V2, GT-known
     for row in differences:
         assert float(row[3]) == float(row[2]) - float(row[1])
+
+
+def test_page_and_tables_name_errors_as_the_json_does(world):
+    kinds = ["hit", *ERROR_KINDS]
+    assert tuple(ERROR_KINDS) == KINDS[1:]
+    assert [row[0].partition(":")[0] for row in read_csv(world.folder / "tables/errors.csv")[1:-1]
+            ] == kinds  # fmt: skip
+    text = world.page.read_text(encoding="utf-8")
+    report = block(text, "report")
+    assert list(report["boxKinds"]) == kinds
+    for run, own in enumerate(world.runs):
+        errors = [image["runs"][run]["error"] for image in report["images"]]
+        assert errors == [row["error"] or "hit" for row in own.rows.values()]
+    style = (resources.files("wsol.pages") / "report.css").read_text(encoding="utf-8")
+    assert re.findall(r"\.kind-(\w+)", style) == kinds
 
 
 def test_boxes_of_the_table_are_in_original_pixels(world):

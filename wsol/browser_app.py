@@ -70,13 +70,13 @@ class BrowserApp:
             return None, None, []
         image = read_image(Path(path))
         with self._turn:
-            found = self._find(path, class_name, threshold, every)
-            boxes = found.boxes.round(1).tolist() or [["no box", None, None, None]]
-            rows = [[found.name, round(found.score, 4), *box] for box in boxes]
-            picture = _to_image(draw_localization(image, found, threshold))
-            if len(found.steps) == 1:
+            localization = self._localize(path, class_name, threshold, every)
+            boxes = localization.boxes.round(1).tolist() or [["no box", None, None, None]]
+            rows = [[localization.name, round(localization.score, 4), *box] for box in boxes]
+            picture = _to_image(draw_localization(image, localization, threshold))
+            if len(localization.steps) == 1:
                 return picture, None, rows
-            shift = trace_shift(found, threshold, self.localizer.preprocessing)
+            shift = trace_shift(localization, threshold, self.localizer.preprocessing)
             return picture, _to_image(draw_strip(image, shift)), rows
 
     def export(
@@ -100,13 +100,13 @@ class BrowserApp:
         if path is None:
             return None
         with self._turn:
-            found = self._find(path, class_name, threshold, every)
+            localization = self._localize(path, class_name, threshold, every)
         if kind != "yolo":  # the only one that takes the photograph along
-            found = replace(found, path=Path(Path(path).name))
+            localization = replace(localization, path=Path(Path(path).name))
         home = Path(mkdtemp(dir=self._files.name))
         (home / "boxes").mkdir()
         writer = create_writer(kind, home / "boxes", self.names)
-        writer.add(found)
+        writer.add(localization)
         writer.close()
         if kind == "yolo":  # readers then take the folder that the file lies in
             _drop_path(home / "boxes" / "yolo" / "data.yaml")
@@ -116,14 +116,14 @@ class BrowserApp:
         shutil.rmtree(home / "boxes")
         return archive
 
-    def _find(self, path: str, class_name: str, threshold: float, every: bool) -> Localization:
+    def _localize(self, path: str, class_name: str, threshold: float, every: bool) -> Localization:
         self.localizer.threshold = threshold
         self.localizer.contours = "outer" if every else "largest"
         label = None if class_name == MOST_PROBABLE else self.names.index(class_name)
-        found = self.localizer(path, label)
-        if isinstance(found, list):
+        localization = self.localizer(path, label)
+        if isinstance(localization, list):
             raise TypeError("Expected one localization for one photograph but got a list")
-        return found
+        return localization
 
 
 def _drop_path(file: Path) -> None:

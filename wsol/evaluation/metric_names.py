@@ -1,4 +1,4 @@
-"""What people call the scores, and which of them an evaluation has."""
+"""What people call the scores and the kinds of errors, and which scores an evaluation has."""
 
 from __future__ import annotations
 
@@ -20,6 +20,15 @@ _NAMES = {
     "top5_cls": "top-5 accuracy",
     "centre_box": "baseline: centre box",
     "full_image": "baseline: full image",
+}
+
+# Why a box misses, by the name that the JSON output counts it under; in the order of the tests.
+ERROR_KINDS = {
+    "blank": "the map gives no box",
+    "multi": "one box over several objects",
+    "part": "most of the box lies on the object but covers a part only",
+    "more": "the box covers the object and far more",
+    "miss": "none of these",
 }
 
 

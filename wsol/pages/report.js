@@ -7,7 +7,7 @@
   const report = JSON.parse(get("report").textContent);
   const { runs, images } = report;
   images.forEach((image, index) => { image.index = index; });
-  const state = { page: 0, found: images.slice(), at: -1, step: null };
+  const state = { page: 0, chosen: images.slice(), at: -1, step: null };
 
   const make = (tag, name, text) => {
     const element = document.createElement(tag);
@@ -28,7 +28,7 @@
     return `${(100 * share).toFixed((share > 0 && share < 0.0995) || (share > 0.99 && share < 1) ? 1 : 0)} %`;
   };
   const edges = (box) => box.map((edge) => edge.toFixed(1)).join(", ");
-  const right = (image, run) => image.runs[run].error === "none";
+  const right = (image, run) => image.runs[run].error === "hit";
 
   /* One picture: the photograph, the map over it, outline and boxes as vectors on top. */
   const frame = (image, shown, run, step) => {
@@ -63,8 +63,8 @@
       heat.style.height = `${100 * (y1 - y0)}%`;
       box.append(heat);
       if (map.contour) {
-        const place = `translate(${x0 * width} ${y0 * height}) scale(${(x1 - x0) * width / report.units} ${(y1 - y0) * height / report.units})`;
-        for (const name of ["halo", "contour"]) layer.append(draw("path", name, { d: map.contour, transform: place }));
+        const toImage = `translate(${x0 * width} ${y0 * height}) scale(${(x1 - x0) * width / report.units} ${(y1 - y0) * height / report.units})`;
+        for (const name of ["halo", "contour"]) layer.append(draw("path", name, { d: map.contour, transform: toImage }));
       }
     }
     const rectangle = ([x0, y0, x1, y1], name) => {
@@ -73,8 +73,8 @@
       }
     };
     image.true.forEach((each) => rectangle(each, "true"));
-    const found = map && step !== null && maps.steps ? map.box : own.box;
-    if (found) rectangle(found, "predicted");
+    const predicted = map && step !== null && maps.steps ? map.box : own.box;
+    if (predicted) rectangle(predicted, "predicted");
     box.append(layer);
     cell.append(box);
     return cell;
@@ -84,7 +84,7 @@
     const own = image.runs[run];
     if (own.unreadable) return ["could not be read", false];
     if (!report.ofBoxes) return [own.pxap === null ? "no object" : `PxAP ${own.pxap.toFixed(1)}`, own.pxap !== null];
-    return [`IoU ${own.iou.toFixed(2)}, ${report.errors[own.error][0]}`, own.error === "none"];
+    return [`IoU ${own.iou.toFixed(2)}, ${own.error}`, own.error === "hit"];
   };
 
   const describe = (image) => {
@@ -93,7 +93,7 @@
     return parts.join(", ");
   };
 
-  const card = (image, place) => {
+  const card = (image, index) => {
     const item = make("li");
     const button = make("button", "card");
     button.type = "button";
@@ -106,12 +106,14 @@
       const [text, good] = verdict(image, index);
       const line = make("span", "facts-of");
       if (runs.length > 1) line.append(`${run.name}: `);
-      line.append(make("span", `verdict ${good ? "good" : "bad"}`, text));
       const own = image.runs[index];
+      const said = make("span", `verdict ${good ? "good" : "bad"}`, text);
+      if (!own.unreadable && own.error) said.title = report.boxKinds[own.error];
+      line.append(said);
       if (own.rank !== null && own.rank > 0 && own.predicted) line.append(make("span", "soft", ` (taken for ${own.predicted})`));
       button.append(line);
     });
-    button.addEventListener("click", () => open(place));
+    button.addEventListener("click", () => open(index));
     item.append(button);
     return item;
   };
@@ -133,13 +135,13 @@
   }
   const outcomes = [["", "all images"]];
   if (report.ofBoxes) {
-    outcomes.push(["wrong", "missed"]);
-    for (const [kind, [name]] of Object.entries(report.errors)) outcomes.push([kind, name]);
+    outcomes.push(["wrong", "all but hit"]);
+    for (const [kind, meaning] of Object.entries(report.boxKinds)) outcomes.push([kind, `${kind}: ${meaning}`]);
   }
   if (images.some((image) => image.runs.some((own) => own.rank !== null))) outcomes.push(["misclassified", "misclassified"]);
   if (images.some((image) => image.runs.some((own) => own.unreadable))) outcomes.push(["unreadable", "could not be read"]);
   const kept = {
-    wrong: (own) => own.error !== "none",
+    wrong: (own) => own.error !== "hit",
     misclassified: (own) => own.rank !== 0,
     unreadable: (own) => Boolean(own.unreadable),
   };
@@ -165,13 +167,13 @@
   const choose = () => {
     const run = Number(get("of-run").value);
     const outcome = get("outcome").value;
-    const chosen = get("class").value;
+    const wanted = get("class").value;
     const differ = get("differ").value;
     const text = get("text").value.trim().toLowerCase();
-    const found = images.filter((image) => {
+    const chosen = images.filter((image) => {
       const own = image.runs[run];
       if (outcome && !(kept[outcome] ? kept[outcome](own) : own.error === outcome)) return false;
-      if (chosen && image.class !== classes[Number(chosen)]) return false;
+      if (wanted && image.class !== classes[Number(wanted)]) return false;
       if (text && !image.id.toLowerCase().includes(text)) return false;
       if (!differ) return true;
       const hits = runs.map((_, index) => right(image, index));
@@ -179,31 +181,31 @@
       return hits.every((hit, index) => hit === (index === Number(differ)));
     });
     const sort = get("sort").value;
-    if (sort === "id" || sort === "class") found.sort((a, b) => a[sort].localeCompare(b[sort]) || a.index - b.index);
+    if (sort === "id" || sort === "class") chosen.sort((a, b) => a[sort].localeCompare(b[sort]) || a.index - b.index);
     else if (sort !== "order") {
       const key = value[sort.slice(0, -1)];
       const sign = sort.endsWith("+") ? 1 : -1;
       const number = (image) => key(image, run) ?? (sign > 0 ? Infinity : -Infinity);
-      found.sort((a, b) => {
+      chosen.sort((a, b) => {
         const [one, two] = [number(a), number(b)];
         return one === two ? a.index - b.index : sign * (one < two ? -1 : 1);
       });
     }
-    state.found = found;
+    state.chosen = chosen;
     state.page = 0;
     show();
   };
 
   const show = () => {
-    const { found } = state;
-    const pages = Math.max(1, Math.ceil(found.length / PER_PAGE));
+    const { chosen } = state;
+    const pages = Math.max(1, Math.ceil(chosen.length / PER_PAGE));
     state.page = Math.min(Math.max(state.page, 0), pages - 1);
     const start = state.page * PER_PAGE;
-    get("count").textContent = found.length === images.length ? `${images.length} images` : `${found.length} of ${images.length} images`;
+    get("count").textContent = chosen.length === images.length ? `${images.length} images` : `${chosen.length} of ${images.length} images`;
     get("page").textContent = `Page ${state.page + 1} of ${pages}`;
     get("before").disabled = state.page === 0;
     get("after").disabled = state.page === pages - 1;
-    const cards = found.slice(start, start + PER_PAGE).map((image, place) => card(image, start + place));
+    const cards = chosen.slice(start, start + PER_PAGE).map((image, row) => card(image, start + row));
     get("nothing").hidden = cards.length > 0;
     get("cards").replaceChildren(...cards);
   };
@@ -222,6 +224,7 @@
     const [text, good] = verdict(image, run);
     const said = make("dd");
     said.append(make("span", `verdict ${good ? "good" : "bad"}`, text));
+    if (!own.unreadable && own.error) said.append(`: ${report.boxKinds[own.error]}`);
     list.append(make("dt", "", "Result"), said);
     if (own.unreadable) add("Reason", own.unreadable);
     if (own.mapClass !== null) add("Map of", `${own.mapClass}${own.score === null ? "" : `, probability ${percent(own.score)}`}`);
@@ -234,7 +237,7 @@
     return list;
   };
   const look = () => {
-    const image = state.found[state.at];
+    const image = state.chosen[state.at];
     const shown = payload(image.index);
     get("detail-title").textContent = `${image.class}: ${image.id}`;
     const steps = Math.max(0, ...shown.runs.map((maps) => (maps && maps.steps ? maps.steps.length : 0)));
@@ -276,16 +279,16 @@
       return panel;
     }));
     get("previous").disabled = state.at === 0;
-    get("next").disabled = state.at === state.found.length - 1;
+    get("next").disabled = state.at === state.chosen.length - 1;
   };
-  const open = (place) => {
-    state.at = place;
+  const open = (index) => {
+    state.at = index;
     look();
     if (!detail.open) detail.showModal();
   };
   const move = (by) => {
     const next = state.at + by;
-    if (next >= 0 && next < state.found.length) open(next);
+    if (next >= 0 && next < state.chosen.length) open(next);
   };
   detail.addEventListener("keydown", (event) => {
     if (event.target.type === "range") return;

@@ -71,13 +71,13 @@ def write_report(
             raise ResultError(f"{run.results.folder}: expected the same images as {first.name}")
     pairs = _pair(runs, references or {})
     if differences is None:
-        several = pairs if first.of_boxes else []
-        differences = [compare_results(one.results, other.results) for one, other in several]
+        compared = pairs if first.of_boxes else []
+        differences = [compare_results(one.results, other.results) for one, other in compared]
     shown: list[tables.Table] = [tables.score_table(runs)]
-    keys = ["differences", *(f"differences-{place}" for place in range(2, len(runs)))]
+    keys = ["differences", *(f"differences-{number}" for number in range(2, len(runs)))]
     paired = [
-        tables.difference_table(*pair, found, key)
-        for pair, found, key in zip(pairs, differences, keys, strict=False)
+        tables.difference_table(*pair, of_pair, key)
+        for pair, of_pair, key in zip(pairs, differences, keys, strict=False)
     ]
     errors = tables.error_table(runs)
     classes = tables.class_table(runs)
@@ -101,7 +101,7 @@ def write_report(
             "report": {
                 "runs": [{"name": run.name} for run in runs],
                 "images": describe_images(runs, ids),
-                "errors": {kind: list(text) for kind, text in tables.ERRORS.items()},
+                "boxKinds": tables.BOX_KINDS,
                 "units": UNITS,
                 "ofBoxes": first.of_boxes,
                 "crop": first.scores["image"] == "crop",
@@ -119,7 +119,7 @@ def write_report(
         classes=classes,
         charts=draw_curves(runs),
         opacity=round(100 * OPACITY),
-        error_names={kind: text[0] for kind, text in tables.ERRORS.items()},
+        box_kinds=tables.BOX_KINDS,
         images=len(first.rows),
         shown=len(ids),
         maps=any(run.has_maps for run in runs),
@@ -134,12 +134,12 @@ def write_report(
 def _pair(runs: Sequence[Run], references: Mapping[str, str]) -> list[tuple[Run, Run]]:
     """Pair every run with the one that it is compared with, if there is one."""
     by_name = {run.name: run for run in runs}
-    found = []
+    pairs = []
     for run in runs:
         other = by_name.get(references[run.name]) if run.name in references else runs[0]
         if other is not None and other is not run:
-            found.append((other, run))
-    return found
+            pairs.append((other, run))
+    return pairs
 
 
 def _title(runs: Sequence[Run]) -> str:
@@ -182,12 +182,9 @@ def _facts(run: Run) -> dict[str, str]:
 
 def _shares(run: Run) -> dict[str, Any]:
     """Cut a bar of length 100 into kinds of boxes."""
-    errors, images = run.scores["errors"], run.scores["images"]
-    counts = {kind: errors[kind] for kind in tables.ERRORS if kind != "none"}
-    counts = {"none": images - sum(counts.values()), **counts}
     parts, start = [], 0.0
-    for kind, count in counts.items():
-        share = 100 * count / images
+    for kind, count in tables.count_boxes(run).items():
+        share = 100 * count / run.scores["images"]
         parts.append({"kind": kind, "start": start, "share": share, "count": count})
         start += share
     return {"name": run.name, "parts": parts}

@@ -78,14 +78,14 @@ def draw_curves(runs: Sequence[Run]) -> list[Chart]:
 
 def _hits(title: str, mode: str, wanted: Sequence[tuple[Run, str, str]]) -> Chart:
     lines, marks = [], {}
-    for place, (run, delta, name) in enumerate(wanted):
+    for index, (run, delta, name) in enumerate(wanted):
         scores = run.scores
         share = [100 * count / scores["images"] for count in scores["curves"][mode][delta]]
         grid = [i * scores["interval"] for i in range(len(share))]
         chosen = scores["threshold"]["value"]
         at = min(range(len(grid)), key=lambda i: abs(grid[i] - chosen))
         dots = ((_x(chosen), _y(share[at])),)
-        series = place % 6 + 1
+        series = index % 6 + 1
         lines.append(Line(name, series, _path(grid, share), dots))
         one = len({id(run) for run, _, _ in wanted}) == 1
         marks[_x(chosen)] = (_x(chosen), 0 if one else series, f"{chosen:.3f}")
@@ -98,12 +98,12 @@ def _hits(title: str, mode: str, wanted: Sequence[tuple[Run, str, str]]) -> Char
 
 def _precision_recall(runs: Sequence[Run]) -> Chart:
     lines = []
-    for place, run in enumerate(runs):
+    for index, run in enumerate(runs):
         curve = run.scores["curve"]
         pairs = [(r, p) for r, p in zip(curve["recall"], curve["precision"], strict=True) if r > 0]
         points = [(_x(recall / 100), _y(precision)) for recall, precision in pairs]
         name = f"{run.name}, PxAP {run.scores['pxap']:.1f}"
-        lines.append(Line(name, place % 6 + 1, _join(points), ()))
+        lines.append(Line(name, index % 6 + 1, _join(points), ()))
     percent = [(_y(v), str(v)) for v in range(0, 101, 20)]
     across = [(_x(v / 100), str(v)) for v in range(0, 101, 20)]
     title = "Precision over recall, pixels of all images"

@@ -56,7 +56,7 @@ def _describe(run: Run, row: dict[str, Any]) -> dict[str, Any]:
         "iou": row.get("iou"),
         "bestIou": row.get("best_iou"),
         "bestThreshold": row.get("best_threshold"),
-        "error": (row.get("error") or "none") if run.of_boxes else None,
+        "error": (row.get("error") or "hit") if run.of_boxes else None,
         "pxap": row.get("pxap"),
         "rank": rank,
         "score": row.get("score") if classified else None,
@@ -114,18 +114,18 @@ def show_images(
 def _fit(image: Image.Image, side: int, room: int) -> str:
     """Embed an image in no more than so many characters, smaller and coarser where it must be."""
     for shrink, quality in ((1.0, 74), (1.0, 55), (0.75, 50), (0.5, 45), (0.33, 40), (0.2, 30)):
-        found = embed_image(image, max(1, round(side * shrink)), quality)
-        if len(found) <= room:
+        uri = embed_image(image, max(1, round(side * shrink)), quality)
+        if len(uri) <= room:
             break
-    return found
+    return uri
 
 
 def _steps(run: Run, ids: Sequence[str]) -> int:
     """Count the steps that were kept of the first image that has any."""
     if run.keeper is None:
         return 0
-    found = (run.keeper.read_steps(image_id) for image_id in ids)
-    return next((len(each[0]) for each in found if each is not None), 0)
+    kept = (run.keeper.read_steps(image_id) for image_id in ids)
+    return next((len(maps_and_notes[0]) for maps_and_notes in kept if maps_and_notes), 0)
 
 
 def _show_maps(run: Run, image_id: str) -> dict[str, Any] | None:
@@ -134,9 +134,9 @@ def _show_maps(run: Run, image_id: str) -> dict[str, Any] | None:
         return None
     choices, threshold = run.scores["choices"], run.scores["threshold"]["value"]
     shown = show_kept(kept, run.rows[image_id], choices, threshold)
-    found = None if run.keeper is None else run.keeper.read_steps(image_id)
-    if found is not None:
-        maps, notes = found
+    kept_steps = None if run.keeper is None else run.keeper.read_steps(image_id)
+    if kept_steps is not None:
+        maps, notes = kept_steps
         shown["steps"] = [
             {**each, "predicted": run.output_name(int(predicted)), "score": float(score)}
             for each, (predicted, score) in zip(

@@ -42,13 +42,15 @@ def keep_steps(source: NetworkMaps, classes: Mapping[str, int | None], keeper: M
         workers=source.workers,
     ) as localizer:
         stream = localizer.stream([source.root / image_id for image_id in known], known.values())
-        for image_id, (_, found) in zip(known, stream, strict=True):
-            if isinstance(found, ImageError):
+        for image_id, (_, localization) in zip(known, stream, strict=True):
+            if isinstance(localization, ImageError):
                 continue
-            steps = len(found.steps)
+            steps = len(localization.steps)
             if steps == 1:
                 break
-            notes = [(each.top.label if each.top else -1, each.score) for each in found.steps]
-            maps = np.stack([each.raw for each in found.steps if each.raw is not None])
+            notes = [
+                (each.top.label if each.top else -1, each.score) for each in localization.steps
+            ]
+            maps = np.stack([each.raw for each in localization.steps if each.raw is not None])
             keeper.write_steps(keeper.rows[image_id], maps, np.array(notes))
     return steps

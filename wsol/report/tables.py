@@ -7,8 +7,7 @@ from collections import defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from eval.metrics.failures import KINDS
-from wsol.evaluation.metric_names import list_scores, name_score
+from wsol.evaluation.metric_names import ERROR_KINDS, list_scores, name_score
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -19,14 +18,7 @@ if TYPE_CHECKING:
 
 Cell = str | int | float | tuple[float, float] | None
 
-ERRORS = {
-    "none": ("right", "overlaps a true box enough"),
-    "blank": ("nothing", "the map gives no box"),
-    "multi": ("several objects", "one box over two true boxes or more"),
-    "part": ("a part", "more than half of the box lies on the object"),
-    "more": ("too much", "the box covers the object and far more"),
-    "miss": ("elsewhere", "none of these"),
-}
+BOX_KINDS = {"hit": "overlaps a true box enough", **ERROR_KINDS}
 
 
 @dataclass(frozen=True)
@@ -128,13 +120,11 @@ def error_table(runs: Sequence[Run]) -> Table | None:
     if not all(run.of_boxes for run in runs):
         return None
     rows: list[tuple[Cell, ...]] = []
-    for kind in KINDS:
-        cells: list[Cell] = [f"{ERRORS[kind][0]}: {ERRORS[kind][1]}"]
-        for run in runs:
-            errors, images = run.scores["errors"], run.scores["images"]
-            wrong = sum(errors[each] for each in KINDS if each != "none")
-            count = images - wrong if kind == "none" else errors[kind]
-            cells += [count, 100 * count / images]
+    counted = [count_boxes(run) for run in runs]
+    for kind, explanation in BOX_KINDS.items():
+        cells: list[Cell] = [f"{kind}: {explanation}"]
+        for run, counts in zip(runs, counted, strict=True):
+            cells += [counts[kind], 100 * counts[kind] / run.scores["images"]]
         rows.append(tuple(cells))
     cells = ["misclassified, whatever the box"]
     for run in runs:
@@ -145,6 +135,12 @@ def error_table(runs: Sequence[Run]) -> Table | None:
     for run in runs:
         header += ["images", "percent"] if len(runs) == 1 else [run.name, f"{run.name}, percent"]
     return Table("errors", "Errors", tuple(header), rows, {})
+
+
+def count_boxes(run: Run) -> dict[str, int]:
+    """Count the images whose box hits, and those where it misses in each way."""
+    errors = {kind: run.scores["errors"][kind] for kind in ERROR_KINDS}
+    return {"hit": run.scores["images"] - sum(errors.values()), **errors}
 
 
 def class_table(runs: Sequence[Run]) -> Table:
@@ -180,14 +176,14 @@ def _class_cells(rows: list[dict[str, Any]], of_boxes: bool) -> list[Cell]:
     known = all(row["rank"] is not None or row["unreadable"] for row in rows)
     top1 = 100 * sum(row["rank"] == 0 for row in rows) / len(rows) if known else None
     if not of_boxes:
-        found = [row["pxap"] for row in rows if row["pxap"] is not None]
-        return [top1, sum(found) / len(found) if found else None]
+        known_pxap = [row["pxap"] for row in rows if row["pxap"] is not None]
+        return [top1, sum(known_pxap) / len(known_pxap) if known_pxap else None]
     right = 100 * sum(row["error"] is None for row in rows) / len(rows)
     return [top1, right, sum(row["best_iou"] for row in rows) / len(rows)]
 
 
 def difference_table(
-    first: Run, second: Run, found: Mapping[str, Difference], key: str = "differences"
+    first: Run, second: Run, differences: Mapping[str, Difference], key: str = "differences"
 ) -> Table:
     """Tell by how much a run differs from another, image by image."""
     rows: list[tuple[Cell, ...]] = [
@@ -201,7 +197,7 @@ def difference_table(
             each.lost,
             each.p_value,
         )
-        for name, each in found.items()
+        for name, each in differences.items()
     ]
     header = (
         "score",
