@@ -136,7 +136,7 @@
   const outcomes = [["", "all images"]];
   if (report.ofBoxes) {
     outcomes.push(["wrong", "all but hit"]);
-    for (const [kind, meaning] of Object.entries(report.boxKinds)) outcomes.push([kind, `${kind}: ${meaning}`]);
+    for (const [kind, meaning] of Object.entries(report.boxKinds)) outcomes.push([kind, kind, meaning]);
   }
   if (images.some((image) => image.runs.some((own) => own.rank !== null))) outcomes.push(["misclassified", "misclassified"]);
   if (images.some((image) => image.runs.some((own) => own.unreadable))) outcomes.push(["unreadable", "could not be read"]);
@@ -149,9 +149,10 @@
   runs.forEach((run, index) => differs.push([String(index), `only ${run.name} right`]));
 
   const fill = (select, options) => {
-    for (const [key, text] of options) {
+    for (const [key, text, meaning] of options) {
       const option = make("option", "", text);
       option.value = key;
+      if (meaning) option.title = meaning;
       select.append(option);
     }
   };
