@@ -13,14 +13,14 @@ from eval.manifest import ManifestError, load_split
 from tdam import create_model, load_checkpoint
 from tdam.training.recipe import load_recipe
 from wsol import evaluate
-from wsol.benchmark.expected import load_expected
-from wsol.benchmark.experiment import Scoring
-from wsol.benchmark.experiment_files import load_experiment
-from wsol.benchmark.faults import list_faults
-from wsol.benchmark.replicates import RunScores
-from wsol.benchmark.sources import load_chooser, load_scored, open_data
-from wsol.benchmark.summary import judge, summarise
-from wsol.benchmark.tables import difference_table
+from wsol.benchmarking.expected import load_expected
+from wsol.benchmarking.experiment import Scoring
+from wsol.benchmarking.experiment_files import load_experiment
+from wsol.benchmarking.faults import list_faults
+from wsol.benchmarking.replicates import RunScores
+from wsol.benchmarking.sources import load_chooser, load_scored, open_data
+from wsol.benchmarking.summary import judge, summarise
+from wsol.benchmarking.tables import difference_table
 from wsol.cli.run_progress import Remaining
 from wsol.training.data import load_training_data
 

@@ -14,8 +14,8 @@ import typer
 from wsol.cli import common, data_sets, outputs, reports
 
 if TYPE_CHECKING:
-    from wsol.benchmark.expected import Expected
-    from wsol.benchmark.experiment import Entry, Scoring
+    from wsol.benchmarking.expected import Expected
+    from wsol.benchmarking.experiment import Entry, Scoring
 
 MARKER = "benchmark.json"  # says that a folder is a benchmark's, before any result is there
 
@@ -104,7 +104,7 @@ def benchmark(
     """
     from eval.manifest import ManifestError, list_splits, open_data_set
     from eval.protocols import find_protocol
-    from wsol.benchmark.expected import load_expected
+    from wsol.benchmarking.expected import load_expected
 
     with common.wrong_use("--protocol"):
         rules = find_protocol(protocol)
@@ -140,10 +140,10 @@ def benchmark(
     where = common.choose_device(device)
     with TemporaryDirectory() as temporary:
         from tdam.weights import WeightsError
-        from wsol.benchmark.experiment import PRETRAINED
-        from wsol.benchmark.score_weights import Images, score_weights
-        from wsol.benchmark.summary import summarise
-        from wsol.benchmark.tables import to_plain, write_tables
+        from wsol.benchmarking.experiment import PRETRAINED
+        from wsol.benchmarking.score_weights import Images, score_weights
+        from wsol.benchmarking.summary import summarise
+        from wsol.benchmarking.tables import to_plain, write_tables
         from wsol.cli.benchmark_output import check_expected, list_verdicts, print_rows, read_runs
         from wsol.cli.run_progress import pass_progress
         from wsol.runtime import keep_freed_memory
@@ -202,7 +202,7 @@ def _read_runs(texts: list[str]) -> list[Entry]:
     from tdam.registry import list_models
     from tdam.training.recipe import Recipe
     from tdam.weights import find_weights
-    from wsol.benchmark.experiment import PRETRAINED, Entry
+    from wsol.benchmarking.experiment import PRETRAINED, Entry
 
     entries: dict[str, Entry] = {}
     for text in texts:
@@ -232,7 +232,7 @@ def _settle(
     split: str,
 ) -> Scoring:
     """Put the ways of scoring together, or exit with 2."""
-    from wsol.benchmark.experiment import Scoring
+    from wsol.benchmarking.experiment import Scoring
 
     choices: dict[str, Any] = {"protocol": protocol, "split": split}
     levels: list[str | float] = []

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 
     from eval.protocols import Protocol
     from eval.splits import Split
-    from wsol.benchmark.expected import Expected
-    from wsol.benchmark.summary import Row
+    from wsol.benchmarking.expected import Expected
+    from wsol.benchmarking.summary import Row
     from wsol.report import Run
 
 
@@ -27,7 +27,7 @@ def print_rows(rows: Sequence[Row], title: str) -> None:
         rows: of the tables
         title: what was scored, and how
     """
-    from wsol.benchmark.tables import difference_table, score_table
+    from wsol.benchmarking.tables import difference_table, score_table
 
     typer.echo(title)
     for table in (score_table(rows), difference_table(rows)):
@@ -42,7 +42,7 @@ def list_verdicts(rows: Sequence[Row]) -> list[str]:
     Args:
         rows: of the tables; a model's first row is the way that matters most
     """
-    from wsol.benchmark.summary import judge
+    from wsol.benchmarking.summary import judge
 
     first: dict[str, Row] = {}
     for row in rows:
@@ -53,7 +53,7 @@ def list_verdicts(rows: Sequence[Row]) -> list[str]:
 
 def check_expected(expected: Sequence[Expected], rows: Sequence[Row]) -> bool:
     """Say on stdout whether values are as expected, and name on stderr those that are not."""
-    from wsol.benchmark.faults import list_faults
+    from wsol.benchmarking.faults import list_faults
 
     faults = list_faults(expected, rows)
     sys.stderr.writelines(f"{fault}\n" for fault in faults)
@@ -70,7 +70,7 @@ def read_runs(places: Mapping[str, Path], scored: Split, rules: Protocol) -> lis
         scored: split that they are of
         rules: that they were scored under
     """
-    from wsol.benchmark.score_weights import MAPS
+    from wsol.benchmarking.score_weights import MAPS
     from wsol.evaluation.kept_maps import MapKeeper
     from wsol.report import choose_images, read_run
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from eval.manifest import ManifestError
-from wsol.benchmark import runs
+from wsol.benchmarking import runs
 from wsol.cli import common
 
 if TYPE_CHECKING:
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from eval.manifest import DataSet
     from tdam.training.recipe import Recipe
-    from wsol.benchmark.experiment import Entry, Experiment
+    from wsol.benchmarking.experiment import Entry, Experiment
 
 
 @dataclass

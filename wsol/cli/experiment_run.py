@@ -15,13 +15,13 @@ from eval.manifest import ManifestError
 from eval.protocols import Protocol, find_protocol
 from tdam.training.errors import TrainingError
 from tdam.weights import WeightsError
-from wsol.benchmark import record, runs, sources
-from wsol.benchmark.page import write_summary_page
-from wsol.benchmark.replicates import RunScores, name_rule
-from wsol.benchmark.score_store import VARIANTS, read_run_scores
-from wsol.benchmark.score_weights import Images, score_weights
-from wsol.benchmark.summary import Row, summarise
-from wsol.benchmark.tables import write_tables
+from wsol.benchmarking import record, runs, sources
+from wsol.benchmarking.page import write_summary_page
+from wsol.benchmarking.replicates import RunScores, name_rule
+from wsol.benchmarking.score_store import VARIANTS, read_run_scores
+from wsol.benchmarking.score_weights import Images, score_weights
+from wsol.benchmarking.summary import Row, summarise
+from wsol.benchmarking.tables import write_tables
 from wsol.cli import benchmark_output, common, data_sets, reports
 from wsol.cli.experiment_plan import Task, plan_tasks
 from wsol.cli.experiment_train import train_task
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
     from eval.manifest import DataSet
     from eval.splits import Split
-    from wsol.benchmark.experiment import Experiment
+    from wsol.benchmarking.experiment import Experiment
 
 RECORDED = "recorded"  # folder of scores that come out of the record
 _FAULTS = (ManifestError, TrainingError, WeightsError, ValueError, OSError, RuntimeError)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from wsol.benchmark import runs
+from wsol.benchmarking import runs
 from wsol.cli.run_progress import EPOCHS
 from wsol.cli.train_progress import TrainProgress
 from wsol.training.train import train_localizer

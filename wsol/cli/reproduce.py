@@ -11,7 +11,7 @@ import typer
 from wsol.cli import common, outputs
 
 if TYPE_CHECKING:
-    from wsol.benchmark.experiment import Experiment
+    from wsol.benchmarking.experiment import Experiment
 
 COPY = "experiment.toml"  # what an experiment's folder is known by
 
@@ -76,8 +76,8 @@ def reproduce(
     Tables, page and values are OUT/table.md, OUT/table.csv, OUT/report and OUT/results.json;
     OUT/experiment.zip records what became of every image in every run.
     """
-    from wsol.benchmark.experiment_files import load_experiment
-    from wsol.benchmark.record import list_recorded
+    from wsol.benchmarking.experiment_files import load_experiment
+    from wsol.benchmarking.record import list_recorded
 
     with common.wrong_use("NAME"):
         whole = load_experiment(name)
@@ -156,7 +156,7 @@ def _only_recorded(experiment: Experiment, recorded: list[str]) -> Experiment:
 
 def _without_training(experiment: Experiment, out: Path, recorded: list[str]) -> Experiment:
     """Leave out the models that have to be trained first, and say so."""
-    from wsol.benchmark.runs import list_ready
+    from wsol.benchmarking.runs import list_ready
 
     ready = list_ready(experiment, out / "runs", recorded)
     missing = [entry.name for entry in experiment.models if entry.name not in ready]
@@ -177,7 +177,7 @@ def _to_numbers(text: str) -> list[int]:
 
 def _free(out: Path, experiment: Experiment) -> None:
     """Make room for an experiment, or go on with this very one."""
-    from wsol.benchmark.experiment_files import load_experiment
+    from wsol.benchmarking.experiment_files import load_experiment
 
     begun = (out / COPY).is_file()
     if begun:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from eval.splits import Split
     from tdam.training.recipe import Recipe
-    from wsol.benchmark.experiment import Scoring
+    from wsol.benchmarking.experiment import Scoring
 
 _CUB = ("images.txt", "train_test_split.txt")
 

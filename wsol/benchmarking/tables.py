@@ -7,14 +7,14 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from tdam.atomic import write_atomic
-from wsol.benchmark.expected import SCORES
+from wsol.benchmarking.expected import SCORES
 from wsol.report.tables import Table
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
-    from wsol.benchmark.summary import Row, Value
+    from wsol.benchmarking.summary import Row, Value
     from wsol.report.tables import Cell
 
 _HEADS = {

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from eval.protocols import find_protocol
 from tdam import create_model, load_checkpoint
 from tdam.spec import describe_network
-from wsol.benchmark.experiment import PRETRAINED
-from wsol.benchmark.score_store import (
+from wsol.benchmarking.experiment import PRETRAINED
+from wsol.benchmarking.score_store import (
     CHOSEN,
     SCORED,
     ScoringVariant,
@@ -36,8 +36,8 @@ if TYPE_CHECKING:
     from eval.protocols import Protocol
     from eval.splits import Split
     from tdam.backbones.base import Backbone
-    from wsol.benchmark.experiment import Entry, Scoring
-    from wsol.benchmark.replicates import RunScores
+    from wsol.benchmarking.experiment import Entry, Scoring
+    from wsol.benchmarking.replicates import RunScores
 
 MAPS = "shown-maps"  # of the images that a page shows, in the folder of a run's scores
 Progress: TypeAlias = "Callable[[str, int], AbstractContextManager[Callable[[int], None]]]"

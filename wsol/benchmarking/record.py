@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from tdam.atomic import write_atomic
 from tdam.training.recipe import differing_keys, load_recipe
-from wsol.benchmark.score_store import VARIANTS, read_variants
+from wsol.benchmarking.score_store import VARIANTS, read_variants
 from wsol.evaluation.comparison import ResultError
 from wsol.evaluation.image_results import LINES, NAMES, SCORES
 from wsol.folder_lock import LOCK

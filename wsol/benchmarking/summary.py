@@ -12,7 +12,7 @@ from eval.statistics import Difference, interval
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from wsol.benchmark.replicates import RunScores
+    from wsol.benchmarking.replicates import RunScores
 
 
 @dataclass(frozen=True)

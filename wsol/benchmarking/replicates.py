@@ -11,7 +11,7 @@ from wsol.evaluation.comparison import Results, add_up
 
 if TYPE_CHECKING:
     from eval.protocols import Protocol
-    from wsol.benchmark.experiment import Scoring
+    from wsol.benchmarking.experiment import Scoring
 
 
 @dataclass(frozen=True, eq=False)

@@ -6,7 +6,7 @@ import json
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
-from wsol.benchmark.replicates import RunScores, score_rules
+from wsol.benchmarking.replicates import RunScores, score_rules
 from wsol.evaluation.comparison import ResultError, read_results
 
 if TYPE_CHECKING:
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from eval.protocols import Protocol
-    from wsol.benchmark.experiment import Scoring
+    from wsol.benchmarking.experiment import Scoring
     from wsol.evaluation.comparison import Results
 
 VARIANTS = "ways.json"

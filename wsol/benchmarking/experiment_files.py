@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 from tdam.registry import find_attention, find_spec
 from tdam.training.recipe import Recipe, load_recipe
 from tdam.weights import list_shipped, shipped_path
-from wsol.benchmark.expected import read_expected
-from wsol.benchmark.experiment import PRETRAINED, Entry, Experiment, Scoring
+from wsol.benchmarking.expected import read_expected
+from wsol.benchmarking.experiment import PRETRAINED, Entry, Experiment, Scoring
 
 if TYPE_CHECKING:
     from collections.abc import Collection

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from wsol.benchmark.tables import (
+from wsol.benchmarking.tables import (
     difference_table,
     name_compared,
     name_differences,
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from wsol.benchmark.summary import Row
+    from wsol.benchmarking.summary import Row
 
 _CHARTED = ("top1_loc", "gt_known_loc")
 _WIDTH, _RIGHT, _LINE = 476, 12, 26

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from tdam.weights import RESULT
-from wsol.benchmark.experiment import PRETRAINED
+from wsol.benchmarking.experiment import PRETRAINED
 from wsol.runtime import find_device
 from wsol.training.data import load_training_data
 from wsol.training.record import RECORD, describe_run, read_record
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from eval.manifest import DataSet
     from tdam.training.recipe import Recipe
-    from wsol.benchmark.experiment import Entry, Experiment
+    from wsol.benchmarking.experiment import Entry, Experiment
 
 State = Literal["finished", "begun", "missing"]
 

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tdam.training.recipe import Recipe
-    from wsol.benchmark.expected import Expected
+    from wsol.benchmarking.expected import Expected
 
 PRETRAINED = "pretrained"  # as a checkpoint: the network with the weights that come with it
 

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from wsol.benchmark.expected import Expected
-    from wsol.benchmark.summary import Row
+    from wsol.benchmarking.expected import Expected
+    from wsol.benchmarking.summary import Row
 
 
 def list_faults(expected: Sequence[Expected], rows: Sequence[Row]) -> list[str]:
