@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import shutil
-from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any
 
 from eval.protocols import find_protocol
 from tdam import create_model, load_checkpoint
+from tdam.events import SILENT, Events
 from tdam.spec import describe_network
 from wsol.benchmarking.experiment import PRETRAINED
 from wsol.benchmarking.score_store import (
@@ -31,7 +31,6 @@ from wsol.report import choose_images
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
-    from contextlib import AbstractContextManager
 
     from eval.protocols import Protocol
     from eval.splits import Split
@@ -40,7 +39,6 @@ if TYPE_CHECKING:
     from wsol.benchmarking.replicates import RunScores
 
 MAPS = "shown-maps"  # of the images that a page shows, in the folder of a run's scores
-Progress: TypeAlias = "Callable[[str, int], AbstractContextManager[Callable[[int], None]]]"
 
 
 @dataclass(frozen=True)
@@ -99,7 +97,7 @@ def score_weights(
     device: str = "auto",
     batch_size: int = 32,
     workers: int = 2,
-    progress: Progress = lambda text, total: nullcontext(lambda done: None),
+    events: Events = SILENT,
 ) -> tuple[list[RunScores], Path]:
     """Score weights in every way; what was scored before, from the same weights, stays as it is.
 
@@ -116,9 +114,7 @@ def score_weights(
         device: that the network runs on
         batch_size: images at once
         workers: threads that read images and score maps
-        progress: opened with a text and a number of images for each pass over a split that was
-            not made before; gives a function that takes the number of images done since its last
-            call
+        events: told of each pass over a split that was not made before, as a task
 
     Returns:
         the samples, and the folder of the first way's results
@@ -157,14 +153,14 @@ def score_weights(
             level: float | None = None
             if chooses and images.chooser is not None:
                 on = replace(source, split=images.chooser)
-                chosen = _score_once(on, rules, "oracle", out / way.folder / CHOSEN, text, progress)
+                chosen = _score_once(on, rules, "oracle", out / way.folder / CHOSEN, text, events)
                 level = chosen["max_box_acc_threshold"]
             asked = {"val": level, "own": None}.get(str(primary), primary)
-            place = out / way.folder / SCORED
+            results = out / way.folder / SCORED
             rule = "val" if primary == "val" else None
-            _score_once(source, rules, asked, place, text, progress, rule, shows and not ways)
+            _score_once(source, rules, asked, results, text, events, rule, shows and not ways)
             labels = dict(enumerate(images.scored.class_names or ()))
-            name_results(place, f"{describe_network(settings)}, {method}", labels, names)
+            name_results(results, f"{describe_network(settings)}, {method}", labels, names)
             ways.append(way)
     write_variants(out, ways)
     return read_run_scores(out, entry.name, seed, rules, scoring)
@@ -187,7 +183,7 @@ def _score_once(
     threshold: Any,
     folder: Path,
     text: str,
-    progress: Progress,
+    events: Events,
     rule: str | None = None,
     keep: bool = False,
 ) -> dict[str, Any]:
@@ -203,7 +199,8 @@ def _score_once(
         if keep:
             ids = source.split.ids
             keeper = MapKeeper(maps, ids, choose_images(ids), rules.levels, rules.rounding)
-        with progress(f"{text}, {source.split.name}", len(source.split)) as advance:
+        events.begin(f"score {text}, {source.split.name}", len(source.split))
+        try:
             score_maps(
                 source,
                 [rules],
@@ -212,8 +209,10 @@ def _score_once(
                 workers=source.workers,
                 out=folder,
                 keep=keeper,
-                progress=advance,
+                events=events,
             )
+        finally:
+            events.end()
 
     try:
         score()

@@ -6,9 +6,11 @@ import re
 import sys
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+from wsol.text import count_things
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -113,12 +115,6 @@ _ARGUMENTS = (
 )
 
 
-def fail(message: str) -> NoReturn:
-    """Say in one line what went wrong, and exit with 1."""
-    sys.stderr.write(f"Error: {' '.join(message.split())}\n")
-    raise typer.Exit(1)
-
-
 @contextmanager
 def wrong_use(flag: str | None) -> Iterator[None]:
     """Turn a ValueError of the library into a complaint about a flag, which exits with 2.
@@ -180,15 +176,6 @@ def known_classes(
 def print_row(*columns: object) -> None:
     """Print a line of columns on stdout, tab-separated, whatever a file's name holds."""
     typer.echo("\t".join(str(column).translate(_ESCAPES) for column in columns))
-
-
-def count_things(count: int, thing: str) -> str:
-    """Write a number of things.
-
-    >>> count_things(1, "run"), count_things(2, "run")
-    ('1 run', '2 runs')
-    """
-    return f"{count} {thing}{'' if count == 1 else 's'}"
 
 
 def check_threshold(threshold: float | None) -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from wsol.cli import common
+from wsol.cli.usage import fail
 from wsol.maps.names import check_method, settle_method
 
 if TYPE_CHECKING:
@@ -117,7 +118,7 @@ def load_model(
             model = create_model(name or common.DEFAULT_MODEL, weights=source, **settings)
     except WeightsError as error:
         hint = "; give --checkpoint FILE, or --weights random to try without"
-        common.fail(f"{error}{hint if checkpoint is None else ''}")
+        fail(f"{error}{hint if checkpoint is None else ''}")
     attention = model.settings["attention"]
     if source == "pretrained" and attention != "none":
         typer.echo(

@@ -8,7 +8,9 @@ import torch
 from torch.nn.functional import cross_entropy
 
 from eval.metrics.localization import LocalizationResult
-from wsol.evaluation.evaluate import evaluate
+from eval.protocols import find_protocol
+from wsol.evaluation.network_maps import NetworkMaps
+from wsol.evaluation.score_maps import score_maps
 from wsol.images import ImageError, read_image
 from wsol.loading import read_ahead
 from wsol.runtime import evaluation_mode
@@ -95,16 +97,18 @@ class Validator:
             )
         measured = {"loss": losses / max(seen, 1), "accuracy": 100 * right / len(self.split)}
         if self.boxes:
-            scores = evaluate(
+            maps = NetworkMaps(
                 model,
                 self.split,
                 self.root,
-                method=model.spec.method,
+                model.spec.method,
+                self.classes,
                 batch_size=self.batch_size,
                 workers=self.workers,
                 device=self.device,
-                classes=self.classes,
-            ).result
+            )
+            rules = find_protocol("wsoleval")
+            scores = score_maps(maps, [rules], ["oracle"], workers=self.workers)[0].result
             if isinstance(scores, LocalizationResult):
                 measured["max_box_acc"] = scores.max_box_acc
                 measured["max_box_acc_v2"] = scores.max_box_acc_v2

@@ -1,16 +1,10 @@
-"""What `benchmark` and `reproduce` say on stderr: which run, how far, and about how long still."""
+"""About how long a job of many parts still takes, from what was done so far."""
 
 from __future__ import annotations
 
-import sys
 import time
-from contextlib import contextmanager
-from typing import TYPE_CHECKING
 
-from wsol.cli import common
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+from wsol.text import count_things, write_time
 
 EPOCHS, SCORINGS = "training epoch", "scoring"  # pieces of work
 
@@ -56,27 +50,8 @@ class Remaining:
             if self._done[kind]:
                 left += count * self._seconds[kind] / self._done[kind]
             else:
-                unknown.append(common.count_things(count, kind))
+                unknown.append(count_things(count, kind))
         if not left:
             return f"{' and '.join(unknown)} left" if unknown else "nothing left"
         text = f"about {write_time(left)} left"
         return f"{text}, and {' and '.join(unknown)}" if unknown else text
-
-
-def write_time(seconds: float) -> str:
-    """Write a time as people say it.
-
-    >>> write_time(100), write_time(5000)
-    ('2 min', '1 h 23 min')
-    """
-    minutes = max(round(seconds / 60), 1)
-    return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
-
-
-@contextmanager
-def pass_progress(text: str, total: int) -> Iterator[Callable[[int], None]]:
-    """Name a pass over a split on stderr, and show its bar on a terminal."""
-    if not sys.stderr.isatty():
-        sys.stderr.write(f"score {text}: {total} images\n")
-    with common.progress(f"score {text}", total) as advance:
-        yield advance

@@ -5,9 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from eval.manifest import ManifestError
 from wsol.benchmarking import runs
-from wsol.cli import common
+from wsol.errors import about
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -53,34 +52,36 @@ def plan_tasks(
     experiment: Experiment,
     out: Path,
     weights: Path | None,
-    place: DataSet | None,
+    data: DataSet | None,
     recorded: Collection[str],
     device: str,
 ) -> list[Task]:
-    """Settle every run before the first one begins, or exit where one on disk is another.
+    """Settle every run before the first one begins.
 
     Args:
         experiment: with the models and seeds that are wanted
         out: folder of the experiment
         weights: folder of weights to score instead of training, or None
-        place: of the data set; None where all runs are recorded
+        data: the data set; None where all runs are recorded
         recorded: names of runs in the record
         device: that networks run on
+
+    Raises:
+        wsol.errors.ArgumentError: choices that do not go together, or a run on disk that is
+            another one
+        eval.manifest.ManifestError: data that cannot be trained on
     """
     tasks = []
     for entry, seed in experiment.runs:
         task = Task(entry, seed, runs.weights_to_score(entry, seed, weights))
         folder = out / "runs" / task.name
-        try:
-            if entry.checkpoint is None:
-                with common.wrong_use("NAME"):
-                    task.recipe = runs.settle_recipe(entry, seed, folder, device)
-            if place is not None and task.weights is None and task.recipe is not None:
-                with common.wrong_use("--out"):
-                    task.state = runs.find_state(folder, task.recipe, place, device)
-        except ManifestError as error:
-            common.fail(str(error))
+        if entry.checkpoint is None:
+            with about("experiment"):
+                task.recipe = runs.settle_recipe(entry, seed, folder, device)
+        if data is not None and task.weights is None and task.recipe is not None:
+            with about("out"):
+                task.state = runs.find_state(folder, task.recipe, data, device)
         has_weights = task.state == "finished" or runs.is_there(task.weights)
-        task.recorded = task.name in recorded and (place is None or not has_weights)
+        task.recorded = task.name in recorded and (data is None or not has_weights)
         tasks.append(task)
     return tasks
