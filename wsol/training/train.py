@@ -12,11 +12,12 @@ import numpy as np
 import torch
 
 from tdam import load_checkpoint, save_checkpoint
+from tdam.events import Events
 from tdam.training.errors import TrainingError
 from tdam.training.loop import train
 from tdam.training.ranks import find_ranks
 from tdam.training.recipe import Recipe
-from tdam.training.run_folder import RunFolder
+from tdam.training.run_folder import RunFolder, TrainState
 from tdam.weights import RESULT, find_weights
 from wsol.evaluation.calibration import Calibration, calibrate
 from wsol.evaluation.network_maps import NetworkMaps
@@ -39,11 +40,10 @@ from wsol.training.run_files import begin, check_same_run, discard
 from wsol.training.validation import Validator
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from tdam.training.batches import TrainingImages
     from tdam.training.ranks import Ranks
-    from tdam.training.run_folder import TrainState
 
 
 @dataclass(frozen=True)
@@ -168,14 +168,7 @@ def train_localizer(
         validator = Validator(
             found.val, found.root, str(where), recipe.batch_size, workers, classes
         )
-        curves: CurveWriter | None = None
-
-        def note_epoch(state: TrainState) -> None:
-            nonlocal curves
-            curves = curves or CurveWriter(out, len(state.history) - 1)
-            curves.add(state.history, state.best)
-            on_epoch(state)
-
+        told = _Told(out, on_batch, on_epoch)
         without: dict[str, str] = {}
         if resume:  # a run that had ended does not validate again
             without |= read_record(out).get("result", {}).get("unreadable", {})
@@ -201,8 +194,7 @@ def train_localizer(
                 device=where,
                 workers=workers,
                 save_every=save_every,
-                on_batch=on_batch,
-                on_epoch=note_epoch,
+                events=told,
             )
         except TrainingError:
             raise
@@ -210,8 +202,8 @@ def train_localizer(
             reason = str(error).strip().splitlines() or [type(error).__name__]
             raise TrainingError(f"the training broke off: {reason[0]}") from error
         finally:
-            if curves is not None:
-                curves.close()
+            if told.curves is not None:
+                told.curves.close()
         calibration = None
         best = state.best or state.history[-1]
         unreadable = {**without, **state.unreadable, **validator.unreadable}
@@ -228,6 +220,28 @@ def train_localizer(
             }
             write_record(out, record)
         return TrainedRun(out / RESULT, recipe, found, best, state.history, unreadable, calibration)
+
+
+class _Told(Events):
+    """Draws curves, and passes on what the loop tells."""
+
+    def __init__(
+        self,
+        out: Path,
+        on_batch: Callable[[int, float], None],
+        on_epoch: Callable[[TrainState], None],
+    ) -> None:
+        self.out, self.on_batch, self.on_epoch = out, on_batch, on_epoch
+        self.curves: CurveWriter | None = None
+
+    def advance(self, count: int = 1, **figures: float) -> None:
+        self.on_batch(count, figures["loss"])
+
+    def epoch(self, history: Sequence[dict[str, Any]], best: dict[str, Any] | None) -> None:
+        rows = [*history]
+        self.curves = self.curves or CurveWriter(self.out, len(rows) - 1)
+        self.curves.add(rows, best)
+        self.on_epoch(TrainState(history=rows, best=best))
 
 
 def _open_images(
