@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 import torch
-from torch.nn.functional import cross_entropy
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from tdam.events import SILENT
@@ -16,6 +15,7 @@ from tdam.training.batches import STEP, batches_an_epoch, derive_seed, load_batc
 from tdam.training.errors import TrainingError
 from tdam.training.history import add_row
 from tdam.training.interrupts import held_interrupts
+from tdam.training.losses import find_loss
 from tdam.training.mixing import Mixer
 from tdam.training.ranks import find_ranks
 from tdam.training.run_folder import RunFolder, TrainState
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from tdam.backbones.base import Backbone
     from tdam.events import Events
     from tdam.training.batches import Batch, TrainingImages
+    from tdam.training.losses import Loss
     from tdam.training.recipe import Recipe
 
 
@@ -41,6 +42,7 @@ def train(
     *,
     validate: Callable[[Backbone], dict[str, float]],
     targets: np.ndarray | None = None,
+    loss: Loss | None = None,
     resume: bool = False,
     device: str | torch.device = "cpu",
     workers: int = 2,
@@ -63,6 +65,8 @@ def train(
             or whatever the recipe selects by; the log calls them `val_accuracy` and so on
         targets: (N, K), by image the probability that each class shall get, where the recipe's
             targets are `plain`; None where they are labels
+        loss: computes what a batch costs, as `tdam.training.losses.Loss` says; None for the
+            recipe's
         resume: go on from the folder's last checkpoint
         device: that the network runs on
         workers: processes that read images; 0 for this one
@@ -82,7 +86,8 @@ def train(
     if (targets is not None) != (recipe.targets == "plain"):
         got = "none" if targets is None else "some"
         raise ValueError(f"Expected targets just where the recipe's are plain but got {got}")
-    run = _Training(model, images, recipe, Path(folder), validate, targets, torch.device(device))
+    device, loss = torch.device(device), loss or find_loss(recipe.loss)
+    run = _Training(model, images, recipe, Path(folder), validate, targets, loss, device)
     run.start(resume, events)
     state, ranks, an_epoch = run.state, run.ranks, run.an_epoch
     batches = load_batches(images, recipe, run.mixer.size, state.step, workers, ranks)
@@ -126,6 +131,7 @@ class _Training:
         folder: of the run
         validate: measures a network
         targets: by image the probability of each class; None where labels are
+        loss: computes what a batch costs
         device: that the network runs on
     """
 
@@ -137,13 +143,14 @@ class _Training:
         folder: Path,
         validate: Callable[[Backbone], dict[str, float]],
         targets: np.ndarray | None,
+        loss: Loss,
         device: torch.device,
     ) -> None:
         layout = torch.channels_last if recipe.channels_last else torch.contiguous_format
         model.to(device).to(memory_format=layout)
         choose_learners(model, recipe)
         self.model, self.images, self.recipe = model, images, recipe
-        self.validate, self.targets, self.device = validate, targets, device
+        self.validate, self.targets, self.loss, self.device = validate, targets, loss, device
         self.ranks = find_ranks(device)
         self.folder = RunFolder(folder)
         self.folder.path.mkdir(parents=True, exist_ok=True)
@@ -197,8 +204,7 @@ class _Training:
             wanted = torch.from_numpy(self.targets[batch.indices or [0]]).to(self.device).float()
         half = recipe.precision == "bfloat16"
         with torch.autocast(self.device.type, torch.bfloat16, enabled=half):
-            logits = self.network(views)
-        loss = cross_entropy(logits.float(), wanted, label_smoothing=recipe.label_smoothing)
+            loss = self.loss(self.network, views, wanted, recipe)
         if not isfinite(loss.item()):
             raise self._diverged(f"the loss is {loss.item()}", batch)
         count = len(batch.indices)
