@@ -9,7 +9,7 @@ from tdam.registry import find_spec
 from tdam.training import Recipe
 from tdam.weights import SHIPPED, WeightsError, find_weights, list_shipped
 from wsol import Localizer
-from wsol.shift.trace import trace_shift
+from wsol.attention_shift.trace import trace_shift
 from wsol.training.network import create_network
 from wsol.training.train import prepare_recipe
 

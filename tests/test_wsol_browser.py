@@ -9,9 +9,9 @@ from PIL import Image
 from small_reports import EVIL, IDS, NAMES, make_maps, make_split, make_world, score
 from small_shifts import SQUARE, blob, found
 
+from wsol.attention_shift.files import ShiftWriter
+from wsol.attention_shift.trace import trace_shift
 from wsol.report import read_run, write_report
-from wsol.shift.files import ShiftWriter
-from wsol.shift.trace import trace_shift
 
 
 @pytest.fixture(scope="module")

@@ -9,14 +9,14 @@ from small_shifts import NAMES, SMALL, SQUARE, blob, found, network
 
 from eval.splits import Split
 from wsol import Localizer
+from wsol.attention_shift.figures import draw_frames, draw_strip, save_animation
+from wsol.attention_shift.page import make_card
+from wsol.attention_shift.text import percent, scale_text, shorten, step_lines
+from wsol.attention_shift.trace import shows_another, trace_shift
+from wsol.attention_shift.true_boxes import TrueBoxes
 from wsol.fonts import displayable
 from wsol.overlays import colour, contour_lines, overlay, step_colours
 from wsol.results import Localization, Step
-from wsol.shift.figures import draw_frames, draw_strip, save_animation
-from wsol.shift.page import make_card
-from wsol.shift.text import percent, scale_text, shorten, step_lines
-from wsol.shift.trace import shows_another, trace_shift
-from wsol.shift.true_boxes import TrueBoxes
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -8,9 +8,9 @@ from PIL import Image
 from small_shifts import SQUARE, blob, found, network
 
 from tdam import save_checkpoint
+from wsol.attention_shift.files import ShiftWriter
+from wsol.attention_shift.trace import trace_shift
 from wsol.images import ImageError
-from wsol.shift.files import ShiftWriter
-from wsol.shift.trace import trace_shift
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -38,7 +38,7 @@ def test_an_image_that_vanished(tmp_path):
 
 
 def test_the_page_of_many_images_shows_the_first(tmp_path, spot, monkeypatch):
-    monkeypatch.setattr("wsol.shift.files.GALLERY", 2)
+    monkeypatch.setattr("wsol.attention_shift.files.GALLERY", 2)
     spot.save(tmp_path / "a.png")
     with ShiftWriter(tmp_path, "x") as writer:
         for _ in range(3):

@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Any
 
 from PIL import Image
 
+from wsol.attention_shift.figures import draw_strip
+from wsol.attention_shift.trace import trace_shift
 from wsol.boxes import DEFAULT_THRESHOLD
 from wsol.figures import draw_localization, save_figure
 from wsol.images import ImageError, read_image
-from wsol.shift.figures import draw_strip
-from wsol.shift.trace import trace_shift
 from wsol.writers import WRITERS, create_writer
 
 if TYPE_CHECKING:

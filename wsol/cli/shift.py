@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     import numpy as np
 
     from tdam.backbones.base import Backbone
+    from wsol.attention_shift.true_boxes import TrueBoxes
     from wsol.results import Localization
-    from wsol.shift.true_boxes import TrueBoxes
 
 
 class Colours(StrEnum):
@@ -78,12 +78,12 @@ def shift(
     )
 
     from tdam.spec import describe_network
+    from wsol.attention_shift.files import ShiftWriter
+    from wsol.attention_shift.text import shift_rows
+    from wsol.attention_shift.trace import trace_shift
     from wsol.classes import class_names
     from wsol.images import ImageError
     from wsol.localizer import Localizer
-    from wsol.shift.files import ShiftWriter
-    from wsol.shift.text import shift_rows
-    from wsol.shift.trace import trace_shift
 
     names = class_names(network.settings["num_classes"], network.class_names)
     localizer = Localizer(
@@ -140,7 +140,7 @@ def shift(
 
 
 def _load_boxes(boxes: Path) -> TrueBoxes:
-    from wsol.shift.true_boxes import TrueBoxes
+    from wsol.attention_shift.true_boxes import TrueBoxes
 
     if not boxes.is_file():
         raise typer.BadParameter(f"{boxes}: no such file", param_hint="--boxes")

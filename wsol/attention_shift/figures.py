@@ -8,6 +8,14 @@ from matplotlib.patches import Polygon, Rectangle
 from matplotlib.patheffects import Normal, Stroke
 from PIL import Image, ImageColor
 
+from wsol.attention_shift.sheet import BAR, PANEL, Sheet
+from wsol.attention_shift.text import (
+    another_object_text,
+    headline,
+    scale_text,
+    shorten,
+    step_lines,
+)
 from wsol.fonts import displayable, letters
 from wsol.overlays import (
     DIVERGING,
@@ -18,14 +26,6 @@ from wsol.overlays import (
     step_colours,
     value_limits,
 )
-from wsol.shift.sheet import BAR, PANEL, Sheet
-from wsol.shift.text import (
-    another_object_text,
-    headline,
-    scale_text,
-    shorten,
-    step_lines,
-)
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from wsol.shift.trace import Shift
+    from wsol.attention_shift.trace import Shift
 
 TRUE = "#56B4E9"  # sky blue, dashed: as in all pictures of true boxes
 _GAP, _LABELS = 0.14, 0.8  # inches: between pictures, of the numbers of a colour bar

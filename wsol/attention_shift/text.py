@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from wsol.fonts import displayable
 
 if TYPE_CHECKING:
-    from wsol.shift.trace import Shift, ShiftStep
+    from wsol.attention_shift.trace import Shift, ShiftStep
 
 
 def headline(shift: Shift) -> str:

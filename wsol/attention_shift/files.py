@@ -5,17 +5,17 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+from wsol.attention_shift.figures import draw_frames, save_animation, save_strip
+from wsol.attention_shift.page import make_card, write_shift_page
 from wsol.images import ImageError, read_image
 from wsol.overlays import COLOURS
-from wsol.shift.figures import draw_frames, save_animation, save_strip
-from wsol.shift.page import make_card, write_shift_page
 from wsol.writers.names import unique_stem
 
 if TYPE_CHECKING:
     from pathlib import Path
     from typing import IO
 
-    from wsol.shift.trace import Shift
+    from wsol.attention_shift.trace import Shift
 
 GALLERY = 500  # images that the page shows at most
 _VIEW = 640  # pixels of the longer side of what pictures hold of a photograph

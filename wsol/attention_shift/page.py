@@ -8,6 +8,7 @@ import numpy as np
 from matplotlib.colors import to_hex
 from PIL import Image
 
+from wsol.attention_shift.text import percent, scale_text
 from wsol.fonts import displayable
 from wsol.heatmap import resize_map
 from wsol.overlays import (
@@ -21,12 +22,11 @@ from wsol.overlays import (
     value_limits,
 )
 from wsol.pages import embed_image, write_page
-from wsol.shift.text import percent, scale_text
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from wsol.shift.trace import Shift, ShiftStep
+    from wsol.attention_shift.trace import Shift, ShiftStep
 
 _VIEW = 560  # pixels of a photograph's longer side
 _MAP = 112  # pixels of a map's side: maps are smooth, and a browser smooths between

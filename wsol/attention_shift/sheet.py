@@ -13,13 +13,13 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 from PIL import Image
 
+from wsol.attention_shift.text import scale_text
 from wsol.overlays import colour_bar
-from wsol.shift.text import scale_text
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from wsol.shift.trace import Shift
+    from wsol.attention_shift.trace import Shift
 
 PANEL, BAR = 2.5, 0.1  # inches: width of a picture, of a colour bar
 
