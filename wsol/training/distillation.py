@@ -12,8 +12,8 @@ from eval.manifest import find_class_table, load_classes
 from tdam import create_model, load_checkpoint
 from tdam.registry import find_spec
 from wsol.classes import class_names, match_classes
-from wsol.images import ImageError, read_image
-from wsol.loading import read_ahead
+from wsol.images import read_image
+from wsol.loading import read_images
 from wsol.runtime import evaluation_mode
 
 if TYPE_CHECKING:
@@ -149,26 +149,20 @@ def write_teacher_targets(
     classes = plain.settings["num_classes"]
     unreadable: dict[str, str] = {}
 
-    def read(row: int) -> torch.Tensor:
-        return wanted(read_image(root / split.ids[row]))
+    def read(row: int) -> tuple[torch.Tensor, None]:
+        return wanted(read_image(root / split.ids[row])), None
 
     unfinished = path.with_name(f".{path.name}.part")
     file = np.lib.format.open_memmap(unfinished, "w+", np.float16, (len(split), classes))
     file[:] = 1 / classes
     plain.to(device)
     with evaluation_mode(plain), torch.inference_mode():
-        for batch in read_ahead(range(len(split)), read, batch_size, workers):
-            good = []
-            for row, image in batch:
-                if isinstance(image, ImageError):
-                    unreadable[split.ids[row]] = str(image)
-                else:
-                    good.append((row, image))
-            if good:
-                images = torch.stack([image for _, image in good]).to(device)
-                said = plain(images).float().softmax(dim=1).cpu()
-                file[[row for row, _ in good]] = said.numpy()
-            on_done(len(batch))
+        for batch in read_images(range(len(split)), read, batch_size, workers, device):
+            unreadable |= {split.ids[row]: str(error) for row, error in batch.unreadable}
+            if batch.images is not None:
+                said = plain(batch.images).float().softmax(dim=1).cpu()
+                file[[row for row, _ in batch.readable]] = said.numpy()
+            on_done(len(batch.outcomes))
     file.flush()
     unfinished.replace(path)
     return unreadable
