@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
     from tdam.preprocessing import Preprocessing
     from wsol.loading import ImageBatch
+    from wsol.maps.core import MapExtractor
 
 
 class Localizer:
@@ -41,7 +42,8 @@ class Localizer:
 
     Args:
         model: a registered network, or any other with `preprocessing` and `target_layer` given
-        method: name of a map method, or `auto` for the one that the registered network names
+        method: name of a map method, or `auto` for the one that the registered network names; or
+            a class derived from `wsol.maps.MapExtractor`
         threshold: share of the map's range that a pixel has to exceed to belong to the object;
             None for the one that was stored with the network's weights where it is of these maps,
             or 0.2
@@ -74,7 +76,7 @@ class Localizer:
     def __init__(
         self,
         model: nn.Module,
-        method: str = "auto",
+        method: str | type[MapExtractor] = "auto",
         threshold: float | None = None,
         contours: str = "largest",
         topk: int = 1,

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from eval.splits import Split
     from tdam.preprocessing import Preprocessing
     from wsol.evaluation.kept_maps import MapKeeper
+    from wsol.maps.core import MapExtractor
 
 
 def evaluate(
@@ -28,7 +29,7 @@ def evaluate(
     split: Split,
     root: str | Path,
     *,
-    method: str = "auto",
+    method: str | type[MapExtractor] = "auto",
     layer: str | None = None,
     step: int | None = None,
     protocol: str | Protocol = "wsoleval",
@@ -51,7 +52,8 @@ def evaluate(
         model: a registered network, or any other with `preprocessing` given
         split: with true boxes or masks
         root: folder that the split's ids are relative to
-        method: name of a map method, or `auto` for the one that the registered network names
+        method: name of a map method, or `auto` for the one that the registered network names; or
+            a class derived from `wsol.maps.MapExtractor`
         layer: module that the maps are made of; None for the registered network's own
         step: whose map and classes to score, 1 to T; None: the last
         protocol: name of a protocol, path of its TOML file, or the record itself
