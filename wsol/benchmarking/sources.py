@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from eval.builders import build_cub
+from eval.cub import build_cub
 from eval.manifest import DataSet, ManifestError, open_data_set
 from wsol.training.data import load_training_data
 

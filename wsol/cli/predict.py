@@ -128,7 +128,7 @@ def predict(
     writers: list[Writer] = []
     if writes:
         outputs.free_folder(out, force)
-        writers = [create_writer(kind, out, names, confidence) for kind in kinds]
+        writers = [create_writer(kind, out, names, confidence=confidence) for kind in kinds]
     pictures: set[str] = set()
     failed = 0
     with ExitStack() as stack:  # what is written only at the end, is also after an interruption

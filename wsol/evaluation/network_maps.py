@@ -13,7 +13,7 @@ from wsol.evaluation.map_source import NO_RANK, FoundMap
 from wsol.heatmap import to_heatmap
 from wsol.images import ImageError, read_image
 from wsol.label_matching import true_outputs
-from wsol.loading import read_ahead
+from wsol.loading import read_images
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Mapping
@@ -151,43 +151,41 @@ class NetworkMaps:
         at = -1 if self.step is None else self.step - 1
         with evaluation_mode(self.model):
             rows = range(start, len(self.split))
-            for batch in read_ahead(rows, load, self.batch_size, self.workers):
-                good = [(row, found) for row, found in batch if not isinstance(found, ImageError)]
+            for batch in read_images(rows, load, self.batch_size, self.workers, where):
+                readable = batch.readable
                 maps_of = {
-                    row: FoundMap(row, None, str(found), rank=NO_RANK)
-                    for row, found in batch
-                    if isinstance(found, ImageError)
+                    row: FoundMap(row, None, str(error), rank=NO_RANK)
+                    for row, error in batch.unreadable
                 }
-                if not good:
+                if batch.images is None:
                     yield from maps_of.values()
                     continue
-                images = torch.stack([x for _, (x, _) in good]).to(where)
-                seen = run_pass(extractor, images, stepwise=self.step is not None)
+                seen = run_pass(extractor, batch.images, stepwise=self.step is not None)
                 scores = seen.scores.unflatten(0, (seen.steps, -1))[at]
                 if targets is None:
                     needed = self.class_map == "ground_truth"
                     targets = true_outputs(self.split, self.classes, scores.shape[1], needed)
-                true = None if targets is None else targets[[row for row, _ in good]]
+                true = None if targets is None else targets[[row for row, _ in readable]]
                 chosen = scores.argmax(dim=1)
                 predicted = chosen.tolist()
                 if self.class_map == "ground_truth":
                     chosen = torch.as_tensor(true, device=where)
                 maps = seen.maps(chosen)[:, at].detach().cpu().numpy()
                 likely = seen.probabilities[:, at].gather(1, chosen[:, None])[:, 0].tolist()
-                for place, (label, rank) in enumerate(
+                for index, (label, rank) in enumerate(
                     zip(chosen.tolist(), _ranks(scores, true), strict=True)
                 ):
-                    row, (_, region) = good[place]
+                    row, region = readable[index]
                     maps_of[row] = FoundMap(
                         row=row,
-                        heat=partial(_upsample, maps[place]),
+                        heat=partial(_upsample, maps[index]),
                         label=label,
                         rank=rank,
-                        score=likely[place],
+                        score=likely[index],
                         region=region,
-                        predicted=predicted[place],
+                        predicted=predicted[index],
                     )
-                yield from (maps_of[row] for row, _ in batch)
+                yield from (maps_of[row] for row, _ in batch.outcomes)
 
 
 def _read_image(

@@ -10,15 +10,15 @@ import torch
 
 from eval.manifest import load_classes
 from tdam import create_model, load_checkpoint
+from tdam.events import SILENT, Events
 from tdam.registry import find_spec
 from wsol.classes import class_names
-from wsol.images import ImageError, read_image
+from wsol.images import read_image
 from wsol.label_matching import match_labels
-from wsol.loading import read_ahead
+from wsol.loading import read_images
 from wsol.runtime import evaluation_mode
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from pathlib import Path
 
     from eval.splits import Split
@@ -123,7 +123,7 @@ def write_teacher_targets(
     device: str = "cpu",
     batch_size: int = 32,
     workers: int = 2,
-    on_done: Callable[[int], None] = lambda images: None,
+    events: Events = SILENT,
 ) -> dict[str, str]:
     """Ask a network what every image shows, and write it down.
 
@@ -136,7 +136,7 @@ def write_teacher_targets(
         device: that the network runs on
         batch_size: images at once
         workers: threads that read images
-        on_done: called with the number of images done since the last call
+        events: told of every image within a task that the caller has begun
 
     Returns:
         reason by id of the images that cannot be read
@@ -145,26 +145,20 @@ def write_teacher_targets(
     classes = plain.settings["num_classes"]
     unreadable: dict[str, str] = {}
 
-    def read(row: int) -> torch.Tensor:
-        return wanted(read_image(root / split.ids[row]))
+    def read(row: int) -> tuple[torch.Tensor, None]:
+        return wanted(read_image(root / split.ids[row])), None
 
     unfinished = path.with_name(f".{path.name}.part")
     file = np.lib.format.open_memmap(unfinished, "w+", np.float16, (len(split), classes))
     file[:] = 1 / classes
     plain.to(device)
     with evaluation_mode(plain), torch.inference_mode():
-        for batch in read_ahead(range(len(split)), read, batch_size, workers):
-            good = []
-            for row, image in batch:
-                if isinstance(image, ImageError):
-                    unreadable[split.ids[row]] = str(image)
-                else:
-                    good.append((row, image))
-            if good:
-                images = torch.stack([image for _, image in good]).to(device)
-                said = plain(images).float().softmax(dim=1).cpu()
-                file[[row for row, _ in good]] = said.numpy()
-            on_done(len(batch))
+        for batch in read_images(range(len(split)), read, batch_size, workers, device):
+            unreadable |= {split.ids[row]: str(error) for row, error in batch.unreadable}
+            if batch.images is not None:
+                said = plain(batch.images).float().softmax(dim=1).cpu()
+                file[[row for row, _ in batch.readable]] = said.numpy()
+            events.advance(len(batch.outcomes))
     file.flush()
     unfinished.replace(path)
     return unreadable

@@ -157,7 +157,7 @@ def train_localizer(
         if teacher is not None and ranks.first:
             unreadable |= write_teacher_targets(
                 out / TARGETS, teacher, found.train, found.root, str(where), recipe.batch_size,
-                workers, events.advance,
+                workers, events,
             )  # fmt: skip
         del teacher
         validator = Validator(
@@ -303,7 +303,7 @@ def _open_images(
     packed = _packed_file(found, recipe.size, folder)
     if ranks.first and not packed.is_file():
         side = packed_side(recipe.size)
-        pack_images(found.whole, found.root, side, packed, workers, events.advance)
+        pack_images(found.whole, found.root, side, packed, workers, events)
     ranks.agree(None)  # so that what the first process writes is there
     return PackedImages(found.train, packed)
 

@@ -11,8 +11,8 @@ from eval.metrics.localization import LocalizationResult
 from eval.protocols import find_protocol
 from wsol.evaluation.network_maps import NetworkMaps
 from wsol.evaluation.score_maps import score_maps
-from wsol.images import ImageError, read_image
-from wsol.loading import read_ahead
+from wsol.images import read_image
+from wsol.loading import read_images
 from wsol.runtime import evaluation_mode
 
 if TYPE_CHECKING:
@@ -67,29 +67,24 @@ class Validator:
         """
         wanted = model.spec.preprocessing
 
-        def read(row: int) -> torch.Tensor:
+        def read(row: int) -> tuple[torch.Tensor, None]:
             path = self.root / self.split.ids[row]
-            return wanted(read_image(path, boxed=self.split.size(row)))
+            return wanted(read_image(path, boxed=self.split.size(row))), None
 
         right, seen, losses = 0, 0, 0.0
         rows = range(len(self.split))
         with evaluation_mode(model), torch.inference_mode():
-            for batch in read_ahead(rows, read, self.batch_size, self.workers):
-                good = []
-                for row, found in batch:
-                    if isinstance(found, ImageError):
-                        self.unreadable[self.split.ids[row]] = str(found)
-                    else:
-                        good.append((row, found))
-                if not good:
+            for batch in read_images(rows, read, self.batch_size, self.workers, self.device):
+                for row, error in batch.unreadable:
+                    self.unreadable[self.split.ids[row]] = str(error)
+                if batch.images is None:
                     continue
-                images = torch.stack([image for _, image in good]).to(self.device)
-                rights = [self.classes[int(self.split.labels[row])] for row, _ in good]
+                rights = [self.classes[int(self.split.labels[row])] for row, _ in batch.readable]
                 labels = torch.tensor(rights, device=self.device)
-                logits = model(images).float()
+                logits = model(batch.images).float()
                 losses += float(cross_entropy(logits, labels, reduction="sum"))
                 right += int((logits.argmax(dim=1) == labels).sum())
-                seen += len(good)
+                seen += len(rights)
         if not seen:
             raise ValueError(
                 f"none of the {len(self.split)} validation images can be read, such as "
