@@ -13,15 +13,14 @@ from eval.manifest import ManifestError, load_split
 from tdam import create_model, load_checkpoint
 from tdam.training.recipe import load_recipe
 from wsol import evaluate
-from wsol.benchmarking.expected import load_expected
+from wsol.benchmarking.expected import list_faults, load_expected
 from wsol.benchmarking.experiment import Scoring
 from wsol.benchmarking.experiment_files import load_experiment
-from wsol.benchmarking.faults import list_faults
+from wsol.benchmarking.remaining import Remaining
 from wsol.benchmarking.replicates import RunScores
 from wsol.benchmarking.sources import load_chooser, load_scored, open_data
 from wsol.benchmarking.summary import judge, summarise
 from wsol.benchmarking.tables import difference_table
-from wsol.cli.run_progress import Remaining
 from wsol.training.data import load_training_data
 
 

@@ -14,7 +14,7 @@ from small_experiments import TOML, make_world, read_rows, reproduce
 
 from eval.statistics import image_weights
 from wsol import folder_lock
-from wsol.cli import experiment_run
+from wsol.benchmarking import reproduction
 
 
 @pytest.fixture(scope="module")
@@ -241,13 +241,13 @@ def test_processes_share_a_folder(world, tmp_path, monkeypatch):
     done = (runs / "none-1" / "model.safetensors").stat().st_mtime_ns
     (runs / "none-1").rename(tmp_path / "none-1")
 
-    def train_while_the_other_ends(*arguments):
-        train_one(*arguments)
+    def train_while_the_other_ends(*arguments, **options):
+        train_one(*arguments, **options)
         if arguments[0].name == "none-0":
             (tmp_path / "none-1").rename(runs / "none-1")
 
-    train_one = experiment_run.train_task
-    monkeypatch.setattr(experiment_run, "train_task", train_while_the_other_ends)
+    train_one = reproduction.train_run
+    monkeypatch.setattr(reproduction, "train_run", train_while_the_other_ends)
     code, _, told = reproduce(tmp_path, tmp_path / "out", "--models", "none")
     assert code == 0, told
     assert "2 runs, 2 to train" in told

@@ -115,12 +115,17 @@ def train(
     if pick_threshold not in (None, "val"):
         message = f"expected val, got {pick_threshold!r}"
         raise typer.BadParameter(message, param_hint="--pick-threshold")
+    from dataclasses import fields
+
     from tdam.training.ranks import is_first_rank as first
+    from tdam.training.recipe import Recipe
     from wsol.runtime import keep_freed_memory
     from wsol.workflows.train import train as run
 
     keep_freed_memory()
-    with ConsoleEvents() as events, usage(**({} if recipe is not None else {"recipe": ""})):
+    hint = "" if recipe is None else "--recipe"
+    without_flag = {each.name: hint for each in fields(Recipe) if each.name not in given}
+    with ConsoleEvents() as events, usage(recipe=hint, **without_flag):
         try:
             trained = run(
                 data,

@@ -214,7 +214,9 @@ def open_job(
     wanted = replace(wanted, threshold=_check_threshold(wanted, choose))
     if wanted.class_map not in (None, *get_args(ClassMap)):
         names = " or ".join(get_args(ClassMap))
-        raise ArgumentError("class_map", f"expected {names}, got {wanted.class_map!r}")
+        raise ArgumentError(
+            "class_map", f"Expected class_map to be {names} but got {wanted.class_map!r}"
+        )
     wanted = replace(wanted, formats=_check_outputs(wanted, protocols))
     out = None if wanted.out is None else Path(wanted.out)
     save = None
@@ -265,7 +267,8 @@ def _check_threshold(wanted: Wanted, choose: str | Split) -> Any:
     number = isinstance(threshold, (int, float)) and not isinstance(threshold, bool)
     if not (0 <= threshold <= 1 if number else threshold in (None, "oracle", VAL)):
         raise ArgumentError(
-            "threshold", f"expected oracle, val or a number from 0 to 1, got {threshold!r}"
+            "threshold",
+            f"Expected threshold to be oracle, val or a number from 0 to 1 but got {threshold!r}",
         )
     if threshold == VAL and choose in wanted.split.split("+"):
         raise ArgumentError(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -106,10 +108,18 @@ def train(
     except ValueError as error:
         if type(error) is not ValueError:
             raise
-        argument = "recipe"
-        if "weights" in choices and "weights" in str(error):
-            argument = "weights"
+        argument = _find_argument(str(error), choices)
         raise ArgumentError("out" if resume else argument, str(error)) from error
+
+
+def _find_argument(message: str, choices: dict[str, Any]) -> str:
+    """Tell which argument a complaint about a training is about, by the field that it names."""
+    from tdam.training.recipe import Recipe
+
+    named = re.match(r"Expected (\w+) (to be|from) ", message)
+    if named is not None and named[1] in {field.name for field in fields(Recipe)}:
+        return named[1]
+    return "weights" if "weights" in choices and "weights" in message else "recipe"
 
 
 def settle_recipe(
