@@ -11,6 +11,7 @@ from torch import nn
 from tdam.attention_block import AttentionBlock
 from tdam.block_plans import plan_block, plan_sequence
 from tdam.recurrence import Plan, PlannedBlock, TopDownBlock
+from tdam.regularizers import has_layer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -72,20 +73,25 @@ def replace_blocks(
     Raises:
         ValueError: no such module, one that is no block, or two that overlap
     """
-    planned = [(name, *_find(model, name)) for name in blocks]
+    planned = [(name, *find_block(model, name)) for name in blocks]
+    for name, block, _ in planned:
+        if isinstance(block, PlannedBlock):
+            raise ValueError(f"Expected a block without attention but {name} has some")
+        if has_layer(block):
+            raise ValueError(f"Expected attention before regularizing layers but {name} has one")
     for one, other in combinations([name for name, _, _ in planned], 2):
-        if any(_overlap(a, b) for a in _modules_of(one) for b in _modules_of(other)):
+        if any(_overlap(a, b) for a in modules_of(one) for b in modules_of(other)):
             raise ValueError(f"Expected blocks that share nothing but got {one} and {other}")
     converted = {name: convert(block, plan) for name, block, plan in planned}
     for name, block in converted.items():  # nothing is changed before every block is converted
-        for path in _modules_of(name):
+        for path in modules_of(name):
             parent, _, child = path.rpartition(".")
             setattr(find_module(model, parent), child, block)
             block = nn.Identity()  # behind the block: keeps the numbers of what follows
     return model
 
 
-def _modules_of(name: str) -> list[str]:
+def modules_of(name: str) -> list[str]:
     """Name the modules that a block replaces: one, or some of a sequence."""
     part = _PART.fullmatch(name)
     if part is None:
@@ -99,14 +105,16 @@ def _overlap(one: str, other: str) -> bool:
     return one.startswith(other) or other.startswith(one)
 
 
-def _find(model: nn.Module, name: str) -> tuple[nn.Module, Plan]:
-    """Find the block that a name means, and how it runs."""
+def find_block(model: nn.Module, name: str) -> tuple[nn.Module, Plan]:
+    """Find the block that a name means, and how it runs.
+
+    Raises:
+        ValueError: no such module, or one that is no block
+    """
     part = _PART.fullmatch(name)
     if part is None:
         block = find_module(model, name)
-        if isinstance(block, PlannedBlock):
-            raise ValueError(f"Expected a block without attention but {name} has some")
-        return block, plan_block(block)
+        return block, block.plan if isinstance(block, PlannedBlock) else plan_block(block)
     sequence, start, stop = find_module(model, part[1]), int(part[2]), int(part[3])
     if not isinstance(sequence, nn.Sequential) or not 0 <= start < stop <= len(sequence):
         size = len(sequence) if isinstance(sequence, nn.Sequential) else 0

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import nn
 
-from tdam.recurrence import PlannedBlock
+from tdam.recurrence import PlannedBlock, channels_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -45,7 +45,7 @@ class AttentionBlock(PlannedBlock):
     ) -> None:
         added = ("attention", "gain") if gates else ("attention",)
         super().__init__(block, replace(plan, after=(*added, *plan.after)))
-        _, channels = self.channels_of(plan.branch)
+        _, channels = channels_of(self, plan.branch)
         self.attention = build(channels)
         if not isinstance(self.attention, nn.Module):
             raise TypeError(f"Expected attention to build a module but got {self.attention!r}")

@@ -15,6 +15,7 @@ from tdam.identify import tell_settings
 from tdam.preprocessing import Preprocessing
 from tdam.published import rename
 from tdam.registry import create_model
+from tdam.regularizers import REGULARIZERS
 from tdam.weights import fill, read_file
 
 if TYPE_CHECKING:
@@ -56,8 +57,9 @@ def load_checkpoint(
         path: `.safetensors`, a file that torch saved, the folder of a training run, or a name of
             `list_shipped()`
         num_classes: that the file must have; None takes what it has
-        settings: arguments of `create_model` to set or correct; of a network with an attention
-            module from outside the package its class, `attention=...`, which a file only names
+        settings: arguments of `create_model` to set or correct. A file only names an attention
+            module or a regularizing layer from outside the package: pass its class, as
+            `attention=...` or `regularizer=...`; `regularizer=None` does without the layer
 
     Returns:
         the network, in evaluation mode, and what is known of it; a network of our own training
@@ -84,6 +86,9 @@ def load_checkpoint(
             f"num_classes={classes}"
         )
     _check_given(path, "attention", told, settings, ATTENTIONS)
+    _check_given(path, "regularizer", told, settings, ("none", *REGULARIZERS))
+    if wanted.get("regularizer") is None:
+        wanted.pop("regularized", None)
     model = create_model(**wanted)
     fill(model, rename(state))
     if learned is not None:

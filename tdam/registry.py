@@ -10,7 +10,7 @@ from tdam.preprocessing import Preprocessing
 from tdam.spec import ModelSpec
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from torch import nn
@@ -94,6 +94,8 @@ def create_model(
     searchlight: str = "joint",
     order: str = "channel->spatial",
     pooling: str = "average",
+    regularizer: str | Callable[[int], nn.Module] | None = None,
+    regularized: Sequence[str] | None = None,
     num_classes: int = 1000,
     output_stride: int = 32,
     dilated: bool = True,
@@ -115,6 +117,10 @@ def create_model(
         searchlight: `top`, `joint` or `joint_sum`
         order: of the modulations, `channel->spatial`, `spatial->channel`, `channel` or `spatial`
         pooling: `average`, `max` or `both`
+        regularizer: None or `none`; or a class or function of your own from channels to a module
+            that acts in training only, put behind whole blocks, attention and all; its output has
+            the shape of its input, (N, C, H, W), and in evaluation mode is its input
+        regularized: names of these blocks; None for the last of each of the last two stages
         num_classes: width of the classifier
         output_stride: 32, 16 or 8: pixels of the input a pixel of the map
         dilated: reach an output stride below 32 by dilation, which keeps weights valid, or by
@@ -122,8 +128,8 @@ def create_model(
         weights: None for random weights; `pretrained` for the network's ImageNet weights (with
             another number of classes all but the classifier's); or the path of a state dict
             (`.safetensors`, a file that torch saved, a training run's folder, or a name of
-            `list_shipped()`). Weights without
-            attention fill the plain network, and attention starts from them as the identity.
+            `list_shipped()`). Weights without attention fill the plain network, and attention
+            starts from them as the identity
         new_head: take all but the classifier from the weights
 
     Returns:
@@ -141,15 +147,18 @@ def create_model(
     """
     from tdam.attach import start_as_identity
     from tdam.recurrence import check_steps
+    from tdam.regularizers import add_regularizer, find_regularizer, is_of_layer
     from tdam.stride import set_output_stride
     from tdam.weights import fill, fit_classifier, read_state_dict
 
     spec = find_spec(name)
     label = find_attention(attention)
     check_steps(steps)
+    if find_regularizer(regularizer) == "none" and regularized is not None:
+        raise ValueError("Expected a regularizer for the blocks of regularized but got none")
     if num_classes < 1:
         raise ValueError(f"Expected num_classes to be at least 1 but got {num_classes}")
-    family = import_module(f"tdam.backbones.{spec.family}")
+    family = import_module(spec.family if "." in spec.family else f"tdam.backbones.{spec.family}")
     model: Backbone = family.build(name, num_classes)
     model.spec = spec
     model.settings = {
@@ -181,10 +190,15 @@ def create_model(
     if state is not None and not whole:
         fill(model, state)
     _add_attention(model, attention)
+    if regularizer is not None and regularizer != "none":
+        add_regularizer(model, regularizer, regularized)
     if state is not None and whole:
         fill(model, state)
-    elif state is not None and label != "none":
+    elif state is not None:
         start_as_identity(model)
+        layers = {name: tensor for name, tensor in state.items() if is_of_layer(name)}
+        if layers:
+            fill(model, {**model.state_dict(), **layers})
     return model.eval()
 
 
