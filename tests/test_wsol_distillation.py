@@ -161,7 +161,6 @@ def test_labels_are_found_among_the_classes(objects, tmp_path):
         ("sea-green", "tiger_shark"),
     ):
         (root / name).rename(root / other)
-    renamed = load_training_data(root)
     assert find_outputs(None, 1000, load_training_data(root)) == {0: 1, 1: 0, 2: 3}
 
 

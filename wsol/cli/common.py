@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from wsol.text import count_things
+from tdam.attentions import ATTENTIONS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -46,7 +47,7 @@ Checkpoint = Annotated[
     ),
 ]
 Attention = Annotated[
-    str | None, typer.Option(help="none, tdam, se, cbam, eca or fca.", metavar="NAME")
+    str | None, typer.Option(help=f"One of {', '.join(ATTENTIONS)}.", metavar="NAME")
 ]
 Steps = Annotated[
     int | None, typer.Option(help="T, how often a TDAM block's end runs (2).", metavar="T")

@@ -39,9 +39,7 @@ def train(
     model: Annotated[
         str | None, typer.Option(help="Network; `wsol models` lists them.", metavar="NAME")
     ] = None,
-    attention: Annotated[
-        str | None, typer.Option(help="none, tdam, se, cbam, eca or fca.", metavar="NAME")
-    ] = None,
+    attention: common.Attention = None,
     steps: Annotated[int | None, typer.Option(help="T, how often a TDAM block's end runs.")] = None,
     distance: Annotated[
         int | None, typer.Option(help="m, how many convolutions run again.")
