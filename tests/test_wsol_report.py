@@ -28,7 +28,7 @@ from wsol.evaluation.score_maps import score_maps
 from wsol.heatmap import to_heatmap
 from wsol.pages import embed_image, render, to_json
 from wsol.report import choose_images, read_run, write_report
-from wsol.report.contours import trace_contour
+from wsol.report.contours import outline_levels
 from wsol.report.gallery import _fit
 from wsol.report.steps import keep_steps
 from wsol.shipped import manifests_folder
@@ -166,17 +166,17 @@ def test_the_outline_and_the_box_agree(world):
     threshold = run.scores["threshold"]["value"]
     for image_id in IDS:
         levels = run.find_map(image_id).levels
-        path, cut = trace_contour(levels, threshold)
+        path, cut = outline_levels(levels, threshold)
         numbers = np.array(re.findall(r"\d+", path), np.float64).reshape(-1, 2) * 0.224
         box = threshold_boxes(levels / 255, threshold)[0]
         assert not cut
         assert np.abs([*numbers.min(axis=0), *numbers.max(axis=0)] - box).max() <= 1.01
-    assert trace_contour(np.zeros((8, 8), np.uint8), 0.2) == ("", False)
+    assert outline_levels(np.zeros((8, 8), np.uint8), 0.2) == ("", False)
     corners = np.zeros((8, 8), np.uint8)
     corners[1:4, 1:4] = corners[4:7, 4:7] = 255  # joined by a corner: one box, so one outline
-    assert trace_contour(corners, 0.5)[0].count("M") == len(threshold_boxes(corners / 255, 0.5))
+    assert outline_levels(corners, 0.5)[0].count("M") == len(threshold_boxes(corners / 255, 0.5))
     noise = np.random.default_rng(0).integers(0, 255, (224, 224)).astype(np.uint8)
-    path, cut = trace_contour(noise, 0.5)
+    path, cut = outline_levels(noise, 0.5)
     assert cut
     assert 0 < len(path) <= 4000
 

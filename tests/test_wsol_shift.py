@@ -14,8 +14,10 @@ from wsol.attention_shift.page import make_card
 from wsol.attention_shift.text import percent, scale_text, shorten, step_lines
 from wsol.attention_shift.trace import shows_another, trace_shift
 from wsol.attention_shift.true_boxes import TrueBoxes
+from wsol.contours import contour_lines
 from wsol.fonts import displayable
-from wsol.overlays import colour, contour_lines, overlay, step_colours
+from wsol.overlays import colour, overlay
+from wsol.palette import step_colours
 from wsol.results import Localization, Step
 
 

@@ -4,32 +4,35 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, BinaryIO
 
-import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.cm import ScalarMappable
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.patches import Rectangle
+from matplotlib.patches import Polygon, Rectangle
 
-from wsol.fonts import displayable, letters
+from wsol.contours import contour_lines
+from wsol.fonts import all_fonts, displayable
 from wsol.levels import first_value_above
+from wsol.overlays import colour_bar, fit_view, overlay
+from wsol.palette import DEFAULT_MAP, PREDICTED, TRUE
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from pathlib import Path
 
+    import numpy as np
     from matplotlib.axes import Axes
     from PIL import Image
 
     from wsol.results import Localization
 
-PREDICTED = "#E69F00"  # orange and sky blue are told apart by every kind of colour vision
-TRUE = "#56B4E9"
-MAP_COLOURS = "magma"
+_VIEW = 640  # pixels of a picture's longer side
 
 
-@letters()
+@all_fonts()
 def draw_localization(
     image: Image.Image,
-    found: Localization,
+    localization: Localization,
     threshold: float,
     true_boxes: np.ndarray | None = None,
     size: int = 224,
@@ -41,7 +44,7 @@ def draw_localization(
 
     Args:
         image: RGB, as the localizer saw it
-        found: on this image
+        localization: on this image
         threshold: share of the map's maximum that made the boxes
         true_boxes: (k, 4), x0 y0 x1 y1, outer edges in original pixels
         size: side of the square in which the boxes were found, in pixels
@@ -53,49 +56,62 @@ def draw_localization(
     height = panel * min(max(image.height / image.width, 0.4), 2.0)
     figure = Figure(figsize=(2 * panel + 0.9, height + 0.95), dpi=110)
     FigureCanvasAgg(figure)
-    grid = figure.add_gridspec(1, 3, width_ratios=[1, 1, 0.045], wspace=0.06)
-    left, right = figure.add_subplot(grid[0]), figure.add_subplot(grid[1])
-    x0, y0, x1, y1 = found.steps[-1].region
-    heat = found.steps[-1].heatmap((size, size))
-    left.imshow(image)
-    right.imshow(image)
-    shown = right.imshow(heat, cmap=MAP_COLOURS, vmin=0, vmax=1, alpha=0.6, extent=(x0, x1, y1, y0))
-    if heat.max() > 0:
-        centres = (np.arange(size) + 0.5) / size
-        right.contour(
-            x0 + centres * (x1 - x0),
-            y0 + centres * (y1 - y0),
-            heat,
-            levels=[min(first_value_above(threshold), 0.999)],
-            colors="white",
-            linewidths=1.0,
-        )
+    left, right = figure.subplots(1, 2, gridspec_kw={"wspace": 0.04})
+    view = fit_view(image, _VIEW)
+    region = localization.steps[-1].region
+    heat = localization.steps[-1].heatmap((size, size))
+    under_map = overlay(view, heat, region, image.size, DEFAULT_MAP)
+    for axes, shown in ((left, view), (right, under_map)):
+        axes.imshow(shown, extent=(0, image.width, image.height, 0), interpolation="antialiased")
+        axes.set(xlim=(0, image.width), ylim=(image.height, 0), xticks=[], yticks=[])
+    draw_contours(right, contour_lines(heat, first_value_above(threshold), region))
     for axes in (left, right):
         if true_boxes is not None:
-            _draw_boxes(axes, true_boxes, TRUE, "--")
-        _draw_boxes(axes, found.boxes, PREDICTED, "-")
-        axes.set(xlim=(0, image.width), ylim=(image.height, 0), xticks=[], yticks=[])
-    title = f"{displayable(found.name)}  {found.score:.0%}"
+            draw_boxes(axes, true_boxes, TRUE, "--")
+        draw_boxes(axes, localization.boxes, PREDICTED, "-")
+    title = f"{displayable(localization.name)}  {localization.score:.0%}"
     left.set_title(title, fontsize=11, loc="left", parse_math=False)
     right.set_title("map and threshold", fontsize=11, loc="left")
-    figure.colorbar(shown, cax=figure.add_subplot(grid[2])).ax.axhline(threshold, color="white")
+    scale = ScalarMappable(cmap=colour_bar(DEFAULT_MAP))
+    scale.set_clim(0, 1)
+    bar = figure.colorbar(scale, cax=right.inset_axes((1.03, 0, 0.045, 1)))  # as high as the map
+    bar.ax.axhline(threshold, color="white")
     handles = [Line2D([], [], color=PREDICTED, lw=2.5, label="predicted box")]
     if true_boxes is not None:
         handles.append(Line2D([], [], color=TRUE, lw=2.5, ls="--", label="true box"))
     figure.legend(handles=handles, loc="lower center", ncols=2, frameon=False, fontsize=10)
-    figure.subplots_adjust(left=0.02, right=0.94, top=1 - 0.35 / (height + 0.95), bottom=0.075)
+    figure.subplots_adjust(left=0.02, right=0.905, top=1 - 0.35 / (height + 0.95), bottom=0.075)
     return figure
 
 
-def _draw_boxes(axes: Axes, boxes: np.ndarray, colour: str, style: str) -> None:
+def draw_boxes(
+    axes: Axes, boxes: Iterable[np.ndarray], colour: str, style: str, width: float = 2.2
+) -> None:
+    """Draw boxes with a dark border, which shows them on any photograph.
+
+    Args:
+        axes: in pixels of the photograph
+        boxes: each (4,), x0 y0 x1 y1, outer edges
+        colour: of the lines
+        style: of the lines, as matplotlib writes it
+        width: of the lines, in points
+    """
     for x0, y0, x1, y1 in boxes:
-        corner, width, height = (x0, y0), x1 - x0, y1 - y0
-        halo = Rectangle(corner, width, height, fill=False, ec="black", lw=4, alpha=0.5)
-        axes.add_patch(halo)
-        axes.add_patch(Rectangle(corner, width, height, fill=False, ec=colour, lw=2.2, ls=style))
+        corner, across, down = (x0, y0), x1 - x0, y1 - y0
+        border = Rectangle(corner, across, down, fill=False, ec="black", lw=width + 1.8, alpha=0.5)
+        axes.add_patch(border)
+        line = Rectangle(corner, across, down, fill=False, ec=colour, lw=width, ls=style)
+        axes.add_patch(line)
 
 
-@letters()
+def draw_contours(axes: Axes, lines: Iterable[np.ndarray]) -> None:
+    """Draw closed lines, each (n, 2), x y in pixels of the photograph, white on a dark border."""
+    for line in lines:
+        axes.add_patch(Polygon(line, closed=True, fill=False, ec="black", lw=2.0, alpha=0.6))
+        axes.add_patch(Polygon(line, closed=True, fill=False, ec="white", lw=1.0))
+
+
+@all_fonts()
 def save_figure(figure: Figure, path: Path | BinaryIO) -> None:
     """Write a figure as a file of the kind that its suffix names; into an open file, as PNG."""
     figure.savefig(path, bbox_inches="tight", pad_inches=0.06)

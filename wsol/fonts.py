@@ -1,4 +1,4 @@
-"""Names in pictures, whatever they hold: letters of all fonts there are, and nothing unshowable."""
+"""Names in pictures, whatever they hold: characters of all installed fonts, nothing unshowable."""
 
 from __future__ import annotations
 
@@ -11,17 +11,19 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-# Where installed, letters come from these that the usual font does not have.
+# Where installed, these have the characters that the usual font lacks.
 _FONTS = (
     "Noto Sans CJK JP", "Noto Sans CJK SC", "Noto Sans JP", "Source Han Sans", "WenQuanYi Zen Hei",
     "Droid Sans Fallback", "Hiragino Sans", "PingFang SC", "Yu Gothic", "Microsoft YaHei",
     "Malgun Gothic", "Noto Sans", "Arial Unicode MS",
 )  # fmt: skip
 
+_UNSHOWABLE = ("Cc", "Cf", "Cs", "Cn", "Co")  # categories of Unicode
+
 
 @contextmanager
-def letters() -> Iterator[None]:
-    """Take letters from all fonts there are, and be silent about those that none has."""
+def all_fonts() -> Iterator[None]:
+    """Let text take characters from all installed fonts, and be silent about those none has."""
     from matplotlib import rc_context
 
     with rc_context({"font.family": ["DejaVu Sans", *_other_fonts()]}), warnings.catch_warnings():
@@ -38,9 +40,9 @@ def _other_fonts() -> tuple[str, ...]:
 
 
 def displayable(text: str) -> str:
-    """Replace what cannot be shown: controls of any kind, and bytes of names that are no text."""
+    """Replace what cannot be shown: control characters, and bytes of names that are no text."""
     kept = (
-        "\ufffd" if unicodedata.category(letter) in ("Cc", "Cf", "Cs", "Cn", "Co") else letter
-        for letter in text
+        "\ufffd" if unicodedata.category(character) in _UNSHOWABLE else character
+        for character in text
     )
     return "".join(kept)

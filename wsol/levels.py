@@ -63,16 +63,19 @@ def level_of(threshold: float | np.ndarray, peak: int) -> np.ndarray:
     return (np.asarray(threshold, np.float64) * int(peak)).astype(np.int64)
 
 
-def first_value_above(threshold: float) -> float:
+def first_value_above(threshold: float, levels: int = LEVELS, rounding: str = "below") -> float:
     """Give the value from which on a pixel counts in a map that reaches 1.
 
-    It is the next of 255 levels, a little above the threshold; no pixel reaches it at a threshold
+    It is that of the next level, a little above the threshold; no pixel reaches it at a threshold
     of 1.
 
     Args:
         threshold: share of the map's maximum that a pixel has to exceed, in [0, 1]
+        levels: that 1 stands for
+        rounding: `below`, or `nearest`, which counts pixels from half a level below the next one
 
-    >>> first_value_above(0.2) * 255
-    52.0
+    >>> first_value_above(0.2) * 255, first_value_above(0.2, 100, "nearest") * 100
+    (52.0, 20.5)
     """
-    return (int(level_of(threshold, LEVELS)) + 1) / LEVELS
+    following = int(level_of(threshold, levels)) + 1
+    return (following - 0.5 if rounding == "nearest" else following) / levels

@@ -1,4 +1,4 @@
-"""Maps laid over photographs: one fixed scale, colours that keep their meaning, exact contours."""
+"""Maps laid over photographs: one fixed scale, and colours that keep their meaning."""
 
 from __future__ import annotations
 
@@ -8,21 +8,16 @@ import matplotlib
 import numpy as np
 from matplotlib.colors import ListedColormap
 from PIL import Image
-from skimage.measure import approximate_polygon, find_contours
 
 from wsol.heatmap import resize_map
+from wsol.palette import CONTRAST, MIDDLE, OPACITY
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    Region = tuple[float, float, float, float]
+    from wsol.contours import Region
 
-COLOURS = {"perceptual": "magma", "jet": "jet"}
-DIVERGING = "RdBu_r"  # blue for less, red for more: told apart by every kind of colour vision
 ROUNDING = 1e-5  # share of the greatest value: what differs by less is the same
-OPACITY = 0.68  # of a map's colour over the grey photograph
-_MIDDLE = 0.5  # grey that colour bars lie on, and that photographs are drawn towards
-_CONTRAST = 0.75
 
 
 def fit_view(image: Image.Image, longest_side: int) -> Image.Image:
@@ -54,7 +49,7 @@ def grey_backdrop(view: Image.Image) -> Image.Image:
         grey, mode L, of the same size
     """
     grey = np.asarray(view.convert("L"), dtype=np.float64)
-    drawn = 255 * _MIDDLE + _CONTRAST * (grey - 255 * _MIDDLE)
+    drawn = 255 * MIDDLE + CONTRAST * (grey - 255 * MIDDLE)
     return Image.fromarray(drawn.round().astype(np.uint8))
 
 
@@ -126,49 +121,7 @@ def value_limits(values: np.ndarray) -> tuple[float, float]:
 
 def colour_bar(colours: str) -> ListedColormap:
     """Return the colours of a map as `overlay` shows them on a middle grey."""
-    return ListedColormap(_blend(colour(np.linspace(0, 1, 256), colours), np.full(3, _MIDDLE)))
-
-
-def step_colours(count: int) -> list[str]:
-    """Give each step's box its colour: one hue, from light to dark.
-
-    Args:
-        count: of the steps
-
-    Returns:
-        names of the form `#rrggbb`
-    """
-    shades = matplotlib.colormaps["Greens"]
-    places = np.linspace(0.35, 0.95, count) if count > 1 else [0.6]
-    return [matplotlib.colors.to_hex(shades(place)) for place in places]
-
-
-def contour_lines(values: np.ndarray, level: float | None, region: Region) -> list[np.ndarray]:
-    """Outline where a map reaches a level, to a fraction of a map pixel.
-
-    Args:
-        values: (H, W), the map; regions are joined across corners, as boxes have it
-        level: value to reach; None gives no line
-        region: part of the photograph that the map covers, x0 y0 x1 y1, outer edges in pixels
-
-    Returns:
-        closed lines, each (n, 2), x y in pixels of the photograph; no farther than half a map
-        pixel from the outer edges of the pixels that reach the level
-    """
-    if level is None or not np.isfinite(values).all() or not (values >= level).any():
-        return []
-    height, width = values.shape
-    below = min(level - 1e-9, float(np.nextafter(level, -np.inf)))
-    padded = np.pad(values, 1, constant_values=below)  # closes what touches the border
-    lines = find_contours(padded, level, fully_connected="high")
-    x0, y0, x1, y1 = region
-    found = []
-    for line in lines:
-        rough = approximate_polygon(line, 0.15)
-        x = np.clip(rough[:, 1] - 0.5, 0, width) / width  # a pixel's middle is half a pixel in
-        y = np.clip(rough[:, 0] - 0.5, 0, height) / height
-        found.append(np.stack([x0 + x * (x1 - x0), y0 + y * (y1 - y0)], axis=1))
-    return found
+    return ListedColormap(_blend(colour(np.linspace(0, 1, 256), colours), np.full(3, MIDDLE)))
 
 
 def box_line(box: Sequence[float] | np.ndarray) -> tuple[list[float], list[float]]:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from matplotlib.patches import Polygon, Rectangle
 from matplotlib.patheffects import Normal, Stroke
 from PIL import Image, ImageColor
 
@@ -16,16 +15,11 @@ from wsol.attention_shift.text import (
     shorten,
     step_lines,
 )
-from wsol.fonts import displayable, letters
-from wsol.overlays import (
-    DIVERGING,
-    box_line,
-    contour_lines,
-    fit_view,
-    overlay,
-    step_colours,
-    value_limits,
-)
+from wsol.contours import contour_lines
+from wsol.figures import draw_boxes, draw_contours
+from wsol.fonts import all_fonts, displayable
+from wsol.overlays import box_line, fit_view, overlay, value_limits
+from wsol.palette import DEFAULT_MAP, DIVERGING, TRUE, step_colours
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -35,7 +29,6 @@ if TYPE_CHECKING:
 
     from wsol.attention_shift.trace import Shift
 
-TRUE = "#56B4E9"  # sky blue, dashed: as in all pictures of true boxes
 _GAP, _LABELS = 0.14, 0.8  # inches: between pictures, of the numbers of a colour bar
 _LINE = 0.165  # height of a line of text
 _CASE = [Stroke(linewidth=4.4, foreground="black", alpha=0.55),
@@ -44,7 +37,7 @@ _STAYS = 1200  # milliseconds that a frame of an animation stays, the last half 
 _VIEW = 640  # pixels of a picture's longer side
 
 
-def save_strip(image: Image.Image, shift: Shift, path: Path, colours: str = "magma") -> None:
+def save_strip(image: Image.Image, shift: Shift, path: Path, colours: str = DEFAULT_MAP) -> None:
     """Draw a strip into a PNG file, at 160 pixels an inch.
 
     Args:
@@ -53,12 +46,12 @@ def save_strip(image: Image.Image, shift: Shift, path: Path, colours: str = "mag
         path: of the file
         colours: name of a matplotlib colour map
     """
-    with letters():
+    with all_fonts():
         draw_strip(image, shift, colours).savefig(path, format="png")
 
 
-@letters()
-def draw_strip(image: Image.Image, shift: Shift, colours: str = "magma") -> Figure:
+@all_fonts()
+def draw_strip(image: Image.Image, shift: Shift, colours: str = DEFAULT_MAP) -> Figure:
     """Draw input, steps and difference beside each other, and searchlights below.
 
     All steps share one scale and one colour bar; the difference has symmetric limits. Each
@@ -116,13 +109,13 @@ def draw_strip(image: Image.Image, shift: Shift, colours: str = "magma") -> Figu
         what = what if limit else ["no difference"]
         sheet.note(axes, f"step {count} less step 1", what)
         sheet.bar(at + PANEL + 0.08, top, tall, DIVERGING, limits)
-    for place, name in enumerate(shift.searchlights):
-        _draw_searchlights(sheet, view, shift, name, top + first + place * row, tall, colours)
+    for index, name in enumerate(shift.searchlights):
+        _draw_searchlights(sheet, view, shift, name, top + first + index * row, tall, colours)
     return sheet.figure
 
 
-@letters()
-def draw_frames(image: Image.Image, shift: Shift, colours: str = "magma") -> list[Image.Image]:
+@all_fonts()
+def draw_frames(image: Image.Image, shift: Shift, colours: str = DEFAULT_MAP) -> list[Image.Image]:
     """Draw one frame a step for an animation, all on one scale.
 
     Args:
@@ -169,10 +162,10 @@ def save_animation(frames: list[Image.Image], path: Path) -> None:
     width, height = frames[0].size
     marks = [TRUE, *step_colours(len(frames))]  # thin lines, whose colours a table would leave out
     sheet = Image.new("RGB", (width, height * len(frames) + 16 * len(marks)))
-    for place, frame in enumerate(frames):
-        sheet.paste(frame, (0, place * height))
-    for place, mark in enumerate(marks):
-        y = height * len(frames) + 16 * place
+    for index, frame in enumerate(frames):
+        sheet.paste(frame, (0, index * height))
+    for index, mark in enumerate(marks):
+        y = height * len(frames) + 16 * index
         sheet.paste(ImageColor.getrgb(mark), (0, y, width, y + 16))
     table = sheet.quantize(256, Image.Quantize.MEDIANCUT)
     plain = [frame.quantize(palette=table, dither=Image.Dither.FLOYDSTEINBERG) for frame in frames]
@@ -209,20 +202,15 @@ def _draw_input(axes: Axes, shift: Shift, shades: list[str]) -> None:
 
 def _draw_step(axes: Axes, shift: Shift, index: int, shade: str) -> None:
     step = shift.steps[index]
-    for line in contour_lines(step.map, step.level, shift.region):
-        axes.add_patch(Polygon(line, closed=True, fill=False, ec="black", lw=2.0, alpha=0.6))
-        axes.add_patch(Polygon(line, closed=True, fill=False, ec="white", lw=1.0))
+    draw_contours(axes, contour_lines(step.map, step.level, shift.region))
     _draw_truth(axes, shift)
     if step.box is not None:
         axes.plot(*box_line(step.box), color=shade, lw=1.9, path_effects=_CASE, clip_on=False)
 
 
 def _draw_truth(axes: Axes, shift: Shift) -> None:
-    for x0, y0, x1, y1 in () if shift.true_boxes is None else shift.true_boxes:
-        for colour, width, style in (("black", 2.6, "-"), (TRUE, 1.8, "--")):
-            box: Any = Rectangle((x0, y0), x1 - x0, y1 - y0, fill=False, ec=colour, lw=width)
-            box.set_linestyle(style)
-            axes.add_patch(box)
+    if shift.true_boxes is not None:
+        draw_boxes(axes, shift.true_boxes, TRUE, "--", 1.8)
 
 
 def _draw_path(axes: Axes, shift: Shift, shades: list[str], until: int) -> None:
@@ -243,16 +231,15 @@ def _draw_searchlights(
     lights = shift.searchlights[name]
     limits = value_limits(lights)
     first = len(shift.steps) - len(lights)  # with m = 0, also the last step modulates itself
-    axes = sheet.place(_GAP, y, PANEL, tall)
+    axes = sheet.add_axes(_GAP, y, PANEL, tall)
     axes.axis("off")
     text = [f"searchlight of {shorten(displayable(name), 22)}"]
     text += [f"{lights.shape[2]} \u00d7 {lights.shape[1]}, own scale"]
     if limits[0] == limits[1]:
         text.append(f"{limits[0]:.3f} everywhere")
     axes.text(0, 1, "\n".join(text), va="top", fontsize=9, linespacing=1.4, parse_math=False)
-    for place, light in enumerate(lights):
+    for number, light in enumerate(lights, start=first + 1):
         shown = overlay(view, light, shift.region, (shift.width, shift.height), colours, limits)
-        number = place + first + 1
         at = _GAP + number * (PANEL + _GAP)
         panel = sheet.picture(shown, shift, at, y, tall)
         title = f"what step {number} looks through" if first else f"laid on step {number}"

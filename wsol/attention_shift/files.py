@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from wsol.attention_shift.figures import draw_frames, save_animation, save_strip
 from wsol.attention_shift.page import make_card, write_shift_page
 from wsol.images import ImageError, read_image
-from wsol.overlays import COLOURS
+from wsol.palette import MAP_COLOURS
 from wsol.writers.names import unique_stem
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ class ShiftWriter:
         self.folder = folder
         self.page = folder / "shift.html"
         self.about = about
-        self.colours = COLOURS[colours]
+        self.colours = MAP_COLOURS[colours]
         self._taken: set[str] = {"shift"}
         self._cards: list[dict[str, Any]] = []
         self._count = 0

@@ -5,23 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from matplotlib.colors import to_hex
 from PIL import Image
 
 from wsol.attention_shift.text import percent, scale_text
+from wsol.contours import contour_lines, svg_path
 from wsol.fonts import displayable
 from wsol.heatmap import resize_map
-from wsol.overlays import (
-    DIVERGING,
-    OPACITY,
-    colour,
-    contour_lines,
-    fit_view,
-    grey_backdrop,
-    step_colours,
-    value_limits,
-)
+from wsol.overlays import colour, fit_view, grey_backdrop, value_limits
 from wsol.pages import embed_image, write_page
+from wsol.palette import DIVERGING, OPACITY, colour_stops, step_colours
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -67,12 +59,14 @@ def make_card(image: Image.Image, shift: Shift, colours: str) -> dict[str, Any]:
                 **_tell(step),
                 "shade": shade,
                 "map": _map_uri(step.map, colours, limits),
-                "contour": " ".join(_path(line) for line in _lines(step, shift)),
+                "contour": " ".join(
+                    map(svg_path, contour_lines(step.map, step.level, shift.region))
+                ),
                 "path": _points(points[: 1 + sum(s.centroid is not None for s in before)]),
             }
             for step, shade, before in (
-                (step, shade, shift.steps[:place])
-                for place, (step, shade) in enumerate(zip(shift.steps, shades, strict=True))
+                (step, shade, shift.steps[:index])
+                for index, (step, shade) in enumerate(zip(shift.steps, shades, strict=True))
             )
         ],
         "bar": _bar(shift.low, shift.high),
@@ -155,8 +149,8 @@ def _light(shift: Shift, name: str, colours: str) -> dict[str, Any]:
         "flat": scale_text(low, span=0.0) if low == high else None,
         "bar": _bar(low, high),
         "maps": [
-            {"step": place + first + 1, "map": _map_uri(light, colours, (low, high))}
-            for place, light in enumerate(lights)
+            {"step": number, "map": _map_uri(light, colours, (low, high))}
+            for number, light in enumerate(lights, start=first + 1)
         ],
         "own": not first,
     }
@@ -171,12 +165,8 @@ def _map_uri(values: np.ndarray, colours: str, limits: tuple[float, float]) -> s
     return embed_image(Image.fromarray(pixels), _MAP, 90)
 
 
-def _lines(step: ShiftStep, shift: Shift) -> list[np.ndarray]:
-    return contour_lines(step.map, step.level, shift.region)
-
-
-def _path(line: np.ndarray) -> str:
-    return "M" + "L".join(f"{x:.2f} {y:.2f}" for x, y in line) + "Z"
+def _outline(step: ShiftStep, shift: Shift) -> str:
+    return " ".join(map(svg_path, contour_lines(step.map, step.level, shift.region)))
 
 
 def _points(points: list[tuple[float, float]]) -> str:
@@ -196,8 +186,5 @@ def _bar(low: float, high: float) -> list[str]:
 
 
 def _stops(colours: str) -> list[tuple[int, str]]:
-    places = np.linspace(0, 1, 33)
-    return [
-        (round(100 - 100 * place), to_hex(rgb))
-        for place, rgb in zip(places.tolist(), colour(places, colours), strict=True)
-    ][::-1]
+    """List the colours of a bar from the top, each with its distance from there in percent."""
+    return [(round(100 - 100 * share), colour) for share, colour in colour_stops(colours)][::-1]

@@ -1,4 +1,4 @@
-"""A figure on which pictures, colour bars and lines of text are placed in inches."""
+"""A figure on which pictures, colour bars and lines of text are laid out in inches."""
 
 from __future__ import annotations
 
@@ -38,8 +38,8 @@ class Sheet:
         self.figure = Figure(figsize=self.size, dpi=dpi)
         self.canvas = FigureCanvasAgg(self.figure)
 
-    def place(self, x: float, y: float, width: float, height: float) -> Axes:
-        """Make room at a place."""
+    def add_axes(self, x: float, y: float, width: float, height: float) -> Axes:
+        """Add axes at a position."""
         w, h = self.size
         return self.figure.add_axes((x / w, 1 - (y + height) / h, width / w, height / h))
 
@@ -62,11 +62,11 @@ class Sheet:
             height: of the room for it
             width: of the room for it
         """
-        axes = self.place(x, y, width, height)
+        axes = self.add_axes(x, y, width, height)
         axes.imshow(shown, extent=(0, shift.width, shift.height, 0), interpolation="antialiased")
         axes.set(xlim=(0, shift.width), ylim=(shift.height, 0), xticks=[], yticks=[])
         axes.set_facecolor("#eeeeee")
-        axes.set_aspect("equal", anchor="NW")  # a very long picture leaves part of its place free
+        axes.set_aspect("equal", anchor="NW")  # a very long picture leaves part of its room free
         return axes
 
     def note(self, axes: Axes, title: str, lines: list[str]) -> None:
@@ -83,7 +83,7 @@ class Sheet:
         """Place a colour bar of a matplotlib colour map between two values."""
         low, high = limits
         flat = not high > low
-        axes = self.place(x, y, BAR, height)
+        axes = self.add_axes(x, y, BAR, height)
         if flat:  # one value, which has the colour in the middle
             low, high = low - 0.5, low + 0.5
         shown = ScalarMappable(Normalize(low, high), colour_bar(colours))

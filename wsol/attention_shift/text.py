@@ -103,12 +103,12 @@ def percent(share: float) -> str:
     return f"{100 * share:.0f} %"
 
 
-def scale_text(value: float, place: object = None, *, span: float) -> str:
+def scale_text(value: float, position: object = None, *, span: float) -> str:
     """Write a number on a scale with as many digits as tell its neighbours apart.
 
     Args:
         value: to write
-        place: of the number on the scale; not used, but matplotlib gives it
+        position: among the ticks; only tells that matplotlib asks, which wants a true minus sign
         span: from the least to the greatest number; 0 for a single one
 
     >>> scale_text(0.0125, span=0.05), scale_text(-3.0, span=12), scale_text(2.5e-9, span=1e-8)
@@ -117,7 +117,7 @@ def scale_text(value: float, place: object = None, *, span: float) -> str:
     digits = 3 if span <= 0 else 2 - math.floor(math.log10(span)) if span < 1e3 else 0
     text = f"{value:.{max(digits, 0)}f}" if digits <= 7 else f"{value:.1e}"
     text = text if float(text) else text.lstrip("-")
-    return text.replace("-", "\u2212") if place is not None else text
+    return text.replace("-", "\u2212") if position is not None else text
 
 
 def shorten(text: str, width: int) -> str:

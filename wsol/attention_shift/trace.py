@@ -7,10 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from eval.geometry import pairwise_iou, square_to_image
-from wsol.boxes import threshold_boxes, threshold_mask
-from wsol.heatmap import resize_map, varies
-from wsol.levels import first_value_above
+from eval.geometry import pairwise_iou
+from wsol.attention_shift.steps import scale_steps
 from wsol.overlays import ROUNDING
 
 if TYPE_CHECKING:
@@ -18,7 +16,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tdam.preprocessing import Preprocessing
-    from wsol.results import Localization, Prediction, Step
+    from wsol.results import Localization, Prediction
 
 SAME_OBJECT = 0.5  # a box that overlaps an earlier one by more shows the same object
 
@@ -99,8 +97,8 @@ class Shift:
     @property
     def greatest_change(self) -> float:
         """The difference's greatest value, whatever its sign; 0 where rounding alone differs."""
-        found = float(np.abs(np.nan_to_num(self.difference)).max())
-        return found if found > ROUNDING * max(abs(self.low), abs(self.high)) else 0.0
+        greatest = float(np.abs(np.nan_to_num(self.difference)).max())
+        return greatest if greatest > ROUNDING * max(abs(self.low), abs(self.high)) else 0.0
 
     @property
     def path_length(self) -> float:
@@ -127,19 +125,18 @@ class Shift:
 
 
 def trace_shift(
-    found: Localization,
+    localization: Localization,
     threshold: float,
     preprocessing: Preprocessing,
     true_boxes: np.ndarray | None = None,
 ) -> Shift:
     """Follow map and box of one image over the steps.
 
-    All maps are put on one scale, from the least to the greatest value of any step, so that what
-    is drawn of two steps can be compared. Each step's box comes from its own map by the usual
-    rule, and its threshold is expressed on the common scale.
+    All maps are put on one scale, as `scale_steps` describes, and each step's box comes from its
+    own map by the usual rule.
 
     Args:
-        found: by a localizer, with the raw map of every step
+        localization: by a localizer, with the raw map of every step
         threshold: share of a map's own range that a pixel has to exceed, in [0, 1]
         preprocessing: of the network, which says in which square boxes are found
         true_boxes: (k, 4), x0 y0 x1 y1, outer edges in pixels of the original image; k = 0 and
@@ -151,56 +148,46 @@ def trace_shift(
     Raises:
         ValueError: steps without raw maps, or a threshold outside [0, 1]
     """
-    side = preprocessing.size
+    raws = [step.raw for step in localization.steps if step.raw is not None]
+    if len(raws) < len(localization.steps):
+        raise ValueError("Expected steps with raw maps but got one without; use a Localizer's")
     if true_boxes is not None:
         true_boxes = np.asarray(true_boxes, dtype=np.float64).reshape(-1, 4)
         true_boxes = true_boxes if len(true_boxes) else None
-    scaled = [_resize(step, side) for step in found.steps]
-    finite = [values for values in scaled if np.isfinite(values).all()]
-    low = min((float(values.min()) for values in finite), default=0.0)
-    high = max((float(values.max()) for values in finite), default=0.0)
-    span = high - low
+    region = localization.steps[-1].region
+    scaled = scale_steps(raws, region, threshold, preprocessing.size)
     steps: list[ShiftStep] = []
-    for step, values in zip(found.steps, scaled, strict=True):
-        heat = step.heatmap((side, side))
-        mask = threshold_mask(heat, threshold)
-        boxes = threshold_boxes(heat, threshold)
-        boxes = square_to_image(boxes, side, step.region)
-        box = boxes[0] if len(boxes) else None
-        centroid = _centroid(np.where(mask, heat, 0.0), step.region)
+    for step, seen in zip(localization.steps, scaled.steps, strict=True):
+        centroid = _centroid(np.where(seen.mask, seen.heat, 0.0), region)
         before = steps[-1] if steps else None
-        level = None
-        if heat.any():
-            least, most = float(values.min()), float(values.max())
-            level = (least + first_value_above(threshold) * (most - least) - low) / span
         steps.append(
             ShiftStep(
-                map=_on_scale(values, low, span),
-                level=level,
+                map=seen.map,
+                level=seen.level,
                 score=step.score,
                 top=step.top,
-                box=box,
-                area=float(mask.mean()),
+                box=seen.box,
+                area=float(seen.mask.mean()),
                 centroid=centroid,
                 shift=_distance(centroid, before.centroid if before else None),
-                iou_before=_iou(box, before.box if before else None),
-                iou_true=None if true_boxes is None else best_iou(box, true_boxes),
-                another_object=shows_another(box, [each.box for each in steps]),
+                iou_before=_iou(seen.box, before.box if before else None),
+                iou_true=None if true_boxes is None else best_iou(seen.box, true_boxes),
+                another_object=shows_another(seen.box, [each.box for each in steps]),
             )
         )
     return Shift(
-        label=found.label,
-        name=found.name,
+        label=localization.label,
+        name=localization.name,
         threshold=threshold,
-        low=low,
-        high=high,
+        low=scaled.low,
+        high=scaled.high,
         steps=tuple(steps),
-        width=found.width,
-        height=found.height,
-        region=found.steps[-1].region,
-        path=found.path,
+        width=localization.width,
+        height=localization.height,
+        region=region,
+        path=localization.path,
         true_boxes=true_boxes,
-        searchlights=found.searchlights,
+        searchlights=localization.searchlights,
     )
 
 
@@ -226,22 +213,6 @@ def shows_another(box: np.ndarray | None, earlier: Sequence[np.ndarray | None]) 
 def best_iou(box: np.ndarray | None, others: np.ndarray) -> float:
     """Overlap of a box with that of several which it overlaps most; 0 without a box."""
     return 0.0 if box is None else float(pairwise_iou(box, others).max())
-
-
-def _resize(step: Step, side: int) -> np.ndarray:
-    """Bring a step's raw map to the size in which boxes are found, on its own scale."""
-    if step.raw is None:
-        raise ValueError("Expected steps with raw maps but got one without; use a Localizer's")
-    if not varies(step.raw) and np.isfinite(step.raw).all():  # resizing would only add rounding
-        return np.full((side, side), step.raw.flat[0], dtype=np.float64)
-    return resize_map(step.raw, (side, side)).astype(np.float64)
-
-
-def _on_scale(values: np.ndarray, low: float, span: float) -> np.ndarray:
-    if not np.isfinite(values).all():
-        return np.full(values.shape, np.nan)
-    scaled: np.ndarray = (values - low) / span if span > 0 else np.zeros(values.shape)
-    return scaled
 
 
 def _centroid(

@@ -15,6 +15,8 @@ import jinja2
 from markupsafe import Markup
 from PIL import Image, features
 
+from wsol.palette import css_variables
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
@@ -133,7 +135,7 @@ def _fill(
     data: Mapping[str, Any] | None,
     context: dict[str, Any],
 ) -> dict[str, Any]:
-    style_texts = [_read(name) for name in ("style.css", *styles)]
+    style_texts = [css_variables(), *(_read(name) for name in ("style.css", *styles))]
     script_texts = [_read(name) for name in scripts]
     policy = {
         "default-src": "'none'",
@@ -172,6 +174,6 @@ def _template(name: str) -> jinja2.Template:
 @cache
 def _read(name: str) -> str:
     text = resources.files(_HOME).joinpath(name).read_text(encoding="utf-8")
-    if not name.endswith(".j2") and (found := re.search("</(script|style)|<!--", text, re.I)):
-        raise ValueError(f"Expected {name} to stand inside an element but it has {found[0]!r}")
+    if not name.endswith(".j2") and (end := re.search("</(script|style)|<!--", text, re.I)):
+        raise ValueError(f"Expected {name} to stand inside an element but it has {end[0]!r}")
     return text

@@ -63,7 +63,7 @@
       heat.style.height = `${100 * (y1 - y0)}%`;
       box.append(heat);
       if (map.contour) {
-        const place = `translate(${x0 * width} ${y0 * height}) scale(${(x1 - x0) * width / 1000} ${(y1 - y0) * height / 1000})`;
+        const place = `translate(${x0 * width} ${y0 * height}) scale(${(x1 - x0) * width / report.units} ${(y1 - y0) * height / report.units})`;
         for (const name of ["halo", "contour"]) layer.append(draw("path", name, { d: map.contour, transform: place }));
       }
     }

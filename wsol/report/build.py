@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from matplotlib import colormaps
+from matplotlib.colors import to_rgb
 
 from wsol.evaluation.comparison import ResultError, compare_results
-from wsol.figures import MAP_COLOURS
-from wsol.overlays import OPACITY
 from wsol.pages import write_page
+from wsol.palette import DEFAULT_MAP, OPACITY, colour_stops
 from wsol.report import tables
 from wsol.report.choice import choose_images
+from wsol.report.contours import UNITS
 from wsol.report.curves import draw_curves
 from wsol.report.gallery import describe_images, show_images
 
@@ -90,8 +90,8 @@ def write_report(
         table.save(folder / TABLES)
     tables.curve_table(runs).save(folder / TABLES, markdown=False)
     tables.image_table(runs).save(folder / TABLES, markdown=False)
-    levels = [i / 32 for i in range(33)]
-    colours = [colormaps[MAP_COLOURS](level)[:3] for level in levels]
+    stops = colour_stops(DEFAULT_MAP)
+    channels = zip(*(to_rgb(colour) for _, colour in stops), strict=True)  # red, green, blue
     write_page(
         folder / PAGE,
         "report.html.j2",
@@ -102,6 +102,7 @@ def write_report(
                 "runs": [{"name": run.name} for run in runs],
                 "images": describe_images(runs, ids),
                 "errors": {kind: list(text) for kind, text in tables.ERRORS.items()},
+                "units": UNITS,
                 "ofBoxes": first.of_boxes,
                 "crop": first.scores["image"] == "crop",
             }
@@ -124,11 +125,8 @@ def write_report(
         maps=any(run.has_maps for run in runs),
         without_maps=[run.name for run in runs if not run.has_maps],
         payloads=show_images(runs, ids, root, workers, progress),
-        magma=[" ".join(f"{colour[i]:.3f}" for colour in colours) for i in range(3)],
-        stops=[
-            (level, "#" + "".join(f"{round(255 * part):02x}" for part in colour))
-            for level, colour in zip(levels, colours, strict=True)
-        ],
+        map_channels=[" ".join(f"{value:.3f}" for value in channel) for channel in channels],
+        stops=stops,
     )
     return folder / PAGE
 

@@ -7,11 +7,10 @@ from typing import TYPE_CHECKING, Any
 import cv2
 import numpy as np
 from PIL import Image
-from skimage.measure import approximate_polygon, find_contours
 
-from wsol.boxes import threshold_boxes
-from wsol.heatmap import resize_map, to_heatmap
-from wsol.levels import level_of, quantise
+from wsol.attention_shift.steps import scale_steps
+from wsol.contours import simplify_line, svg_path, trace_contours
+from wsol.levels import LEVELS, level_of
 from wsol.pages import embed_image
 
 if TYPE_CHECKING:
@@ -38,44 +37,42 @@ def show_map(levels: np.ndarray, steps: int, side: int = MAP_SIDE) -> str:
     return embed_image(grey, side, None)
 
 
-def trace_contour(levels: np.ndarray, threshold: float) -> tuple[str, bool]:
-    """Trace the outline of all pixels above a threshold.
+def write_outline(values: np.ndarray, level: float | None) -> tuple[str, bool]:
+    """Write the outline of where a map reaches a level.
+
+    Args:
+        values: (S, S)
+        level: value to reach; None gives no outline
+
+    Returns:
+        SVG path data in units of which the map's sides have 1000 each, and whether small pieces
+        are left out, which happens with outlines that would fill the page
+    """
+    scale = UNITS / len(values)
+    path = ""
+    for line in sorted(trace_contours(values, level), key=len, reverse=True):
+        for tolerance in _TOLERANCES:
+            piece = svg_path(simplify_line(line, tolerance) * scale, 0)
+            if len(piece) <= _LONGEST:
+                break
+        if len(path) + len(piece) > _LONGEST:
+            return path, True
+        path += piece
+    return path, False
+
+
+def outline_levels(levels: np.ndarray, threshold: float) -> tuple[str, bool]:
+    """Write the outline of all pixels above a threshold.
 
     Args:
         levels: (S, S), uint8, in whole steps
         threshold: share of the map's maximum
 
     Returns:
-        SVG path data in units of which the map's sides have 1000 each, and whether small pieces
-        are left out, which happens with outlines that would fill the page
+        as `write_outline`
     """
-    above = int(level_of(threshold, int(levels.max())))
-    if not (levels > above).any():
-        return "", False
-    size = levels.shape[0]
-    padded = np.pad(levels.astype(np.float32), 1)
-    lines = find_contours(padded, above + 0.5, fully_connected="high")  # across corners, as boxes
-    pieces = sorted(lines, key=len, reverse=True)
-    path = ""
-    for piece in pieces:
-        for tolerance in _TOLERANCES:
-            text = _write_outline(piece, tolerance, size)
-            if len(text) <= _LONGEST:
-                break
-        if len(path) + len(text) > _LONGEST:
-            return path, True
-        path += text
-    return path, False
-
-
-def _write_outline(line: np.ndarray, tolerance: float, size: int) -> str:
-    """Write a closed line of a padded map of this size as path data, within a tolerance."""
-    points = approximate_polygon(line, tolerance)
-    if len(points) < 3:
-        points = line
-    # Behind the padding, the centre of the first pixel lies at 1 and its outer edge at 0.5.
-    places = np.rint((points[:, ::-1] - 0.5).clip(0, size) * (UNITS / size)).astype(int)
-    return "M" + "L".join(f"{x} {y}" for x, y in places[:-1].tolist()) + "Z"
+    last_below = int(level_of(threshold, int(levels.max())))
+    return write_outline(levels, last_below + 0.5)
 
 
 def show_kept(
@@ -93,7 +90,7 @@ def show_kept(
         plain values: picture, region as shares of the image, outline
     """
     sides = np.tile([row.get("width") or 1, row.get("height") or 1], 2)
-    contour, cut = ("", False) if threshold is None else trace_contour(kept.levels, threshold)
+    contour, cut = ("", False) if threshold is None else outline_levels(kept.levels, threshold)
     return {
         "map": show_map(kept.levels, choices["levels"]),
         "region": [round(share, 5) for share in (kept.region / sides).tolist()],
@@ -106,10 +103,7 @@ def show_kept(
 def show_steps(
     maps: np.ndarray, region: np.ndarray, choices: dict[str, Any], threshold: float | None
 ) -> list[dict[str, Any]]:
-    """Describe the maps of an image's steps, all on one scale.
-
-    The scale spans the values of all steps together, so that steps can be compared; outline and
-    box are those of the threshold on a step's own range.
+    """Describe the maps of an image's steps, all on one scale, as `scale_steps` gives them.
 
     Args:
         maps: (T, h, w), as the map method gives them
@@ -120,21 +114,20 @@ def show_steps(
     Returns:
         plain values, one record a step, boxes in original pixels
     """
-    side = (choices["size"], choices["size"])
-    resized = np.stack([resize_map(each, side, choices["interpolation"]) for each in maps])
-    finite = np.isfinite(resized).all()
-    low, high = (float(resized.min()), float(resized.max())) if finite else (0.0, 0.0)
-    sides = np.tile(region[2:] - region[:2], 2)
-    found = []
-    for each, raw in zip(resized, maps, strict=True):
-        share = (each - low) / (high - low) if high > low else np.zeros_like(each)
-        own = to_heatmap(raw, side, choices["interpolation"])
-        levels = quantise(own, choices["levels"], choices["rounding"])
-        contour, cut, box = "", False, None
-        if threshold is not None:
-            contour, cut = trace_contour(levels, threshold)
-            corners = threshold_boxes(levels / 255, threshold)[:1] / choices["size"]  # as they are
-            box = next(iter((np.tile(region[:2], 2) + corners * sides).round(2).tolist()), None)
-        shown = show_map(np.rint(share * 255).astype(np.uint8), 255, STEP_SIDE)
-        found.append({"map": shown, "contour": contour, "cut": cut, "box": box})
-    return found
+    scaled = scale_steps(
+        list(maps),
+        region,
+        threshold,
+        choices["size"],
+        interpolation=choices["interpolation"],
+        levels=choices["levels"],
+        rounding=choices["rounding"],
+    )
+    records = []
+    for step in scaled.steps:
+        contour, cut = write_outline(step.map, step.level)
+        grey = np.rint(np.nan_to_num(step.map) * LEVELS).astype(np.uint8)
+        box = None if step.box is None else step.box.round(2).tolist()
+        shown = show_map(grey, LEVELS, STEP_SIDE)
+        records.append({"map": shown, "contour": contour, "cut": cut, "box": box})
+    return records

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from wsol.figures import PREDICTED, TRUE, save_figure
+from wsol.figures import save_figure
+from wsol.palette import PREDICTED, TRUE
 
 if TYPE_CHECKING:
     from pathlib import Path
