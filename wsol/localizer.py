@@ -297,3 +297,24 @@ class Localizer:
             height=height,
             path=path,
         )
+
+
+def explain_threshold(model: nn.Module, asked: float | None, threshold: float) -> str:
+    """Say where the threshold that is stored with a network's weights is not the one taken.
+
+    Args:
+        model: the network
+        asked: threshold that a localizer was made with
+        threshold: that it took
+
+    Returns:
+        a line for people; nothing where there is nothing to say
+    """
+    stored: Any = getattr(model, "threshold", None)
+    spec: Any = getattr(model, "spec", None)
+    if asked is not None or stored is None or spec is None or stored == threshold:
+        return ""
+    return (
+        f"threshold {threshold:g}: the one stored with the weights, {stored:g}, is of maps by "
+        f"{spec.method} of {spec.map_layer}"
+    )

@@ -153,25 +153,10 @@ def known_classes(
     Returns:
         one class an image, or None where the network shall choose
     """
-    from wsol.classes import find_class
+    from wsol.classes import known_labels
 
-    if class_name is not None:
-        with wrong_use("--class"):
-            return [find_class(class_name, names)] * len(paths)
-    if not class_from_folder:
-        return None
-    with wrong_use("--class-from-folder"):
-        known = dict.fromkeys(path.absolute().parent.name for path in paths)
-        classes, faults = {}, []
-        for name in known:
-            try:
-                classes[name] = find_class(name, names)
-            except ValueError as error:
-                faults.append(str(error))
-        if faults:
-            own = "classes of your own need a network that knows them: wsol train"
-            raise ValueError(". ".join([*faults[:20], own]))
-        return [classes[path.absolute().parent.name] for path in paths]
+    with wrong_use("--class" if class_name is not None else "--class-from-folder"):
+        return known_labels(paths, names, class_name, class_from_folder)
 
 
 def print_row(*columns: object) -> None:
@@ -187,7 +172,7 @@ def check_threshold(threshold: float | None) -> None:
 
 def list_images(sources: list[str]) -> list[Path]:
     """List the images of all sources, or exit with 2 where a source names none."""
-    from wsol.images import SourceError, find_images
+    from wsol.images import SourceError, describe_passed_over, find_images
 
     strange: list[Path] = []
     try:
@@ -196,12 +181,7 @@ def list_images(sources: list[str]) -> list[Path]:
         raise typer.BadParameter(str(error), param_hint="SOURCE") from error
     finally:
         if strange:
-            kinds = ", ".join(sorted({path.suffix for path in strange}))
-            count = count_things(len(strange), "file")
-            sys.stderr.write(
-                f"passed over, since {kinds} is not read: {count}, such as {strange[0]}; JPEG, "
-                "PNG, WebP, BMP, TIFF and GIF are\n"
-            )
+            sys.stderr.write(describe_passed_over(strange) + "\n")
     if not paths:
         raise typer.BadParameter("no images", param_hint="SOURCE")
     return paths

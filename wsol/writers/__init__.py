@@ -5,10 +5,12 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from wsol.writers.base import Writer
+
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from wsol.writers.base import Writer
+__all__ = ["WRITERS", "Writer", "check_format", "create_writer", "find_writer", "formats_with"]
 
 WRITERS: dict[str, str] = {
     # results
@@ -39,18 +41,16 @@ def find_writer(kind: str | type[Writer]) -> type[Writer]:
     """Look a format up.
 
     Args:
-        kind: its name, or a class derived from `wsol.writers.base.Writer`, which is returned
+        kind: its name, or a class derived from `wsol.writers.Writer`, which is returned
 
     Raises:
         TypeError: a class of something else
         ValueError: no format has this name; the message lists those there are
     """
     if isinstance(kind, type):
-        from wsol.writers.base import Writer
-
         if not issubclass(kind, Writer):
             raise TypeError(
-                "Expected format to be a name or a subclass of wsol.writers.base.Writer but got "
+                "Expected format to be a name or a subclass of wsol.writers.Writer but got "
                 f"{kind.__qualname__}"
             )
         return kind
@@ -59,13 +59,18 @@ def find_writer(kind: str | type[Writer]) -> type[Writer]:
     return writer
 
 
+def formats_with(option: str) -> list[str]:
+    """Name the formats whose writers take an option."""
+    return [name for name in WRITERS if option in find_writer(name).options]
+
+
 def create_writer(
     kind: str | type[Writer], folder: Path, names: tuple[str, ...], **options: Any
 ) -> Writer:
     """Open a writer.
 
     Args:
-        kind: name of a format, or a class derived from `wsol.writers.base.Writer`
+        kind: name of a format, or a class derived from `wsol.writers.Writer`
         folder: that the files go to
         names: of all classes
         options: for whichever formats take them, as `Writer.options` of each says; the others
