@@ -11,6 +11,7 @@ import typer
 import yaml
 
 import wsol
+from eval.metrics.failures import KINDS
 from eval.protocols import PROTOCOLS, find_protocol
 from tdam.registry import MODELS
 from tdam.training.recipe import list_recipes
@@ -29,6 +30,7 @@ PAGES = [
     *(page for name in FOLDERS for page in sorted((HOME / name).rglob("*.md")) if IN_PROJECT),
 ]
 NAMES = [str(path.relative_to(HOME)) for path in PAGES]
+DATA_SETS = [path.parent.name for path in (HOME / "data_manifests").glob("*/manifest.toml")]
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 CODE = re.compile(r"^```.*?^```$", re.DOTALL | re.MULTILINE)
 DECIMAL = re.compile(r"\d+\.\d+")
@@ -114,7 +116,9 @@ def test_links_lead_somewhere(name):
             [*PROTOCOLS, "mine.toml"],
         ),
         ("README.md", "You have a heat map and want a box", "method", METHODS),
+        ("data_manifests/README.md", "Data sets that come along", "data set", DATA_SETS),
         ("eval/README.md", "Protocols", "protocol", PROTOCOLS),
+        ("eval/README.md", "Why a box misses", "kind", KINDS[1:]),
         ("tdam/README.md", "Networks", "network", MODELS),
         ("tdam/training/README.md", "Recipes", "recipe", list_recipes()),
         ("wsol/writers/README.md", "Output formats", "format", WRITERS),
