@@ -86,9 +86,11 @@ def test_what_it_leaves_behind(world):
     assert "3 runs, 0 to train" in told
     assert "nothing left" in told
     text = (out / "table.md").read_text()
-    assert "| none | 0, 1 | 0.2 |" in text
-    assert "| tdam\\_joint | 1 | 0.2 |" in text
-    assert "## Differences from none" in text
+    scores, differences = text.split("## Differences from none")
+    assert "| Top-1 Loc, val | Top-1 Loc, 0.2 | Top-1 Loc, oracle | Top-5 Loc, val |" in scores
+    assert "| none | 0, 1 |" in scores
+    assert "| tdam\\_joint | 1 |" in scores
+    assert "| tdam\\_joint | 1 |" in differences
     with (out / "table.csv").open(newline="") as file:
         lines = list(csv.DictReader(file))
     assert len(lines) == 6 * 6
