@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from tdam.events import SILENT
+from wsol.errors import ArgumentError, about
 from wsol.out_folders import free_folder, keep_apart
 from wsol.text import count_things
 
@@ -26,19 +27,6 @@ if TYPE_CHECKING:
 
 DEFAULT_FOLDER = "wsol-predictions"
 ORDERS = ("given", "uncertain")
-
-
-class ArgumentError(ValueError):
-    """An argument that cannot be followed.
-
-    Args:
-        argument: its name
-        reason: the message
-    """
-
-    def __init__(self, argument: str, reason: str) -> None:
-        super().__init__(reason)
-        self.argument = argument
 
 
 @dataclass(frozen=True)
@@ -120,7 +108,7 @@ def predict(
     Raises:
         ArgumentError: an argument that cannot be followed, which it names
         wsol.images.SourceError: a source that names no images
-        wsol.out_folders.OutputError: a folder that the files cannot go to
+        wsol.errors.OutputError: a folder that the files cannot go to
         TypeError: a class that is no map method or no writer
 
     >>> from tempfile import TemporaryDirectory
@@ -144,7 +132,7 @@ def predict(
     _check_names(method, sort)
     paths = _list_images(sources, folder, events)
     network = model if isinstance(model, Module) else model()
-    with _about("device"):
+    with about("device"):
         find_device(device)
     options: dict[str, Any] = {"preprocessing": preprocessing, "fc_layer": fc_layer}
     method = _check_maps(network, method, layer, **options)
@@ -176,21 +164,12 @@ def predict(
     return PredictionSummary(len(paths), failed, folder)
 
 
-@contextmanager
-def _about(argument: str) -> Iterator[None]:
-    """Say which argument a ValueError is about."""
-    try:
-        yield
-    except ValueError as error:
-        raise ArgumentError(argument, str(error)) from error
-
-
 def _check_names(method: str | type[MapExtractor], sort: str) -> None:
     from wsol.maps.names import check_method
 
     if sort not in ORDERS:
         raise ArgumentError("sort", f"Expected sort to be one of {ORDERS} but got {sort!r}")
-    with _about("method"):
+    with about("method"):
         if method != "auto":
             check_method(method)
 
@@ -202,7 +181,7 @@ def _check_formats(
     from wsol.writers import find_writer, formats_with
 
     kinds = list(dict.fromkeys(formats))
-    with _about("formats"):
+    with about("formats"):
         writers = [find_writer(kind) for kind in kinds]
     if confidence and not any("confidence" in writer.options for writer in writers):
         wanted = " or ".join(formats_with("confidence"))
@@ -251,12 +230,12 @@ def _check_maps(
     from wsol.maps.names import settle_method
     from wsol.maps.passes import check_layer
 
-    with _about("method"):
+    with about("method"):
         name = settle_method(method, network)
     shown: Any = preprocessing or getattr(getattr(network, "spec", None), "preprocessing", None)
     if shown is not None:  # else the localizer asks for it
         options = {} if fc_layer is None else {"fc_layer": fc_layer}
-        with _about("layer"):
+        with about("layer"):
             check_layer(network, name, layer, size=shown.size, **options)
     return name
 
@@ -277,7 +256,7 @@ def _find_labels(
 ) -> list[int] | None:
     from wsol.classes import known_labels
 
-    with _about("class_from_folder" if class_name is None else "class_name"):
+    with about("class_from_folder" if class_name is None else "class_name"):
         return known_labels(paths, names, class_name, class_from_folder)
 
 

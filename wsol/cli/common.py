@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from wsol.text import count_things
 from tdam.attentions import ATTENTIONS
 
 if TYPE_CHECKING:

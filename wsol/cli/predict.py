@@ -3,26 +3,22 @@
 from __future__ import annotations
 
 import sys
-from contextlib import ExitStack, contextmanager
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from tdam.events import Events
 from wsol import prediction
 from wsol.cli import common, networks
-from wsol.out_folders import OutputError
+from wsol.cli.console import ConsoleEvents
+from wsol.cli.usage import usage
+from wsol.text import count_things
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from tdam.backbones.base import Backbone
     from wsol.images import ImageError
     from wsol.results import Localization
-
-_FLAGS = {"formats": "--format", "class_name": "--class"}  # where the argument is named otherwise
 
 
 class Order(StrEnum):
@@ -97,7 +93,7 @@ def predict(
             model, weights, seed, checkpoint, output_stride=output_stride, **asked
         )
 
-    with _complaints():
+    with ConsoleEvents() as events, usage():
         summary = prediction.predict(
             load,
             sources,
@@ -118,54 +114,14 @@ def predict(
             workers=workers,
             force=force,
             on_result=_print_result,
-            events=_Shown(),
+            events=events,
         )
     if summary.folder is not None:
-        count = common.count_things(summary.images - summary.failed, "image")
+        count = count_things(summary.images - summary.failed, "image")
         sys.stderr.write(f"{count} localized, files in {summary.folder}\n")
     if summary.failed:
         sys.stderr.write(f"{summary.failed} of {summary.images} images could not be read\n")
         raise typer.Exit(1)
-
-
-@contextmanager
-def _complaints() -> Iterator[None]:
-    """Turn what the library cannot follow into a complaint about a flag, which exits with 2."""
-    from wsol.images import SourceError
-
-    try:
-        yield
-    except prediction.ArgumentError as error:
-        flag = _FLAGS.get(error.argument, f"--{error.argument.replace('_', '-')}")
-        raise typer.BadParameter(str(error), param_hint=flag) from error
-    except SourceError as error:
-        raise typer.BadParameter(str(error), param_hint="SOURCE") from error
-    except OutputError as error:
-        raise typer.BadParameter(str(error), param_hint="--out") from error
-
-
-class _Shown(Events):
-    """Shows a bar on a terminal, and lines on stderr."""
-
-    def __init__(self) -> None:
-        self._open = ExitStack()
-
-    def begin(self, task: str, total: int | None = None, done: int = 0) -> None:
-        """Open the bar."""
-        self._advance = self._open.enter_context(common.progress(task, total or 0))
-        self._advance(done)
-
-    def advance(self, count: int = 1, **figures: float) -> None:
-        """Move the bar."""
-        self._advance(count)
-
-    def end(self) -> None:
-        """Take the bar away."""
-        self._open.close()
-
-    def say(self, text: str) -> None:
-        """Write a line."""
-        sys.stderr.write(text + "\n")
 
 
 def _print_result(path: Path, result: Localization | ImageError) -> None:

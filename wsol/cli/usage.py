@@ -55,16 +55,20 @@ def _exit(error: OSError | RuntimeError | ValueError, names: dict[str, str]) -> 
     from tdam.training.errors import TrainingError
     from tdam.weights import WeightsError
     from wsol.benchmarking.outcome import NothingScoredError
-    from wsol.errors import ArgumentError
+    from wsol.errors import ArgumentError, OutputError
     from wsol.evaluation.comparison import ResultError
     from wsol.evaluation.map_source import MapError
     from wsol.evaluation.resume_file import ResumeError
     from wsol.folder_lock import FolderHeldError
+    from wsol.images import SourceError
 
     if isinstance(error, ArgumentError):
         argument = error.argument
         flag = _NAMES.get(argument, f"--{argument.replace('_', '-')}")
         hint = names.get(argument, flag) or None
+        raise typer.BadParameter(str(error), param_hint=hint) from error
+    if isinstance(error, (OutputError, SourceError)):
+        hint = "SOURCE" if isinstance(error, SourceError) else "--out"
         raise typer.BadParameter(str(error), param_hint=hint) from error
     if isinstance(error, ResumeError):
         message = f"{error}; --force begins anew"
