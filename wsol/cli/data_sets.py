@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from wsol.cli import common
 from wsol.cli.usage import fail
+from wsol.text import count_things
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -84,7 +84,7 @@ def _tell_skipped(faults: list[str]) -> None:
     sys.stderr.writelines(f"{line}\n" for line in faults[:_SHOWN])
     if faults:
         dots = "..., " if len(faults) > _SHOWN else ""
-        sys.stderr.write(f"{dots}{common.count_things(len(faults), 'image')} left out\n")
+        sys.stderr.write(f"{dots}{count_things(len(faults), 'image')} left out\n")
 
 
 def check_root(split: Split, root: Path) -> None:

@@ -15,6 +15,7 @@ from wsol.cli.console import ConsoleEvents
 from wsol.cli.usage import usage
 from wsol.errors import about
 from wsol.out_folders import free_file, writing
+from wsol.text import count_things
 
 if TYPE_CHECKING:
     from wsol.evaluation.result import Evaluation
@@ -163,7 +164,7 @@ def evaluate(
     unreadable = [*evaluations[0].unreadable_val, *evaluations[0].unreadable]
     sys.stderr.writelines(f"{line}\n" for line in unreadable)
     if unreadable:
-        count = common.count_things(len(unreadable), "image" if maps is None else "map")
+        count = count_things(len(unreadable), "image" if maps is None else "map")
         sys.stderr.write(f"{count} could not be read: counted as missed\n")
         raise typer.Exit(0 if allow_missing else 1)
 

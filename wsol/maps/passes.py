@@ -147,32 +147,6 @@ def check_layer(
             )
 
 
-def check_layer(network: Any, method: str, layer: str) -> None:
-    """Make one map of a layer, to see that it can be done.
-
-    Args:
-        network: a registered one
-        method: of the maps
-        layer: name of a module
-
-    Raises:
-        ValueError: no such layer, or one that no map can be made of
-    """
-    from wsol.maps import find_method
-    from wsol.runtime import evaluation_mode
-
-    side = network.spec.preprocessing.size
-    with evaluation_mode(network):
-        extractor = find_method(method)(network, layer)
-        seen = run_pass(extractor, torch.zeros(1, 3, side, side))
-        if not extractor.needs_images:  # whose maps take a pass a channel
-            seen.maps(torch.tensor([0]))
-        if seen.features[-1].shape[2:].numel() == 1:
-            raise ValueError(
-                f"Expected a layer before the pooling but {layer} has one pixel, which has no box"
-            )
-
-
 def _run_to_the_pooling(extractor: MapExtractor, images: Tensor) -> Pass:
     """Take the features that the network gives itself, which need no hook, and classify them."""
     model: Any = extractor.model
