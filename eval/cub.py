@@ -1,16 +1,81 @@
-"""The tables of the official CUB-200-2011 download: paths, classes, official split, boxes."""
+"""The official CUB-200-2011 download: its tables read and checked, its splits built."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from pathlib import Path
 
+from eval.building import (
+    Built,
+    BuiltImage,
+    check_share,
+    choose_val,
+    clip_box,
+    describe_val,
+    to_splits,
+)  # fmt: skip
+from eval.headers import read_headers
 from eval.splits import ManifestError, leaves_root
 from eval.tables import read_lines
+from eval.writing import check_free, write_data_set
 
-if TYPE_CHECKING:
-    from pathlib import Path
+
+def build_cub(
+    source: str | Path,
+    out: str | Path,
+    *,
+    val: float | None = None,
+    seed: int = 0,
+    force: bool = False,
+) -> Built:
+    """Write the splits of CUB-200-2011, all with boxes.
+
+    Args:
+        source: the official folder, or the one above it; a copy with fewer classes is valid
+        out: folder to write
+        val: share of every class's training images to move into a split `val`, to choose on;
+            None for the official `train` and `test` alone
+        seed: chooses which
+        force: replace what an earlier run wrote
+
+    Returns:
+        the splits; a label is the rank of the class's number in `classes.txt`, sizes are those of
+        the stored pixels, ids are relative to the folder `images`
+
+    Raises:
+        ManifestError: a file or a line at fault, or something in the way
+        ValueError: a share that is not between 0 and 1
+    """
+    check_share(val)
+    check_free(out, force)
+    folder = Path(source)
+    if not (folder / "images.txt").is_file():
+        folder = folder / "CUB_200_2011"
+    if not (folder / "images.txt").is_file():
+        raise ManifestError(f"{source}: expected images.txt here or in CUB_200_2011")
+    names, images = read_cub(folder)
+    headers = read_headers([folder / "images" / each.path for each in images])
+    parts: dict[str, list[BuiltImage]] = {"train": [], "val": [], "test": []}
+    for each, (width, height, _) in zip(images, headers, strict=True):
+        box = clip_box(each.where, each.corners, (width, height))
+        image = BuiltImage(each.path, each.label, (width, height), [box])
+        parts["train" if each.train else "test"].append(image)
+    chosen = choose_val(parts["train"], val, seed)
+    parts["val"] = [image for image in parts["train"] if image.id in chosen]
+    parts["train"] = [image for image in parts["train"] if image.id not in chosen]
+    readable = [name.split(".", 1)[-1].replace("_", " ") for name in names]
+    splits = to_splits(parts, readable)
+    write_data_set(
+        out,
+        splits,
+        description=f"CUB-200-2011, {len(names)} classes of birds{describe_val(val, seed)}",
+        licence="CUB-200-2011: non-commercial research",
+        classes=[{"label": label, "name": name} for label, name in enumerate(readable)],
+        root=folder / "images",
+        force=force,
+    )
+    return Built(folder / "images", splits)
 
 
 @dataclass(frozen=True)
@@ -50,11 +115,11 @@ def read_cub(folder: Path) -> tuple[list[str], list[CubImage]]:
     parts = _read_numbered(folder / "train_test_split.txt")
     boxes = _read_numbered(folder / "bounding_boxes.txt")
     labels = {number: label for label, number in enumerate(sorted(names))}
-    found: dict[str, CubImage] = {}
+    images: dict[str, CubImage] = {}
     for number, (line, path) in paths.items():
         if leaves_root(path):
             raise ManifestError(f"{line}: expected a path below images but got {path!r}")
-        if path in found:
+        if path in images:
             raise ManifestError(f"{line}: expected every image once but got {path!r} again")
         for table, file in (
             (classes, "image_class_labels.txt"),
@@ -77,8 +142,8 @@ def read_cub(folder: Path) -> tuple[list[str], list[CubImage]]:
         if part not in ("0", "1"):
             raise ManifestError(f"{where}: expected 1 (train) or 0 (test) but got {part!r}")
         where, box = boxes[number]
-        found[path] = CubImage(path, labels[int(text)], part == "1", where, _corners(where, box))
-    return [names[number][1] for number in sorted(names)], list(found.values())
+        images[path] = CubImage(path, labels[int(text)], part == "1", where, _corners(where, box))
+    return [names[number][1] for number in sorted(names)], list(images.values())
 
 
 def _corners(where: str, text: str) -> tuple[float, float, float, float]:
@@ -93,10 +158,10 @@ def _corners(where: str, text: str) -> tuple[float, float, float, float]:
 
 def _read_numbered(path: Path) -> dict[int, tuple[str, str]]:
     """Read lines `number rest`: (file and line, rest) by number."""
-    found: dict[int, tuple[str, str]] = {}
+    rows: dict[int, tuple[str, str]] = {}
     for where, text in read_lines(path):
         number, _, rest = text.partition(" ")
-        if not number.isdecimal() or not rest or int(number) in found:
+        if not number.isdecimal() or not rest or int(number) in rows:
             raise ManifestError(f"{where}: expected a new number and a value but got {text!r}")
-        found[int(number)] = where, rest.strip()
-    return found
+        rows[int(number)] = where, rest.strip()
+    return rows

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 from torch import nn
 
-from tdam.baselines import AttentionBlock
+from tdam.attention_block import AttentionBlock
 from tdam.block_plans import plan_block, plan_sequence
 from tdam.recurrence import Plan, PlannedBlock, TopDownBlock
+from tdam.regularizers import has_layer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -72,25 +73,30 @@ def replace_blocks(
     Raises:
         ValueError: no such module, one that is no block, or two that overlap
     """
-    found = [(name, *_find(model, name)) for name in blocks]
-    for one, other in combinations([name for name, _, _ in found], 2):
-        if any(_overlap(a, b) for a in _places(one) for b in _places(other)):
+    planned = [(name, *find_block(model, name)) for name in blocks]
+    for name, block, _ in planned:
+        if isinstance(block, PlannedBlock):
+            raise ValueError(f"Expected a block without attention but {name} has some")
+        if has_layer(block):
+            raise ValueError(f"Expected attention before regularizing layers but {name} has one")
+    for one, other in combinations([name for name, _, _ in planned], 2):
+        if any(_overlap(a, b) for a in modules_of(one) for b in modules_of(other)):
             raise ValueError(f"Expected blocks that share nothing but got {one} and {other}")
-    made = {name: convert(block, plan) for name, block, plan in found}
-    for name, block in made.items():  # nothing is changed before everything was found
-        for place in _places(name):
-            parent, _, child = place.rpartition(".")
+    converted = {name: convert(block, plan) for name, block, plan in planned}
+    for name, block in converted.items():  # nothing is changed before every block is converted
+        for path in modules_of(name):
+            parent, _, child = path.rpartition(".")
             setattr(find_module(model, parent), child, block)
             block = nn.Identity()  # behind the block: keeps the numbers of what follows
     return model
 
 
-def _places(name: str) -> list[str]:
-    """Name the modules that a block takes the place of: one, or some of a sequence."""
+def modules_of(name: str) -> list[str]:
+    """Name the modules that a block replaces: one, or some of a sequence."""
     part = _PART.fullmatch(name)
     if part is None:
         return [name]
-    return [f"{part[1]}.{place}" for place in range(int(part[2]), int(part[3]))]
+    return [f"{part[1]}.{index}" for index in range(int(part[2]), int(part[3]))]
 
 
 def _overlap(one: str, other: str) -> bool:
@@ -99,14 +105,16 @@ def _overlap(one: str, other: str) -> bool:
     return one.startswith(other) or other.startswith(one)
 
 
-def _find(model: nn.Module, name: str) -> tuple[nn.Module, Plan]:
-    """Find the block that a name means, and how it runs."""
+def find_block(model: nn.Module, name: str) -> tuple[nn.Module, Plan]:
+    """Find the block that a name means, and how it runs.
+
+    Raises:
+        ValueError: no such module, or one that is no block
+    """
     part = _PART.fullmatch(name)
     if part is None:
         block = find_module(model, name)
-        if isinstance(block, PlannedBlock):
-            raise ValueError(f"Expected a block without attention but {name} has some")
-        return block, plan_block(block)
+        return block, block.plan if isinstance(block, PlannedBlock) else plan_block(block)
     sequence, start, stop = find_module(model, part[1]), int(part[2]), int(part[3])
     if not isinstance(sequence, nn.Sequential) or not 0 <= start < stop <= len(sequence):
         size = len(sequence) if isinstance(sequence, nn.Sequential) else 0
@@ -120,8 +128,10 @@ def start_as_identity(model: nn.Module) -> nn.Module:
 
     A fresh searchlight scales the bottom features by about 1/4, which pretrained weights after it
     were not trained for: step 2 would see noise. Here the searchlight is zero and the module's
-    gain undoes its sigmoids without rounding, and every step's norms are those of step 1. The
-    modules to compare with start the same way: gates of 1/2, undone by a gain.
+    gain undoes its sigmoids without rounding, and every step's norms are those of step 1. Other
+    attention modules start the same way, with gates of 1/2 that a gain undoes, or by a method
+    `start_as_identity` of their own; one from outside the package without such a method starts as
+    it is initialised.
 
     Args:
         model: changed in place

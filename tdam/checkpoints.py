@@ -10,13 +10,17 @@ from typing import TYPE_CHECKING, Any
 from safetensors.torch import save
 
 from tdam.atomic import write_atomic
+from tdam.attentions import ATTENTIONS
 from tdam.identify import tell_settings
 from tdam.preprocessing import Preprocessing
 from tdam.published import rename
 from tdam.registry import create_model
+from tdam.regularizers import REGULARIZERS
 from tdam.weights import fill, read_file
 
 if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping
+
     from tdam.backbones.base import Backbone
 
 _SETTINGS = "wsol-tdam"  # key of our settings among the metadata of our files
@@ -53,7 +57,9 @@ def load_checkpoint(
         path: `.safetensors`, a file that torch saved, the folder of a training run, or a name of
             `list_shipped()`
         num_classes: that the file must have; None takes what it has
-        settings: arguments of `create_model` to set or correct
+        settings: arguments of `create_model` to set or correct. A file only names an attention
+            module or a regularizing layer from outside the package: pass its class, as
+            `attention=...` or `regularizer=...`; `regularizer=None` does without the layer
 
     Returns:
         the network, in evaluation mode, and what is known of it; a network of our own training
@@ -62,7 +68,7 @@ def load_checkpoint(
 
     Raises:
         ValueError: tensors of no registered network (what is next to it is listed), another
-            number of classes, or settings that cannot be told
+            number of classes, settings that cannot be told, or a module that is not passed
         WeightsError: a file that cannot be read
     """
     state, rest = read_file(path)
@@ -73,12 +79,16 @@ def load_checkpoint(
     else:
         source, told = tell_settings(state, settings)
     wanted = {**told, **settings}
-    if num_classes is not None and num_classes != wanted["num_classes"]:
-        found = wanted["num_classes"]
+    classes = wanted["num_classes"]
+    if num_classes is not None and num_classes != classes:
         raise ValueError(
-            f"Expected a classifier of {num_classes} classes but {path} has {found}; pass "
-            f"num_classes={found}"
+            f"Expected a classifier of {num_classes} classes but {path} has {classes}; pass "
+            f"num_classes={classes}"
         )
+    _check_given(path, "attention", told, settings, ATTENTIONS)
+    _check_given(path, "regularizer", told, settings, ("none", *REGULARIZERS))
+    if wanted.get("regularizer") is None:
+        wanted.pop("regularized", None)
     model = create_model(**wanted)
     fill(model, rename(state))
     if learned is not None:
@@ -146,6 +156,22 @@ def read_class_names(path: str | Path) -> tuple[str, ...] | None:
     _, rest = read_file(path)
     names = json.loads(rest.get(_SETTINGS, "{}")).get(_LEARNED, {}).get("class_names")
     return None if names is None else tuple(names)
+
+
+def _check_given(
+    path: str | Path,
+    what: str,
+    told: Mapping[str, Any],
+    settings: Mapping[str, Any],
+    known: Collection[str],
+) -> None:
+    """Refuse a module that a file names and nobody knows: nothing that a file names is imported."""
+    name = told.get(what, "none")
+    if what not in settings and name not in known:
+        raise ValueError(
+            f"Expected {what} to be one of {', '.join(known)} but {path} has {name!r}, which is "
+            f"not of this package; pass {what}={name}, the class or function itself"
+        )
 
 
 def _recall(model: Backbone, learned: dict[str, Any]) -> None:

@@ -11,8 +11,8 @@ if TYPE_CHECKING:
 class Events:
     """Listens to long work; every method does nothing until a subclass overrides it.
 
-    One task is open at a time: `begin`, then `advance` as items are done, then `end`. What is said
-    is for people and needs no task.
+    One task is open at a time: `begin`, then `advance` as items are done, then `end`; the next
+    `begin` ends it, too. What is said is for people and needs no task.
     """
 
     def begin(self, task: str, total: int | None = None, done: int = 0) -> None:

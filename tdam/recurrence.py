@@ -26,8 +26,8 @@ class Plan:
 
     Args:
         branch: modules of the residual branch, in order, with dots for nested ones
-        starts: places in `branch` from which it can be run again, the last m of which count;
-            for most families the convolutions
+        starts: indices in `branch` from which it can be run again, the last m of which count;
+            for most families those of the convolutions
         shortcut: modules of the shortcut, () for the identity, None where nothing is added
         after: modules between the branch and the sum, such as stochastic depth
         activation: module after the sum
@@ -56,20 +56,6 @@ class PlannedBlock(nn.Module):
         for name, parameter in block.named_parameters(recurse=False):
             self.register_parameter(name, parameter)
 
-    def channels_of(self, names: tuple[str, ...]) -> tuple[int, int]:
-        """Channels that some modules take and give, told from their weights."""
-        layers = [
-            module
-            for name in names
-            if not isinstance(getattr(self, name, None), nn.Parameter)
-            for module in self.get_submodule(name).modules()
-            if isinstance(module, (nn.Conv2d, nn.Linear))
-        ]
-        if not layers:
-            raise ValueError("Expected a block with convolutions but it has none")
-        first, last = layers[0], layers[-1]
-        return first.weight.shape[1] * getattr(first, "groups", 1), last.weight.shape[0]
-
     def _run(self, names: tuple[str, ...], x: Tensor) -> Tensor:
         for name in names:
             part: Any = reduce(getattr, name.split("."), self)
@@ -93,6 +79,29 @@ class PlannedBlock(nn.Module):
         return self._finish(self._run(self.plan.branch, x), x)
 
 
+def channels_of(block: nn.Module, names: tuple[str, ...]) -> tuple[int, int]:
+    """Tell the channels that some modules of a block take and give from their weights.
+
+    Args:
+        block: of any family
+        names: of modules in it, in the order in which they run
+
+    Raises:
+        ValueError: none of them holds a convolution or a linear layer
+    """
+    layers = [
+        module
+        for name in names
+        if not isinstance(getattr(block, name, None), nn.Parameter)
+        for module in block.get_submodule(name).modules()
+        if isinstance(module, (nn.Conv2d, nn.Linear))
+    ]
+    if not layers:
+        raise ValueError("Expected a block with convolutions but it has none")
+    first, last = layers[0], layers[-1]
+    return first.weight.shape[1] * getattr(first, "groups", 1), last.weight.shape[0]
+
+
 class TopDown(nn.Module):
     """What top-down attention adds to a block.
 
@@ -108,7 +117,7 @@ class TopDown(nn.Module):
 
 
 class TopDownBlock(PlannedBlock):
-    """A planned block with top-down attention over the last m places of its branch.
+    """A planned block with top-down attention over the last m starts of its branch.
 
     Convolutions are shared by the steps; whatever is normalised has its own norm at every step.
     m = 0 runs the branch once and modulates its output by itself T times.
@@ -142,8 +151,8 @@ class TopDownBlock(PlannedBlock):
         self.distance = distance
         start = plan.starts[-distance] if distance else len(plan.branch)
         self.head, self.tail = plan.branch[:start], plan.branch[start:]
-        _, top = self.channels_of(plan.branch)
-        bottom, _ = self.channels_of(self.tail) if distance else (top, top)
+        _, top = channels_of(self, plan.branch)
+        bottom, _ = channels_of(self, self.tail) if distance else (top, top)
         like = next(block.parameters())
         attention = TopDownAttention(bottom, top, **options).to(like.device, like.dtype)
         self.top_down = TopDown(attention, self._norms(steps))
@@ -278,19 +287,19 @@ def stand_ins(model: nn.Module, module: nn.Module) -> list[nn.Module]:
         model: any network
         module: of it; what the steps share has no stand-ins
     """
-    found = []
+    later: list[nn.Module] = []
     for block in model.modules():
         if not isinstance(block, TopDownBlock):
             continue
         for name in block.tail:
             for path, part in block.get_submodule(name).named_modules():
                 if part is module:
-                    found += [
+                    later += [
                         norms[_key(name)].get_submodule(path)  # type: ignore[index]
                         for norms in block.top_down.norms
                         if _key(name) in norms  # type: ignore[operator]
                     ]
-    return found
+    return later
 
 
 def _key(name: str) -> str:

@@ -5,17 +5,17 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+from tdam.attentions import ATTENTIONS, find_attention
 from tdam.preprocessing import Preprocessing
 from tdam.spec import ModelSpec
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
+    from torch import nn
+
     from tdam.backbones.base import Backbone
-
-
-ATTENTIONS = ("none", "tdam", "se", "cbam", "eca", "fca")
-
 
 _RESNETS = ("resnet18", "resnet34", "resnet50", "resnet101", "resnet152", "resnext50_32x4d")
 
@@ -80,19 +80,6 @@ def find_spec(name: str) -> ModelSpec:
         ) from None
 
 
-def find_attention(name: str) -> str:
-    """Return a kind of attention's name.
-
-    Raises:
-        ValueError: there is no such kind; the message lists those there are
-    """
-    if name not in ATTENTIONS:
-        raise ValueError(
-            f"Expected attention to be one of {', '.join(ATTENTIONS)} but got {name!r}"
-        )
-    return name
-
-
 def is_added(name: str) -> bool:
     """Tell by its name whether a tensor is of what attention adds to a network."""
     return ".top_down." in name or ".attention." in name
@@ -101,12 +88,14 @@ def is_added(name: str) -> bool:
 def create_model(
     name: str,
     *,
-    attention: str | None = None,
+    attention: str | Callable[[int], nn.Module] | None = None,
     steps: int = 2,
     distance: int = 1,
     searchlight: str = "joint",
     order: str = "channel->spatial",
     pooling: str = "average",
+    regularizer: str | Callable[[int], nn.Module] | None = None,
+    regularized: Sequence[str] | None = None,
     num_classes: int = 1000,
     output_stride: int = 32,
     dilated: bool = True,
@@ -117,14 +106,21 @@ def create_model(
 
     Args:
         name: one of `list_models()`
-        attention: None or `none`; `tdam` in the blocks of the last two stages; or `se`, `cbam`,
-            `eca` or `fca` in all blocks
+        attention: None or `none`; `tdam` in the blocks of the last two stages; or, behind the
+            branch of every block, `se`, `cbam`, `eca`, `fca`, or a class or function of your own
+            from channels to a module whose output has the shape of its input, (N, C, H, W). Its
+            method `start_as_identity`, if it has one, is called where attention starts from
+            weights without it; otherwise it starts as it is initialised
         steps: T, how often the end of a block runs; `tdam` only, as are the next four
         distance: m, how many of a block's last convolutions run again; the family's file says
             what counts
         searchlight: `top`, `joint` or `joint_sum`
         order: of the modulations, `channel->spatial`, `spatial->channel`, `channel` or `spatial`
         pooling: `average`, `max` or `both`
+        regularizer: None or `none`; or a class or function of your own from channels to a module
+            that acts in training only, put behind whole blocks, attention and all; its output has
+            the shape of its input, (N, C, H, W), and in evaluation mode is its input
+        regularized: names of these blocks; None for the last of each of the last two stages
         num_classes: width of the classifier
         output_stride: 32, 16 or 8: pixels of the input a pixel of the map
         dilated: reach an output stride below 32 by dilation, which keeps weights valid, or by
@@ -132,16 +128,16 @@ def create_model(
         weights: None for random weights; `pretrained` for the network's ImageNet weights (with
             another number of classes all but the classifier's); or the path of a state dict
             (`.safetensors`, a file that torch saved, a training run's folder, or a name of
-            `list_shipped()`). Weights without
-            attention fill the plain network, and attention starts from them as the identity.
+            `list_shipped()`). Weights without attention fill the plain network, and attention
+            starts from them as the identity
         new_head: take all but the classifier from the weights
 
     Returns:
         the network, in evaluation mode; `spec` says what it wants as input, `settings` repeats
-        the arguments
+        the arguments, of a class or function the name
 
     Raises:
-        ValueError: an unknown name, a number out of range, or weights that do not fit
+        ValueError: an unknown name, a number out of range, weights that do not fit, or a lambda
         WeightsError: weights that could not be had
 
     >>> model = create_model("resnet18", attention="tdam", steps=3, distance=2, num_classes=5)
@@ -149,23 +145,25 @@ def create_model(
     >>> model.forward_steps(torch.zeros(1, 3, 64, 64)).logits.shape
     torch.Size([1, 3, 5])
     """
-    from tdam.attach import attach_top_down, replace_blocks, start_as_identity
-    from tdam.baselines import AttentionBlock
+    from tdam.attach import start_as_identity
     from tdam.recurrence import check_steps
+    from tdam.regularizers import add_regularizer, find_regularizer, is_of_layer
     from tdam.stride import set_output_stride
     from tdam.weights import fill, fit_classifier, read_state_dict
 
     spec = find_spec(name)
-    attention = find_attention("none" if attention is None else attention)
+    label = find_attention(attention)
     check_steps(steps)
+    if find_regularizer(regularizer) == "none" and regularized is not None:
+        raise ValueError("Expected a regularizer for the blocks of regularized but got none")
     if num_classes < 1:
         raise ValueError(f"Expected num_classes to be at least 1 but got {num_classes}")
-    family = import_module(f"tdam.backbones.{spec.family}")
+    family = import_module(spec.family if "." in spec.family else f"tdam.backbones.{spec.family}")
     model: Backbone = family.build(name, num_classes)
     model.spec = spec
     model.settings = {
         "name": name,
-        "attention": attention,
+        "attention": label,
         "steps": steps,
         "distance": distance,
         "searchlight": searchlight,
@@ -183,7 +181,7 @@ def create_model(
         if new_head:
             state = fit_classifier(model, state, new_head)
     whole = state is not None and any(map(is_added, state))
-    if whole and attention == "none":
+    if whole and label == "none":
         raise ValueError(
             f"Expected weights of a network without attention but {weights} has some: name its "
             "attention, or load the file as a checkpoint"
@@ -191,21 +189,36 @@ def create_model(
     set_output_stride(model.shrinking_stages(), output_stride, dilated)
     if state is not None and not whole:
         fill(model, state)
-    if attention == "tdam":
-        attach_top_down(
-            model,
-            model.top_down_blocks(),
-            steps,
-            distance,
-            searchlight=searchlight,
-            order=order,
-            pooling=pooling,
-        )
-    elif attention != "none":
-        blocks = [block for stage in model.stage_blocks() for block in stage]
-        replace_blocks(model, blocks, lambda block, plan: AttentionBlock(block, plan, attention))
+    _add_attention(model, attention)
+    if regularizer is not None and regularizer != "none":
+        add_regularizer(model, regularizer, regularized)
     if state is not None and whole:
         fill(model, state)
-    elif state is not None and attention != "none":
+    elif state is not None:
         start_as_identity(model)
+        layers = {name: tensor for name, tensor in state.items() if is_of_layer(name)}
+        if layers:
+            fill(model, {**model.state_dict(), **layers})
     return model.eval()
+
+
+def _add_attention(model: Backbone, attention: str | Callable[[int], nn.Module] | None) -> None:
+    """Put attention where its kind belongs, as a network's settings say."""
+    from tdam.attach import attach_top_down, replace_blocks
+    from tdam.attention_block import AttentionBlock
+
+    if model.settings["attention"] == "tdam":
+        keys = ("steps", "distance", "searchlight", "order", "pooling")
+        options = {key: model.settings[key] for key in keys}
+        attach_top_down(model, model.top_down_blocks(), **options)
+        return
+    gates: tuple[str, ...] = ()
+    if attention is None or isinstance(attention, str):
+        entry = ATTENTIONS[model.settings["attention"]]
+        if entry is None:
+            return
+        build, gates = entry.build, entry.gates
+    else:
+        build = attention
+    blocks = [block for stage in model.stage_blocks() for block in stage]
+    replace_blocks(model, blocks, lambda block, plan: AttentionBlock(block, plan, build, gates))

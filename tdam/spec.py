@@ -14,7 +14,8 @@ class ModelSpec:
 
     Args:
         name: the registry's key
-        family: module of `tdam.backbones` whose `build` makes the network
+        family: module whose `build(name, num_classes)` makes the network, a `Backbone`, and whose
+            `pretrained(name)` has its weights: of `tdam.backbones`, or, with dots, of any package
         pooled_layer: module whose output is pooled and classified, (N, C, h, w)
         classifier: the last linear layer
         cam: whether the classifier is linear in the pooled features, as class activation maps need

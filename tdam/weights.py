@@ -11,6 +11,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 
 from tdam.published import rename
+from tdam.regularizers import match_layers
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -165,7 +166,9 @@ def list_misfits(wanted: Mapping[str, Tensor], state: Mapping[str, Tensor]) -> l
 
 
 def fill(model: nn.Module, state: Mapping[str, torch.Tensor]) -> None:
-    """Fill a network with weights that fit it exactly.
+    """Fill a network with weights that fit it exactly, regularising layers aside.
+
+    Those of a layer count where network and weights both have some.
 
     Args:
         model: changed in place
@@ -174,7 +177,9 @@ def fill(model: nn.Module, state: Mapping[str, torch.Tensor]) -> None:
     Raises:
         ValueError: missing, unexpected or misshapen tensors; the message lists the first ones
     """
-    faults = list_misfits(model.state_dict(), state)
+    own = model.state_dict()
+    state = match_layers(own, state)
+    faults = list_misfits(own, state)
     if faults:
         spec = getattr(model, "spec", None)
         other = spec is not None and any(f.startswith(f"{spec.classifier}.") for f in faults)

@@ -7,7 +7,7 @@ from contextlib import redirect_stderr, redirect_stdout
 import pytest
 from shapes import make_shapes, make_weights
 
-from wsol.benchmark.experiment_files import load_experiment
+from wsol.benchmarking.experiment_files import load_experiment
 from wsol.cli import main
 
 TOML = """

@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from eval.builders import build_cub, find_builder
+from eval.builders import find_builder
+from eval.cub import build_cub
 from eval.manifest import FILES, ManifestError, list_splits, load_split
 from wsol.shipped import find_data_set
 

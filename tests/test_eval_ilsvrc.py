@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 
 from eval.annotations import read_xml
-from eval.builders import build_ilsvrc
+from eval.ilsvrc import build_ilsvrc
 from eval.manifest import ManifestError, load_split
 
 

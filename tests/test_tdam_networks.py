@@ -9,8 +9,8 @@ import torchvision
 from torch.utils.flop_counter import FlopCounterMode
 
 from tdam import attach_top_down, create_model, list_models, load_checkpoint, start_as_identity
+from tdam.attentions import ATTENTIONS
 from tdam.recurrence import TopDownBlock
-from tdam.registry import ATTENTIONS
 
 NETWORKS = list_models()
 DEPTHS = {"convnext_tiny": (0, 1), "resnet18": (0, 1, 2), "resnet34": (0, 1, 2)}

@@ -38,6 +38,7 @@ def test_a_recipe_has_a_base(tmp_path):
         ("epochs = true", "epochs to be int but got True"),
         ("epochs = 0", "epochs to be from 1 to"),
         ('optimizer = "lamb"', "optimizer to be one of sgd, adamw but got 'lamb'"),
+        ('loss = "hinge"', "loss to be one of cross_entropy but got 'hinge'"),
         ("base = 5", "base to name a recipe but got 5"),
         ('base = "nothing"', "recipe to be one of add_attention, finetune, scratch_small"),
         ("lr = ", "Invalid value"),
@@ -47,6 +48,15 @@ def test_a_recipe_that_breaks_a_rule(tmp_path, text, message):
     (tmp_path / "r.toml").write_text(text)
     with pytest.raises(ValueError, match=message):
         load_recipe(str(tmp_path / "r.toml"))
+
+
+def test_a_file_from_before_there_were_losses(tmp_path):
+    lines = [line for line in Recipe().to_toml().splitlines(True) if not line.startswith("loss")]
+    (tmp_path / "old.toml").write_text("".join(lines))
+    old = load_recipe(tmp_path / "old.toml")
+    assert old.loss == "cross_entropy"
+    assert differing_keys(old, Recipe()) == []
+    assert 'loss = "cross_entropy"\n' in old.to_toml()
 
 
 def test_a_base_that_never_ends(tmp_path):

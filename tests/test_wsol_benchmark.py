@@ -13,15 +13,14 @@ from eval.manifest import ManifestError, load_split
 from tdam import create_model, load_checkpoint
 from tdam.training.recipe import load_recipe
 from wsol import evaluate
-from wsol.benchmark.expected import load_expected
-from wsol.benchmark.experiment import Scoring
-from wsol.benchmark.experiment_files import load_experiment
-from wsol.benchmark.faults import list_faults
-from wsol.benchmark.replicates import RunScores
-from wsol.benchmark.sources import load_chooser, load_scored, open_data
-from wsol.benchmark.summary import judge, summarise
-from wsol.benchmark.tables import difference_table
-from wsol.cli.run_progress import Remaining
+from wsol.benchmarking.expected import list_faults, load_expected
+from wsol.benchmarking.experiment import Scoring
+from wsol.benchmarking.experiment_files import load_experiment
+from wsol.benchmarking.remaining import Remaining
+from wsol.benchmarking.replicates import RunScores
+from wsol.benchmarking.sources import load_chooser, load_scored, open_data
+from wsol.benchmarking.summary import judge, summarise
+from wsol.benchmarking.tables import difference_table, list_way_tables
 from wsol.training.data import load_training_data
 
 
@@ -207,6 +206,35 @@ def test_models_are_compared_with_their_own_reference():
     assert table.title == "Differences"
     assert [line[0] for line in table.rows] == ["new minus none", "old_new minus old"]
     assert difference_table(rows[:2]).title == "Differences from none"
+
+
+def test_a_table_of_each_way_has_a_line_a_model():
+    """A model that names its own map method is told apart; a score that is missing has no cell."""
+    mixed = [
+        replace(sample(name, 0, np.full(1001, level), rule), method=method, level=threshold)
+        for name, level, method in (("none", 50.0, "cam"), ("new", 52.0, "layercam"))
+        for rule, threshold in (("val", 0.3), ("0.2", 0.2))
+    ]
+    scores, differences, thresholds = list_way_tables(summarise(mixed[:3], "none"))
+    header = ("model", "method", "Top-1 Loc, val", "Top-1 Loc, 0.2", "Top-5 Loc, val")
+    assert scores.header[:5] == header
+    assert [row[:5] for row in scores.rows] == [
+        ("none", "cam", "50.0", "50.0", None),
+        ("new", "layercam", "52.0", None, None),
+    ]
+    assert (differences.title, differences.rows[0][:3]) == (
+        "Differences from none",
+        ("new", "layercam", "+2.0 (+2.0 to +2.0)"),
+    )
+    assert (thresholds.header, thresholds.rows) == (
+        ("model", "val"),
+        [("none", "0.300"), ("new", "0.300")],
+    )
+    # Where every model has both methods, they have a table each, and fixed thresholds need none.
+    both = [replace(each, way=(each.method, 0), threshold="0.2", level=0.2) for each in mixed[::2]]
+    both += [replace(each, model="new") for each in both[:1]]
+    titles = [table.title for table in list_way_tables(summarise(both, "none"))]
+    assert titles == ["Scores, cam", "Differences from none, cam", "Scores, layercam"]
 
 
 def test_a_part_of_an_experiment_keeps_its_pairs():

@@ -12,7 +12,7 @@ from eval.geometry import pairwise_iou
 from eval.splits import take_rows
 from tdam import load_checkpoint
 from wsol import Localizer
-from wsol.evaluation.calibration import calibrate
+from wsol.evaluation.calibration import choose_threshold
 from wsol.evaluation.network_maps import NetworkMaps
 from wsol.training.record import read_record
 
@@ -24,7 +24,7 @@ def test_a_threshold_from_boxes(trained, tmp_path, run):
     source = NetworkMaps(
         model, boxed(new), new, model.spec.method, classes=dict(enumerate(range(3)))
     )
-    found = calibrate(source)
+    found = choose_threshold(source)
     overlaps = []
     paths = [new / image_id for image_id in source.split.ids]
     for threshold in (found.threshold, 0.0, 0.2, 0.9):
@@ -111,11 +111,11 @@ def test_a_threshold_from_one_image(trained, tmp_path):
     new = fill(tmp_path / "new", 1, first=70)
     one = take_rows(boxed(new), [1], "one")
     source = NetworkMaps(model, one, new, model.spec.method, classes=dict(enumerate(range(3))))
-    found = calibrate(source)
+    found = choose_threshold(source)
     assert found.interval == pytest.approx((found.threshold, found.threshold))
     nowhere = replace(one, boxes=(np.zeros((0, 4)),))
     with pytest.raises(ValueError, match="images with boxes in split one"):
-        calibrate(replace(source, split=nowhere))
+        choose_threshold(replace(source, split=nowhere))
 
 
 def test_calibrate_on_yolo_boxes_in_place(trained, tmp_path, run):

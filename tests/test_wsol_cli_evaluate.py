@@ -50,7 +50,7 @@ def test_results_boxes_maps_and_comparison(run, photos, tmp_path):
     target = tmp_path / "difference.json"
     code, out, _ = run("compare", first, second / "images.jsonl", "--json", target)
     assert code == 0
-    for part in ("gt_known_loc", "McNemar", "protocol wsoleval", "threshold 0.200, fixed"):
+    for part in ("GT-known Loc", "McNemar", "protocol wsoleval", "threshold 0.200, fixed"):
         assert part in out
     each = json.loads(target.read_text())["gt_known_loc"]
     assert each["low"] <= each["second"] - each["first"] <= each["high"]
@@ -87,7 +87,7 @@ def test_steps_against_each_other(run, photos, tmp_path):
     assert boxes["1"] != pytest.approx(boxes["2"])
     code, out, _ = run("compare", tmp_path / "1", tmp_path / "2")
     assert code == 0
-    assert "gt_known_loc" in out
+    assert "GT-known Loc" in out
     code, _, err = run("evaluate", DATA, *network, "--at-step", 3)
     assert code == 2
     assert "--at-step: Expected a step from 1 to 2 but got 3" in err

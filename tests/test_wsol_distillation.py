@@ -7,11 +7,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from listeners import Counter
 from small_objects import COLOURS, fill
 from small_training import PLAIN, Square, Tiny, count_weights
 from torch import nn
 
 from tdam import load_checkpoint, save_checkpoint
+from tdam.events import SILENT, Events
 from tdam.training import Recipe, train
 from tdam.training.schedule import choose_learners
 from wsol import Localizer
@@ -74,6 +76,19 @@ def test_attention_is_added_and_nothing_else_learns(weights, objects, run, tmp_p
     assert float(row["val_loss"]) == pytest.approx(measured["loss"], abs=1e-4)
 
 
+class StopInTraining(Events):
+    """Interrupts at the first batch, not while targets are prepared."""
+
+    task = ""
+
+    def begin(self, task, total=None, done=0):
+        self.task = task
+
+    def advance(self, count=1, **figures):
+        if self.task.startswith("train"):
+            raise KeyboardInterrupt
+
+
 def test_a_run_that_was_cut_off_keeps_its_targets(weights, objects, run, tmp_path):
     gone = tmp_path / "weights.safetensors"
     shutil.copy(weights, gone)
@@ -81,13 +96,9 @@ def test_a_run_that_was_cut_off_keeps_its_targets(weights, objects, run, tmp_pat
                     batch_size=8, erasing=0.5, freeze_norms=True, lr=0.01)  # fmt: skip
     results = []
     for out, stops in ((tmp_path / "whole", False), (tmp_path / "cut", True)):
-
-        def stop(images, loss, stops=stops):
-            if stops:
-                raise KeyboardInterrupt
-
+        told = StopInTraining() if stops else SILENT
         try:
-            train_localizer(objects, out, recipe, workers=0, save_every=0, on_batch=stop)
+            train_localizer(objects, out, recipe, workers=0, save_every=0, events=told)
             assert not stops
         except KeyboardInterrupt:
             gone.unlink()  # the weights are needed no more
@@ -108,11 +119,11 @@ def test_targets_are_what_the_plain_weights_say(weights, tmp_path):
     recipe = Recipe(weights=str(weights), attention="tdam", targets="plain", size=64)
     plain = load_teacher(recipe)
     split = load_training_data(root).whole
-    counts = []
+    counter = Counter()
     unreadable = write_teacher_targets(
-        tmp_path / TARGETS, plain, split, root, batch_size=4, on_done=counts.append
+        tmp_path / TARGETS, plain, split, root, batch_size=4, events=counter
     )
-    assert counts == [4, 4, 2]
+    assert counter.counts == [4, 4, 2]
     assert list(unreadable) == ["red_ball/broken.png"]
     assert [path.name for path in tmp_path.iterdir() if path.is_file()] == [TARGETS]
     targets = np.load(tmp_path / TARGETS)
@@ -130,20 +141,19 @@ def test_targets_are_what_the_plain_weights_say(weights, tmp_path):
 def test_labels_are_found_among_the_classes(objects, tmp_path):
     root = tmp_path / "data"
     shutil.copytree(objects, root)
-    found = load_training_data(root)
-    assert find_outputs(MORE, 5, root, found) == PLACES
+    assert find_outputs(MORE, 5, load_training_data(root)) == PLACES
     with pytest.raises(ValueError, match=r"that the weights know, such as grey, .* 'blue box' in"):
-        find_outputs(("grey", "pink"), 2, root, found)
+        find_outputs(("grey", "pink"), 2, load_training_data(root))
     with pytest.raises(ValueError, match="names for their 3 classes"):
-        find_outputs(None, 3, root, found)
+        find_outputs(None, 3, load_training_data(root))
     with pytest.raises(ValueError, match=r"'blue box' in .*; a classes.csv beside it"):
-        find_outputs(None, 1000, root, found)
+        find_outputs(None, 1000, load_training_data(root))
     table = tmp_path / "classes.csv"
     table.write_text("label,imagenet1k_index\n0,497\n1,0\n")
     with pytest.raises(ValueError, match=r"classes.csv to have every class but not 'sea-green'"):
-        find_outputs(None, 1000, root, found)
+        find_outputs(None, 1000, load_training_data(root))
     table.write_text("label,imagenet1k_index\n0,497\n1,0\n2,7\n")
-    assert find_outputs(None, 1000, root, found) == {0: 497, 1: 0, 2: 7}
+    assert find_outputs(None, 1000, load_training_data(root)) == {0: 497, 1: 0, 2: 7}
     table.unlink()
     for name, other in (
         ("blue box", "n01440764"),
@@ -151,8 +161,7 @@ def test_labels_are_found_among_the_classes(objects, tmp_path):
         ("sea-green", "tiger_shark"),
     ):
         (root / name).rename(root / other)
-    renamed = load_training_data(root)
-    assert find_outputs(None, 1000, root, renamed) == {0: 1, 1: 0, 2: 3}
+    assert find_outputs(None, 1000, load_training_data(root)) == {0: 1, 1: 0, 2: 3}
 
 
 class Guided(Tiny):

@@ -3,6 +3,7 @@ import dataclasses
 import numpy as np
 import pytest
 import torch
+from listeners import Counter, Stopper
 from small_maps import many, write_maps
 
 from eval.geometry import pairwise_iou, to_edges
@@ -72,7 +73,7 @@ def test_a_split_may_lack_the_last_classes_of_the_network(model, split, photos):
     part = dataclasses.replace(split, labels=np.zeros_like(split.labels), class_names=names)
     assert evaluate(model, part, photos).result.images == 2
     with pytest.raises(ValueError, match=f"{outputs} classes but got {outputs + 1} classes"):
-        evaluate(model, dataclasses.replace(part, class_names=(*names, "one more")), photos)
+        evaluate(model, dataclasses.replace(part, class_names=("one more", *names)), photos)
 
 
 def test_an_unreadable_image_is_a_miss_and_named(model, split, photos):
@@ -87,12 +88,9 @@ def test_an_unreadable_image_is_a_miss_and_named(model, split, photos):
 
 def test_the_model_is_left_as_it_was_after_an_exception(model, split, photos):
     model.train()
-
-    def stop(done):
-        raise KeyError("enough")
-
+    stopper = Stopper(1, KeyError("enough"))
     with pytest.raises(KeyError):
-        evaluate(model, split, photos, method="layercam", progress=stop)
+        evaluate(model, split, photos, method="layercam", events=stopper)
     assert all(module.training for module in model.modules())
     assert not any(module._forward_hooks for module in model.modules())
 
@@ -251,30 +249,22 @@ def test_a_run_that_was_cut_off_goes_on_to_the_same_figures(tmp_path, after):
     data = many(70)
     write_maps(data, tmp_path / "maps")
     whole = evaluate_maps(data, tmp_path / "maps", out=tmp_path / "whole")
-    done = 0
-
-    def stop(count):
-        nonlocal done
-        if done == after:
-            raise KillError
-        done += count
-
     out = tmp_path / "cut"
     with pytest.raises(KillError):
-        evaluate_maps(data, tmp_path / "maps", out=out, progress=stop)
+        evaluate_maps(data, tmp_path / "maps", out=out, events=Stopper(after + 1, KillError))
     assert is_unfinished(out)
     with (out / "unfinished.bin").open("ab") as file:
         file.write(b"torn")  # as a kill in the middle of a record leaves it
     with pytest.raises(ResumeError, match="thresholds"):
         evaluate_maps(data, tmp_path / "maps", out=out, threshold=0.3)
-    again = []
-    found = evaluate_maps(data, tmp_path / "maps", out=out, progress=again.append)
-    assert len(again) == 70
+    again = Counter()
+    found = evaluate_maps(data, tmp_path / "maps", out=out, events=again)
+    assert len(again.counts) == 70
     assert found == whole
     for name in ("scores.json", "images.jsonl", "images.csv", "settings.json"):
         assert (out / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
     assert not is_unfinished(out)
-    assert len(list(out.iterdir())) == 4
+    assert len(list(out.iterdir())) == 5
 
 
 def test_results_of_every_image(tmp_path):
@@ -352,16 +342,8 @@ def test_a_run_goes_on_only_with_the_same_network(model, split, photos, tmp_path
         (*split.boxes, np.array([[300, 100, 340, 300]])),
     )
     options = {"batch_size": 1, "method": "layercam"}
-    stopped = 0
-
-    def stop(done):
-        nonlocal stopped
-        stopped += 1
-        if stopped == 2:
-            raise KillError
-
     with pytest.raises(KillError):
-        evaluate(model, data, photos, out=tmp_path, progress=stop, **options)
+        evaluate(model, data, photos, out=tmp_path, events=Stopper(2, KillError), **options)
     with pytest.raises(ResumeError, match="network" if stride else "layer"):
         evaluate(other, data, photos, out=tmp_path, **layer, **options)
     found = evaluate(model, data, photos, out=tmp_path, **options)

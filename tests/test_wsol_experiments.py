@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from wsol.benchmark.experiment_files import list_experiments, load_experiment
+from wsol.benchmarking.experiment_files import list_experiments, load_experiment
 from wsol.training.train import prepare_recipe
 
 

@@ -10,9 +10,9 @@ import torch
 from shapes import make_shapes
 from small_experiments import TOML, make_world, read_rows, reproduce, wsol
 
-from wsol.benchmark.experiment_files import list_experiments, load_experiment
-from wsol.benchmark.record import list_recorded, unpack_run
-from wsol.benchmark.score_store import read_variants
+from wsol.benchmarking.experiment_files import list_experiments, load_experiment
+from wsol.benchmarking.record import list_recorded, unpack_run
+from wsol.benchmarking.score_store import read_variants
 from wsol.training.train import prepare_recipe
 
 

@@ -14,7 +14,7 @@ from small_experiments import TOML, make_world, read_rows, reproduce
 
 from eval.statistics import image_weights
 from wsol import folder_lock
-from wsol.cli import experiment_run
+from wsol.benchmarking import reproduction
 
 
 @pytest.fixture(scope="module")
@@ -86,9 +86,11 @@ def test_what_it_leaves_behind(world):
     assert "3 runs, 0 to train" in told
     assert "nothing left" in told
     text = (out / "table.md").read_text()
-    assert "| none | 0, 1 | 0.2 |" in text
-    assert "| tdam\\_joint | 1 | 0.2 |" in text
-    assert "## Differences from none" in text
+    scores, differences = text.split("## Differences from none")
+    assert "| Top-1 Loc, val | Top-1 Loc, 0.2 | Top-1 Loc, oracle | Top-5 Loc, val |" in scores
+    assert "| none | 0, 1 |" in scores
+    assert "| tdam\\_joint | 1 |" in scores
+    assert "| tdam\\_joint | 1 |" in differences
     with (out / "table.csv").open(newline="") as file:
         lines = list(csv.DictReader(file))
     assert len(lines) == 6 * 6
@@ -241,13 +243,13 @@ def test_processes_share_a_folder(world, tmp_path, monkeypatch):
     done = (runs / "none-1" / "model.safetensors").stat().st_mtime_ns
     (runs / "none-1").rename(tmp_path / "none-1")
 
-    def train_while_the_other_ends(*arguments):
-        train_one(*arguments)
+    def train_while_the_other_ends(*arguments, **options):
+        train_one(*arguments, **options)
         if arguments[0].name == "none-0":
             (tmp_path / "none-1").rename(runs / "none-1")
 
-    train_one = experiment_run.train_task
-    monkeypatch.setattr(experiment_run, "train_task", train_while_the_other_ends)
+    train_one = reproduction.train_run
+    monkeypatch.setattr(reproduction, "train_run", train_while_the_other_ends)
     code, _, told = reproduce(tmp_path, tmp_path / "out", "--models", "none")
     assert code == 0, told
     assert "2 runs, 2 to train" in told

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
+    from pathlib import Path
 
 
 @lru_cache(maxsize=1)
@@ -89,9 +90,9 @@ def find_class(text: str, names: tuple[str, ...]) -> int:
     literal = [index for index, name in enumerate(names) if name == text]
     exact = [index for index, name in enumerate(spaced) if name == plain]
     alike = [index for index, name in enumerate(spaced) if name.casefold() == wanted]
-    for found in (literal, exact, alike):  # `cardigan` is a garment, `Cardigan` a dog
-        if len(found) == 1:
-            return found[0]
+    for matches in (literal, exact, alike):  # `cardigan` is a garment, `Cardigan` a dog
+        if len(matches) == 1:
+            return matches[0]
     if wanted.isdigit() and int(wanted) < len(names):
         return int(wanted)
     if len(names) == 1000 and (index := _imagenet_wnids().get(wanted)) is not None:
@@ -99,3 +100,46 @@ def find_class(text: str, names: tuple[str, ...]) -> int:
     near = [name for name in names if wanted and wanted in name.casefold()][:8]
     hint = f"; near it: {', '.join(near)}" if near else ""
     raise ValueError(f"Expected the name or number of a class but got {text!r}{hint}")
+
+
+def known_labels(
+    paths: Sequence[Path],
+    names: tuple[str, ...],
+    class_name: str | None = None,
+    class_from_folder: bool = False,
+) -> list[int] | None:
+    """Tell every image's class where it is known.
+
+    Args:
+        paths: of the images
+        names: of the network's classes
+        class_name: of all images, as `find_class` takes it
+        class_from_folder: an image's folder names its class
+
+    Returns:
+        one class an image, or None where the network shall choose
+
+    Raises:
+        ValueError: the network knows no such class, or both ways are asked for
+
+    >>> from pathlib import Path
+    >>> known_labels([Path("dog/a.jpg"), Path("cat/a.jpg")], ("cat", "dog"), None, True)
+    [1, 0]
+    """
+    if class_name is not None and class_from_folder:
+        raise ValueError("Expected class_name or class_from_folder but got both")
+    if class_name is not None:
+        return [find_class(class_name, names)] * len(paths)
+    if not class_from_folder:
+        return None
+    folders = [path.absolute().parent.name for path in paths]
+    labels, faults = {}, []
+    for folder in dict.fromkeys(folders):
+        try:
+            labels[folder] = find_class(folder, names)
+        except ValueError as error:
+            faults.append(str(error))
+    if faults:
+        own = "classes of your own need a network that knows them: wsol train"
+        raise ValueError(". ".join([*faults[:20], own]))
+    return [labels[folder] for folder in folders]

@@ -14,9 +14,10 @@ from PIL import ExifTags, Image, UnidentifiedImageError
 
 from eval.folders import SUFFIXES
 from eval.headers import QUARTER_TURNS, stored_size
+from wsol.text import count_things
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Sequence
 
 _TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -175,13 +176,27 @@ def find_images(
     Raises:
         SourceError: a source that is missing, or that holds or matches no image
     """
-    found: dict[Path, None] = {}
+    images: dict[Path, None] = {}
     for source in map(str, sources):
         paths = _expand(source, skip or _ignore)
         if not paths:
             raise SourceError(f"{source}: no images here ({' '.join(sorted(SUFFIXES))})")
-        found.update(dict.fromkeys(paths))
-    return list(found)
+        images.update(dict.fromkeys(paths))
+    return list(images)
+
+
+def describe_passed_over(paths: Sequence[Path]) -> str:
+    """Say that photographs were passed over because their format is not read.
+
+    Args:
+        paths: of these photographs, at least one
+    """
+    kinds = ", ".join(sorted({path.suffix for path in paths}))
+    count = count_things(len(paths), "file")
+    return (
+        f"passed over, since {kinds} is not read: {count}, such as {paths[0]}; JPEG, PNG, WebP, "
+        "BMP, TIFF and GIF are"
+    )
 
 
 def _ignore(path: Path) -> None:

@@ -18,7 +18,7 @@ from wsol.classes import class_names
 from wsol.heatmap import to_heatmap
 from wsol.images import ImageError
 from wsol.inputs import to_image
-from wsol.loading import read_ahead
+from wsol.loading import read_images
 from wsol.maps import find_method
 from wsol.maps.names import settle_method
 from wsol.maps.passes import run_pass
@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from tdam.preprocessing import Preprocessing
+    from wsol.loading import ImageBatch
+    from wsol.maps.core import MapExtractor
 
 
 class Localizer:
@@ -40,7 +42,8 @@ class Localizer:
 
     Args:
         model: a registered network, or any other with `preprocessing` and `target_layer` given
-        method: name of a map method, or `auto` for the one that the registered network names
+        method: name of a map method, or `auto` for the one that the registered network names; or
+            a class derived from `wsol.maps.MapExtractor`
         threshold: share of the map's range that a pixel has to exceed to belong to the object;
             None for the one that was stored with the network's weights where it is of these maps,
             or 0.2
@@ -73,7 +76,7 @@ class Localizer:
     def __init__(
         self,
         model: nn.Module,
-        method: str = "auto",
+        method: str | type[MapExtractor] = "auto",
         threshold: float | None = None,
         contours: str = "largest",
         topk: int = 1,
@@ -171,12 +174,12 @@ class Localizer:
         known: list[Any] = [labels] * len(items) if one_class else list(labels)  # type: ignore[arg-type]
         if len(known) != len(items):
             raise ValueError(f"Expected {len(items)} labels but got {len(known)}")
-        found = []
+        localizations = []
         for _, result in self.stream(items, known):
             if isinstance(result, ImageError):
                 raise result
-            found.append(result)
-        return found[0] if one else found
+            localizations.append(result)
+        return localizations[0] if one else localizations
 
     def class_name(self, label: int) -> str:
         """Name a class, for a network with ImageNet's classes or with names given."""
@@ -196,41 +199,41 @@ class Localizer:
         """
         known = repeat(None) if labels is None else labels
         tasks = zip(images, known, strict=labels is not None)
-        for batch in read_ahead(tasks, self._prepare, self.batch_size, self.workers):
-            good = [(task, ready) for task, ready in batch if not isinstance(ready, ImageError)]
-            found = iter(self._localize(good) if good else [])
-            for (item, _), ready in batch:
-                yield item, ready if isinstance(ready, ImageError) else next(found)
+        options = (self.batch_size, self.workers, self.device)
+        for batch in read_images(tasks, self._prepare, *options):
+            for (item, _), result in batch.restore_order(self._localize(batch)):
+                yield item, result
 
-    def _prepare(self, task: tuple[Any, int | None]) -> tuple[tuple[int, int], Tensor]:
+    def _prepare(self, task: tuple[Any, int | None]) -> tuple[Tensor, tuple[int, int]]:
         item, _ = task
         try:
             image = to_image(item)
         except ImageError as error:
             raise ImageError(f"{item}: {error}") from error
-        return image.size, self.preprocessing(image)
+        return self.preprocessing(image), image.size
 
     def _localize(
-        self, batch: list[tuple[tuple[Any, int | None], tuple[tuple[int, int], Tensor]]]
+        self, batch: ImageBatch[tuple[Any, int | None], tuple[int, int]]
     ) -> list[Localization]:
-        known = [label for (_, label), _ in batch]
-        inputs = torch.stack([ready for _, (_, ready) in batch]).to(self.device)
+        if batch.images is None:
+            return []
+        known = [label for (_, label), _ in batch.readable]
         with self._turn, evaluation_mode(self.model):
-            seen = run_pass(self.extractor, inputs, self._stepwise)
+            seen = run_pass(self.extractor, batch.images, self._stepwise)
             probabilities = seen.probabilities
             ranked = self._choose(probabilities[:, -1], known)
-            maps = [seen.maps(ranked[:, place]).cpu().numpy() for place in range(ranked.shape[1])]
+            maps = [seen.maps(ranked[:, rank]).cpu().numpy() for rank in range(ranked.shape[1])]
         lights = {
-            name: seen.searchlights[place].float().cpu().numpy()
-            for name, place in self._lights.items()
+            name: seen.searchlights[block].float().cpu().numpy()
+            for name, block in self._lights.items()
         }
         names = self.names or class_names(probabilities.shape[2])
         best, leaders = (each.tolist() for each in probabilities.max(dim=2))
         results = []
-        for row, ((item, _), (size, _)) in enumerate(batch):
+        for row, ((item, _), size) in enumerate(batch.readable):
             first, *others = (
                 self._describe(
-                    raw=maps[place][row],
+                    raw=maps[rank][row],
                     label=label,
                     name=names[label],
                     scores=probabilities[row, :, label].tolist(),
@@ -241,7 +244,7 @@ class Localizer:
                     size=size,
                     path=Path(item) if isinstance(item, (str, Path)) else None,
                 )
-                for place, label in enumerate(ranked[row].tolist())
+                for rank, label in enumerate(ranked[row].tolist())
             )
             shown = {name: maps_of_block[row] for name, maps_of_block in lights.items()}
             results.append(replace(first, others=tuple(others), searchlights=shown))
@@ -294,3 +297,24 @@ class Localizer:
             height=height,
             path=path,
         )
+
+
+def explain_threshold(model: nn.Module, asked: float | None, threshold: float) -> str:
+    """Say where the threshold that is stored with a network's weights is not the one taken.
+
+    Args:
+        model: the network
+        asked: threshold that a localizer was made with
+        threshold: that it took
+
+    Returns:
+        a line for people; nothing where there is nothing to say
+    """
+    stored: Any = getattr(model, "threshold", None)
+    spec: Any = getattr(model, "spec", None)
+    if asked is not None or stored is None or spec is None or stored == threshold:
+        return ""
+    return (
+        f"threshold {threshold:g}: the one stored with the weights, {stored:g}, is of maps by "
+        f"{spec.method} of {spec.map_layer}"
+    )

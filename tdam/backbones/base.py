@@ -12,6 +12,7 @@ from torch import nn
 
 from tdam.attention import TopDownAttention
 from tdam.recurrence import TopDownBlock
+from tdam.regularizers import run_layer_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -127,9 +128,10 @@ class Backbone(nn.Module):
         shared = True
         for block in self.last_stage():
             if isinstance(block, TopDownBlock):
-                x, found = block.forward_steps(x, shared)
-                if found:
-                    lights.append(torch.stack(found, dim=1))
+                x, maps = block.forward_steps(x, shared)
+                x = run_layer_of(block, x)
+                if maps:
+                    lights.append(torch.stack(maps, dim=1))
                 shared = steps == 1
             else:
                 x = block(x)
@@ -162,10 +164,10 @@ def adopt(network: nn.Module, kind: type[Backbone]) -> Backbone:
 @contextmanager
 def _recorded(model: nn.Module) -> Iterator[dict[int, list[Tensor]]]:
     """Collect the searchlight maps of every attention module that runs in the block."""
-    found: dict[int, list[Tensor]] = {}
+    maps: dict[int, list[Tensor]] = {}
 
     def note(module: nn.Module, args: object, output: tuple[Tensor, Tensor]) -> None:
-        found.setdefault(id(module), []).append(output[1])
+        maps.setdefault(id(module), []).append(output[1])
 
     handles = [
         module.register_forward_hook(note)
@@ -173,7 +175,7 @@ def _recorded(model: nn.Module) -> Iterator[dict[int, list[Tensor]]]:
         if isinstance(module, TopDownAttention)
     ]
     try:
-        yield found
+        yield maps
     finally:
         for handle in handles:
             handle.remove()

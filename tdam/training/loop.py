@@ -1,19 +1,21 @@
-"""The training loop: batches in, better weights out, and at any moment a place to go on from."""
+"""The training loop: batches in, better weights out, and at any moment a state to go on from."""
 
 from __future__ import annotations
 
 import time
 from math import isfinite
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, cast
 
 import torch
-from torch.nn.functional import cross_entropy
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
+from tdam.events import SILENT
 from tdam.training.batches import STEP, batches_an_epoch, derive_seed, load_batches
 from tdam.training.errors import TrainingError
+from tdam.training.history import add_row
 from tdam.training.interrupts import held_interrupts
+from tdam.training.losses import find_loss
 from tdam.training.mixing import Mixer
 from tdam.training.ranks import find_ranks
 from tdam.training.run_folder import RunFolder, TrainState
@@ -24,13 +26,12 @@ if TYPE_CHECKING:
 
     import numpy as np
     from torch import nn
-    from torch.optim import Optimizer
 
     from tdam.backbones.base import Backbone
+    from tdam.events import Events
     from tdam.training.batches import Batch, TrainingImages
+    from tdam.training.losses import Loss
     from tdam.training.recipe import Recipe
-
-SELECTED_BY = {"accuracy": "val_accuracy", "localization": "val_max_box_acc_v2"}
 
 
 def train(
@@ -41,19 +42,19 @@ def train(
     *,
     validate: Callable[[Backbone], dict[str, float]],
     targets: np.ndarray | None = None,
+    loss: Loss | None = None,
     resume: bool = False,
     device: str | torch.device = "cpu",
     workers: int = 2,
     save_every: float = 300.0,
-    on_batch: Callable[[int, float], None] = lambda images, loss: None,
-    on_epoch: Callable[[TrainState], None] = lambda state: None,
+    events: Events = SILENT,
 ) -> TrainState:
     """Train a network with image labels.
 
-    Every random number hangs on the recipe's seed and its place in the run alone, so that a run
-    that was cut off anywhere ends with the weights of one that was not, bit for bit on a CPU with
-    the same number of threads. Where torch.distributed is on, every process calls this with the
-    same arguments and works on its part of each batch.
+    Every random number depends on the recipe's seed and its position in the run alone, so that a
+    run that was cut off anywhere ends with the weights of one that was not, bit for bit on a CPU
+    with the same number of threads. Where torch.distributed is on, every process calls this with
+    the same arguments and works on its part of each batch.
 
     Args:
         model: from `create_model`; trained in place
@@ -64,12 +65,14 @@ def train(
             or whatever the recipe selects by; the log calls them `val_accuracy` and so on
         targets: (N, K), by image the probability that each class shall get, where the recipe's
             targets are `plain`; None where they are labels
+        loss: computes what a batch costs, as `tdam.training.losses.Loss` says; None for the
+            recipe's
         resume: go on from the folder's last checkpoint
         device: that the network runs on
         workers: processes that read images; 0 for this one
         save_every: seconds after which an epoch that still runs is saved
-        on_batch: called with the number of images and their mean loss
-        on_epoch: called with where the run stands, after each epoch's validation
+        events: told of the images of every batch, with the epoch's mean loss so far, and in the
+            first process of every validation
 
     Returns:
         where the run stands at its end
@@ -83,103 +86,201 @@ def train(
     if (targets is not None) != (recipe.targets == "plain"):
         got = "none" if targets is None else "some"
         raise ValueError(f"Expected targets just where the recipe's are plain but got {got}")
-    device = torch.device(device)
-    ranks = find_ranks(device)
-    layout = torch.channels_last if recipe.channels_last else torch.contiguous_format
-    model.to(device).to(memory_format=layout)
-    run = RunFolder(Path(folder))
-    run.path.mkdir(parents=True, exist_ok=True)
-    an_epoch = batches_an_epoch(len(images.ids), recipe.batch_size)
-    choose_learners(model, recipe)
-    optimizer = create_optimizer(model, recipe)
-    average = None
-    if recipe.ema:
-        blend = get_ema_multi_avg_fn(recipe.ema)
-        average = AveragedModel(model, multi_avg_fn=blend, use_buffers=True)
-    result = model if average is None else cast("Backbone", average.module)
-    state = run.load(model, average, optimizer) if resume else TrainState()
-    if ranks.first and not state.history:
-        _close_epoch(state, recipe, validate(model))
-        run.write_log(state.history)
-        run.save(state, model, average, optimizer)
-        on_epoch(state)
-    state.history = ranks.agree(state.history)
-
-    network: Callable[..., torch.Tensor] = ranks.wrap(model)
-    if recipe.compile:
-        network = torch.compile(network)
-    half = recipe.precision == "bfloat16"
-    mixer = Mixer(recipe, model.spec.preprocessing, model.settings["num_classes"], device)
-    _start_learning(model, recipe)
-    saved = began = time.monotonic()
-    with held_interrupts() as interrupted:
-        for batch in load_batches(images, recipe, mixer.size, state.step, workers, ranks):
-            place = state.step % an_epoch
-            if place == 0:
-                state.loss_sum, state.seen = 0.0, 0
-            _note_unreadable(batch, state, images)
-            torch.manual_seed(derive_seed(recipe.seed, STEP, state.step, ranks.rank))
-            views, wanted = mixer(batch.images, batch.labels)
-            if targets is not None:
-                wanted = torch.from_numpy(targets[batch.indices or [0]]).to(device).float()
-            with torch.autocast(device.type, torch.bfloat16, enabled=half):
-                logits = network(views)
-            loss = cross_entropy(logits.float(), wanted, label_smoothing=recipe.label_smoothing)
-            if not isfinite(loss.item()):
-                raise _diverged(f"the loss is {loss.item()}", batch, state, images, run)
-            count = len(batch.indices)
-            loss_sum, seen = ranks.sum(loss.item() * count, count)
-            # Processes count by their images; the batches of one step count alike.
-            share = count * ranks.count / max(seen, 1)
-            (loss * share / _batches_a_step(recipe, place, an_epoch)).backward()
-            state.loss_sum, state.seen = state.loss_sum + loss_sum, state.seen + int(seen)
-            state.step += 1
-            ends_epoch = place + 1 == an_epoch
-            ends_step = ends_epoch or (place + 1) % recipe.accumulate == 0
-            if ends_step:
-                set_rate(optimizer, rate_at(recipe, (state.step - 0.5) / an_epoch))
-                optimizer.step()
-                optimizer.zero_grad()
-                if average is not None:
-                    average.update_parameters(model)
-            state.seconds += time.monotonic() - began
-            on_batch(int(seen), state.loss_sum / max(state.seen, 1))
-            stops = ends_step and ranks.any(interrupted.is_set())
-            late = ends_step and ranks.any(time.monotonic() - saved > save_every)
-            if ends_epoch or stops or late:
-                if not _is_finite(model):
-                    raise _diverged("weights are not finite", batch, state, images, run)
-                state.unreadable = ranks.union(state.unreadable)
-                if ranks.first:
-                    if ends_epoch:
-                        if _close_epoch(state, recipe, validate(result), optimizer):
-                            run.save_result(result)
-                        run.write_log(state.history)
-                    run.save(state, model, average, optimizer)
-                    if ends_epoch:
-                        on_epoch(state)
-                state.history, state.best = ranks.agree((state.history, state.best))
-                _start_learning(model, recipe)
-                saved = time.monotonic()
+    device, loss = torch.device(device), loss or find_loss(recipe.loss)
+    run = _Training(model, images, recipe, Path(folder), validate, targets, loss, device)
+    run.start(resume, events)
+    state, ranks, an_epoch = run.state, run.ranks, run.an_epoch
+    batches = load_batches(images, recipe, run.mixer.size, state.step, workers, ranks)
+    try:
+        with held_interrupts() as interrupted:
+            run.tell_epoch(events)
+            saved = began = time.monotonic()
+            for batch in batches:
+                position = state.step % an_epoch  # of the batch in its epoch
+                ends_epoch = position + 1 == an_epoch
+                ends_step = ends_epoch or (position + 1) % recipe.accumulate == 0
+                if position == 0:
+                    state.loss_sum, state.seen = 0.0, 0
+                seen = run.learn(batch, position)
+                if ends_step:
+                    run.step()
+                state.seconds += time.monotonic() - began
+                events.advance(seen, loss=state.loss_sum / max(state.seen, 1))
+                stops = ends_step and ranks.any(interrupted.is_set())
+                late = ends_step and ranks.any(time.monotonic() - saved > save_every)
+                if ends_epoch or stops or late:
+                    run.save(batch, ends_epoch, events)
+                    saved = time.monotonic()
                 if stops:
                     raise KeyboardInterrupt
-            began = time.monotonic()
+                if ends_epoch:
+                    run.tell_epoch(events)
+                began = time.monotonic()
+    finally:
+        events.end()
     return state
 
 
-def _start_learning(model: Backbone, recipe: Recipe) -> None:
-    """Put a network into training mode, all but what the recipe keeps."""
-    model.train(recipe.targets == "labels")
-    if recipe.freeze_norms:
-        for module in model.modules():
-            if isinstance(module, torch.nn.modules.batchnorm._BatchNorm):
-                module.eval()
+class _Training:
+    """Everything that a training changes, and each of the few things that it does.
+
+    Args:
+        model: trained in place
+        images: to train on
+        recipe: every choice
+        folder: of the run
+        validate: measures a network
+        targets: by image the probability of each class; None where labels are
+        loss: computes what a batch costs
+        device: that the network runs on
+    """
+
+    def __init__(
+        self,
+        model: Backbone,
+        images: TrainingImages,
+        recipe: Recipe,
+        folder: Path,
+        validate: Callable[[Backbone], dict[str, float]],
+        targets: np.ndarray | None,
+        loss: Loss,
+        device: torch.device,
+    ) -> None:
+        layout = torch.channels_last if recipe.channels_last else torch.contiguous_format
+        model.to(device).to(memory_format=layout)
+        choose_learners(model, recipe)
+        self.model, self.images, self.recipe = model, images, recipe
+        self.validate, self.targets, self.loss, self.device = validate, targets, loss, device
+        self.ranks = find_ranks(device)
+        self.folder = RunFolder(folder)
+        self.folder.path.mkdir(parents=True, exist_ok=True)
+        self.an_epoch = batches_an_epoch(len(images.ids), recipe.batch_size)
+        self.mixer = Mixer(recipe, model.spec.preprocessing, model.settings["num_classes"], device)
+        self.optimizer = create_optimizer(model, recipe)
+        self.average: AveragedModel | None = None
+        if recipe.ema:
+            blend = get_ema_multi_avg_fn(recipe.ema)
+            self.average = AveragedModel(model, multi_avg_fn=blend, use_buffers=True)
+        self.result = model if self.average is None else cast("Backbone", self.average.module)
+        self.network: Callable[..., torch.Tensor] = model
+        self.state = TrainState()
+
+    def start(self, resume: bool, events: Events) -> None:
+        """Go back to the last checkpoint, or measure the untrained network and save it."""
+        if resume:
+            self.state = self.folder.load(self.model, self.average, self.optimizer)
+        if self.ranks.first and not self.state.history:
+            add_row(self.state, self.validate(self.model), self.recipe.select)
+            self._write(events, measured=True)
+        self.state.history = self.ranks.agree(self.state.history)
+        self.network = self.ranks.wrap(self.model)
+        if self.recipe.compile:
+            self.network = torch.compile(self.network)
+        self._learn_again()
+
+    def tell_epoch(self, events: Events) -> None:
+        """Tell which epoch begins, or goes on, if one is left."""
+        epoch, position = divmod(self.state.step, self.an_epoch)
+        if epoch < self.recipe.epochs:
+            count = len(self.images.ids)
+            events.begin(
+                f"train {epoch + 1}/{self.recipe.epochs}",
+                total=count * self.recipe.epochs,
+                done=count * epoch + (self.state.seen if position else 0),
+            )
+
+    def learn(self, batch: Batch, position: int) -> int:
+        """Add a batch's gradients, and say how many images all processes had in it.
+
+        Args:
+            batch: this process's part
+            position: of the batch in its epoch
+        """
+        state, recipe, ranks = self.state, self.recipe, self.ranks
+        _note_unreadable(batch, state, self.images)
+        torch.manual_seed(derive_seed(recipe.seed, STEP, state.step, ranks.rank))
+        views, wanted = self.mixer(batch.images, batch.labels)
+        if self.targets is not None:
+            wanted = torch.from_numpy(self.targets[batch.indices or [0]]).to(self.device).float()
+        half = recipe.precision == "bfloat16"
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=half):
+            loss = self.loss(self.network, views, wanted, recipe)
+        if not isfinite(loss.item()):
+            raise self._diverged(f"the loss is {loss.item()}", batch)
+        count = len(batch.indices)
+        loss_sum, seen = ranks.sum(loss.item() * count, count)
+        # Processes count by their images; the batches of one step count alike.
+        share = count * ranks.count / max(seen, 1)
+        (loss * share / _batches_a_step(recipe, position, self.an_epoch)).backward()
+        state.loss_sum, state.seen = state.loss_sum + loss_sum, state.seen + int(seen)
+        state.step += 1
+        return int(seen)
+
+    def step(self) -> None:
+        """Change the weights by the gradients so far, and their average with them."""
+        set_rate(self.optimizer, rate_at(self.recipe, (self.state.step - 0.5) / self.an_epoch))
+        self.optimizer.step()
+        self.optimizer.zero_grad()
+        if self.average is not None:
+            self.average.update_parameters(self.model)
+
+    def save(self, batch: Batch, ends_epoch: bool, events: Events) -> None:
+        """Write a checkpoint, at the end of an epoch with what validation says.
+
+        Args:
+            batch: the last one, to name where the weights are not finite
+            ends_epoch: measure the network
+            events: told of the measurement
+        """
+        state, ranks = self.state, self.ranks
+        if not _is_finite(self.model):
+            raise self._diverged("weights are not finite", batch)
+        state.unreadable = ranks.union(state.unreadable)
+        if ranks.first:
+            if ends_epoch:
+                rate = self.optimizer.param_groups[0]["lr"]
+                if add_row(state, self.validate(self.result), self.recipe.select, rate):
+                    self.folder.save_result(self.result)
+            self._write(events, measured=ends_epoch)
+        state.history, state.best = ranks.agree((state.history, state.best))
+        self._learn_again()
+
+    def _write(self, events: Events, measured: bool) -> None:
+        if measured:
+            self.folder.write_log(self.state.history)
+        self.folder.save(self.state, self.model, self.average, self.optimizer)
+        if measured:
+            events.epoch(self.state.history, self.state.best)
+
+    def _learn_again(self) -> None:
+        """Put the network into training mode, all but what the recipe keeps."""
+        self.model.train(self.recipe.targets == "labels")
+        if self.recipe.freeze_norms:
+            for module in self.model.modules():
+                if isinstance(module, torch.nn.modules.batchnorm._BatchNorm):
+                    module.eval()
+
+    def _diverged(self, what: str, batch: Batch) -> TrainingError:
+        """Say where a training left the numbers."""
+        named = ", ".join(self.images.ids[index] for index in batch.indices)
+        good = self.folder.list_checkpoints()
+        advice = f"; the last good weights are in {good[0]}" if good else ""
+        return TrainingError(
+            f"{what} in epoch {len(self.state.history)}, batch of images {named}{advice}: begin "
+            "anew, with --weights from there or not, at a lower --lr or with a longer warm-up"
+        )
 
 
-def _batches_a_step(recipe: Recipe, place: int, an_epoch: int) -> int:
-    """Count the batches whose gradients make the step that a batch belongs to."""
-    first = place - place % recipe.accumulate
-    return min(recipe.accumulate, an_epoch - first)  # the last step of an epoch may have fewer
+def _batches_a_step(recipe: Recipe, position: int, an_epoch: int) -> int:
+    """Count the batches whose gradients make the step that a batch belongs to.
+
+    Args:
+        recipe: says how many
+        position: of the batch in its epoch
+        an_epoch: number of its batches; the last step may have fewer than the others
+    """
+    first = position - position % recipe.accumulate
+    return min(recipe.accumulate, an_epoch - first)
 
 
 def _note_unreadable(batch: Batch, state: TrainState, images: TrainingImages) -> None:
@@ -196,43 +297,3 @@ def _note_unreadable(batch: Batch, state: TrainState, images: TrainingImages) ->
 def _is_finite(model: nn.Module) -> bool:
     """Tell whether all weights and statistics are numbers."""
     return all(bool(torch.isfinite(tensor).all()) for tensor in model.state_dict().values())
-
-
-def _diverged(
-    what: str, batch: Batch, state: TrainState, images: TrainingImages, run: RunFolder
-) -> TrainingError:
-    """Say where a training left the numbers."""
-    named = ", ".join(images.ids[index] for index in batch.indices)
-    good = run.list_checkpoints()
-    advice = f"; the last good weights are in {good[0]}" if good else ""
-    return TrainingError(
-        f"{what} in epoch {len(state.history)}, batch of images {named}{advice}: begin anew, with "
-        "--weights from there or not, at a lower --lr or with a longer warm-up"
-    )
-
-
-def _close_epoch(
-    state: TrainState,
-    recipe: Recipe,
-    measured: dict[str, float],
-    optimizer: Optimizer | None = None,
-) -> bool:
-    """Write an epoch's row, and tell whether its weights are the best so far."""
-    row: dict[str, Any] = {
-        "epoch": len(state.history),
-        "step": state.step,
-        "lr": None if optimizer is None else optimizer.param_groups[0]["lr"],
-        "train_loss": None if optimizer is None else state.loss_sum / max(state.seen, 1),
-        "seconds": round(state.seconds, 2),
-        **{f"val_{name}": float(value) for name, value in measured.items()},
-    }
-    state.history.append(row)
-    if optimizer is None:  # before any training
-        return False
-    if recipe.select != "last" and state.best is not None:
-        key = SELECTED_BY[recipe.select]
-        then, now = ((each[key], -each.get("val_loss", 0.0)) for each in (state.best, row))
-        if now < then:
-            return False
-    state.best = row
-    return True

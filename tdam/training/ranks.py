@@ -87,8 +87,13 @@ def find_ranks(device: torch.device) -> Ranks:
     return Ranks(distributed.get_rank(), distributed.get_world_size(), device)
 
 
+def is_first_rank() -> bool:
+    """Tell whether this process reports: it is alone, or the first of those that train together."""
+    return find_ranks(torch.device("cpu")).first
+
+
 def join_ranks(device: torch.device) -> torch.device:
-    """Join the processes that torchrun started; alone, do nothing.
+    """Join the processes that torchrun started; alone, or where they are joined, do nothing.
 
     Args:
         device: that the network shall run on
@@ -98,10 +103,12 @@ def join_ranks(device: torch.device) -> torch.device:
     """
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
         return device
+    joined = distributed.is_available() and distributed.is_initialized()
     if device.type == "cuda":
         device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
         torch.cuda.set_device(device)
     backend = "nccl" if device.type == "cuda" else "gloo"
     # The others wait while the first one packs images or validates.
-    distributed.init_process_group(backend, timeout=timedelta(hours=12))
+    if not joined:
+        distributed.init_process_group(backend, timeout=timedelta(hours=12))
     return device

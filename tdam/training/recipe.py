@@ -7,12 +7,18 @@ import tomllib
 from dataclasses import asdict, dataclass, fields, replace
 from importlib import resources
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-_CHOICES = {
+from tdam.training.losses import LOSSES
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+_CHOICES: dict[str, Collection[str]] = {
     "optimizer": ("sgd", "adamw"),
     "schedule": ("cosine", "steps"),
     "targets": ("labels", "plain"),
+    "loss": LOSSES,
     "precision": ("auto", "float32", "bfloat16"),
     "select": ("accuracy", "localization", "last"),
 }
@@ -83,6 +89,7 @@ class Recipe:
             same weights without attention say of the whole image. Then only the parts that
             attention adds learn, and the weights keep their classes, of which the data may show
             few. The network stays in evaluation mode: no statistics change
+        loss: name of one in `tdam.training.losses.LOSSES`
         label_smoothing: share of probability spread over all classes
         mixup: alpha of mixed images; 0 for none
         cutmix: alpha of pasted patches; 0 for none; with both, a batch takes either
@@ -133,6 +140,7 @@ class Recipe:
     drops: tuple[int, ...] = ()
     drop: float = 0.1
     targets: Literal["labels", "plain"] = "labels"
+    loss: str = "cross_entropy"
     label_smoothing: float = 0.1
     mixup: float = 0.0
     cutmix: float = 0.0

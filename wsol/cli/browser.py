@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from wsol.cli import common, networks
+from wsol.cli.usage import fail
 
 
 def browser(
@@ -56,7 +57,7 @@ def browser(
     try:
         page = create_page(BrowserApp(localizer, names), about)
     except ImportError as error:
-        common.fail(f'the app needs gradio ({error}): pip install "gradio>=6"')
+        fail(f'the app needs gradio ({error}): pip install "gradio>=6"')
     try:
         address = launch_page(page, host, port, not quiet)
     except (OSError, ValueError) as error:

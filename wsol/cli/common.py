@@ -6,9 +6,11 @@ import re
 import sys
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+from tdam.attentions import ATTENTIONS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -44,7 +46,7 @@ Checkpoint = Annotated[
     ),
 ]
 Attention = Annotated[
-    str | None, typer.Option(help="none, tdam, se, cbam, eca or fca.", metavar="NAME")
+    str | None, typer.Option(help=f"One of {', '.join(ATTENTIONS)}.", metavar="NAME")
 ]
 Steps = Annotated[
     int | None, typer.Option(help="T, how often a TDAM block's end runs (2).", metavar="T")
@@ -113,12 +115,6 @@ _ARGUMENTS = (
 )
 
 
-def fail(message: str) -> NoReturn:
-    """Say in one line what went wrong, and exit with 1."""
-    sys.stderr.write(f"Error: {' '.join(message.split())}\n")
-    raise typer.Exit(1)
-
-
 @contextmanager
 def wrong_use(flag: str | None) -> Iterator[None]:
     """Turn a ValueError of the library into a complaint about a flag, which exits with 2.
@@ -156,39 +152,15 @@ def known_classes(
     Returns:
         one class an image, or None where the network shall choose
     """
-    from wsol.classes import find_class
+    from wsol.classes import known_labels
 
-    if class_name is not None:
-        with wrong_use("--class"):
-            return [find_class(class_name, names)] * len(paths)
-    if not class_from_folder:
-        return None
-    with wrong_use("--class-from-folder"):
-        known = dict.fromkeys(path.absolute().parent.name for path in paths)
-        classes, faults = {}, []
-        for name in known:
-            try:
-                classes[name] = find_class(name, names)
-            except ValueError as error:
-                faults.append(str(error))
-        if faults:
-            own = "classes of your own need a network that knows them: wsol train"
-            raise ValueError(". ".join([*faults[:20], own]))
-        return [classes[path.absolute().parent.name] for path in paths]
+    with wrong_use("--class" if class_name is not None else "--class-from-folder"):
+        return known_labels(paths, names, class_name, class_from_folder)
 
 
 def print_row(*columns: object) -> None:
     """Print a line of columns on stdout, tab-separated, whatever a file's name holds."""
     typer.echo("\t".join(str(column).translate(_ESCAPES) for column in columns))
-
-
-def count_things(count: int, thing: str) -> str:
-    """Write a number of things.
-
-    >>> count_things(1, "run"), count_things(2, "run")
-    ('1 run', '2 runs')
-    """
-    return f"{count} {thing}{'' if count == 1 else 's'}"
 
 
 def check_threshold(threshold: float | None) -> None:
@@ -199,7 +171,7 @@ def check_threshold(threshold: float | None) -> None:
 
 def list_images(sources: list[str]) -> list[Path]:
     """List the images of all sources, or exit with 2 where a source names none."""
-    from wsol.images import SourceError, find_images
+    from wsol.images import SourceError, describe_passed_over, find_images
 
     strange: list[Path] = []
     try:
@@ -208,12 +180,7 @@ def list_images(sources: list[str]) -> list[Path]:
         raise typer.BadParameter(str(error), param_hint="SOURCE") from error
     finally:
         if strange:
-            kinds = ", ".join(sorted({path.suffix for path in strange}))
-            count = count_things(len(strange), "file")
-            sys.stderr.write(
-                f"passed over, since {kinds} is not read: {count}, such as {strange[0]}; JPEG, "
-                "PNG, WebP, BMP, TIFF and GIF are\n"
-            )
+            sys.stderr.write(describe_passed_over(strange) + "\n")
     if not paths:
         raise typer.BadParameter("no images", param_hint="SOURCE")
     return paths

@@ -9,13 +9,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from wsol.cli import common, outputs, reports
+from wsol.cli import common
+from wsol.cli.console import ConsoleEvents
+from wsol.cli.usage import usage
+from wsol.errors import about
+from wsol.evaluation.metric_names import name_score
+from wsol.out_folders import free_file
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from eval.statistics import Difference
-    from wsol.report import Run
+    from wsol.workflows.compare import Comparison
 
 
 def compare(
@@ -38,66 +40,39 @@ def compare(
     Prints second minus first with its paired bootstrap interval and, for scores that count images,
     McNemar's exact test: how many images only one of the two has right.
     """
-    from wsol.evaluation.comparison import ResultError, compare_results
+    from wsol.workflows.compare import compare as run
 
-    paths = [first, second, *(more or [])]
-    for path in paths:
-        if not path.exists():
-            name = {0: "FIRST", 1: "SECOND"}.get(paths.index(path), "MORE")
-            raise typer.BadParameter(f"{path}: no such folder", param_hint=name)
-    if root is not None and not root.is_dir():
-        raise typer.BadParameter(f"{root}: no such folder", param_hint="--root")
+    with usage(first="FIRST", second="SECOND", more="MORE"):
+        if json_file is not None:
+            with about("json"):
+                free_file(json_file, force)
+        with ConsoleEvents() as events:
+            comparisons = run(
+                first, second, *(more or []), report=report, root=root, force=force, events=events
+            )
+    shown = [each for each in comparisons if each.differences]
+    for path, each in zip([second, *(more or [])], shown, strict=False):
+        _print_difference(first, path, each)
     if json_file is not None:
-        outputs.free_file(json_file, "--json", force)
-    if report is not None:
-        reports.free(report, None, False, force)
-    try:
-        runs = _read(paths)
-        of_masks = not any(run.of_boxes for run in runs)
-        found = []
-        if report is None or not of_masks:
-            found = [compare_results(runs[0].results, run.results) for run in runs[1:]]
-    except ResultError as error:
-        common.fail(str(error))
-    for path, run, each in zip(paths[1:], runs[1:], found, strict=False):
-        _print_difference(first, path, runs[0], run, each)
-    if json_file is not None:
-        content = [{name: asdict(each) for name, each in pair.items()} for pair in found]
+        content = [{name: asdict(gap) for name, gap in each.differences.items()} for each in shown]
         text = json.dumps(content[0] if len(content) == 1 else content) + "\n"
         json_file.write_text(text, encoding="utf-8")
-    if report is not None:
-        if root is None and runs[0].root is not None and runs[0].root.is_dir():
-            root = runs[0].root
-        reports.write(report, runs, root, differences=found)
 
 
-def _read(paths: list[Path]) -> list[Run]:
-    """Read the runs, named by their folders, by as much of the path as tells them apart."""
-    from wsol.report import read_run
-    from wsol.report.runs import tell_apart
-
-    folders = [path.parent if path.is_file() else path for path in paths]
-    names = [folder.resolve().name for folder in folders]
-    if len(set(names)) < len(names):
-        names = tell_apart([str(folder) for folder in folders])
-    return [read_run(path, name) for path, name in zip(paths, names, strict=True)]
-
-
-def _print_difference(
-    first: Path, second: Path, before: Run, after: Run, found: Mapping[str, Difference]
-) -> None:
+def _print_difference(first: Path, second: Path, comparison: Comparison) -> None:
+    before, after = comparison.first, comparison.second
     rows = []
-    for name, each in found.items():
-        counted = each.p_value is not None
+    for name, gap in comparison.differences.items():
+        counted = gap.p_value is not None
         rows.append(
             [
-                name,
-                f"{each.first:.1f}",
-                f"{each.second:.1f}",
-                f"{each.difference:+.1f}",
-                f"{each.low:+.1f} to {each.high:+.1f}",
-                f"+{each.gained} -{each.lost}" if counted else "",
-                f"{each.p_value:.3g}" if counted else "",
+                name_score(name),
+                f"{gap.first:.1f}",
+                f"{gap.second:.1f}",
+                f"{gap.difference:+.1f}",
+                f"{gap.low:+.1f} to {gap.high:+.1f}",
+                f"+{gap.gained} -{gap.lost}" if counted else "",
+                f"{gap.p_value:.3g}" if counted else "",
             ]
         )
     scores = before.scores

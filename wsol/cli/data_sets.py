@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from wsol.cli import common
+from wsol.cli.usage import fail
+from wsol.text import count_things
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -38,7 +39,7 @@ def load_splits(data: Path, split: str, with_val: bool) -> tuple[Split, Split | 
     try:
         scored, chooser = load_split(data, split), load_split(data, "val") if with_val else None
     except ManifestError as error:
-        common.fail(str(error))
+        fail(str(error))
     shared = set(scored.ids) & set(chooser.ids if chooser is not None else ())
     if shared:
         message = f"val has {min(shared)} too, which {split!r} scores"
@@ -72,7 +73,7 @@ def load_drawn_boxes(boxes: Path, name: str, root: Path | None = None) -> tuple[
             split, home = load_coco(boxes, name, skipped.append), root or boxes.parent
     except ManifestError as error:
         _tell_skipped(skipped)
-        common.fail(str(error))
+        fail(str(error))
     _tell_skipped(skipped)
     if split.boxes is None:
         raise typer.BadParameter(f"{boxes} holds no box", param_hint="--boxes")
@@ -83,7 +84,7 @@ def _tell_skipped(faults: list[str]) -> None:
     sys.stderr.writelines(f"{line}\n" for line in faults[:_SHOWN])
     if faults:
         dots = "..., " if len(faults) > _SHOWN else ""
-        sys.stderr.write(f"{dots}{common.count_things(len(faults), 'image')} left out\n")
+        sys.stderr.write(f"{dots}{count_things(len(faults), 'image')} left out\n")
 
 
 def check_root(split: Split, root: Path) -> None:
@@ -100,7 +101,7 @@ def list_ids(data: Path) -> set[str]:
     try:
         return {image_id for name in list_splits(data) for image_id in load_split(data, name).ids}
     except ManifestError as error:
-        common.fail(str(error))
+        fail(str(error))
 
 
 def find_classes(
@@ -155,7 +156,7 @@ def find_classes(
     try:
         table = load_classes(classes)
     except ManifestError as error:
-        common.fail(str(error))
+        fail(str(error))
     typer.echo(f"labels mapped onto ImageNet's 1000 classes by {classes}", err=True)
     return table
 
@@ -170,7 +171,7 @@ def _count_classes(data: Path, scored: Split, most: int) -> int:
     try:
         return max(int(load_split(data, name).labels.max()) + 1 for name in list_splits(data))
     except ManifestError as error:
-        common.fail(str(error))
+        fail(str(error))
 
 
 def tell_strange(names: Sequence[str]) -> str:

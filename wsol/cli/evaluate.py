@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import json
 import sys
-from functools import cache, partial
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from wsol.cli import common, data_sets, evaluate_run, networks, outputs, reports
+from wsol.cli import common, networks
+from wsol.cli.console import ConsoleEvents
+from wsol.cli.usage import usage
+from wsol.errors import about
+from wsol.out_folders import free_file, writing
+from wsol.text import count_things
 
 if TYPE_CHECKING:
-    from wsol.evaluation.map_source import MapSource
+    from wsol.evaluation.result import Evaluation
 
 
 def evaluate(
@@ -107,195 +112,79 @@ def evaluate(
     rule and class map; an oracle threshold is chosen on the very split that is scored. With
     --protocol all the same maps are scored under every protocol.
     """
-    from eval.manifest import open_data_set
-    from eval.protocols import PROTOCOLS, find_protocol
-    from wsol.writers import check_format
-
-    with common.wrong_use("--protocol"):
-        rules = [*PROTOCOLS.values()] if protocol == "all" else [find_protocol(protocol)]
     asked = networks.attention_flags(attention, steps, distance, searchlight)
     networks.check_model(model, method, checkpoint, weights, **asked)
-    if class_map not in (None, "ground_truth", "predicted"):
-        message = f"expected ground_truth or predicted, got {class_map!r}"
-        raise typer.BadParameter(message, param_hint="--class-map")
-    level = _threshold(threshold)
-    if level == "val" and "val" in split.split("+"):
-        message = f"val cannot be chosen on while {split!r} scores it"
-        raise typer.BadParameter(message, param_hint="--threshold")
     if maps is not None:
         networks.refuse_flags(
             model=model, weights=weights, checkpoint=checkpoint, output_stride=output_stride,
             method=method, layer=layer, at_step=step, **asked,
         )  # fmt: skip
-    with common.wrong_use("--format"):
-        kinds = [check_format(kind) for kind in dict.fromkeys(formats or [])]
-    if "npy" in kinds:
-        raise typer.BadParameter("npy is --save-maps float64 here", param_hint="--format")
-    for flag, given in (("--format", kinds), ("--save-maps", save_maps), ("--coco", coco)):
-        if given and out is None:
-            raise typer.BadParameter("needs --out", param_hint=flag)
-    for flag, given in (("--format", kinds), ("--coco", coco), ("--report", bool(report))):
-        if given and protocol == "all":
-            raise typer.BadParameter("goes with one protocol", param_hint=flag)
-    if save_maps is not None and rules[0].image == "crop":
-        message = f"goes not with {rules[0].name}: a file does not say that it shows a crop"
-        raise typer.BadParameter(message, param_hint="--save-maps")
-    writer = None
-    if out is not None and save_maps is not None:
-        from wsol.evaluation.map_files import PRECISIONS, MapWriter
-
-        with common.wrong_use("--save-maps"):
-            writer = MapWriter(out / "maps", save_maps)
-    if json_file is not None:
-        outputs.free_file(json_file, "--json", force)
     if not data.exists():
         raise typer.BadParameter(f"{data}: no such file or folder", param_hint="DATA")
-    place = data
-    opened = open_data_set(place)
-    data, home = opened.path, opened.root
-    if not opened.splits:
-        message = (
-            f"{data} holds no truth: expected a folder with manifests of splits (or with images "
-            "and manifest/) or a COCO data set file"
-        )
-        raise typer.BadParameter(message, param_hint="DATA")
-    if root is None and (maps is None or data.is_file() or data != place):
-        root = home
-    if maps is None and root is None:
-        raise typer.BadParameter("needed to find the images", param_hint="--root")
-    for flag, folder in (("--root", root), ("--maps", maps), ("--mask-root", mask_root)):
-        if folder is not None and not folder.is_dir():
-            raise typer.BadParameter(f"{folder}: no such folder", param_hint=flag)
-    scored, chooser = data_sets.load_splits(data, split, level == "val")
-    for flag, given in (("--format", kinds), ("--coco", coco)):
-        if given and scored.boxes is None:
-            message = f"needs boxes, which {data} has not"
-            raise typer.BadParameter(message, param_hint=flag)
-    goes_on = False
-    if out is not None:
-        with outputs.writing(out, "--out"):
-            goes_on = evaluate_run.free(out, force)
-    work = None if report is None else reports.free(report, out, goes_on, force)
+    with usage():
+        if json_file is not None:
+            with about("json"):
+                free_file(json_file, force)
+        from wsol.workflows.evaluate import evaluate as run
+        from wsol.workflows.evaluate import evaluate_maps
 
-    chosen = class_map or rules[0].class_map
-    sources: list[MapSource]
-    what = f"maps of {maps}"
-    table: dict[int, int] | None = None
-    names: tuple[str, ...] = scored.class_names or ()
-    if maps is None:
-        from tdam.spec import describe_network
-        from wsol.classes import class_names
-        from wsol.evaluation.network_maps import NetworkMaps
-
-        data_sets.check_root(scored, root or data)
-        if checkpoint is None:
-            model = model or common.DEFAULT_MODEL
-        network = networks.load_model(model, weights, seed, checkpoint, output_stride, **asked)
-        method = networks.choose_method(network, method)
-        networks.check_layer(network, method, layer)
-        count = network.settings["num_classes"]
-        own = class_names(count, network.class_names)
-        if network.class_names is not None or len(names) != count:
-            names = own
-        what = f"{describe_network(network.settings)}, {method}"
-        what += "" if layer is None else f" of {layer}"
-        what += "" if step is None else f", step {step}"
-        with common.wrong_use("--classes"):
-            table = data_sets.find_classes(data, scored, root, classes, own)
-        where = common.choose_device(device)
-        with common.wrong_use("--at-step"):
-            sources = [
-                NetworkMaps(
-                    network,
-                    each,
-                    root or data,
-                    method,
-                    table,
-                    chosen,  # type: ignore[arg-type]
-                    rules[0].image,
-                    batch_size=batch_size,
-                    workers=workers,
-                    device=where,
-                    layer=layer,
-                    step=step,
+        level = _threshold(threshold)
+        shared: dict[str, Any] = {
+            "split": split, "protocol": protocol, "threshold": level, "class_map": class_map,
+            "mask_root": mask_root, "out": out, "formats": formats or (), "save_maps": save_maps,
+            "report": report, "coco": coco, "workers": workers, "force": force,
+        }  # fmt: skip
+        with ConsoleEvents() as events:
+            if maps is not None:
+                scored = evaluate_maps(
+                    data, maps, root, allow_missing=allow_missing, events=events, **shared
                 )
-                for each in (scored, chooser)
-                if each is not None
-            ]
-    else:
-        from wsol.evaluation.folder_maps import FolderMaps
-
-        others = cache(partial(data_sets.list_ids, data))
-        sources = [
-            FolderMaps(each, maps, chosen, allow_missing, others)  # type: ignore[arg-type]
-            for each in (scored, chooser)
-            if each is not None
-        ]
-        if allow_missing:
-            sys.stderr.writelines(f"{line}\n" for line in sources[0].list_extra())  # type: ignore[attr-defined]
-    labels = data_sets.name_labels(scored, table, names if maps is None else ())
-    keep = None if work is None else work.keeper(scored, rules[0])
-    options: dict[str, Any] = {
-        "mask_root": mask_root or root or data,
-        "workers": workers,
-        "save": writer,
-    }
-    levels: list[Any] = [level] * len(rules)
-    spoiled: list[str] = []
-    if chooser is not None:
-        levels, spoiled = evaluate_run.choose(sources[1], rules, options, out)
-    options |= {"out": out, "rule": None if chooser is None else "val", "keep": keep}
-    if out is None and work is not None:
-        options["out"] = work.results
-    evaluations = evaluate_run.run(sources[0], rules, levels, options)
-    if options["out"] is not None:
-        from wsol.evaluation.image_results import name_results
-
-        name_results(options["out"], what, labels, names if maps is None else None)
-    if out is not None and (kinds or coco):
-        from wsol.evaluation.exports import export_boxes, score_coco
-
-        export_boxes(out, kinds, names, root)
-        if coco:
-            _print_coco(score_coco(out, scored, table), chosen)
+            else:
+                name = model if checkpoint is not None else model or common.DEFAULT_MODEL
+                network = partial(
+                    networks.load_model, name, weights, seed, checkpoint, output_stride, **asked
+                )
+                scored = run(
+                    network, data, root, method=method, layer=layer, step=step, classes=classes,
+                    batch_size=batch_size, device=device, events=events, **shared,
+                )  # fmt: skip
+    evaluations = scored if isinstance(scored, list) else [scored]
     if json_file is not None:
         content = [each.to_dict() for each in evaluations]
         text = json.dumps(content if protocol == "all" else content[0]) + "\n"
-        with outputs.writing(json_file, "--json"):
+        with usage(), about("json"), writing(json_file):
             json_file.write_text(text, encoding="utf-8")
-    from wsol.cli.score_tables import print_evaluation, print_protocols
-
-    if protocol == "all":
-        print_protocols(evaluations, what)
-    else:
-        print_evaluation(evaluations[0], what)
-    if work is not None and keep is not None:
-        work.write(out or work.results, keep, sources[0], root or home)
+    _print(evaluations, protocol == "all")
     if save_maps is not None:
+        from wsol.evaluation.map_files import PRECISIONS
+
         sys.stderr.write(
             f"maps in {out}/maps as {save_maps}, off by at most {PRECISIONS[save_maps]:.2g}\n"
         )
-    spoiled += evaluations[0].unreadable
-    sys.stderr.writelines(f"{line}\n" for line in spoiled)
-    if spoiled:
-        count = common.count_things(len(spoiled), "image" if maps is None else "map")
+    unreadable = [*evaluations[0].unreadable_val, *evaluations[0].unreadable]
+    sys.stderr.writelines(f"{line}\n" for line in unreadable)
+    if unreadable:
+        count = count_things(len(unreadable), "image" if maps is None else "map")
         sys.stderr.write(f"{count} could not be read: counted as missed\n")
         raise typer.Exit(0 if allow_missing else 1)
 
 
+def _print(evaluations: list[Evaluation], several: bool) -> None:
+    from wsol.cli.score_tables import print_evaluation, print_protocols
+
+    first = evaluations[0]
+    if first.coco is not None:
+        rows = [[name, f"{value:.1f}"] for name, value in first.coco.items()]
+        common.print_table(f"COCOeval, class map {first.class_map}", ["score", "percent"], rows)
+    if several:
+        print_protocols(evaluations, first.subject)
+    else:
+        print_evaluation(first, first.subject)
+
+
 def _threshold(text: str | None) -> float | str | None:
-    if text in (None, "oracle", "val"):
-        return text
+    """Read a number; what is none stays a word, which the library knows or refuses."""
     try:
-        level = float(text)
+        return None if text is None else float(text)
     except ValueError:
-        level = -1.0
-    if not 0 <= level <= 1:
-        message = f"expected oracle, val or a number from 0 to 1, got {text!r}"
-        raise typer.BadParameter(message, param_hint="--threshold")
-    return level
-
-
-def _print_coco(scores: dict[str, float], class_map: str) -> None:
-    rows = [[name, f"{value:.1f}"] for name, value in scores.items()]
-    common.print_table(f"COCOeval, class map {class_map}", ["score", "percent"], rows)
+        return text

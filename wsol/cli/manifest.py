@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from wsol.cli import common
+from wsol.cli.usage import fail
 
 app = typer.Typer(
     help="Data sets: list what comes along, build from official downloads, check your own.",
@@ -65,7 +66,7 @@ def build(
     try:
         built = builder(source, out, val=val, seed=seed, force=force)
     except ManifestError as error:
-        common.fail(str(error))
+        fail(str(error))
     for split in built.splits:
         typer.echo(split.summary)
     typer.echo(f"in {out}; images: --root {built.root}")
@@ -104,4 +105,4 @@ def check(
         for line in check_data(data, root, wanted):
             typer.echo(line)
     except ManifestError as error:
-        common.fail(str(error))
+        fail(str(error))

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from wsol.cli import common
+from wsol.cli.usage import fail
 from wsol.maps.names import check_method, settle_method
 
 if TYPE_CHECKING:
@@ -117,7 +118,7 @@ def load_model(
             model = create_model(name or common.DEFAULT_MODEL, weights=source, **settings)
     except WeightsError as error:
         hint = "; give --checkpoint FILE, or --weights random to try without"
-        common.fail(f"{error}{hint if checkpoint is None else ''}")
+        fail(f"{error}{hint if checkpoint is None else ''}")
     attention = model.settings["attention"]
     if source == "pretrained" and attention != "none":
         typer.echo(
@@ -138,30 +139,15 @@ def check_layer(network: Backbone, method: str, layer: str | None) -> None:
     """Make one map of a layer, or exit with 2 where that cannot be done."""
     if layer is None:
         return
-    import torch
+    from wsol.maps.passes import check_layer
 
-    from wsol.maps import find_method
-    from wsol.maps.passes import run_pass
-    from wsol.runtime import evaluation_mode
-
-    side = network.spec.preprocessing.size
-    with common.wrong_use("--layer"), evaluation_mode(network):
-        extractor = find_method(method)(network, layer)
-        seen = run_pass(extractor, torch.zeros(1, 3, side, side))
-        if not extractor.needs_images:  # whose maps take a pass a channel
-            seen.maps(torch.tensor([0]))
-        if seen.features[-1].shape[2:].numel() == 1:
-            raise ValueError(
-                f"Expected a layer before the pooling but {layer} has one pixel, which has no box"
-            )
+    with common.wrong_use("--layer"):
+        check_layer(network, method, layer)
 
 
 def note_threshold(network: Backbone, asked: float | None, threshold: float) -> None:
     """Say on stderr where the threshold that is stored with a network is not the one taken."""
-    stored = network.threshold
-    if asked is None and stored is not None and stored != threshold:
-        typer.echo(
-            f"threshold {threshold:g}: the one stored with the weights, {stored:g}, is of maps by "
-            f"{network.spec.method} of {network.spec.map_layer}",
-            err=True,
-        )
+    from wsol.localizer import explain_threshold
+
+    if note := explain_threshold(network, asked, threshold):
+        typer.echo(note, err=True)

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from wsol.cli import common, outputs
-
-if TYPE_CHECKING:
-    from wsol.benchmark.experiment import Experiment
-
-COPY = "experiment.toml"  # what an experiment's folder is known by
+from wsol.cli import common
+from wsol.cli.console import ConsoleEvents
+from wsol.cli.score_tables import print_outcome
+from wsol.cli.usage import usage
+from wsol.errors import about
 
 
 def reproduce(
@@ -76,62 +75,26 @@ def reproduce(
     Tables, page and values are OUT/table.md, OUT/table.csv, OUT/report and OUT/results.json;
     OUT/experiment.zip records what became of every image in every run.
     """
-    from wsol.benchmark.experiment_files import load_experiment
-    from wsol.benchmark.record import list_recorded
+    with usage(data="--data"):
+        from wsol.runtime import keep_freed_memory
+        from wsol.workflows.reproduce import reproduce as run
 
-    with common.wrong_use("NAME"):
-        whole = load_experiment(name)
-    with common.wrong_use("--models"):
-        experiment = whole.select(models=None if models is None else _split(models))
-    with common.wrong_use("--seeds"):
-        experiment = experiment.select(seeds=None if seeds is None else _to_numbers(seeds))
-    out = Path(f"wsol-{whole.name}") if out is None else out
-    known: list[str] = []
-    if recorded and whole.record is not None:
-        with common.wrong_use("--recorded"):
-            known = list_recorded(whole.record)
-            if not known:
-                fault = "has no runs" if whole.record.is_file() else "no such file"
-                raise ValueError(f"{whole.record}: {fault}, so that no scores are recorded")
-    if data is None:
-        for flag, folder in (("--root", root), ("--weights", weights)):
-            if folder is not None:
-                raise typer.BadParameter("goes with --data", param_hint=flag)
-        experiment = _only_recorded(experiment, known)
-    elif expect and whole.expected and models is None and weights is None:
-        experiment = _without_training(experiment, out, known)
-    if expect and not experiment.expected:
-        what = "for these models and seeds" if whole.expected else "yet"
-        message = f"experiment {whole.name} carries no expected values {what}"
-        raise typer.BadParameter(message, param_hint="--expect")
-    for flag, folder in (("--data", data), ("--root", root), ("--weights", weights)):
-        if folder is not None and not folder.exists():
-            raise typer.BadParameter(f"{folder}: no such file or folder", param_hint=flag)
-    _free(out, whole)
-    from wsol.cli.experiment_run import run_experiment
-    from wsol.runtime import keep_freed_memory
-
-    keep_freed_memory()
-    left = len(whole.expected) - len(experiment.expected)
-    if expect and left:
-        sys.stderr.write(f"{left} expected values are of models or seeds that are left out\n")
-    try:
-        good = run_experiment(
-            experiment,
-            data,
-            out,
-            root=root,
-            weights=weights,
-            recorded=known,
-            expect=expect,
-            cache=cache,
-            device=common.choose_device(device),
-            workers=workers,
-        )
-    except KeyboardInterrupt:
-        sys.stderr.write("interrupted; the same command goes on from what is saved\n")
-        raise
-    if not good:
+        keep_freed_memory()
+        with about("seeds"):
+            numbers = None if seeds is None else _to_numbers(seeds)
+        with ConsoleEvents() as events:
+            try:
+                outcome = run(
+                    name, data, out, models=None if models is None else _split(models),
+                    seeds=numbers, weights=weights, recorded=recorded, root=root, expect=expect,
+                    cache=cache, device=device, workers=workers, events=events,
+                )  # fmt: skip
+            except KeyboardInterrupt:
+                events.say("interrupted; the same command goes on from what is saved")
+                raise
+    print_outcome(outcome)
+    sys.stderr.writelines(f"failed: {line}\n" for line in outcome.failures)
+    if not outcome.good:
         raise typer.Exit(1)
 
 
@@ -139,55 +102,8 @@ def _split(text: str) -> list[str]:
     return [part.strip() for part in text.split(",")]
 
 
-def _only_recorded(experiment: Experiment, recorded: list[str]) -> Experiment:
-    """Leave out what would have to be scored, and say so."""
-    if not recorded:
-        there = experiment.record is not None and experiment.record.is_file()
-        message = "expected a data set"
-        message += ", or --recorded for the scores that come along" * there
-        raise typer.BadParameter(message, param_hint="--data")
-    wanted = [entry.run_name(seed) for entry, seed in experiment.runs]
-    missing = [name for name in wanted if name not in recorded]
-    if missing:
-        sys.stderr.write(f"not recorded and left out: {', '.join(missing)}\n")
-    with common.wrong_use("--recorded"):
-        return experiment.select(runs=recorded)
-
-
-def _without_training(experiment: Experiment, out: Path, recorded: list[str]) -> Experiment:
-    """Leave out the models that have to be trained first, and say so."""
-    from wsol.benchmark.runs import list_ready
-
-    ready = list_ready(experiment, out / "runs", recorded)
-    missing = [entry.name for entry in experiment.models if entry.name not in ready]
-    if missing:
-        sys.stderr.write(f"not trained yet and left out: {', '.join(missing)}\n")
-    if not ready:
-        message = f"experiment {experiment.name} has no weights in {out} yet; train first"
-        raise typer.BadParameter(message, param_hint="--expect")
-    return experiment.select(models=ready)
-
-
 def _to_numbers(text: str) -> list[int]:
     found = _split(text)
     if not all(part.isdigit() for part in found):
         raise ValueError(f"Expected seeds such as 0,1 but got {text!r}")
     return [int(part) for part in found]
-
-
-def _free(out: Path, experiment: Experiment) -> None:
-    """Make room for an experiment, or go on with this very one."""
-    from wsol.benchmark.experiment_files import load_experiment
-
-    begun = (out / COPY).is_file()
-    if begun:
-        with common.wrong_use("--out"):
-            other = load_experiment(str(out / COPY)).name
-            if other != experiment.name:
-                raise ValueError(f"{out} holds experiment {other!r}; choose another folder")
-    elif out.is_dir() and any(out.iterdir()):
-        message = f"{out} exists and holds no experiment; choose another folder"
-        raise typer.BadParameter(message, param_hint="--out")
-    outputs.free_folder(out, force=True)
-    with outputs.writing(out, "--out"):
-        (out / COPY).write_text(experiment.text, encoding="utf-8")

@@ -1,7 +1,8 @@
-"""Scores on the terminal: one evaluation as a column, several protocols side by side."""
+"""Scores on the terminal: an evaluation, several protocols side by side, several models."""
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING
 
 import typer
@@ -10,6 +11,7 @@ from wsol.cli import common
 from wsol.evaluation.metric_names import list_scores, name_score
 
 if TYPE_CHECKING:
+    from wsol.benchmarking.outcome import Outcome
     from wsol.evaluation.result import Evaluation
 
 
@@ -79,3 +81,22 @@ def print_protocols(found: list[Evaluation], what: str) -> None:
     common.print_table(title, header, rows)
     for each in found:
         typer.echo(f"{each.protocol.name}: {_choices(each)}")
+
+
+def print_outcome(outcome: Outcome) -> None:
+    """Print means, differences and verdicts of several models, and how many expected values hold.
+
+    Args:
+        outcome: of a benchmark or an experiment; values that are off go to stderr
+    """
+    from wsol.benchmarking.tables import difference_table, score_table
+
+    typer.echo(outcome.title)
+    for table in (score_table(outcome.rows), difference_table(outcome.rows)):
+        if table is not None:
+            common.print_table(table.title, list(table.header), table.texts())
+            typer.echo("\n".join(table.notes))
+    typer.echo("\n".join(outcome.verdicts))
+    if outcome.expected is not None:
+        sys.stderr.writelines(f"{fault}\n" for fault in outcome.faults)
+        typer.echo(f"{outcome.met} of {len(outcome.expected)} expected values found")

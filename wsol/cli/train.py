@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from wsol.cli import common, outputs
+from wsol.cli import common
+from wsol.cli.console import ConsoleEvents
+from wsol.cli.usage import usage
+from wsol.text import count_things
 
 if TYPE_CHECKING:
-    from tdam.training.recipe import Recipe
     from wsol.training.train import TrainedRun
 
 
@@ -37,9 +39,7 @@ def train(
     model: Annotated[
         str | None, typer.Option(help="Network; `wsol models` lists them.", metavar="NAME")
     ] = None,
-    attention: Annotated[
-        str | None, typer.Option(help="none, tdam, se, cbam, eca or fca.", metavar="NAME")
-    ] = None,
+    attention: common.Attention = None,
     steps: Annotated[int | None, typer.Option(help="T, how often a TDAM block's end runs.")] = None,
     distance: Annotated[
         int | None, typer.Option(help="m, how many convolutions run again.")
@@ -93,7 +93,7 @@ def train(
     the best epoch by. The weights are OUT/model.safetensors; OUT alone does as a --checkpoint too.
     Started by torchrun, every process works on its part of each batch.
     """
-    given = {
+    given: dict[str, Any] = {
         "model": model,
         "attention": attention,
         "steps": steps,
@@ -108,107 +108,43 @@ def train(
         "seed": seed,
         "pick_threshold": None if pick_threshold is None else True,
     }
-    settled = _settle(
-        recipe, {k: v for k, v in given.items() if v is not None}, changes, out, resume
-    )
     if not data.exists():
         raise typer.BadParameter(f"{data}: no such file or folder", param_hint="DATA")
-    if root is not None and not root.is_dir():
-        raise typer.BadParameter(f"{root}: no such folder", param_hint="--root")
     if pick_threshold not in (None, "val"):
         message = f"expected val, got {pick_threshold!r}"
         raise typer.BadParameter(message, param_hint="--pick-threshold")
-    import torch
+    from dataclasses import fields
 
-    from eval.manifest import ManifestError
-    from tdam.training.errors import TrainingError
-    from tdam.training.ranks import find_ranks, join_ranks
-    from tdam.weights import WeightsError
-    from wsol.cli.train_progress import TrainProgress
-    from wsol.folder_lock import FolderHeldError
+    from tdam.training.ranks import is_first_rank as first
+    from tdam.training.recipe import Recipe
     from wsol.runtime import keep_freed_memory
-    from wsol.training.train import train_localizer
+    from wsol.workflows.train import train as run
 
     keep_freed_memory()
-    where = join_ranks(torch.device(common.choose_device(device)))
-    ranks = find_ranks(where)
-    if ranks.first and not resume:
-        _check_free(out, force)
-    with TrainProgress(settled.epochs, quiet=not ranks.first) as shown:
+    hint = "" if recipe is None else "--recipe"
+    without_flag = {each.name: hint for each in fields(Recipe) if each.name not in given}
+    with ConsoleEvents() as events, usage(recipe=hint, **without_flag):
         try:
-            run = train_localizer(
+            trained = run(
                 data,
                 out,
-                settled,
+                recipe=recipe,
+                changes=changes or (),
                 root=root,
                 resume=resume,
                 force=force,
-                device=str(where),
-                workers=workers,
                 cache=cache,
-                on_data=shown.on_data,
-                on_packed=shown.on_packed,
-                on_batch=shown.on_batch,
-                on_epoch=shown.on_epoch,
+                device=device,
+                workers=workers,
+                events=events,
+                **{name: value for name, value in given.items() if value is not None},
             )
         except KeyboardInterrupt:
-            if (out / "recipe.toml").is_file():
-                shown.say(f"interrupted; --resume goes on from what is saved in {out}")
+            if first() and (out / "recipe.toml").is_file():
+                events.say(f"interrupted; --resume goes on from what is saved in {out}")
             raise
-        except (FolderHeldError, ManifestError, TrainingError, WeightsError) as error:
-            common.fail(str(error))
-        except OSError as error:
-            common.fail(f"{error.filename or out}: {error.strerror or error}")
-        except ValueError as error:
-            text = str(error)
-            asked = "--recipe" if recipe is not None else None
-            if weights is not None and "weights" in text:
-                asked = "--weights"
-            with common.wrong_use("--out" if resume else asked):
-                raise
-    if ranks.first:
-        _report(run)
-
-
-def _settle(
-    name: str | None, given: dict[str, Any], changes: list[str] | None, out: Path, resume: bool
-) -> Recipe:
-    """Put together the recipe that the flags ask for."""
-    from tdam.registry import find_attention, find_spec
-    from tdam.training.recipe import load_recipe
-
-    with common.wrong_use(None if name is None else "--recipe"):
-        if resume and name is None:
-            path = out / "recipe.toml"
-            if not path.is_file():
-                raise typer.BadParameter(f"{out} holds no run to go on with", param_hint="--resume")
-            settled = load_recipe(path)
-        else:
-            settled = load_recipe(name or "finetune")
-    with common.wrong_use("--set"):
-        settled = settled.change_by_text(changes or [])
-    for key, value in given.items():
-        with common.wrong_use("--" + key.replace("_", "-")):
-            settled = settled.change(**{key: value})
-    with common.wrong_use("--model"):
-        find_spec(settled.model)
-    with common.wrong_use("--attention"):
-        find_attention(settled.attention)
-    return settled
-
-
-def _check_free(out: Path, force: bool) -> None:
-    """Exit with 2 where a run would overwrite something, or with `force` what is no run."""
-    if not out.is_dir():
-        outputs.free_file(out, "--out", force)
-    elif any(out.iterdir()) and not force:
-        raise typer.BadParameter(
-            f"{out} exists; choose another folder, go on with --resume, or add --force",
-            param_hint="--out",
-        )
-    elif any(out.iterdir()) and not (out / "recipe.toml").is_file():
-        message = f"{out} holds something that is no run; choose another folder"
-        raise typer.BadParameter(message, param_hint="--out")
+    if first():
+        _report(trained)
 
 
 def _report(run: TrainedRun) -> None:
@@ -228,7 +164,7 @@ def _report(run: TrainedRun) -> None:
     for image_id, reason in run.unreadable.items():
         sys.stderr.write(f"{image_id}: {reason}\n")
     if run.unreadable:
-        count = common.count_things(len(run.unreadable), "image")
+        count = count_things(len(run.unreadable), "image")
         sys.stderr.write(f"{count} could not be read, left out\n")
     typer.echo(f"weights: {run.weights}")
     typer.echo(f"next: wsol predict IMAGES --checkpoint {run.weights}")

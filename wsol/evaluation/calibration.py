@@ -10,12 +10,13 @@ import numpy as np
 
 from eval.protocols import find_protocol
 from eval.statistics import image_weights
+from tdam.events import SILENT, Events
 from wsol.boxes import DEFAULT_THRESHOLD
 from wsol.evaluation.box_scorer import BoxScorer
 from wsol.evaluation.level_scores import levels_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from pathlib import Path
 
     from wsol.evaluation.map_source import MapSource
 
@@ -32,6 +33,8 @@ class Calibration:
         interval: 95 % interval of the threshold, had other images of the same kind been at hand
         images: number of images that were used
         unreadable: those that were not, with the reason
+        path: file of weights that it is stored in, or None
+        method: of the maps that it is of; empty where it is not stored
     """
 
     threshold: float
@@ -40,11 +43,11 @@ class Calibration:
     interval: tuple[float, float]
     images: int
     unreadable: tuple[str, ...]
+    path: Path | None = None
+    method: str = ""
 
 
-def calibrate(
-    source: MapSource, progress: Callable[[int], None] = lambda done: None
-) -> Calibration:
+def choose_threshold(source: MapSource, events: Events = SILENT) -> Calibration:
     """Pick the threshold at which boxes overlap true boxes most, in the mean over images.
 
     The mean overlap changes smoothly with the threshold, unlike the number of hits, so that fifty
@@ -52,7 +55,7 @@ def calibrate(
 
     Args:
         source: of the maps of a split with boxes
-        progress: called with the number of images done since the last call
+        events: told of every image within a task that the caller has begun
 
     Raises:
         ValueError: a split without boxes, no image with boxes that can be read, or no box that
@@ -63,15 +66,15 @@ def calibrate(
     overlaps, ids, unreadable = [], [], []
     sizes = np.asarray(source.split.sizes)
     with closing(source.read(0)) as maps:
-        for found in maps:
-            progress(1)
-            if found.heat is None:
-                unreadable.append(found.fault)
-            elif len(scorer.boxes[found.row]):
-                region = np.multiply(found.region, np.tile(sizes[found.row], 2))
-                trace = scorer.trace(found.row, found.heat(scorer.protocol), region)
+        for shown in maps:
+            events.advance()
+            if shown.heat is None:
+                unreadable.append(shown.fault)
+            elif len(scorer.boxes[shown.row]):
+                region = np.multiply(shown.region, np.tile(sizes[shown.row], 2))
+                trace = scorer.trace(shown.row, shown.heat(scorer.protocol), region)
                 overlaps.append(trace["overlaps"][0][levels_of(trace, grid)])
-                ids.append(source.split.ids[found.row])
+                ids.append(source.split.ids[shown.row])
     if not ids:
         why = f"; the first: {unreadable[0]}" if unreadable else ""
         raise ValueError(
@@ -83,14 +86,14 @@ def calibrate(
     mean = each.mean(axis=0)
     if not mean.any():
         raise ValueError("Expected a box that overlaps a true one but none does at any threshold")
-    place = _middle_of_best(mean)
+    best = _middle_of_best(mean)
     replicates = weights[weights.any(axis=1)] @ each
     chosen = [grid[_middle_of_best(sums)] for sums in replicates]
     low, high = np.percentile(chosen, [2.5, 97.5]).tolist()
     classic = int(np.abs(grid - DEFAULT_THRESHOLD).argmin())
     return Calibration(
-        threshold=float(round(grid[place], 6)),
-        overlap=float(mean[place]),
+        threshold=float(round(grid[best], 6)),
+        overlap=float(mean[best]),
         classic_overlap=float(mean[classic]),
         interval=(low, high),
         images=len(ids),

@@ -12,7 +12,8 @@ import numpy as np
 from wsol.evaluation.map_source import NO_RANK, FoundMap
 from wsol.heatmap import to_heatmap
 from wsol.images import ImageError, read_image
-from wsol.loading import read_ahead
+from wsol.label_matching import true_outputs
+from wsol.loading import read_images
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Mapping
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from eval.protocols import Protocol as Rules
     from eval.splits import Split
     from tdam.preprocessing import Preprocessing
+    from wsol.maps import MapExtractor
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,7 +36,7 @@ class NetworkMaps:
         model: a registered network, or any other with `preprocessing` given
         split: ids and labels
         root: folder that the split's ids are relative to
-        method: name of a map method
+        method: map method, by name or as a class
         classes: index among the network's outputs by label; None means that they are the same
         class_map: whose map; with `predicted`, labels need not fit the network
         image: `squash` or `crop`, what the network sees of an image
@@ -45,6 +47,8 @@ class NetworkMaps:
         layer: what the maps are made of; None for the registered network's own
         step: of a registered network's last stage, 1 to T, whose map and classes count; None for
             the last
+        fc_layer: the classifier's linear layer, which class activation maps need; None for the
+            registered network's own
 
     Raises:
         ValueError: a step that the network has not, or one beside a layer
@@ -53,7 +57,7 @@ class NetworkMaps:
     model: nn.Module
     split: Split
     root: Path
-    method: str
+    method: str | type[MapExtractor]
     classes: Mapping[int, int] | None = None
     class_map: ClassMap = "ground_truth"
     image: Literal["squash", "crop"] = "squash"
@@ -63,6 +67,7 @@ class NetworkMaps:
     device: str = "auto"
     layer: str | None = None
     step: int | None = None
+    fc_layer: str | None = None
 
     def __post_init__(self) -> None:
         if self.step is None:
@@ -74,6 +79,11 @@ class NetworkMaps:
         steps: int = self.model.count_steps()  # type: ignore[operator]
         if not 1 <= self.step <= steps:
             raise ValueError(f"Expected a step from 1 to {steps} but got {self.step}")
+
+    @property
+    def method_name(self) -> str:
+        """What tables and records call the map method."""
+        return self.method if isinstance(self.method, str) else self.method.__name__.lower()
 
     @property
     def allow_missing(self) -> bool:
@@ -91,13 +101,14 @@ class NetworkMaps:
             "network": getattr(self.model, "settings", type(self.model).__name__),
             "root": str(self.root.resolve()),
             "image": self.image,
-            "method": self.method,
+            "method": self.method_name,
             "layer": self.map_layer,
             "class_map": self.class_map,
             "preprocessing": repr(self.input),
             "classes": sorted((self.classes or {}).items()),
             "batch_size": self.batch_size,
             **({} if self.step is None else {"step": self.step}),
+            **({} if self.fc_layer is None else {"fc_layer": self.fc_layer}),
         }
 
     @property
@@ -135,68 +146,46 @@ class NetworkMaps:
         self.model.to(where)
         targets = None
         load = partial(_read_image, root=self.root, split=self.split, preprocessing=self.input)
-        extractor = find_method(self.method)(self.model, self.map_layer)
+        options = {} if self.fc_layer is None else {"fc_layer": self.fc_layer}
+        extractor = find_method(self.method)(self.model, self.map_layer, **options)
         at = -1 if self.step is None else self.step - 1
         with evaluation_mode(self.model):
             rows = range(start, len(self.split))
-            for batch in read_ahead(rows, load, self.batch_size, self.workers):
-                good = [(row, found) for row, found in batch if not isinstance(found, ImageError)]
+            for batch in read_images(rows, load, self.batch_size, self.workers, where):
+                readable = batch.readable
                 maps_of = {
-                    row: FoundMap(row, None, str(found), rank=NO_RANK)
-                    for row, found in batch
-                    if isinstance(found, ImageError)
+                    row: FoundMap(row, None, str(error), rank=NO_RANK)
+                    for row, error in batch.unreadable
                 }
-                if not good:
+                if batch.images is None:
                     yield from maps_of.values()
                     continue
-                images = torch.stack([x for _, (x, _) in good]).to(where)
-                seen = run_pass(extractor, images, stepwise=self.step is not None)
+                seen = run_pass(extractor, batch.images, stepwise=self.step is not None)
                 scores = seen.scores.unflatten(0, (seen.steps, -1))[at]
                 if targets is None:
-                    targets = self._targets(scores.shape[1])
-                true = None if targets is None else targets[[row for row, _ in good]]
+                    needed = self.class_map == "ground_truth"
+                    targets = true_outputs(self.split, self.classes, scores.shape[1], needed)
+                true = None if targets is None else targets[[row for row, _ in readable]]
                 chosen = scores.argmax(dim=1)
                 predicted = chosen.tolist()
                 if self.class_map == "ground_truth":
                     chosen = torch.as_tensor(true, device=where)
                 maps = seen.maps(chosen)[:, at].detach().cpu().numpy()
                 likely = seen.probabilities[:, at].gather(1, chosen[:, None])[:, 0].tolist()
-                for place, (label, rank) in enumerate(
+                for index, (label, rank) in enumerate(
                     zip(chosen.tolist(), _ranks(scores, true), strict=True)
                 ):
-                    row, (_, region) = good[place]
+                    row, region = readable[index]
                     maps_of[row] = FoundMap(
                         row=row,
-                        heat=partial(_upsample, maps[place]),
+                        heat=partial(_upsample, maps[index]),
                         label=label,
                         rank=rank,
-                        score=likely[place],
+                        score=likely[index],
                         region=region,
-                        predicted=predicted[place],
+                        predicted=predicted[index],
                     )
-                yield from (maps_of[row] for row, _ in batch)
-
-    def _targets(self, outputs: int) -> np.ndarray | None:
-        """Index of the true class among the network's outputs, (N,), or None where not known."""
-        labels = self.split.labels.tolist()
-        classes = self.classes
-        count = max(max(labels) + 1, len(self.split.class_names or ()))  # it may lack the last ones
-        if classes is not None:
-            unknown = sorted(set(labels) - set(classes))
-            if unknown:
-                raise ValueError(f"Expected the class table to have every label but not {unknown}")
-            classes = {label: classes[label] for label in set(labels)}
-            if max(classes.values()) < outputs:
-                return np.array([classes[label] for label in labels])
-        elif count == outputs:
-            return self.split.labels
-        if self.class_map == "predicted":
-            return None
-        known = max(classes.values()) + 1 if classes else count
-        raise ValueError(
-            f"Expected labels for the network's {outputs} classes but got {known} classes; map "
-            "them by a class table, or score the predicted class's map"
-        )
+                yield from (maps_of[row] for row, _ in batch.outcomes)
 
 
 def _read_image(

@@ -24,6 +24,9 @@ class Evaluation:
         class_map: whose map made the boxes, the true class's or the predicted one's
         result: the scores
         unreadable: images or maps that could not be read, with the reason; they count as missed
+        unreadable_val: the same of the split that the threshold was chosen on
+        subject: what was scored, in a line for people
+        coco: COCO's AP and AR by name, where they were asked for
     """
 
     protocol: Protocol
@@ -33,6 +36,9 @@ class Evaluation:
     class_map: ClassMap
     result: LocalizationResult | PixelResult
     unreadable: tuple[str, ...] = ()
+    unreadable_val: tuple[str, ...] = ()
+    subject: str = ""
+    coco: dict[str, float] | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Return the JSON output: scores in percent, null for what was not asked or not known."""

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 import numpy as np
 
 from eval.protocols import ClassMap
+from tdam.events import SILENT, Events
 from wsol.evaluation.box_scorer import BoxScorer
 from wsol.evaluation.image_results import SCORES, write_results
 from wsol.evaluation.map_source import MapError
@@ -24,7 +25,7 @@ from wsol.images import ImageError
 from wsol.loading import read_ahead
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from eval.protocols import Protocol
     from wsol.evaluation.kept_maps import MapKeeper
@@ -44,6 +45,123 @@ _IMAGE = [
 ]
 
 
+class ScoringPass:
+    """One pass over the maps of a source, under one or several protocols.
+
+    `measure` turns a map into a record, in any thread; `add` adds records up, one after the other.
+
+    Args:
+        source: of the maps
+        protocols: at least one
+        thresholds: one a protocol, as for `evaluate`
+        mask_root: folder that the split's mask paths are relative to
+        save: also writes the first protocol's maps
+        keep: also keeps what a report shows of them
+
+    Raises:
+        ValueError: an unknown name, or a split without boxes
+    """
+
+    def __init__(
+        self,
+        source: MapSource,
+        protocols: Sequence[Protocol],
+        thresholds: Sequence[Threshold],
+        *,
+        mask_root: str | Path | None = None,
+        save: MapWriter | None = None,
+        keep: MapKeeper | None = None,
+    ) -> None:
+        if source.class_map not in get_args(ClassMap):
+            raise ValueError(
+                f"Expected class_map to be one of {get_args(ClassMap)} but got {source.class_map!r}"
+            )
+        self.source, self.protocols = source, tuple(protocols)
+        self.mask_root, self.save, self.keep = mask_root, save, keep
+        boxes = source.split.masks is None
+        scorer_of = BoxScorer if boxes else partial(MaskScorer, root=mask_root)
+        self.scorers: list[BoxScorer | MaskScorer] = [
+            scorer_of(source.split, rules, settle_threshold(rules, threshold))
+            for rules, threshold in zip(protocols, thresholds, strict=True)
+        ]
+        self.dtype = _record_type([scorer.dtype for scorer in self.scorers])
+        self.unreadable: list[str] = []
+
+    def measure(self, shown: FoundMap) -> Any:
+        """Score one map under every protocol.
+
+        Args:
+            shown: the map of an image, or the reason why there is none
+
+        Returns:
+            (), of `dtype`
+        """
+        split = self.source.split
+        record = np.zeros((), self.dtype)
+        heats, fault = self._draw(shown)
+        size = split.size(shown.row) or (1, 1)
+        region = np.multiply(shown.region, (*size, *size))
+        for number, (scorer, heat) in enumerate(zip(self.scorers, heats, strict=True)):
+            if heat is None:
+                heat = np.zeros((scorer.protocol.size,) * 2)
+            record[f"p{number}"] = scorer.trace(shown.row, heat, region)
+        if heats[0] is not None and self.save is not None:
+            self.save.write(split.ids[shown.row], heats[0])
+        if heats[0] is not None and self.keep is not None:
+            self.keep.write(shown.row, heats[0], region)
+        record["row"], record["label"], record["score"] = shown.row, shown.label, shown.score
+        record["rank"] = -1 if shown.rank is None else shown.rank
+        record["predicted"] = -1 if shown.predicted is None else shown.predicted
+        record["region"] = region
+        record["fault"] = fault.encode("utf-8", "surrogateescape")[:1000]
+        return record[()]
+
+    def _draw(self, shown: FoundMap) -> tuple[list[np.ndarray | None], str]:
+        """Make the map in every protocol's square, or tell why that cannot be done."""
+        if shown.heat is not None:
+            try:
+                return [shown.heat(rules) for rules in self.protocols], shown.fault
+            except ImageError as error:
+                return [None] * len(self.scorers), str(error)
+        return [None] * len(self.scorers), shown.fault
+
+    def add(self, record: Any) -> None:
+        """Add one image's record to the scores."""
+        if record["fault"]:
+            self.unreadable.append(record["fault"].decode("utf-8", "surrogateescape"))
+        for number, scorer in enumerate(self.scorers):
+            scorer.add(record, record[f"p{number}"])
+
+    def describe(self) -> dict[str, Any]:
+        """Name everything that the records depend on, in plain values."""
+        levels = [scorer.threshold for scorer in self.scorers]
+        return _describe(self.source, self.protocols, levels, self.mask_root, self.save)
+
+    def evaluations(self, rule: str | None) -> list[Evaluation]:
+        """Turn what was added into scores, one record a protocol."""
+        source = self.source
+        return [
+            Evaluation(
+                protocol=scorer.protocol,
+                split=source.split.name,
+                image=source.image,
+                rule=_rule(scorer, rule),
+                class_map=source.class_map,
+                result=scorer.compute(source.class_map == "ground_truth"),
+                unreadable=tuple(self.unreadable),
+            )
+            for scorer in self.scorers
+        ]
+
+    def write(self, folder: Path, records: ResumeFile, evaluations: Sequence[Evaluation]) -> None:
+        """Write what became of every image, and the scores; a folder a protocol if several."""
+        for number, (scorer, each) in enumerate(zip(self.scorers, evaluations, strict=True)):
+            home = folder if len(self.scorers) == 1 else folder / scorer.protocol.name
+            level = getattr(each.result, "threshold", 0.0)
+            rows = (scorer.describe(record, record[f"p{number}"], level) for record in records)
+            write_results(home, each.to_dict(), rows)
+
+
 def score_maps(
     source: MapSource,
     protocols: Sequence[Protocol],
@@ -55,7 +173,7 @@ def score_maps(
     out: str | Path | None = None,
     save: MapWriter | None = None,
     keep: MapKeeper | None = None,
-    progress: Callable[[int], None] | None = None,
+    events: Events = SILENT,
 ) -> list[Evaluation]:
     """Score the same maps under one or several protocols.
 
@@ -66,13 +184,13 @@ def score_maps(
         source: of the maps
         protocols: at least one
         thresholds: one a protocol, as for `evaluate`
-        rule: how numbers were come by, for the record; `fixed` by default
+        rule: which rule numbers come from, for the record; `fixed` by default
         mask_root: folder that the split's mask paths are relative to
         workers: threads that score
         out: folder for per-image results; with several protocols, of one folder each
         save: also writes the first protocol's maps
         keep: also keeps what a report shows of them
-        progress: called with the number of images done since the last call
+        events: told of every image within a task that the caller has begun
 
     Returns:
         one record a protocol
@@ -82,99 +200,44 @@ def score_maps(
         ValueError: an unknown name, or a split without boxes
         wsol.evaluation.resume_file.ResumeError: `out` holds an unfinished run with other settings
     """
-    split = source.split
-    if source.class_map not in get_args(ClassMap):
-        raise ValueError(
-            f"Expected class_map to be one of {get_args(ClassMap)} but got {source.class_map!r}"
-        )
-    scorer_of = BoxScorer if split.masks is None else partial(MaskScorer, root=mask_root)
-    scorers = [
-        scorer_of(split, rules, _level(rules, threshold))
-        for rules, threshold in zip(protocols, thresholds, strict=True)
-    ]
-    dtype = _record_type([scorer.dtype for scorer in scorers])
-    unreadable: list[str] = []
-    work = None
-    folder = None if out is None else Path(out)
-    if folder is not None:
-        folder.mkdir(parents=True, exist_ok=True)
-        levels = [scorer.threshold for scorer in scorers]
-        header = _describe(source, protocols, levels, mask_root, save)
-        work = ResumeFile(folder, header, dtype, source.batch_size)
-
-    def score(found: FoundMap) -> Any:
-        record = np.zeros((), dtype)
-        fault = found.fault
-        heats: list[np.ndarray | None] = [None] * len(scorers)
-        if found.heat is not None:
-            try:
-                heats = [found.heat(rules) for rules in protocols]
-            except ImageError as error:
-                fault = str(error)
-        size = split.size(found.row) or (1, 1)
-        region = np.multiply(found.region, (*size, *size))
-        for i, scorer in enumerate(scorers):
-            heat = heats[i]
-            if heat is None:
-                heat = np.zeros((scorer.protocol.size,) * 2)
-            record[f"p{i}"] = scorer.trace(found.row, heat, region)
-        if save is not None and heats[0] is not None:
-            save.write(split.ids[found.row], heats[0])
-        if keep is not None and heats[0] is not None:
-            keep.write(found.row, heats[0], region)
-        record["row"], record["label"], record["score"] = found.row, found.label, found.score
-        record["rank"] = -1 if found.rank is None else found.rank
-        record["predicted"] = -1 if found.predicted is None else found.predicted
-        record["region"], record["fault"] = region, fault.encode("utf-8", "surrogateescape")[:1000]
-        return record[()]
-
-    def add(record: Any) -> None:
-        if record["fault"]:
-            unreadable.append(record["fault"].decode("utf-8", "surrogateescape"))
-        for i, scorer in enumerate(scorers):
-            scorer.add(record, record[f"p{i}"])
-        if progress is not None:
-            progress(1)
-
+    scoring = ScoringPass(source, protocols, thresholds, mask_root=mask_root, save=save, keep=keep)
+    if out is None:
+        _score_rest(scoring, None, workers, events)
+        return scoring.evaluations(rule)
+    folder = Path(out)
+    folder.mkdir(parents=True, exist_ok=True)
+    records = ResumeFile(folder, scoring.describe(), scoring.dtype, source.batch_size)
     try:
-        if work is not None:
-            for record in work:
-                add(record)
-        found = source.read(0 if work is None else work.done)
-        with closing(found):  # so that hooks and modes are undone before an exception leaves
-            for batch in read_ahead(found, score, source.batch_size, workers):
-                records: list[Any] = [record for _, record in batch]
-                for record in records:
-                    add(record)
-                if work is not None:
-                    work.append(records)
-        if unreadable and not source.allow_missing:
-            if work is not None:
-                work.remove()
-            raise MapError(unreadable)
-        evaluations = [
-            Evaluation(
-                protocol=scorer.protocol,
-                split=split.name,
-                image=source.image,
-                rule=_rule(scorer, rule),
-                class_map=source.class_map,
-                result=scorer.compute(source.class_map == "ground_truth"),
-                unreadable=tuple(unreadable),
-            )
-            for scorer in scorers
-        ]
-        if folder is not None and work is not None:
-            for i, (scorer, each) in enumerate(zip(scorers, evaluations, strict=True)):
-                place = folder if len(scorers) == 1 else folder / scorer.protocol.name
-                level = getattr(each.result, "threshold", 0.0)
-                rows = (scorer.describe(record, record[f"p{i}"], level) for record in work)
-                write_results(place, each.to_dict(), rows)
-            work.finish()
+        for record in records:
+            scoring.add(record)
+            events.advance()
+        _score_rest(scoring, records, workers, events)
+        evaluations = scoring.evaluations(rule)
+        scoring.write(folder, records, evaluations)
+        records.finish()
     finally:
-        if work is not None:
-            work.close()
+        records.close()
     return evaluations
+
+
+def _score_rest(
+    scoring: ScoringPass, records: ResumeFile | None, workers: int, events: Events
+) -> None:
+    """Score the images that no record tells of yet."""
+    source = scoring.source
+    maps = source.read(0 if records is None else records.done)
+    with closing(maps):  # so that hooks and modes are undone before an exception leaves
+        for batch in read_ahead(maps, scoring.measure, source.batch_size, workers):
+            made: list[Any] = [record for _, record in batch]
+            for record in made:
+                scoring.add(record)
+                events.advance()
+            if records is not None:
+                records.append(made)
+    if scoring.unreadable and not source.allow_missing:
+        if records is not None:
+            records.remove()
+        raise MapError(scoring.unreadable)
 
 
 def is_scored(
@@ -196,7 +259,9 @@ def is_scored(
     """
     if not (out / SETTINGS).is_file():  # most often: before all weights are read for a header
         return False
-    levels = [_level(rules, each) for rules, each in zip(protocols, thresholds, strict=True)]
+    levels = [
+        settle_threshold(rules, each) for rules, each in zip(protocols, thresholds, strict=True)
+    ]
     header = _describe(source, protocols, levels, None, save)
     return is_finished(out, header, _record_type([BoxScorer.dtype] * len(protocols)))
 
@@ -235,8 +300,16 @@ def _rule(scorer: BoxScorer | MaskScorer, rule: str | None) -> str | None:
     return "oracle" if scorer.threshold is None else rule or "fixed"
 
 
-def _level(rules: Protocol, threshold: Threshold) -> float | None:
-    """Turn what was asked for into a number, or None for an oracle."""
+def settle_threshold(rules: Protocol, threshold: Threshold) -> float | None:
+    """Turn the threshold that was asked for into a number, or None for an oracle.
+
+    Args:
+        rules: whose own threshold counts where none is asked for
+        threshold: as for `evaluate`
+
+    Raises:
+        ValueError: neither a rule nor a share
+    """
     if threshold is None:
         return rules.threshold
     if threshold == "oracle":

@@ -7,22 +7,12 @@ from typing import TYPE_CHECKING
 from wsol.maps.names import METHODS, find_method
 
 if TYPE_CHECKING:
-    from wsol.maps.activation import CAM
     from wsol.maps.core import MapExtractor
-    from wsol.maps.gradient import GradCAM, GradCAMpp, LayerCAM, XGradCAM
-    from wsol.maps.masking import ScoreCAM
 
-__all__ = [
-    "CAM",
-    "METHODS",
-    "GradCAM",
-    "GradCAMpp",
-    "LayerCAM",
-    "MapExtractor",
-    "ScoreCAM",
-    "XGradCAM",
-    "find_method",
-]
+_METHOD_OF = {path.rpartition(":")[2]: method for method, path in METHODS.items()}  # by class name
+
+__all__ = ["METHODS", "MapExtractor", "find_method"]
+__all__ += _METHOD_OF
 
 
 def __getattr__(name: str) -> type[MapExtractor]:
@@ -30,6 +20,6 @@ def __getattr__(name: str) -> type[MapExtractor]:
         from wsol.maps.core import MapExtractor
 
         return MapExtractor
-    if name in {path.rpartition(":")[2] for path in METHODS.values()}:
-        return find_method(name)
+    if name in _METHOD_OF:
+        return find_method(_METHOD_OF[name])
     raise AttributeError(f"module 'wsol.maps' has no attribute {name!r}")

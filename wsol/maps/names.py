@@ -20,55 +20,114 @@ METHODS: dict[str, str] = {
 }
 
 
-def check_method(name: str) -> str:
-    """Return a method's registered name.
+class OwnMethod(str):
+    """The name of a map method that is not registered: its class's, in lower case.
+
+    It is a plain name to tables and records, and brings its class along to `find_method`.
 
     Args:
-        name: in any case, with or without `-` and `_`, and with `++` for `pp`
+        extractor: the class
+    """
+
+    __slots__ = ("extractor",)
+    extractor: type[MapExtractor]
+
+    def __new__(cls, extractor: type[MapExtractor]) -> OwnMethod:
+        """Name a class."""
+        name = super().__new__(cls, extractor.__name__.lower())
+        name.extractor = extractor
+        return name
+
+    def __getnewargs__(self) -> tuple[type[MapExtractor]]:  # type: ignore[override]
+        return (self.extractor,)
+
+
+def check_method(method: str | type[MapExtractor]) -> str:
+    """Return a method's name.
+
+    Args:
+        method: a registered name, in any case, with or without `-` and `_`, and with `++` for
+            `pp`; or a class, which need not be registered
+
+    Returns:
+        the registered name, or the `OwnMethod` of a class that is not registered
 
     Raises:
-        ValueError: no method has this name; the message lists those there are
+        TypeError: a class of something else
+        ValueError: no method has this name, and the message lists those there are; or a class has
+            the name of a registered one
     """
-    key = name.lower().replace("-", "").replace("_", "").replace("++", "pp")
+    if isinstance(method, OwnMethod):
+        return method
+    if isinstance(method, type):
+        return _name_class(method)
+    key = method.lower().replace("-", "").replace("_", "").replace("++", "pp")
     if key not in METHODS:
-        raise ValueError(f"Expected method to be one of {', '.join(METHODS)} but got {name!r}")
+        raise ValueError(f"Expected method to be one of {', '.join(METHODS)} but got {method!r}")
     return key
 
 
-def settle_method(name: str, model: nn.Module) -> str:
-    """Return a method's registered name.
+def _name_class(extractor: type[MapExtractor]) -> str:
+    from wsol.maps.core import MapExtractor
+
+    if not issubclass(extractor, MapExtractor):
+        raise TypeError(
+            "Expected method to be a name or a subclass of wsol.maps.MapExtractor but got "
+            f"{extractor.__qualname__}"
+        )
+    name = OwnMethod(extractor)
+    if name not in METHODS:
+        return name
+    if METHODS[name] != f"{extractor.__module__}:{extractor.__qualname__}":
+        raise ValueError(
+            f"Expected method to be a class with a name of its own but got {extractor.__name__}, "
+            f"which is {METHODS[name]}; give yours another name"
+        )
+    return str(name)
+
+
+def settle_method(method: str | type[MapExtractor], model: nn.Module) -> str:
+    """Return the name of the method to use for a network.
 
     Args:
-        name: as for `check_method`, or `auto` for the one that the network names, else CAM
+        method: as for `check_method`, or `auto` for the one that the network names, else CAM
         model: the network
 
+    Returns:
+        as for `check_method`
+
     Raises:
+        TypeError: a class of something else
         ValueError: no method has this name, or the network's head rules it out
     """
     spec = getattr(model, "spec", None)
-    if name == "auto":
-        return "cam" if spec is None else str(spec.method)
-    method = check_method(name)
-    if method == "cam" and spec is not None and not spec.cam:
+    if method == "auto":
+        return "cam" if spec is None else spec.method
+    name = check_method(method)
+    if name == "cam" and spec is not None and not spec.cam:
         raise ValueError(
             "Expected method to be another than cam, which asks for one linear layer behind the "
             f"pooling, as {spec.name} has none; use {spec.method}"
         )
-    return method
+    return name
 
 
-def find_method(name: str) -> type[MapExtractor]:
+def find_method(method: str | type[MapExtractor]) -> type[MapExtractor]:
     """Look a map method up.
 
     Args:
-        name: as for `check_method`
+        method: as for `check_method`
 
     Returns:
         the extractor's class
 
     Raises:
+        TypeError: a class of something else
         ValueError: no method has this name; the message lists those there are
     """
-    module, _, attribute = METHODS[check_method(name)].partition(":")
-    found: type[MapExtractor] = getattr(import_module(module), attribute)
-    return found
+    name = check_method(method)
+    if isinstance(name, OwnMethod):
+        return name.extractor
+    module, _, attribute = METHODS[name].partition(":")
+    extractor: type[MapExtractor] = getattr(import_module(module), attribute)
+    return extractor

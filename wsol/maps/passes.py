@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from wsol.maps.core import hook_layer
+from wsol.maps.names import find_method
+from wsol.runtime import evaluation_mode
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    from torch import Tensor, nn
 
     from wsol.maps.core import MapExtractor
 
@@ -95,29 +97,67 @@ def run_pass(extractor: MapExtractor, images: Tensor, stepwise: bool = False) ->
     handles = hook_layer(model, layer, keep)
     try:
         with torch.no_grad():
-            found = model.forward_steps(images) if stepwise else model(images)
+            outputs = model.forward_steps(images) if stepwise else model(images)
     finally:
         for handle in handles:
             handle.remove()
     if not features:
         raise ValueError("Expected the network to run the target layer but it did not")
     if not stepwise:
-        return Pass(extractor, features[-1:], found, 1, images)
-    steps = found.logits.shape[1]
-    lights = tuple(light.detach() for light in found.searchlights)
-    return Pass(extractor, features, _flat(found.logits), steps, images, lights)
+        return Pass(extractor, features[-1:], outputs, 1, images)
+    steps = outputs.logits.shape[1]
+    lights = tuple(light.detach() for light in outputs.searchlights)
+    return Pass(extractor, features, _flat(outputs.logits), steps, images, lights)
+
+
+def check_layer(
+    network: nn.Module,
+    method: str | type[MapExtractor],
+    layer: str | None,
+    *,
+    size: int | None = None,
+    **options: Any,
+) -> None:
+    """Make one map of a layer, to see that it can be done.
+
+    Args:
+        network: the network
+        method: of the maps, as `find_method` takes it
+        layer: module of the network; None for its own, which is right
+        size: side of the input, in pixels; None for that of a registered network
+        options: further arguments of the method
+
+    Raises:
+        ValueError: no such layer, one that gives no (N, C, h, w), one of a single pixel, or one
+            that the method cannot use
+    """
+    if layer is None:
+        return
+    model: Any = network
+    side = model.spec.preprocessing.size if size is None else size
+    parameter = next(network.parameters(), torch.empty(0))
+    with evaluation_mode(network):
+        extractor = find_method(method)(network, layer, **options)
+        seen = run_pass(extractor, torch.zeros(1, 3, side, side, device=parameter.device))
+        if not extractor.needs_images:  # whose maps take a pass a channel
+            seen.maps(torch.zeros(1, dtype=torch.long, device=parameter.device))
+        if seen.features[-1].shape[2:].numel() == 1:
+            raise ValueError(
+                f"Expected a layer before the pooling but {layer} has one pixel, which has no box"
+            )
 
 
 def _run_to_the_pooling(extractor: MapExtractor, images: Tensor) -> Pass:
     """Take the features that the network gives itself, which need no hook, and classify them."""
     model: Any = extractor.model
     with torch.no_grad():
-        found = model.forward_steps(images)
-    features, scores = _flat(found.features), _flat(found.logits)
+        outputs = model.forward_steps(images)
+    features, scores = _flat(outputs.features), _flat(outputs.logits)
     if extractor.needs_gradients:
         with torch.enable_grad():
             scores = model.classify(features.requires_grad_())
-    return Pass(extractor, [features], scores, found.logits.shape[1], images, found.searchlights)
+    steps = outputs.logits.shape[1]
+    return Pass(extractor, [features], scores, steps, images, outputs.searchlights)
 
 
 def _flat(outputs: Tensor) -> Tensor:

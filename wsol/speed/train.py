@@ -15,6 +15,7 @@ from torch.nn.functional import cross_entropy
 
 from eval.splits import Split
 from tdam import create_model
+from tdam.events import Events
 from tdam.training.loop import train
 from tdam.training.recipe import Recipe
 from tdam.training.schedule import create_optimizer
@@ -142,6 +143,11 @@ def _steps_of_loop(
 ) -> float:
     """Measure the mean time from step to step of the loop, in seconds."""
     times: list[float] = []
+
+    class Clock(Events):
+        def advance(self, count: int = 1, **figures: float) -> None:
+            times.append(time.perf_counter())
+
     train(
         network,
         images,
@@ -149,7 +155,7 @@ def _steps_of_loop(
         folder,
         validate=lambda model: {"accuracy": 0.0, "loss": 0.0},
         device=device,
-        on_batch=lambda count, loss: times.append(time.perf_counter()),
+        events=Clock(),
     )
     # While the counted batches are trained on, as many are read.
     return (times[_SKIPPED + _COUNTED - 1] - times[_SKIPPED - 1]) / _COUNTED

@@ -8,16 +8,17 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from eval.manifest import find_class_table, load_classes
+from eval.manifest import load_classes
 from tdam import create_model, load_checkpoint
+from tdam.events import SILENT, Events
 from tdam.registry import find_spec
-from wsol.classes import class_names, match_classes
-from wsol.images import ImageError, read_image
-from wsol.loading import read_ahead
+from wsol.classes import class_names
+from wsol.images import read_image
+from wsol.label_matching import match_labels
+from wsol.loading import read_images
 from wsol.runtime import evaluation_mode
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from pathlib import Path
 
     from eval.splits import Split
@@ -74,7 +75,7 @@ def load_teacher(recipe: Recipe) -> Backbone:
 
 
 def find_outputs(
-    names: tuple[str, ...] | None, outputs: int, data: Path, found: TrainingData
+    names: tuple[str, ...] | None, outputs: int, found: TrainingData
 ) -> dict[int, int]:
     """Tell which of a network's outputs each label of a data set is.
 
@@ -83,8 +84,7 @@ def find_outputs(
     Args:
         names: of the network's classes, where it has some
         outputs: how many classes these are
-        data: the data set, as it was given
-        found: in it
+        found: what is trained on
 
     Returns:
         index among the network's outputs by label
@@ -98,25 +98,21 @@ def find_outputs(
             f"Expected weights with names for their {outputs} classes but got none, so that labels "
             "of the data cannot be told; `wsol train` writes such weights"
         )
-    labels = range(len(found.class_names))
-    table = None
-    if names is None:
-        table = find_class_table(data, data.absolute().parent, found.root)
+    path = found.source.class_table if names is None else None
+    table = None if path is None else load_classes(path)
     if table is not None:
-        classes = load_classes(table)
-        missing = [name for label, name in enumerate(found.class_names) if label not in classes]
+        missing = [name for label, name in enumerate(found.class_names) if label not in table]
         if missing:
-            raise ValueError(f"Expected {table} to have every class but not {missing[0]!r}")
-        return classes
+            raise ValueError(f"Expected {path} to have every class but not {missing[0]!r}")
     known = class_names(outputs, names)
-    matched, missing = match_classes(labels, found.class_names, known)
-    if matched is None:
+    match = match_labels(replace(found.train, class_names=found.class_names), known, table=table)
+    if match.outputs is None:
         hint = "" if names else "; a classes.csv beside it (label,imagenet1k_index) may map them"
         raise ValueError(
             f"Expected classes that the weights know, such as {', '.join(known[:3])}, but got "
-            f"{missing[0]!r} in {data}{hint}"
+            f"{match.missing[0]!r} in {found.source.path}{hint}"
         )
-    return matched
+    return match.outputs
 
 
 def write_teacher_targets(
@@ -127,7 +123,7 @@ def write_teacher_targets(
     device: str = "cpu",
     batch_size: int = 32,
     workers: int = 2,
-    on_done: Callable[[int], None] = lambda images: None,
+    events: Events = SILENT,
 ) -> dict[str, str]:
     """Ask a network what every image shows, and write it down.
 
@@ -140,7 +136,7 @@ def write_teacher_targets(
         device: that the network runs on
         batch_size: images at once
         workers: threads that read images
-        on_done: called with the number of images done since the last call
+        events: told of every image within a task that the caller has begun
 
     Returns:
         reason by id of the images that cannot be read
@@ -149,26 +145,20 @@ def write_teacher_targets(
     classes = plain.settings["num_classes"]
     unreadable: dict[str, str] = {}
 
-    def read(row: int) -> torch.Tensor:
-        return wanted(read_image(root / split.ids[row]))
+    def read(row: int) -> tuple[torch.Tensor, None]:
+        return wanted(read_image(root / split.ids[row])), None
 
     unfinished = path.with_name(f".{path.name}.part")
     file = np.lib.format.open_memmap(unfinished, "w+", np.float16, (len(split), classes))
     file[:] = 1 / classes
     plain.to(device)
     with evaluation_mode(plain), torch.inference_mode():
-        for batch in read_ahead(range(len(split)), read, batch_size, workers):
-            good = []
-            for row, image in batch:
-                if isinstance(image, ImageError):
-                    unreadable[split.ids[row]] = str(image)
-                else:
-                    good.append((row, image))
-            if good:
-                images = torch.stack([image for _, image in good]).to(device)
-                said = plain(images).float().softmax(dim=1).cpu()
-                file[[row for row, _ in good]] = said.numpy()
-            on_done(len(batch))
+        for batch in read_images(range(len(split)), read, batch_size, workers, device):
+            unreadable |= {split.ids[row]: str(error) for row, error in batch.unreadable}
+            if batch.images is not None:
+                said = plain(batch.images).float().softmax(dim=1).cpu()
+                file[[row for row, _ in batch.readable]] = said.numpy()
+            events.advance(len(batch.outcomes))
     file.flush()
     unfinished.replace(path)
     return unreadable

@@ -13,13 +13,12 @@ import torch
 from PIL import Image
 
 from tdam.atomic import write_atomic
+from tdam.events import SILENT, Events
 from tdam.training.errors import UnreadableImageError
 from wsol.images import ImageError, read_image
 from wsol.loading import read_ahead
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from torch import Tensor
 
     from eval.splits import Split
@@ -113,7 +112,7 @@ def pack_images(
     side: int,
     path: Path,
     workers: int = 2,
-    progress: Callable[[int], None] = lambda done: None,
+    events: Events = SILENT,
 ) -> PackedImages:
     """Decode and reduce every image once.
 
@@ -123,7 +122,7 @@ def pack_images(
         side: that a longer shorter side is reduced to, in pixels
         path: of the file to write, and beside it `.json` with ids, sizes and faults
         workers: threads that decode
-        progress: called with the number of images done since the last call
+        events: told of every image within a task that the caller has begun
 
     Raises:
         OSError: a disk that takes no more
@@ -151,7 +150,7 @@ def pack_images(
                     else:
                         sizes.append(found.shape[:2])
                         file.write(found.tobytes())
-                progress(len(batch))
+                events.advance(len(batch))
         content = {"ids": split.ids, "sizes": sizes, "faults": faults}
         write_atomic(path.with_suffix(".json"), json.dumps(content).encode())
         unfinished.replace(path)

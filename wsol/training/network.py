@@ -21,14 +21,13 @@ if TYPE_CHECKING:
 
 
 def begin_network(
-    recipe: Recipe, data: Path, found: TrainingData, out: Path, saved: list[Path]
+    recipe: Recipe, found: TrainingData, out: Path, saved: list[Path]
 ) -> tuple[Backbone, Backbone | None, dict[int, int]]:
     """Build the network that a training begins with, or goes on with.
 
     Args:
         recipe: of the run
-        data: as it was given
-        found: in it
+        found: what is trained on
         out: folder of the run
         saved: checkpoints to go on with, which replace the weights
 
@@ -44,7 +43,7 @@ def begin_network(
         raise ValueError(f"Expected {out / TARGETS} to go on with but it is gone: begin anew")
     known = load_checkpoint(saved[0])[0] if saved else load_teacher(recipe)
     outputs = known.settings["num_classes"]
-    classes = find_outputs(known.class_names, outputs, data, found)
+    classes = find_outputs(known.class_names, outputs, found)
     model = create_network(start, known.class_names, outputs)
     return model, None if saved else known, classes
 

@@ -12,13 +12,15 @@ import numpy as np
 import torch
 
 from tdam import load_checkpoint, save_checkpoint
+from tdam.events import SILENT, Events
 from tdam.training.errors import TrainingError
 from tdam.training.loop import train
 from tdam.training.ranks import find_ranks
 from tdam.training.recipe import Recipe
 from tdam.training.run_folder import RunFolder
 from tdam.weights import RESULT, find_weights
-from wsol.evaluation.calibration import Calibration, calibrate
+from wsol.errors import ArgumentError
+from wsol.evaluation.calibration import Calibration, choose_threshold
 from wsol.evaluation.network_maps import NetworkMaps
 from wsol.fingerprints import hash_files
 from wsol.folder_lock import hold_folder
@@ -39,8 +41,10 @@ from wsol.training.run_files import begin, check_same_run, discard
 from wsol.training.validation import Validator
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Sequence
 
+    from eval.manifest import DataSet
+    from tdam.backbones.base import Backbone
     from tdam.training.batches import TrainingImages
     from tdam.training.ranks import Ranks
     from tdam.training.run_folder import TrainState
@@ -90,7 +94,7 @@ def prepare_recipe(recipe: Recipe, device: torch.device) -> Recipe:
 
 
 def train_localizer(
-    data: str | Path,
+    data: str | Path | DataSet,
     out: str | Path,
     recipe: Recipe,
     *,
@@ -101,17 +105,14 @@ def train_localizer(
     workers: int = 2,
     cache: str | Path | None = None,
     save_every: float = 300.0,
-    on_data: Callable[[TrainingData, Recipe], None] = lambda data, recipe: None,
-    on_packed: Callable[[int], None] = lambda done: None,
-    on_batch: Callable[[int, float], None] = lambda images, loss: None,
-    on_epoch: Callable[[TrainState], None] = lambda state: None,
+    events: Events = SILENT,
 ) -> TrainedRun:
     """Train a classifier on image labels, so that it can localize.
 
     Where torch.distributed is on, every process calls this; the first one writes and reports.
 
     Args:
-        data: folder with one folder a split, COCO data set file, or folder of class folders
+        data: as for `eval.manifest.open_data_set`
         out: folder of the run: recipe, record, log, curves, checkpoints and the weights
         recipe: every choice of the training
         root: image root; None: as the data set has it
@@ -121,11 +122,7 @@ def train_localizer(
         workers: processes that read images
         cache: folder for packed images, which runs may share; by default in `out`, and removed
         save_every: seconds after which an epoch that still runs is saved
-        on_data: called once data and recipe are settled
-        on_packed: called with the number of images packed since the last call, or of those for
-            which targets were found
-        on_batch: called with the number of images trained on and the epoch's mean loss
-        on_epoch: called with where the run stands, after each validation
+        events: told of what is done
 
     Raises:
         KeyboardInterrupt: somebody asked to stop; everything is saved
@@ -135,91 +132,50 @@ def train_localizer(
         wsol.folder_lock.FolderHeldError: another process trains in `out`
         ValueError: choices that do not go together, or a run to go on with that is another one
     """
-    data, out = Path(data), Path(out)
+    out = Path(out)
     where = find_device(device)
     recipe = prepare_recipe(recipe, where)
-    found = load_training_data(
-        data,
-        None if root is None else Path(root),
-        recipe.val_share,
-        recipe.seed,
-        recipe.per_class,
-    )
-    if not any(map(len, found.val.boxes or ())) and (
-        recipe.select == "localization" or recipe.pick_threshold
-    ):
-        raise ValueError(f"Expected boxes of validation images but {data} has none")
-    for name, folder in (("out", out), ("cache", cache)):
-        _check_apart(name, folder, data, found.root)
-    record = describe_run(data, found, recipe.seed, str(where))
+    found = load_training_data(data, root, recipe.val_share, recipe.seed, recipe.per_class)
+    _check(recipe, found, out, cache)
+    record = describe_run(found.source.path, found, recipe.seed, str(where))
     if resume:
         check_same_run(out, recipe, record)
     ranks = find_ranks(where)
     with hold_folder(out) if ranks.first else nullcontext():
         saved = RunFolder(out).list_checkpoints() if resume else []
-        model, plain, classes = begin_network(recipe, data, found, out, saved)
+        model, teacher, classes = begin_network(recipe, found, out, saved)
         if ranks.first and not resume:
             if force:
                 discard(out)
             begin(out, recipe, record, found)
-        on_data(found, recipe)
-        place = Path(cache or out / "cache")
-        images = _open_images(recipe, found, place, ranks, workers, on_packed)
+        _tell(found, recipe, events)
+        packed = Path(cache or out / "cache")
+        images = _open_images(recipe, found, packed, ranks, workers, events)
+        unreadable: dict[str, str] = {}
+        if resume:  # a run that had ended does not validate again
+            unreadable |= read_record(out).get("result", {}).get("unreadable", {})
+        if teacher is not None and ranks.first:
+            unreadable |= write_teacher_targets(
+                out / TARGETS, teacher, found.train, found.root, str(where), recipe.batch_size,
+                workers, events,
+            )  # fmt: skip
+        del teacher
         validator = Validator(
             found.val, found.root, str(where), recipe.batch_size, workers, classes
         )
-        curves: CurveWriter | None = None
-
-        def note_epoch(state: TrainState) -> None:
-            nonlocal curves
-            curves = curves or CurveWriter(out, len(state.history) - 1)
-            curves.add(state.history, state.best)
-            on_epoch(state)
-
-        without: dict[str, str] = {}
-        if resume:  # a run that had ended does not validate again
-            without |= read_record(out).get("result", {}).get("unreadable", {})
-        targets = None
-        try:
-            if plain is not None and ranks.first:
-                options = (str(where), recipe.batch_size, workers, on_packed)
-                without |= write_teacher_targets(
-                    out / TARGETS, plain, found.train, found.root, *options
-                )
-            if recipe.targets == "plain":
-                plain = None
-                ranks.agree(None)  # so that what the first process writes is there
-                targets = np.load(out / TARGETS, mmap_mode="r")
-            state = train(
-                model,
-                images,
-                recipe,
-                out,
-                validate=validator,
-                targets=targets,
-                resume=resume,
-                device=where,
-                workers=workers,
-                save_every=save_every,
-                on_batch=on_batch,
-                on_epoch=note_epoch,
-            )
-        except TrainingError:
-            raise
-        except (RuntimeError, ValueError) as error:  # of torch: memory, workers, an input too small
-            reason = str(error).strip().splitlines() or [type(error).__name__]
-            raise TrainingError(f"the training broke off: {reason[0]}") from error
-        finally:
-            if curves is not None:
-                curves.close()
-        calibration = None
+        with _RunEvents(out, recipe.epochs, len(found.train), events) as told:
+            state = _run_loop(
+                model, images, recipe, out, ranks, validate=validator, resume=resume,
+                device=where, workers=workers, save_every=save_every, events=told,
+            )  # fmt: skip
         best = state.best or state.history[-1]
-        unreadable = {**without, **state.unreadable, **validator.unreadable}
+        unreadable |= state.unreadable | validator.unreadable
+        calibration = None
         if ranks.first:
             if recipe.pick_threshold:
                 calibration = _pick(out / RESULT, found, classes, recipe, str(where), workers)
             if cache is None:
-                shutil.rmtree(place, ignore_errors=True)
+                shutil.rmtree(packed, ignore_errors=True)
             record["result"] = {
                 "best": best,
                 "selected_by": recipe.select,
@@ -227,7 +183,109 @@ def train_localizer(
                 "threshold": None if calibration is None else calibration.threshold,
             }
             write_record(out, record)
-        return TrainedRun(out / RESULT, recipe, found, best, state.history, unreadable, calibration)
+    return TrainedRun(out / RESULT, recipe, found, best, state.history, unreadable, calibration)
+
+
+def _check(recipe: Recipe, found: TrainingData, out: Path, cache: str | Path | None) -> None:
+    """Refuse what would fail, or spoil something, only after hours."""
+    needs_boxes = recipe.select == "localization" or recipe.pick_threshold
+    if needs_boxes and not any(map(len, found.val.boxes or ())):
+        raise ValueError(f"Expected boxes of validation images but {found.source.path} has none")
+    for name, folder in (("out", out), ("cache", cache)):
+        _check_apart(name, folder, found.source.path, found.root)
+
+
+def _run_loop(
+    model: Backbone,
+    images: TrainingImages,
+    recipe: Recipe,
+    out: Path,
+    ranks: Ranks,
+    **options: Any,
+) -> TrainState:
+    """Run the training loop, and say in one sentence why torch broke it off, if it did."""
+    targets = None
+    try:
+        if recipe.targets == "plain":
+            ranks.agree(None)  # so that what the first process writes is there
+            targets = np.load(out / TARGETS, mmap_mode="r")
+        return train(model, images, recipe, out, targets=targets, **options)
+    except TrainingError:
+        raise
+    except (RuntimeError, ValueError) as error:  # of torch: memory, workers, an input too small
+        reason = str(error).strip().splitlines() or [type(error).__name__]
+        raise TrainingError(f"the training broke off: {reason[0]}") from error
+
+
+class _RunEvents(Events):
+    """Keeps curves of a training, and says in a line how each epoch went."""
+
+    def __init__(self, out: Path, epochs: int, images: int, events: Events) -> None:
+        self._out, self._epochs, self._images = out, epochs, images
+        self._events = events
+        self._curves: CurveWriter | None = None
+        self.begin, self.advance = events.begin, events.advance  # type: ignore[method-assign]
+        self.end, self.say = events.end, events.say  # type: ignore[method-assign]
+
+    def epoch(self, history: Sequence[dict[str, Any]], best: dict[str, Any] | None) -> None:
+        rows = list(history)
+        self._curves = self._curves or CurveWriter(self._out, len(rows) - 1)
+        self._curves.add(rows, best)
+        self.say(describe_epoch(rows, best, self._epochs, self._images))
+        self._events.epoch(history, best)
+
+    def __enter__(self) -> _RunEvents:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.end()
+        if self._curves is not None:
+            self._curves.close()
+
+
+def describe_epoch(
+    history: Sequence[dict[str, Any]], best: dict[str, Any] | None, epochs: int, images: int
+) -> str:
+    """Say in a line what the last epoch's validation found.
+
+    Args:
+        history: a row an epoch
+        best: the row whose weights are the result so far
+        epochs: of the training
+        images: that every epoch sees
+    """
+    row = history[-1]
+    words = [f"epoch {row['epoch']}/{epochs}"]
+    if row["train_loss"] is not None:
+        words.append(f"loss {row['train_loss']:.3f}")
+    words.append(f"validation: accuracy {row['val_accuracy']:.1f}")
+    words.append(f"loss {row['val_loss']:.3f}")
+    if "val_max_box_acc" in row:
+        words.append(f"MaxBoxAcc {row['val_max_box_acc']:.1f}")
+    if len(history) > 1:  # of the epoch as a whole, cut off or not
+        spent = row["seconds"] - history[-2]["seconds"]
+        words.append(f"{images / max(spent, 0.01):.1f} images/s")
+    if best is row:
+        words.append("(best)")
+    return "  ".join(words)
+
+
+def _tell(found: TrainingData, recipe: Recipe, events: Events) -> None:
+    """Say what is trained on and how the result will be chosen, and begin to prepare."""
+    events.say(found.describe())
+    attention = "" if recipe.attention == "none" else f" + {recipe.attention}"
+    chosen = {
+        "accuracy": "best validation accuracy (image labels only)",
+        "localization": "best validation MaxBoxAccV2 (boxes)",
+        "last": "the last epoch",
+    }[recipe.select]
+    events.say(
+        f"{recipe.model}{attention}, {recipe.size} px, {recipe.precision}, recipe {recipe.name}, "
+        f"seed {recipe.seed}; result: {chosen}"
+    )
+    total = len(found.whole) * recipe.packed + len(found.train) * (recipe.targets == "plain")
+    if total:
+        events.begin("prepare", total)
 
 
 def _open_images(
@@ -236,7 +294,7 @@ def _open_images(
     folder: Path,
     ranks: Ranks,
     workers: int,
-    on_packed: Callable[[int], None],
+    events: Events,
 ) -> TrainingImages:
     """Open the training images, packed into one file of a folder where the recipe says so."""
     if not recipe.packed:
@@ -245,7 +303,7 @@ def _open_images(
     packed = _packed_file(found, recipe.size, folder)
     if ranks.first and not packed.is_file():
         side = packed_side(recipe.size)
-        pack_images(found.whole, found.root, side, packed, workers, on_packed)
+        pack_images(found.whole, found.root, side, packed, workers, events)
     ranks.agree(None)  # so that what the first process writes is there
     return PackedImages(found.train, packed)
 
@@ -257,10 +315,13 @@ def _check_apart(name: str, folder: str | Path | None, data: Path, root: Path) -
     place = Path(folder).resolve()
     for other in (data.resolve(), root.resolve()):
         if other.is_relative_to(place):
-            raise ValueError(f"Expected {name} to be apart from the data but {place} holds {other}")
+            raise ArgumentError(
+                name, f"Expected {name} to be apart from the data but {place} holds {other}"
+            )
     if data.is_dir() and data.resolve() == root.resolve() and place.is_relative_to(root.resolve()):
-        raise ValueError(
-            f"Expected {name} to be apart from the data but {place} lies among its class folders"
+        raise ArgumentError(
+            name,
+            f"Expected {name} to be apart from the data but {place} lies among its class folders",
         )
 
 
@@ -289,7 +350,7 @@ def _pick(
         workers=workers,
         device=device,
     )
-    chosen = calibrate(source)
+    chosen = choose_threshold(source)
     model.threshold = chosen.threshold
     save_checkpoint(model, weights)
     return chosen

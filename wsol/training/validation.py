@@ -8,9 +8,11 @@ import torch
 from torch.nn.functional import cross_entropy
 
 from eval.metrics.localization import LocalizationResult
-from wsol.evaluation.evaluate import evaluate
-from wsol.images import ImageError, read_image
-from wsol.loading import read_ahead
+from eval.protocols import find_protocol
+from wsol.evaluation.network_maps import NetworkMaps
+from wsol.evaluation.score_maps import score_maps
+from wsol.images import read_image
+from wsol.loading import read_images
 from wsol.runtime import evaluation_mode
 
 if TYPE_CHECKING:
@@ -65,29 +67,24 @@ class Validator:
         """
         wanted = model.spec.preprocessing
 
-        def read(row: int) -> torch.Tensor:
+        def read(row: int) -> tuple[torch.Tensor, None]:
             path = self.root / self.split.ids[row]
-            return wanted(read_image(path, boxed=self.split.size(row)))
+            return wanted(read_image(path, boxed=self.split.size(row))), None
 
         right, seen, losses = 0, 0, 0.0
         rows = range(len(self.split))
         with evaluation_mode(model), torch.inference_mode():
-            for batch in read_ahead(rows, read, self.batch_size, self.workers):
-                good = []
-                for row, found in batch:
-                    if isinstance(found, ImageError):
-                        self.unreadable[self.split.ids[row]] = str(found)
-                    else:
-                        good.append((row, found))
-                if not good:
+            for batch in read_images(rows, read, self.batch_size, self.workers, self.device):
+                for row, error in batch.unreadable:
+                    self.unreadable[self.split.ids[row]] = str(error)
+                if batch.images is None:
                     continue
-                images = torch.stack([image for _, image in good]).to(self.device)
-                rights = [self.classes[int(self.split.labels[row])] for row, _ in good]
+                rights = [self.classes[int(self.split.labels[row])] for row, _ in batch.readable]
                 labels = torch.tensor(rights, device=self.device)
-                logits = model(images).float()
+                logits = model(batch.images).float()
                 losses += float(cross_entropy(logits, labels, reduction="sum"))
                 right += int((logits.argmax(dim=1) == labels).sum())
-                seen += len(good)
+                seen += len(rights)
         if not seen:
             raise ValueError(
                 f"none of the {len(self.split)} validation images can be read, such as "
@@ -95,16 +92,18 @@ class Validator:
             )
         measured = {"loss": losses / max(seen, 1), "accuracy": 100 * right / len(self.split)}
         if self.boxes:
-            scores = evaluate(
+            maps = NetworkMaps(
                 model,
                 self.split,
                 self.root,
-                method=model.spec.method,
+                model.spec.method,
+                self.classes,
                 batch_size=self.batch_size,
                 workers=self.workers,
                 device=self.device,
-                classes=self.classes,
-            ).result
+            )
+            rules = find_protocol("wsoleval")
+            scores = score_maps(maps, [rules], ["oracle"], workers=self.workers)[0].result
             if isinstance(scores, LocalizationResult):
                 measured["max_box_acc"] = scores.max_box_acc
                 measured["max_box_acc_v2"] = scores.max_box_acc_v2

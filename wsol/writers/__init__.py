@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from importlib import import_module
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+from wsol.writers.base import Writer
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from wsol.writers.base import Writer
+__all__ = ["WRITERS", "Writer", "check_format", "create_writer", "find_writer", "formats_with"]
 
 WRITERS: dict[str, str] = {
     # results
@@ -35,22 +37,49 @@ def check_format(name: str) -> str:
     return name
 
 
+def find_writer(kind: str | type[Writer]) -> type[Writer]:
+    """Look a format up.
+
+    Args:
+        kind: its name, or a class derived from `wsol.writers.Writer`, which is returned
+
+    Raises:
+        TypeError: a class of something else
+        ValueError: no format has this name; the message lists those there are
+    """
+    if isinstance(kind, type):
+        if not issubclass(kind, Writer):
+            raise TypeError(
+                "Expected format to be a name or a subclass of wsol.writers.Writer but got "
+                f"{kind.__qualname__}"
+            )
+        return kind
+    module, _, attribute = WRITERS[check_format(kind)].partition(":")
+    writer: type[Writer] = getattr(import_module(module), attribute)
+    return writer
+
+
+def formats_with(option: str) -> list[str]:
+    """Name the formats whose writers take an option."""
+    return [name for name in WRITERS if option in find_writer(name).options]
+
+
 def create_writer(
-    name: str, folder: Path, names: tuple[str, ...], confidence: bool = False
+    kind: str | type[Writer], folder: Path, names: tuple[str, ...], **options: Any
 ) -> Writer:
     """Open a writer.
 
     Args:
-        name: of a format
+        kind: name of a format, or a class derived from `wsol.writers.Writer`
         folder: that the files go to
         names: of all classes
-        confidence: append the score to every line of `yolo`, which trainers refuse; the other
-            formats have a place for it and always write it
+        options: for whichever formats take them, as `Writer.options` of each says; the others
+            pass over them
 
     Raises:
+        TypeError: a class of something else
         ValueError: no format has this name; the message lists those there are
     """
-    module, _, attribute = WRITERS[check_format(name)].partition(":")
-    options = {"confidence": confidence} if name == "yolo" else {}
-    writer: Writer = getattr(import_module(module), attribute)(folder, names, **options)
-    return writer
+    writer = find_writer(kind)
+    taken = {option: value for option, value in options.items() if option in writer.options}
+    return writer(folder, names, **taken)

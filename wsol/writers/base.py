@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING, ClassVar, TextIO
 
 from wsol.writers.names import unique_stem
 
@@ -22,6 +22,8 @@ class Writer(ABC):
         folder: that the files go to; exists
         names: of all classes
     """
+
+    options: ClassVar[frozenset[str]] = frozenset()  # names of further arguments that it takes
 
     def __init__(self, folder: Path, names: tuple[str, ...]) -> None:
         self.folder = folder

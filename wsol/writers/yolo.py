@@ -39,8 +39,10 @@ class YoloWriter(Writer):
     Args:
         folder: that the files go to; exists
         names: of all classes
-        confidence: append the score to every line
+        confidence: append the score to every line, which trainers refuse
     """
+
+    options = frozenset({"confidence"})
 
     def __init__(self, folder: Path, names: tuple[str, ...], confidence: bool = False) -> None:
         super().__init__(folder, names)
@@ -52,7 +54,7 @@ class YoloWriter(Writer):
             each.mkdir(parents=True, exist_ok=True)
         self._errors = ErrorTable(self._home / "errors.csv")
         self._taken: set[str] = set()
-        self._placed: set[str] = set()
+        self._linked: set[str] = set()
 
     def add(self, found: Localization) -> None:
         """Write the labels of one image, and link to it if it is a file."""
@@ -65,7 +67,7 @@ class YoloWriter(Writer):
         if found.path is not None and found.path.is_file():
             name = stem + found.path.suffix
             place_image(found.path, self._images / name)
-            self._placed.add(name)
+            self._linked.add(name)
 
     def _line(
         self, label: int, box: tuple[float, float, float, float], score: float, found: Localization
@@ -82,7 +84,7 @@ class YoloWriter(Writer):
     def close(self) -> None:
         """Write `data.yaml`."""
         for image in self._images.iterdir():
-            if image.is_symlink() and image.name not in self._placed:
+            if image.is_symlink() and image.name not in self._linked:
                 image.unlink()
         self._labels.with_suffix(".cache").unlink(missing_ok=True)
         lines = [

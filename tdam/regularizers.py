@@ -1,0 +1,125 @@
+"""Regularising layers: what stands behind whole blocks and acts in training only."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tdam.builders import find_name, import_builder
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+
+    from torch import Tensor, nn
+
+    from tdam.backbones.base import Backbone
+
+# A new layer: its class in a file of its own, and one line here, `module:class`.
+REGULARIZERS: dict[str, str] = {}
+
+_LAYER = "after_block"  # the layer's name, as a child of the last module of its block
+
+
+def find_regularizer(regularizer: str | Callable[[int], nn.Module] | None) -> str:
+    """Return a regularising layer's name.
+
+    Args:
+        regularizer: its name, a class or function from outside the package, or None for `none`
+
+    Raises:
+        TypeError: something else
+        ValueError: there is no such layer, or a class or function without a name of its own
+    """
+    return find_name("regularizer", regularizer, ("none", *REGULARIZERS))
+
+
+def add_regularizer(
+    model: Backbone,
+    regularizer: str | Callable[[int], nn.Module],
+    blocks: Iterable[str] | None = None,
+) -> None:
+    """Put a regularising layer behind blocks, after their sum and activation.
+
+    The tensors of the network keep their names; those of a layer, if it has any, lie below
+    `after_block` of its block's last module. Blocks with attention keep it: put that in first.
+
+    Args:
+        model: changed in place
+        regularizer: name, or class or function from channels to a module, whose output has the
+            shape of its input, (N, C, H, W), and in evaluation mode is its input
+        blocks: names of blocks, or of parts of a sequence such as `features.24:30`; by default
+            the last block of each of the last two stages
+
+    Raises:
+        TypeError: what was built is no module
+        ValueError: no such layer or block, or a block that has one
+    """
+    from torch import nn
+
+    label = find_regularizer(regularizer)
+    build = import_builder(REGULARIZERS[label]) if isinstance(regularizer, str) else regularizer
+    stages = model.stage_blocks()
+    names = [stage[-1] for stage in stages[-2:]] if blocks is None else list(blocks)
+    layers: dict[nn.Module, nn.Module] = {}
+    for name in names:
+        last, channels = _find_end(model, name)
+        if last in layers or hasattr(last, _LAYER):
+            raise ValueError(f"Expected a block without a regularizing layer but {name} has one")
+        layers[last] = build(channels)
+        if not isinstance(layers[last], nn.Module):
+            raise TypeError(f"Expected regularizer to build a module but got {layers[last]!r}")
+    for last, layer in layers.items():  # nothing is changed before all layers are built
+        like = next(model.parameters())
+        last.add_module(_LAYER, layer.to(like.device, like.dtype))
+        if not isinstance(last, nn.Sequential):  # which runs all its children by itself
+            last.register_forward_hook(_regularize)
+    model.settings |= {"regularizer": label, "regularized": names}
+
+
+def run_layer_of(block: nn.Module, features: Tensor) -> Tensor:
+    """Run the layer behind a block, if it has one, where the block itself was not called."""
+    return block.after_block(features) if hasattr(block, _LAYER) else features  # type: ignore[operator]
+
+
+def match_layers(own: Mapping[str, Tensor], state: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+    """Fit weights to a network whatever layers either has, for a layer is no part of the network.
+
+    Args:
+        own: tensors of the network
+        state: tensors of a file
+
+    Returns:
+        the file's; without those of layers where the network has none, and with the network's own
+        layers where the file has none
+    """
+    layers = {name: tensor for name, tensor in own.items() if is_of_layer(name)}
+    if layers and any(map(is_of_layer, state)):
+        return state
+    return {name: t for name, t in state.items() if not is_of_layer(name)} | layers
+
+
+def is_of_layer(name: str) -> bool:
+    """Tell by its name whether a tensor is of a regularising layer."""
+    return f".{_LAYER}." in name
+
+
+def has_layer(module: nn.Module) -> bool:
+    """Tell whether a regularising layer stands behind or in a module."""
+    return any(hasattr(part, _LAYER) for part in module.modules())
+
+
+def _regularize(block: nn.Module, inputs: object, output: Tensor) -> Tensor:
+    """Run the layer behind a block; of the module, so that copies of the block find it."""
+    return run_layer_of(block, output)
+
+
+def _find_end(model: nn.Module, name: str) -> tuple[nn.Module, int]:
+    """Find the last module of a block, and the channels that the block puts out."""
+    from tdam.attach import find_block, find_module, modules_of
+    from tdam.recurrence import PlannedBlock, channels_of
+
+    block, plan = find_block(model, name)
+    paths = modules_of(name)
+    first, last = find_module(model, paths[0]), find_module(model, paths[-1])
+    if isinstance(first, PlannedBlock):  # behind which a part with attention has nothing to run
+        block, plan = first, first.plan
+    return last, channels_of(block, plan.branch)[1]

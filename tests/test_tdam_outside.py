@@ -1,0 +1,130 @@
+"""What a user brings along: attention modules, and later whatever else has a slot."""
+
+from functools import partial
+
+import pytest
+import torch
+from small_training import SMALL, Noise, count_weights
+from torch import nn
+
+from tdam import create_model, load_checkpoint, save_checkpoint
+from tdam.attention_block import AttentionBlock
+from tdam.attentions import ATTENTIONS, Attention
+from tdam.spec import describe_network
+from tdam.training import train
+
+
+class Gate(nn.Module):
+    """One gate a channel, which can begin open."""
+
+    def __init__(self, channels):
+        super().__init__()
+        self.bias = nn.Parameter(torch.randn(1, channels, 1, 1))
+        self.register_buffer("scale", torch.ones(()))
+
+    def forward(self, x):
+        return x * self.scale * self.bias.sigmoid()
+
+    def start_as_identity(self):
+        nn.init.zeros_(self.bias)
+        self.scale.fill_(2)
+
+
+class NoStart(nn.Module):
+    """A gate that starts as it starts."""
+
+    def __init__(self, channels):
+        super().__init__()
+        self.bias = nn.Parameter(torch.ones(1, channels, 1, 1))
+
+    def forward(self, x):
+        return x * self.bias.sigmoid()
+
+
+def half(channels):
+    return NoStart(channels).requires_grad_(False)
+
+
+def tiny(name="resnet18", **settings):
+    torch.manual_seed(0)
+    return create_model(name, num_classes=5, **settings)
+
+
+def images(count=2):
+    return torch.rand(count, 3, 64, 64, generator=torch.Generator().manual_seed(3))
+
+
+@pytest.mark.parametrize(
+    ("name", "attention", "label"),
+    [
+        ("resnet18", Gate, "Gate"),
+        ("resnet18", half, "half"),
+        ("efficientnet_lite0", Gate, "Gate"),
+        ("mobilenet_v3_large", Gate, "Gate"),
+    ],
+)
+def test_an_attention_module_from_outside(tmp_path, name, attention, label):
+    model = tiny(name, attention=attention)
+    stages = sum(len(stage) for stage in tiny(name).stage_blocks())
+    blocks = [m for m in model.modules() if isinstance(m, AttentionBlock)]
+    assert len(blocks) == stages
+    assert model.settings["attention"] == label
+    assert describe_network(model.settings) == f"{name} + {label}"
+    path = save_checkpoint(model, tmp_path / "w.safetensors")
+    again, info = load_checkpoint(path, attention=attention)
+    assert info.settings == model.settings
+    with torch.no_grad():
+        assert torch.equal(again(images()), model(images()))
+        assert not torch.equal(model(images()), tiny(name)(images()))
+    message = f"{label}', which is not of this package; pass attention={label}, the class"
+    with pytest.raises(ValueError, match=message):
+        load_checkpoint(path)
+
+
+def test_how_it_starts_from_weights(tmp_path):
+    plain = tiny()
+    path = save_checkpoint(plain, tmp_path / "plain.safetensors")
+    with torch.no_grad():
+        wanted = plain(images())
+        same = create_model("resnet18", num_classes=5, attention=Gate, weights=path)
+        torch.testing.assert_close(same(images()), wanted)
+        other = create_model("resnet18", num_classes=5, attention=NoStart, weights=path)
+        assert torch.equal(other.layer1[0].attention.bias, torch.ones(1, 64, 1, 1))
+        assert not torch.allclose(other(images()), wanted)
+
+
+def test_it_learns(tmp_path):
+    model = tiny(attention=Gate)
+    before = {name: t.clone() for name, t in model.state_dict().items() if ".attention." in name}
+    train(model, Noise(4), SMALL.change(epochs=1), tmp_path, validate=count_weights, workers=0)
+    moved = [name for name, t in before.items() if not torch.equal(t, model.state_dict()[name])]
+    assert len(moved) == 8
+
+
+def test_a_line_in_the_registry_is_enough(monkeypatch, tmp_path):
+    (tmp_path / "their_gate.py").write_text(
+        "from torch import nn\n\nclass Mine(nn.BatchNorm2d):\n    pass\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setitem(ATTENTIONS, "mine", Attention("their_gate:Mine", {"momentum": 0.5}))
+    model = tiny(attention="mine")
+    assert model.layer1[0].attention.momentum == 0.5
+    path = save_checkpoint(model, tmp_path / "w.safetensors")
+    assert load_checkpoint(path)[1].settings["attention"] == "mine"
+    with pytest.raises(ValueError, match="one of none, tdam, se, cbam, eca, fca, mine but got"):
+        tiny(attention="yours")
+
+
+@pytest.mark.parametrize(
+    "attention", [lambda channels: Gate(channels), partial(Gate), Gate(4), type("se", (Gate,), {})]
+)
+def test_modules_without_a_name_of_their_own(attention):
+    with pytest.raises(ValueError, match="attention to be a class or a function with a name of"):
+        tiny(attention=attention)
+
+
+def test_what_is_no_module():
+    with pytest.raises(TypeError, match="attention to be a name, a class or a function but got 5"):
+        tiny(attention=5)
+    with pytest.raises(TypeError, match="attention to build a module but got 64"):
+        tiny(attention=abs)

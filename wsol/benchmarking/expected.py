@@ -1,0 +1,146 @@
+"""Expected values: what a benchmark should find, and within which tolerance."""
+
+from __future__ import annotations
+
+import tomllib
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from wsol.benchmarking.summary import Row
+
+SCORES = ("top1_loc", "top5_loc", "gt_known_loc", "max_box_acc", "max_box_acc_v2", "top1_cls")
+
+
+@dataclass(frozen=True)
+class Expected:
+    """One value that a benchmark should find.
+
+    Args:
+        model: name of the model
+        score: name of the score, as in the JSON output
+        value: in percent, or of a difference in points
+        tolerance: by how much the value found may differ, either way
+        threshold: rule that chose the threshold; "" where the score has none
+        method: map method; "" where there is one alone
+        output_stride: of the scoring; 0 where there is one alone
+        difference: whether it is the difference from the model that it is compared with
+        seeds: that it is the mean over; empty for all that the model has
+    """
+
+    model: str
+    score: str
+    value: float
+    tolerance: float
+    threshold: str = ""
+    method: str = ""
+    output_stride: int = 0
+    difference: bool = False
+    seeds: tuple[int, ...] = ()
+
+    def __str__(self) -> str:
+        parts = [self.model, self.score, "difference" if self.difference else ""]
+        parts += [f"threshold {self.threshold}" if self.threshold else "", self.method]
+        parts += [f"stride {self.output_stride}" if self.output_stride else ""]
+        return ", ".join(part for part in parts if part)
+
+
+def read_expected(content: Any) -> tuple[Expected, ...]:
+    """Read expected values out of plain ones.
+
+    Args:
+        content: a list of tables with the fields of `Expected`; a threshold may be a number
+
+    Raises:
+        ValueError: a key or a value that does not fit
+    """
+    if not isinstance(content, list):
+        raise ValueError(f"Expected [[expected]] tables but got {content!r}")
+    return tuple(map(_read_one, content))
+
+
+def _read_one(content: Any) -> Expected:
+    if not isinstance(content, dict):
+        raise ValueError(f"Expected a table of an expected value but got {content!r}")
+    kinds = {each.name: each.type for each in fields(Expected)}
+    unknown = sorted(set(content) - set(kinds))
+    missing = [name for name in ("model", "score", "value", "tolerance") if name not in content]
+    if unknown or missing:
+        raise ValueError(
+            f"Expected an expected value to have keys among {', '.join(kinds)}, the first four "
+            f"always, but {'got ' + unknown[0] if unknown else missing[0] + ' is missing'}"
+        )
+    values = dict(content)
+    if type(values.get("threshold")) in (int, float):
+        values["threshold"] = f"{values['threshold']:g}"
+    for name in ("value", "tolerance"):
+        if type(values[name]) is int:
+            values[name] = float(values[name])
+    if isinstance(values.get("seeds"), list):
+        values["seeds"] = tuple(values["seeds"])
+    for name, value in values.items():
+        if type(value).__name__ != kinds[name].partition("[")[0]:
+            raise ValueError(f"Expected {name} of an expected value to be {kinds[name]}")
+    if values["score"] not in SCORES:
+        raise ValueError(
+            f"Expected score to be one of {', '.join(SCORES)} but got {values['score']!r}"
+        )
+    if values["tolerance"] < 0:
+        raise ValueError(f"Expected tolerance from 0 but got {values['tolerance']}")
+    return Expected(**values)
+
+
+def load_expected(path: Path) -> tuple[Expected, ...]:
+    """Read a TOML file of expected values, `[[expected]]` tables.
+
+    Raises:
+        ValueError: a file that cannot be read, without such tables, or with others
+    """
+    try:
+        content = tomllib.loads(path.read_text(encoding="utf-8"))
+        found = read_expected(content.get("expected", []))
+    except OSError as error:
+        raise ValueError(f"Expected a TOML file but {path}: {error.strerror}") from error
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
+    if not found:
+        raise ValueError(f"Expected [[expected]] tables but {path} has none")
+    return found
+
+
+def list_faults(expected: Sequence[Expected], rows: Sequence[Row]) -> list[str]:
+    """Name the values that are off, and those that were not measured.
+
+    Args:
+        expected: values
+        rows: of the table; a value is compared with every row that it fits
+
+    Returns:
+        a line a fault: which, expected, got and tolerance
+    """
+    faults = []
+    for each in expected:
+        fitting = [row for row in rows if _fits(each, row)]
+        found = [(row, row.value(each.score, each.difference)) for row in fitting]
+        if not any(value is not None for _, value in found):
+            faults.append(f"{each}: expected {each.value:g} but it was not measured")
+        for row, value in found:
+            if value is not None and not abs(value - each.value) <= each.tolerance:
+                faults.append(
+                    f"{each}: expected {each.value:g} but got {value:.2f} (tolerance "
+                    f"{each.tolerance:g}; {row.describe()})"
+                )
+    return faults
+
+
+def _fits(each: Expected, row: Row) -> bool:
+    return (
+        each.model == row.model
+        and each.threshold in ("", row.threshold)
+        and each.method in ("", row.method)
+        and each.output_stride in (0, row.output_stride)
+        and each.seeds in ((), row.seeds)
+    )

@@ -1,0 +1,194 @@
+"""An experiment: models, seeds, recipe and scoring as one frozen record."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+from wsol.maps.names import check_method
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+    from pathlib import Path
+
+    from tdam.training.recipe import Recipe
+    from wsol.benchmarking.expected import Expected
+
+PRETRAINED = "pretrained"  # as a checkpoint: the network with the weights that come with it
+
+
+@dataclass(frozen=True)
+class Scoring:
+    """How weights are scored.
+
+    Args:
+        protocol: name of a protocol, or path of its TOML file
+        methods: map methods; `auto` for the one stored with the weights
+        thresholds: rules side by side: `val` for the best on the split `choose`, `oracle` for the
+            best on the scored split itself, `own` for the protocol's own, or a number of the
+            protocol's grid; the first one is what reports show and verdicts are about
+        output_strides: input pixels a map pixel, of the same weights; 0 for their own
+        size: side of the input, in pixels; 0 for the weights' own
+        choose: split that thresholds are chosen on; where it does not exist, the share that a
+            training held out, if it has boxes
+        split: to report
+    """
+
+    protocol: str = "wsoleval"
+    methods: tuple[str, ...] = ("auto",)
+    thresholds: tuple[str | float, ...] = ("val", "oracle")
+    output_strides: tuple[int, ...] = (0,)
+    size: int = 0
+    choose: str = "val"
+    split: str = "test"
+
+    def __post_init__(self) -> None:
+        for name, allowed in (("output_strides", (0, 8, 16, 32)), ("thresholds", None)):
+            values: tuple[Any, ...] = getattr(self, name)
+            if not all(isinstance(value, (str, int, float)) for value in values):
+                raise ValueError(f"Expected {name} to be plain values but got {list(values)}")
+            if not values or len(set(values)) < len(values):
+                raise ValueError(f"Expected {name} to be different values but got {list(values)}")
+            for value in values:
+                if allowed is not None and value not in allowed:
+                    raise ValueError(f"Expected {name} among {allowed} but got {value!r}")
+                if allowed is None:
+                    _check_rule(value)
+        if "own" in self.thresholds[1:]:
+            raise ValueError("Expected own to be the first of thresholds")
+        if not all(isinstance(method, str) for method in self.methods):
+            raise ValueError(f"Expected methods to be names but got {list(self.methods)}")
+        if not self.methods or len(set(self.methods)) < len(self.methods):
+            raise ValueError(f"Expected methods to be different but got {list(self.methods)}")
+        for method in self.methods:
+            if method != "auto":
+                check_method(method)
+        if self.choose in self.split.split("+"):
+            raise ValueError(f"Expected choose to be no part of split but both are {self.choose}")
+        if not 0 <= self.size <= 4096:
+            raise ValueError(f"Expected size to be from 0 to 4096 but got {self.size}")
+
+
+def _check_rule(value: Any) -> None:
+    number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    if not (value in ("val", "oracle", "own") if not number else 0 <= value <= 1):
+        raise ValueError(
+            f"Expected thresholds among val, oracle, own or numbers from 0 to 1 but got {value!r}"
+        )
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A model of an experiment.
+
+    Args:
+        name: in tables
+        recipe: that it is trained with; of a checkpoint, which network it is
+        seeds: of its runs
+        checkpoint: weights to score as they are, `pretrained` or a path in which `{seed}` stands
+            for the seed; None for a model that is trained
+        reference: name of the model that it is compared with, its own to compare it with no
+            other; empty for the experiment's first
+    """
+
+    name: str
+    recipe: Recipe
+    seeds: tuple[int, ...] = (0,)
+    checkpoint: str | None = None
+    reference: str = ""
+
+    def run_name(self, seed: int) -> str:
+        """Name the run with a seed, as its folder is called."""
+        return f"{self.name}-{seed}"
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """Several models on one data set.
+
+    Args:
+        name: of the experiment
+        models: the first is what the others are compared with, but for those with a reference
+        scoring: of all of them
+        description: in a sentence
+        data: what data set it asks for, for people
+        expected: values to check against
+        text: the TOML that it was read from
+        record: file beside the TOML that holds the scores of its runs, if it is there; None for
+            an experiment that was read from no file
+    """
+
+    name: str
+    models: tuple[Entry, ...]
+    scoring: Scoring = field(default_factory=Scoring)
+    description: str = ""
+    data: str = ""
+    expected: tuple[Expected, ...] = ()
+    text: str = ""
+    record: Path | None = None
+
+    @property
+    def references(self) -> dict[str, str]:
+        """The model that each is compared with, the first where it names none."""
+        return {entry.name: entry.reference or self.models[0].name for entry in self.models}
+
+    @property
+    def runs(self) -> list[tuple[Entry, int]]:
+        """Every model with every seed, seeds first, so that all models have one seed early."""
+        seeds = sorted({seed for entry in self.models for seed in entry.seeds})
+        return [(entry, seed) for seed in seeds for entry in self.models if seed in entry.seeds]
+
+    def select(
+        self,
+        models: Collection[str] | None = None,
+        seeds: Collection[int] | None = None,
+        runs: Collection[str] | None = None,
+    ) -> Experiment:
+        """Take a part of the experiment.
+
+        Args:
+            models: names; all by default. The first one that is left is what those are compared
+                with that name no reference
+            seeds: all by default; models without any of them are left out
+            runs: names of runs; all by default. Those that the experiment has not are no fault
+
+        Returns:
+            the part, with those expected values that are of its models and seeds, and of
+            differences those that are from the same model as before
+
+        Raises:
+            ValueError: a name or a seed that does not occur, or nothing left
+        """
+        names = [entry.name for entry in self.models]
+        every = sorted({seed for entry in self.models for seed in entry.seeds})
+        for what, wanted, known in (("models", models, names), ("seeds", seeds, every)):
+            unknown = [each for each in wanted or () if each not in known]
+            if unknown:
+                listed = ", ".join(map(str, known))
+                raise ValueError(f"Expected {what} among {listed} but got {unknown[0]}")
+        kept = [
+            replace(
+                entry,
+                seeds=tuple(
+                    seed
+                    for seed in entry.seeds
+                    if (seeds is None or seed in seeds)
+                    and (runs is None or entry.run_name(seed) in runs)
+                ),
+            )
+            for entry in self.models
+            if models is None or entry.name in models
+        ]
+        kept = [entry for entry in kept if entry.seeds]
+        if not kept:
+            raise ValueError(f"Expected models with seeds but none of {self.name} has these")
+        left = {entry.name: entry.seeds for entry in kept}
+        part = replace(self, models=tuple(kept))
+        before, after = self.references, part.references
+
+        def is_left(each: Expected) -> bool:
+            same = each.model in left and before[each.model] == after[each.model]
+            paired = not each.difference or (same and after[each.model] in left)
+            return paired and left.get(each.model) == each.seeds
+
+        return replace(part, expected=tuple(filter(is_left, self.expected)))

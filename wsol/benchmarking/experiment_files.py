@@ -1,0 +1,168 @@
+"""Reading experiments: TOML files that the package carries, or that somebody wrote."""
+
+from __future__ import annotations
+
+import tomllib
+from dataclasses import asdict, replace
+from importlib import resources
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tdam.registry import find_attention, find_spec
+from tdam.training.recipe import Recipe, load_recipe
+from tdam.weights import list_shipped, shipped_path
+from wsol.benchmarking.expected import read_expected
+from wsol.benchmarking.experiment import PRETRAINED, Entry, Experiment, Scoring
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+
+_KEYS = (
+    "name", "description", "data", "base", "seeds", "recipe", "scoring", "models", "expected"
+)  # fmt: skip
+_ARCHITECTURE = ("model", "attention", "steps", "distance", "searchlight")
+
+
+def list_experiments() -> list[str]:
+    """Name the experiments that the package carries."""
+    folder = resources.files("wsol") / "experiments"
+    return sorted(Path(each.name).stem for each in folder.iterdir() if each.name.endswith(".toml"))
+
+
+def load_experiment(name: str) -> Experiment:
+    """Read an experiment.
+
+    Args:
+        name: of one that the package carries, or the path of a TOML file; paths of checkpoints in
+            it are relative to that file
+
+    Raises:
+        ValueError: no such experiment, or one that breaks a rule
+
+    >>> load_experiment("imagenet10_lite0").models[0].name
+    'none'
+    """
+    if name in list_experiments():
+        path = Path(str(resources.files("wsol") / "experiments" / f"{name}.toml"))
+    elif name.endswith(".toml"):
+        path = Path(name)
+    else:
+        raise ValueError(
+            f"Expected an experiment, {', '.join(list_experiments())}, or a .toml file but got "
+            f"{name!r}"
+        )
+    try:
+        text = path.read_text(encoding="utf-8")
+        found = _parse(tomllib.loads(text), text, path.parent)
+        return replace(found, record=path.with_suffix(".zip"))
+    except OSError as error:
+        raise ValueError(f"Expected an experiment but {path}: {error.strerror}") from error
+    except ValueError as error:
+        raise ValueError(f"{path.name}: {error}") from error
+
+
+def _parse(content: dict[str, Any], text: str, home: Path) -> Experiment:
+    _check_keys("an experiment", content, _KEYS)
+    for key in ("name", "base"):
+        if not isinstance(content.get(key), str) or not content[key]:
+            raise ValueError(f"Expected {key} to be a text but got {content.get(key)!r}")
+    seeds = _read_seeds(content.get("seeds", [0]))
+    base = load_recipe(content["base"]).change(**_without_seed(content.get("recipe", {})))
+    models = tuple(_read_entry(each, base, seeds, home) for each in content.get("models", []))
+    names = [entry.name for entry in models]
+    if not names or len(set(names)) < len(names):
+        raise ValueError(f"Expected models with names of their own but got {names}")
+    for entry in models:
+        if entry.reference not in ("", *names):
+            raise ValueError(
+                f"model {entry.name}: Expected reference among {', '.join(names)} but got "
+                f"{entry.reference!r}"
+            )
+    every = {entry.name: entry.seeds for entry in models}
+    expected = []
+    for each in read_expected(content.get("expected", [])):
+        if each.model not in every:
+            raise ValueError(f"Expected values of {', '.join(names)} but got {each.model!r}")
+        expected.append(replace(each, seeds=each.seeds or every[each.model]))
+    return Experiment(
+        name=content["name"],
+        models=models,
+        scoring=read_scoring(content.get("scoring", {})),
+        description=str(content.get("description", "")),
+        data=str(content.get("data", "")),
+        expected=tuple(expected),
+        text=text,
+    )
+
+
+def read_scoring(content: dict[str, Any]) -> Scoring:
+    """Settle how is scored, from plain values.
+
+    Raises:
+        ValueError: an unknown key, or a value out of range
+    """
+    known = asdict(Scoring())
+    _check_keys("scoring", content, known)
+    values: dict[str, Any] = {}
+    for key, value in content.items():
+        values[key] = tuple(value) if isinstance(value, list) else value
+        if type(values[key]) is not type(known[key]):
+            raise ValueError(f"Expected {key} to be like {known[key]!r} but got {value!r}")
+    return Scoring(**values)
+
+
+def _read_entry(content: Any, base: Recipe, seeds: tuple[int, ...], home: Path) -> Entry:
+    if not isinstance(content, dict) or not isinstance(content.get("name"), str):
+        raise ValueError(f"Expected a model to be a table with a name but got {content!r}")
+    name = content["name"]
+    if not name or name != Path(name).name or name.startswith("."):
+        raise ValueError(f"Expected the name of a model to be one of a folder but got {name!r}")
+    own = {key: value for key, value in content.items() if key not in ("name", "seeds")}
+    checkpoint = own.pop("checkpoint", None)
+    reference = own.pop("reference", "")
+    try:
+        if checkpoint is not None:
+            if not isinstance(checkpoint, str):
+                raise ValueError(f"Expected checkpoint to be a text but got {checkpoint!r}")
+            _check_keys("a checkpoint", own, _ARCHITECTURE)
+            if checkpoint in list_shipped():
+                checkpoint = str(shipped_path(checkpoint))
+            elif checkpoint != PRETRAINED:
+                checkpoint = str(home / Path(checkpoint).expanduser())
+        recipe = base.change(**_without_seed(own))
+        find_spec(recipe.model)
+        find_attention(recipe.attention)
+        default = seeds if checkpoint is None or "{seed}" in checkpoint else (0,)
+        return Entry(
+            name=name,
+            recipe=recipe,
+            seeds=_read_seeds(content["seeds"]) if "seeds" in content else default,
+            checkpoint=checkpoint,
+            reference=reference,
+        )
+    except ValueError as error:
+        raise ValueError(f"model {name}: {error}") from error
+
+
+def _without_seed(changes: Any) -> dict[str, Any]:
+    if not isinstance(changes, dict) or "seed" in changes:
+        raise ValueError(f"Expected changes of a recipe, seeds apart, but got {changes!r}")
+    return changes
+
+
+def _read_seeds(value: Any) -> tuple[int, ...]:
+    good = isinstance(value, list) and value and all(type(s) is int and s >= 0 for s in value)
+    if not good or len(set(value)) < len(value):
+        raise ValueError(f"Expected seeds to be different whole numbers but got {value!r}")
+    return tuple(value)
+
+
+def _check_keys(what: str, content: Any, known: Collection[str]) -> None:
+    if not isinstance(content, dict):
+        raise ValueError(f"Expected {what} to be a table but got {content!r}")
+    unknown = sorted(set(content) - set(known))
+    if unknown:
+        raise ValueError(
+            f"Expected {what} to have keys among {', '.join(known)} but got {unknown[0]!r}"
+        )

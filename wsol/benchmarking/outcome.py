@@ -1,0 +1,102 @@
+"""What a benchmark or an experiment came to: rows, verdicts, failures, expected values."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from wsol.benchmarking.expected import list_faults
+from wsol.benchmarking.score_weights import MAPS
+from wsol.benchmarking.summary import judge
+from wsol.benchmarking.tables import to_plain
+from wsol.evaluation.kept_maps import MapKeeper
+from wsol.report import choose_images, read_run
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    from eval.protocols import Protocol
+    from eval.splits import Split
+    from wsol.benchmarking.expected import Expected
+    from wsol.benchmarking.summary import Row
+    from wsol.report import Run
+
+
+class NothingScoredError(RuntimeError):
+    """No run could be scored; what `failures` would say was told to `events`."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What several models came to on the same images.
+
+    Args:
+        title: what was scored, and how
+        rows: a model under one way of scoring each: means over seeds, paired differences
+        verdicts: a line a model: whether it is better than its reference
+        failures: runs that are missing, with the reason
+        record: what else the JSON says, in plain values
+        expected: values to check; None where none were asked for
+        page: the page, where one was written
+    """
+
+    title: str
+    rows: tuple[Row, ...]
+    verdicts: tuple[str, ...]
+    failures: tuple[str, ...]
+    record: dict[str, Any]
+    expected: tuple[Expected, ...] | None = None
+    page: Path | None = None
+
+    @property
+    def faults(self) -> list[str]:
+        """Expected values that are off or were not measured, a line each."""
+        return list_faults(self.expected or (), self.rows)
+
+    @property
+    def met(self) -> int:
+        """How many of the expected values were found."""
+        off = {fault.partition(": expected")[0] for fault in self.faults}
+        return len(self.expected or ()) - len(off)
+
+    @property
+    def good(self) -> bool:
+        """Whether every run was scored and every expected value found."""
+        return not self.failures and not self.faults
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the JSON output."""
+        rows = to_plain(self.rows)
+        return {"schema": 1, **self.record, "verdicts": list(self.verdicts), "rows": rows}
+
+
+def list_verdicts(rows: Sequence[Row]) -> list[str]:
+    """Say in a line a model whether it is better than its reference, scored the first way.
+
+    Args:
+        rows: of the tables; a model's first row is the way that matters most
+    """
+    first: dict[str, Row] = {}
+    for row in rows:
+        first.setdefault(row.model, row)
+    lines = (judge(row) for row in first.values())
+    return [line for line in lines if line is not None]
+
+
+def read_runs(results: Mapping[str, Path], scored: Split, rules: Protocol) -> list[Run]:
+    """Read what a page with pictures shows.
+
+    Args:
+        results: folder of results by the name of a model
+        scored: split that they are of
+        rules: that they were scored under
+    """
+    shown = choose_images(scored.ids)
+    runs = []
+    for name, folder in results.items():
+        keeper = None
+        if (folder / MAPS).is_dir():
+            keeper = MapKeeper(folder / MAPS, scored.ids, shown, rules.levels, rules.rounding)
+        runs.append(read_run(folder, name, keeper))
+    return runs

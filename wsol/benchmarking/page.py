@@ -1,0 +1,139 @@
+"""The page of an experiment: verdicts, what was done, differences as a chart, and the tables."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from wsol.benchmarking.tables import (
+    difference_table,
+    name_compared,
+    name_differences,
+    score_table,
+)
+from wsol.evaluation.metric_names import name_score
+from wsol.pages import write_page
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from wsol.benchmarking.summary import Row
+
+_CHARTED = ("top1_loc", "gt_known_loc")
+_WIDTH, _RIGHT, _LINE = 476, 12, 26
+_LETTER = 6.8  # width of a letter of a label, in pixels
+
+
+def write_summary_page(
+    folder: Path,
+    rows: Sequence[Row],
+    *,
+    title: str,
+    note: str = "",
+    verdicts: Sequence[str] = (),
+    facts: dict[str, str] | None = None,
+    failures: Sequence[str] = (),
+    pictures: str | None = None,
+) -> Path:
+    """Write `index.html` and, beside it, its tables.
+
+    Args:
+        folder: created where it does not exist
+        rows: of the tables
+        title: of the page
+        note: a sentence below it
+        verdicts: a line a model
+        facts: what was done, by what people call it
+        failures: runs that are missing, with the reason
+        pictures: link to the page with pictures
+
+    Returns:
+        the page
+    """
+    found = [each for each in (score_table(rows), difference_table(rows)) if each is not None]
+    (folder / "tables").mkdir(parents=True, exist_ok=True)
+    for table in found:
+        table.save(folder / "tables")
+    charts = [_draw(rows, score) for score in _CHARTED]
+    page = folder / "index.html"
+    write_page(
+        page,
+        "benchmark.html.j2",
+        styles=["report.css"],
+        title=title,
+        note=note,
+        verdicts=verdicts,
+        facts=facts or {},
+        failures=failures,
+        compared=name_differences([row for row in rows if row.compared]),
+        charts=[chart for chart in charts if chart is not None],
+        tables=found,
+        pictures=pictures,
+    )
+    return page
+
+
+def _draw(rows: Sequence[Row], score: str) -> dict[str, Any] | None:
+    """Place the differences of one score on a common scale, or None where there are none."""
+    paired = [row for row in rows if score in row.values and row.values[score].difference]
+    if not paired:
+        return None
+    strides = len({row.output_stride for row in paired}) > 1
+    methods = len({row.method for row in paired}) > 1
+    ends = [0.0]
+    for row in paired:
+        gap = row.values[score].difference
+        if gap is not None:
+            ends += [gap.low, gap.high, *row.values[score].differences]
+    low, high, step = _span(min(ends), max(ends))
+    names = [
+        f"{name_compared(row, paired)}, {row.threshold}"
+        + (f", {row.method}" if methods else "")
+        + (f", /{row.output_stride}" if strides else "")
+        for row in paired
+    ]
+    left = min(14 + _LETTER * max(map(len, names)), _WIDTH * 0.6)
+
+    def place(points: float) -> float:
+        return round(left + (_WIDTH - left - _RIGHT) * (points - low) / (high - low), 2)
+
+    drawn = []
+    for at, (name, row) in enumerate(zip(names, paired, strict=True)):
+        gap = row.values[score].difference
+        if gap is None:
+            continue
+        drawn.append(
+            {
+                "name": name,
+                "y": 18 + _LINE * at,
+                "low": place(gap.low),
+                "high": place(gap.high),
+                "mean": place(gap.difference),
+                "seeds": [place(each) for each in row.values[score].differences],
+                "text": f"{gap.difference:+.1f} ({gap.low:+.1f} to {gap.high:+.1f})",
+            }
+        )
+    count = round((high - low) / step)
+    ticks = [low + step * i for i in range(count + 1)]
+    return {
+        "title": name_score(score),
+        "summary": "; ".join(f"{each['name']}: {each['text']}" for each in drawn),
+        "width": _WIDTH,
+        "height": 18 + _LINE * len(drawn) + 24,
+        "left": left,
+        "zero": place(0.0),
+        "ticks": [(place(tick), f"{tick:g}") for tick in ticks],
+        "rows": drawn,
+    }
+
+
+def _span(low: float, high: float) -> tuple[float, float, float]:
+    """Choose round ends and a round step for a scale.
+
+    >>> _span(-3.1, 8.2)
+    (-5.0, 10.0, 5.0)
+    """
+    wide = max(high - low, 1.0)
+    step = next(s for s in (0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 50.0) if wide / s <= 5 or s == 50.0)
+    start = step * (low // step)
+    return start, max(step * -(-high // step), start + step), step

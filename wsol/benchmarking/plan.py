@@ -1,0 +1,87 @@
+"""What `reproduce` will do: for every run whether it is trained, gone on with, scored, or read."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from wsol.benchmarking import runs
+from wsol.errors import about
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+    from pathlib import Path
+
+    from eval.manifest import DataSet
+    from tdam.training.recipe import Recipe
+    from wsol.benchmarking.experiment import Entry, Experiment
+
+
+@dataclass
+class Task:
+    """One model with one seed.
+
+    Args:
+        entry: the model
+        seed: of the run
+        weights: to score as they are; None for a run that is trained
+        recipe: of the training
+        state: how far it has come
+        recorded: whether its scores are read from the experiment's record
+    """
+
+    entry: Entry
+    seed: int
+    weights: str | None
+    recipe: Recipe | None = None
+    state: runs.State = "missing"
+    recorded: bool = False
+
+    @property
+    def name(self) -> str:
+        """Name model and seed."""
+        return self.entry.run_name(self.seed)
+
+    @property
+    def must_train(self) -> bool:
+        """Whether something of its training is left to do."""
+        return not self.recorded and self.weights is None and self.state != "finished"
+
+
+def plan_tasks(
+    experiment: Experiment,
+    out: Path,
+    weights: Path | None,
+    data: DataSet | None,
+    recorded: Collection[str],
+    device: str,
+) -> list[Task]:
+    """Settle every run before the first one begins.
+
+    Args:
+        experiment: with the models and seeds that are wanted
+        out: folder of the experiment
+        weights: folder of weights to score instead of training, or None
+        data: the data set; None where all runs are recorded
+        recorded: names of runs in the record
+        device: that networks run on
+
+    Raises:
+        wsol.errors.ArgumentError: choices that do not go together, or a run on disk that is
+            another one
+        eval.manifest.ManifestError: data that cannot be trained on
+    """
+    tasks = []
+    for entry, seed in experiment.runs:
+        task = Task(entry, seed, runs.weights_to_score(entry, seed, weights))
+        folder = out / "runs" / task.name
+        if entry.checkpoint is None:
+            with about("experiment"):
+                task.recipe = runs.settle_recipe(entry, seed, folder, device)
+        if data is not None and task.weights is None and task.recipe is not None:
+            with about("out"):
+                task.state = runs.find_state(folder, task.recipe, data, device)
+        has_weights = task.state == "finished" or runs.is_there(task.weights)
+        task.recorded = task.name in recorded and (data is None or not has_weights)
+        tasks.append(task)
+    return tasks

@@ -1,0 +1,91 @@
+"""What is sampled of one model: bootstrap replicates of its scores under each threshold rule."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from wsol.evaluation.comparison import Results, add_up
+
+if TYPE_CHECKING:
+    from eval.protocols import Protocol
+    from wsol.benchmarking.experiment import Scoring
+
+
+@dataclass(frozen=True, eq=False)
+class RunScores:
+    """One model with one seed, one map method and one output stride, under one threshold rule.
+
+    Args:
+        model: name
+        seed: of the run
+        way: map method and output stride as they were asked for
+        method: of the maps
+        output_stride: of the network as it was scored
+        threshold: rule, as text
+        level: the threshold that it gave
+        replicates: by score, (1001,) percent: bootstrap replicates, and last the score itself
+        images: how many were scored
+    """
+
+    model: str
+    seed: int
+    way: tuple[str, int]
+    method: str
+    output_stride: int
+    threshold: str
+    level: float
+    replicates: dict[str, np.ndarray]
+    images: int
+
+
+def name_rule(rule: str | float) -> str:
+    """Write a threshold rule as tables have it."""
+    return rule if isinstance(rule, str) else f"{rule:g}"
+
+
+def score_rules(
+    found: Results, rules: Protocol, scoring: Scoring, level: float | None
+) -> list[tuple[str, float, dict[str, np.ndarray]]]:
+    """Take the scores of one pass over the images under every threshold rule.
+
+    Args:
+        found: results of the pass
+        rules: protocol that they were scored under
+        scoring: names the threshold rules
+        level: best threshold on other images, for the rule `val`; None to leave that out
+
+    Returns:
+        by rule: its text, the threshold, and `RunScores.replicates`
+
+    Raises:
+        ValueError: a threshold between those of the protocol's grid, or scores that were taken at
+            another one than the protocol's own
+    """
+    scores = add_up(found)
+    grid = rules.thresholds
+    samples = []
+    for rule in scoring.thresholds:
+        if rule == "val" and level is None:
+            continue
+        own = "best" if rules.threshold is None else None
+        at: Any = {"oracle": "best", "own": own}.get(str(rule), -1)
+        if at == -1:
+            value = level if rule == "val" else rule
+            at = int(np.abs(grid - float(value or 0)).argmin())
+            if abs(grid[at] - float(value or 0)) > 1e-9:
+                raise ValueError(
+                    f"Expected thresholds on the protocol's grid of {rules.interval} but got {rule}"
+                )
+        every = scores.replicates(at)
+        place = int(every["threshold"][-1])
+        if at is None and abs(scores.thresholds[place] - float(rules.threshold or 0)) > 1e-9:
+            raise ValueError(
+                f"Expected scores at the protocol's threshold {rules.threshold:g} but they were "
+                f"taken at {scores.thresholds[place]:g}"
+            )
+        kept = {n: v for n, v in every.items() if found.scores.get(n) is not None}
+        samples.append((name_rule(rule), float(scores.thresholds[place]), kept))
+    return samples

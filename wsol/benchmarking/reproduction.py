@@ -1,0 +1,272 @@
+"""The runs of an experiment in turn: trained or gone on with, scored or read, and put together."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cache as remember
+from typing import TYPE_CHECKING
+
+from eval.manifest import ManifestError
+from eval.protocols import Protocol, find_protocol
+from tdam.events import Events
+from tdam.training.errors import TrainingError
+from tdam.weights import WeightsError
+from wsol.benchmarking import record, sources
+from wsol.benchmarking.plan import Task, plan_tasks
+from wsol.benchmarking.remaining import EPOCHS, SCORINGS, Remaining
+from wsol.benchmarking.replicates import RunScores
+from wsol.benchmarking.score_store import VARIANTS, read_run_scores
+from wsol.benchmarking.score_weights import Images, score_weights
+from wsol.benchmarking.train_run import train_run
+from wsol.evaluation.comparison import ResultError, check_comparable, check_truth, read_results
+from wsol.folder_lock import hold_folder
+from wsol.label_matching import match_evaluated
+from wsol.text import count_things
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Mapping
+    from pathlib import Path
+
+    from eval.manifest import DataSet
+    from eval.splits import Split
+    from wsol.benchmarking.experiment import Experiment
+
+RECORDED = "recorded"  # folder of scores that come out of the record
+_FAULTS = (ManifestError, TrainingError, WeightsError, ValueError, OSError, RuntimeError)
+
+
+@dataclass(frozen=True)
+class ScoredData:
+    """What networks are trained and scored on.
+
+    Args:
+        data: the data set, its image root known
+        scored: split that is reported
+        find_classes: as `Images` has it
+    """
+
+    data: DataSet
+    scored: Split
+    find_classes: Callable[[tuple[str, ...]], Mapping[int, int] | None]
+
+
+@dataclass
+class RunResults:
+    """What the runs have given so far.
+
+    Args:
+        scores: of every run under every rule
+        folders: folder of results by model, of its first seed
+        failures: a line a run that failed
+        recorded: names of runs whose scores came out of the record
+    """
+
+    scores: list[RunScores] = field(default_factory=list)
+    folders: dict[str, Path] = field(default_factory=dict)
+    failures: list[str] = field(default_factory=list)
+    recorded: list[str] = field(default_factory=list)
+
+
+class _CountedEvents(Events):
+    """Tells events on, and counts the tasks."""
+
+    def __init__(self, events: Events) -> None:
+        self.advance, self.end, self.say = events.advance, events.end, events.say  # type: ignore[method-assign]
+        self._events = events
+        self.tasks = 0
+
+    def begin(self, task: str, total: int | None = None, done: int = 0) -> None:
+        self.tasks += 1
+        self._events.begin(task, total, done)
+
+
+@dataclass(frozen=True)
+class Reproduction:
+    """The work on an experiment.
+
+    Args:
+        experiment: with the models and seeds that are wanted
+        on: what networks are trained and scored on; None where all runs are recorded
+        out: folder of the experiment; exists
+        weights: folder of weights to score instead of training, or None
+        recorded: names of runs in the experiment's record, to be read unless their weights are
+            there
+        cache: folder of packed images that stays; None for one in `out` that goes
+        device: that networks run on
+        workers: processes that read images
+        events: told of what is done
+    """
+
+    experiment: Experiment
+    on: ScoredData | None
+    out: Path
+    weights: Path | None
+    recorded: Collection[str]
+    cache: Path | None
+    device: str
+    workers: int
+    events: Events
+
+    @property
+    def rules(self) -> Protocol:
+        """Protocol that is scored under."""
+        return find_protocol(self.experiment.scoring.protocol)
+
+    def run(self) -> RunResults:
+        """Train, score or read every run; one that fails is named and does not stop the others."""
+        data = None if self.on is None else self.on.data
+        tasks = plan_tasks(
+            self.experiment, self.out, self.weights, data, self.recorded, self.device
+        )
+        todo = [task for task in tasks if task.must_train]
+        epochs = sum(task.recipe.epochs for task in todo if task.recipe is not None)
+        remaining = Remaining({EPOCHS: epochs, SCORINGS: len(tasks)})
+        self.events.say(
+            f"{count_things(len(tasks), 'run')}, {len(todo)} to train; {remaining.describe()}"
+        )
+        results = RunResults(recorded=[task.name for task in tasks if task.recorded])
+        for number, task in enumerate(tasks, start=1):
+            note = ", as recorded" if task.recorded else ""
+            self.events.say(f"[{number}/{len(tasks)}] {task.name}{note}")
+            counted = _CountedEvents(self.events)
+            try:
+                self._add(task, results, remaining, counted)
+            except _FAULTS as error:
+                results.failures.append(f"{task.name}: {' '.join(str(error).split())}")
+                self.events.say(f"failed: {results.failures[-1]}")
+            remaining.finish(SCORINGS, free=not counted.tasks)
+            self.events.say(remaining.describe())
+        return results
+
+    def _add(
+        self, task: Task, results: RunResults, remaining: Remaining, counted: _CountedEvents
+    ) -> None:
+        """Add the scores of one run."""
+        if task.recorded:
+            scores, folder = self._read(task)
+        elif self.on is not None:
+            if task.must_train:
+                train_run(
+                    task,
+                    self.on.data,
+                    self.out / "runs" / task.name,
+                    self.cache or self.out / "cache",
+                    device=self.device,
+                    workers=self.workers,
+                    remaining=remaining,
+                    events=self.events,
+                )
+            remaining.start()
+            shows = task.entry.name not in results.folders
+            scores, folder = self._score(task, self.on, shows, counted)
+        else:
+            raise ResultError(f"run {task.name} is not recorded")
+        if self.on is None and results.folders:  # else all are of the data's images and boxes
+            first = next(iter(results.folders.values()))
+            check_comparable(read_results(first, slim=True), read_results(folder, slim=True))
+        results.scores += scores
+        results.folders.setdefault(task.entry.name, folder)
+
+    def _read(self, task: Task) -> tuple[list[RunScores], Path]:
+        """Take a run's scores out of the record, and refuse those of other images."""
+        experiment, folder = self.experiment, self.out / RECORDED / task.name
+        recipe = task.recipe
+        if recipe is not None and task.entry.recipe.precision == "auto":
+            recipe = recipe.change(precision="auto")  # not as this machine has it
+        if experiment.record is None:
+            raise ResultError(f"experiment {experiment.name} has no record")
+        with hold_folder(folder, patient=True):
+            try:
+                record.unpack_run(experiment.record, task.name, folder, recipe)
+                scores, first = read_run_scores(
+                    folder, task.entry.name, task.seed, self.rules, experiment.scoring
+                )
+                if self.on is not None:
+                    check_truth(read_results(first, slim=True), self.on.scored)
+            except ResultError:
+                record.clear_run(folder)  # what is refused goes into no record of this folder
+                raise
+        self._note_without_val(task, any(each.threshold == "val" for each in scores))
+        return scores, first
+
+    def _score(
+        self, task: Task, on: ScoredData, shows: bool, events: Events
+    ) -> tuple[list[RunScores], Path]:
+        """Score a run's weights."""
+        scoring, folder = self.experiment.scoring, self.out / "scores" / task.name
+        chooser = sources.load_chooser(on.data, scoring, on.scored, task.recipe)
+        self._note_without_val(task, chooser is not None)
+        trained = self.out / "runs" / task.name
+        with hold_folder(folder, patient=True):
+            scores = score_weights(
+                task.entry,
+                task.seed,
+                task.weights or str(trained),
+                Images(on.scored, chooser, on.data.image_root, on.find_classes),
+                scoring,
+                folder,
+                shows=shows,
+                device=self.device,
+                workers=self.workers,
+                events=events,
+            )
+            record.note_training(folder, trained if task.weights is None else None)
+        return scores
+
+    def _note_without_val(self, task: Task, chooses: bool) -> None:
+        if "val" in self.experiment.scoring.thresholds and not chooses:
+            self.events.say(
+                f"{task.name}: no boxes to choose a threshold on, so that val is left out"
+            )
+
+    def write_record(self, took_recorded: bool) -> None:
+        """Record every run in the folder, also of earlier commands."""
+        path = self.out / "experiment.zip"
+        source = self.experiment.record
+        if took_recorded and source is not None and source.resolve() == path.resolve():
+            return  # it holds all that was read, and maybe more
+        homes = [self.out / RECORDED, self.out / "scores"]
+        folders = [each.parent for home in homes for each in home.glob(f"*/{VARIANTS}")]
+        record.write_record(path, {folder.name: folder for folder in folders})
+
+
+def open_scored(
+    experiment: Experiment, data: Path, root: Path | None, out: Path, events: Events
+) -> ScoredData:
+    """Open what an experiment is trained and scored on.
+
+    Args:
+        experiment: names the split to report
+        data: as the user named it
+        root: image root, or None
+        out: folder of the experiment
+        events: told how labels and outputs were matched
+
+    Raises:
+        ManifestError: no data set, one with a fault, or one without boxes
+    """
+    opened = sources.open_data(data, root, out)
+    scored = sources.load_scored(opened, experiment.scoring)
+    return ScoredData(opened, scored, class_finder(scored, opened, None, events))
+
+
+def class_finder(
+    scored: Split, data: DataSet, classes: Path | None, events: Events
+) -> Callable[[tuple[str, ...]], Mapping[int, int] | None]:
+    """Make what tells, by the names of a network's outputs, which of them each label is.
+
+    Args:
+        scored: split that is scored
+        data: the data set
+        classes: table of classes that was named, or None
+        events: told once what people should know of it
+    """
+
+    @remember
+    def find_classes(names: tuple[str, ...]) -> Mapping[int, int] | None:
+        outputs, note = match_evaluated(scored, names, classes=classes, data=data)
+        if note:
+            events.say(note)
+        return outputs
+
+    return find_classes

@@ -1,0 +1,223 @@
+"""Scoring one model's weights in every way that an experiment asks for, each kept on disk."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from eval.protocols import find_protocol
+from tdam import create_model, load_checkpoint
+from tdam.events import SILENT, Events
+from tdam.spec import describe_network
+from wsol.benchmarking.experiment import PRETRAINED
+from wsol.benchmarking.score_store import (
+    CHOSEN,
+    SCORED,
+    ScoringVariant,
+    read_run_scores,
+    write_variants,
+)
+from wsol.classes import class_names
+from wsol.evaluation.comparison import read_results
+from wsol.evaluation.image_results import discard_results, name_results
+from wsol.evaluation.kept_maps import MapKeeper
+from wsol.evaluation.network_maps import NetworkMaps
+from wsol.evaluation.resume_file import ResumeError, is_unfinished
+from wsol.evaluation.score_maps import is_scored, score_maps
+from wsol.maps.names import settle_method
+from wsol.report import choose_images
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from eval.protocols import Protocol
+    from eval.splits import Split
+    from tdam.backbones.base import Backbone
+    from wsol.benchmarking.experiment import Entry, Scoring
+    from wsol.benchmarking.replicates import RunScores
+
+MAPS = "shown-maps"  # of the images that a page shows, in the folder of a run's scores
+
+
+@dataclass(frozen=True)
+class Images:
+    """What is scored.
+
+    Args:
+        scored: split that is reported
+        chooser: images that thresholds are chosen on, or None
+        root: folder that the ids are relative to
+        find_classes: gives, for the outputs' names, the index among them by label, or None
+            where labels and outputs do not fit
+    """
+
+    scored: Split
+    chooser: Split | None
+    root: Path
+    find_classes: Callable[[tuple[str, ...]], Mapping[int, int] | None]
+
+
+def build_network(entry: Entry, weights: str, output_stride: int, size: int) -> Backbone:
+    """Build a network as it is scored.
+
+    Args:
+        entry: the model; tells the network of pretrained weights
+        weights: `pretrained`, a file, or the folder of a run
+        output_stride: 0 for the weights' own
+        size: side of the input, in pixels; 0 for the weights' own
+
+    Raises:
+        ValueError: weights of no registered network
+        tdam.weights.WeightsError: weights that cannot be had or read
+    """
+    stride: dict[str, Any] = {"output_stride": output_stride} if output_stride else {}
+    if weights == PRETRAINED:
+        names = ("attention", "steps", "distance", "searchlight")
+        settings = {name: getattr(entry.recipe, name) for name in names}
+        model = create_model(entry.recipe.model, weights=PRETRAINED, **settings, **stride)
+    else:
+        model, _ = load_checkpoint(weights, **stride)
+    if size:
+        shown = replace(model.spec.preprocessing, size=size)
+        model.spec = replace(model.spec, preprocessing=shown)
+    return model
+
+
+def score_weights(
+    entry: Entry,
+    seed: int,
+    weights: str,
+    images: Images,
+    scoring: Scoring,
+    out: Path,
+    *,
+    shows: bool = False,
+    device: str = "auto",
+    batch_size: int = 32,
+    workers: int = 2,
+    events: Events = SILENT,
+) -> tuple[list[RunScores], Path]:
+    """Score weights in every way; what was scored before, from the same weights, stays as it is.
+
+    All threshold rules come from the same maps, by what is known of each image at every threshold.
+
+    Args:
+        entry: the model
+        seed: of the run
+        weights: `pretrained`, a file, or the folder of a run
+        images: to score, and to choose thresholds on
+        scoring: the ways
+        out: folder for the scores of this model and seed
+        shows: whether to keep the maps of the first way for a report
+        device: that the network runs on
+        batch_size: images at once
+        workers: threads that read images and score maps
+        events: told of each pass over a split that was not made before, as a task
+
+    Returns:
+        the samples, and the folder of the first way's results
+
+    Raises:
+        ValueError: weights, labels or rules that do not fit
+        tdam.weights.WeightsError: weights that cannot be had or read
+    """
+    rules = find_protocol(scoring.protocol)
+    primary = _find_primary(scoring, images)
+    ways: list[ScoringVariant] = []
+    for wanted_stride in scoring.output_strides:
+        network = build_network(entry, weights, wanted_stride, scoring.size)
+        settings: dict[str, Any] = network.settings
+        outputs, stride = settings["num_classes"], settings["output_stride"]
+        names = class_names(outputs, network.class_names)
+        source = NetworkMaps(
+            network,
+            images.scored,
+            images.root,
+            network.spec.method,
+            classes=images.find_classes(names),
+            class_map=rules.class_map,
+            image=rules.image,
+            batch_size=batch_size,
+            workers=workers,
+            device=device,
+        )
+        for wanted in scoring.methods:
+            method = settle_method(wanted, network)
+            chooses = images.chooser is not None and "val" in scoring.thresholds
+            asked_of = (wanted, wanted_stride)
+            way = ScoringVariant(asked_of, method, stride, chooses, scoring.choose, scoring.size)
+            source = replace(source, method=method)
+            text = f"{entry.name}, {method}, stride {stride}"
+            level: float | None = None
+            if chooses and images.chooser is not None:
+                on = replace(source, split=images.chooser)
+                chosen = _score_once(on, rules, "oracle", out / way.folder / CHOSEN, text, events)
+                level = chosen["max_box_acc_threshold"]
+            asked = {"val": level, "own": None}.get(str(primary), primary)
+            results = out / way.folder / SCORED
+            rule = "val" if primary == "val" else None
+            _score_once(source, rules, asked, results, text, events, rule, shows and not ways)
+            labels = dict(enumerate(images.scored.class_names or ()))
+            name_results(results, f"{describe_network(settings)}, {method}", labels, names)
+            ways.append(way)
+    write_variants(out, ways)
+    return read_run_scores(out, entry.name, seed, rules, scoring)
+
+
+def _find_primary(scoring: Scoring, images: Images) -> Any:
+    """Name the rule that results on disk and pages have: the first one that can be followed."""
+    followed = [rule for rule in scoring.thresholds if rule != "val" or images.chooser is not None]
+    if not followed:
+        raise ValueError(
+            "Expected boxes to choose a threshold on, in a split of its own or among the images "
+            "held out in training; without them another rule than val is needed"
+        )
+    return followed[0]
+
+
+def _score_once(
+    source: NetworkMaps,
+    rules: Protocol,
+    threshold: Any,
+    folder: Path,
+    text: str,
+    events: Events,
+    rule: str | None = None,
+    keep: bool = False,
+) -> dict[str, Any]:
+    """Score a split, unless that was done with the same weights and rules; gives the scores."""
+    maps = folder / MAPS
+    if is_scored(source, [rules], [threshold], folder) and (maps.is_dir() or not keep):
+        return read_results(folder, slim=True).scores
+    if not is_unfinished(folder):
+        shutil.rmtree(maps, ignore_errors=True)
+
+    def score() -> None:
+        keeper = None
+        if keep:
+            ids = source.split.ids
+            keeper = MapKeeper(maps, ids, choose_images(ids), rules.levels, rules.rounding)
+        events.begin(f"score {text}, {source.split.name}", len(source.split))
+        try:
+            score_maps(
+                source,
+                [rules],
+                [threshold],
+                rule=rule,
+                workers=source.workers,
+                out=folder,
+                keep=keeper,
+                events=events,
+            )
+        finally:
+            events.end()
+
+    try:
+        score()
+    except ResumeError:  # cut off with other weights, which are gone
+        discard_results(folder)
+        shutil.rmtree(maps, ignore_errors=True)
+        score()
+    return read_results(folder, slim=True).scores

@@ -1,0 +1,88 @@
+"""Where the images of a benchmark are: splits, image root, and what thresholds are chosen on."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from eval.cub import build_cub
+from eval.manifest import DataSet, ManifestError, open_data_set
+from wsol.training.data import load_training_data
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from eval.splits import Split
+    from tdam.training.recipe import Recipe
+    from wsol.benchmarking.experiment import Scoring
+
+_CUB = ("images.txt", "train_test_split.txt")
+
+
+def open_data(folder: Path, root: Path | None, out: Path) -> DataSet:
+    """Open a data set where people keep it, its image root known.
+
+    Args:
+        folder: as for `eval.manifest.open_data_set`; or the official download of CUB-200-2011, or
+            the folder above it, whose splits are then written to `out`
+        root: image root; None: as the data set has it
+        out: takes `manifest/`
+
+    Raises:
+        ManifestError: no data set, one with a fault, or an image root that is not known
+    """
+    if any(all((f / name).is_file() for name in _CUB) for f in (folder, folder / "CUB_200_2011")):
+        build_cub(folder, out / "manifest", force=True)
+        folder = out / "manifest"
+    data = open_data_set(folder, root)
+    _ = data.image_root
+    return data
+
+
+def load_scored(data: DataSet, scoring: Scoring) -> Split:
+    """Read the split that is reported.
+
+    Raises:
+        ManifestError: there is none, or it has no boxes
+    """
+    scored = data.load(scoring.split)
+    if scored.boxes is None:
+        raise ManifestError(f"{data.path}: expected split {scoring.split} to have boxes")
+    return scored
+
+
+def load_chooser(
+    data: DataSet, scoring: Scoring, scored: Split, recipe: Recipe | None
+) -> Split | None:
+    """Read the images that thresholds are chosen on.
+
+    Args:
+        data: the data set
+        scoring: names the split
+        scored: the split that is reported, which must share no image with it
+        recipe: of the training, whose held-out images serve where there is no such split; None
+            for weights that were trained elsewhere
+
+    Returns:
+        images with boxes; None where there are none
+
+    Raises:
+        ManifestError: a fault in the data set, or an image that is also scored
+    """
+    if scoring.choose in data.splits:
+        chooser = data.load(scoring.choose)
+    elif recipe is None:
+        return None
+    else:
+        found = load_training_data(data, None, recipe.val_share, recipe.seed, recipe.per_class)
+        if not found.held_out:
+            return None
+        chooser = found.val
+    if not any(map(len, chooser.boxes or ())):
+        return None
+    shared = set(chooser.ids) & set(scored.ids)
+    if shared:
+        raise ManifestError(
+            f"{data.path}: expected {chooser.name} and {scored.name} to share no image but both "
+            f"have {min(shared)}"
+        )
+    return chooser

@@ -1,0 +1,194 @@
+"""What a benchmark found: means over seeds, and paired differences between models."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from eval.statistics import Difference, interval
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from wsol.benchmarking.replicates import RunScores
+
+
+@dataclass(frozen=True)
+class Value:
+    """One score of a row, in percent.
+
+    Args:
+        mean: over the seeds
+        by_seed: the score of each seed, in their order
+        interval95: of the mean, had other images of the same kind been scored
+        difference: of the mean from the reference's over the same seeds, paired image by image;
+            None for a model that is its own reference, and where no seed is in both
+        differences: the same of each seed
+    """
+
+    mean: float
+    by_seed: tuple[float, ...]
+    interval95: tuple[float, float] | None
+    difference: Difference | None = None
+    differences: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True)
+class Row:
+    """A model under one way of scoring.
+
+    Args:
+        model: name
+        way: map method and output stride as they were asked for
+        method: of the maps
+        output_stride: input pixels a map pixel
+        threshold: rule
+        levels: the threshold of each seed
+        seeds: that the values are means over
+        compared: seeds that the reference has too
+        reference: name of the model that it is compared with, its own if with no other
+        images: how many were scored
+        values: by score
+    """
+
+    model: str
+    way: tuple[str, int]
+    method: str
+    output_stride: int
+    threshold: str
+    levels: tuple[float, ...]
+    seeds: tuple[int, ...]
+    compared: tuple[int, ...]
+    reference: str
+    images: int
+    values: dict[str, Value]
+
+    def value(self, score: str, difference: bool = False) -> float | None:
+        """Give a mean, or a difference from the reference; None where it is not known."""
+        found = self.values.get(score)
+        if found is None or not difference:
+            return None if found is None else found.mean
+        return None if found.difference is None else found.difference.difference
+
+    def describe(self) -> str:
+        """Say in short which row it is."""
+        seeds = ", ".join(map(str, self.seeds))
+        return (
+            f"threshold {self.threshold}, {self.method}, stride {self.output_stride}, "
+            f"seed{'s' if len(self.seeds) > 1 else ''} {seeds}"
+        )
+
+
+def summarise(
+    samples: Sequence[RunScores], first: str, references: Mapping[str, str] | None = None
+) -> list[Row]:
+    """Average over seeds image by image, and compare every model with its reference.
+
+    A score is a sum over images, or such a sum at a threshold that is chosen anew in each
+    bootstrap sample. The mean of the seeds' replicates is therefore the replicate of the mean that
+    each image has over the seeds, and since all models meet the same bootstrap samples, the
+    differences of these means are paired image by image. Only seeds that both have are compared.
+
+    Args:
+        samples: of the same images
+        first: model to compare with
+        references: by model, another one to compare it with
+
+    Returns:
+        rows in the order of the samples
+    """
+    groups: dict[tuple[str, tuple[str, int], str], dict[int, RunScores]] = {}
+    for each in samples:
+        key = (each.model, each.way, each.threshold)
+        groups.setdefault(key, {})[each.seed] = each
+    models = list(dict.fromkeys(each.model for each in samples))
+    ways = list(dict.fromkeys(key[1:] for key in groups))
+    rows = []
+    for model in models:
+        reference = (references or {}).get(model, first)
+        for way in ways:
+            own = groups.get((model, *way))
+            if own is None:
+                continue
+            base = {} if model == reference else groups.get((reference, *way), {})
+            rows.append(_make_row(own, base, reference))
+    return rows
+
+
+def _make_row(own: dict[int, RunScores], base: dict[int, RunScores], reference: str) -> Row:
+    seeds = tuple(sorted(own))
+    compared = tuple(seed for seed in seeds if seed in base)
+    one = own[seeds[0]]
+    values = {}
+    for name in one.replicates:
+        if name == "threshold" or name.endswith("_threshold"):
+            continue
+        every = np.stack([own[seed].replicates[name] for seed in seeds])
+        mean = every.mean(axis=0)
+        ends = interval(mean[:-1])
+        difference, differences = None, ()
+        if compared and all(name in base[seed].replicates for seed in compared):
+            ours = np.stack([own[seed].replicates[name] for seed in compared])
+            theirs = np.stack([base[seed].replicates[name] for seed in compared])
+            gap = ours.mean(axis=0) - theirs.mean(axis=0)
+            low, high = interval(gap[:-1]) or (np.nan, np.nan)
+            before, after = float(theirs[:, -1].mean()), float(ours[:, -1].mean())
+            difference = Difference(before, after, low, high)
+            differences = tuple((ours[:, -1] - theirs[:, -1]).tolist())
+        values[name] = Value(
+            mean=float(mean[-1]),
+            by_seed=tuple(every[:, -1].tolist()),
+            interval95=None if ends is None else (ends[0], ends[1]),
+            difference=difference,
+            differences=differences,
+        )
+    return Row(
+        model=one.model,
+        way=one.way,
+        method=one.method,
+        output_stride=one.output_stride,
+        threshold=one.threshold,
+        levels=tuple(own[seed].level for seed in seeds),
+        seeds=seeds,
+        compared=compared,
+        reference=reference,
+        images=one.images,
+        values=values,
+    )
+
+
+def judge(row: Row) -> str | None:
+    """Say in a line whether a model has a better Top-1 Loc than its reference.
+
+    Args:
+        row: of the model
+
+    Returns:
+        the line, or None where there is no difference to judge
+    """
+    from wsol.evaluation.metric_names import name_score
+
+    found = row.values.get("top1_loc")
+    if found is None or found.difference is None:
+        return None
+    gap = found.difference
+    verdict = "no gain shown"
+    if gap.low > 0:
+        verdict = "a gain"
+    elif gap.high < 0:
+        verdict = "a loss"
+    count = len(row.compared)
+    text = (
+        f"{row.model} vs {row.reference}, {name_score('top1_loc')}, threshold {row.threshold}: "
+        f"{gap.difference:+.1f} points (95 % {gap.low:+.1f} to {gap.high:+.1f}), {count} "
+        f"seed{'' if count == 1 else 's'}, {row.images} images: {verdict}"
+    )
+    if (
+        count > 1
+        and verdict != "no gain shown"
+        and min(found.differences) * max(found.differences) <= 0
+    ):
+        text += ", but not with every seed"
+    return text

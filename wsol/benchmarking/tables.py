@@ -1,0 +1,276 @@
+"""The tables of a benchmark: means, differences, and one line a score with everything."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from tdam.atomic import write_atomic
+from wsol.benchmarking.expected import SCORES
+from wsol.report.tables import Table
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from pathlib import Path
+
+    from wsol.benchmarking.summary import Row, Value
+    from wsol.report.tables import Cell
+
+_HEADS = {
+    "top1_loc": "Top-1 Loc",
+    "top5_loc": "Top-5 Loc",
+    "gt_known_loc": "GT-known",
+    "max_box_acc": "MaxBoxAcc",
+    "max_box_acc_v2": "MaxBoxAccV2",
+    "top1_cls": "top-1 class",
+}
+_WAYS = {"method": "method", "output_stride": "stride"}  # field of a row: what people call it
+_SPREAD = (
+    "Percent: the mean over the seeds, and from the least to the greatest of them. MaxBoxAcc and "
+    "MaxBoxAccV2 choose their thresholds on the scored images, and so does the rule oracle: they "
+    "flatter."
+)
+_PAIRED = (
+    "Points: the mean over the seeds that both have, taken image by image, less that of the model "
+    "it is compared with, and its paired bootstrap 95 % interval over images. The interval tells "
+    "what other images of the same kind would change, not what other seeds would, nor another "
+    "threshold: under the rule val each seed's stays as it was chosen, and where that was on few "
+    "images, its luck is in the difference."
+)
+
+
+def score_table(rows: Sequence[Row]) -> Table:
+    """Tell the mean over the seeds and their spread."""
+    return _make_table("scores", "Scores", rows, rows, _write_mean, _SPREAD)
+
+
+def difference_table(rows: Sequence[Row]) -> Table | None:
+    """Tell how every model differs from its reference, or None where there is no other."""
+    paired = [row for row in rows if row.compared]
+    if not paired:
+        return None
+    title = name_differences(paired)
+    return _make_table("differences", title, rows, paired, _write_difference, _PAIRED)
+
+
+def name_differences(rows: Sequence[Row]) -> str:
+    """Name what rows are compared with, the rows' own texts saying the rest."""
+    references = {row.reference for row in rows}
+    return f"Differences from {references.pop()}" if len(references) == 1 else "Differences"
+
+
+def name_compared(row: Row, rows: Sequence[Row]) -> str:
+    """Name a row's model, and its reference where rows have several."""
+    several = len({each.reference for each in rows}) > 1
+    return f"{row.model} minus {row.reference}" if several else row.model
+
+
+def _make_table(
+    key: str,
+    title: str,
+    every: Sequence[Row],
+    rows: Sequence[Row],
+    write: Callable[[Value], str | None],
+    note: str,
+) -> Table:
+    mixed = [name for name in _WAYS if _differ(every, name)]
+    seeded = _are_seeded(every)
+    header = ["model", *(["seeds"] if seeded else []), "threshold"]
+    header += [_WAYS[name] for name in mixed]
+    cells: list[tuple[Cell, ...]] = []
+    for row in rows:
+        seeds = row.seeds if key == "scores" else row.compared
+        own: list[Cell] = [row.model if key == "scores" else name_compared(row, rows)]
+        own += [_list_seeds(seeds)] if seeded else []
+        own.append(_write_rule(row))
+        own += [str(getattr(row, name)) for name in mixed]
+        values = [row.values.get(name) for name in SCORES]
+        own += [None if value is None else write(value) for value in values]
+        cells.append(tuple(own))
+    return Table(key, title, (*header, *_HEADS.values()), cells, {}, (note,))
+
+
+def _differ(rows: Sequence[Row], name: str) -> bool:
+    return len({getattr(row, name) for row in rows}) > 1
+
+
+def _are_seeded(every: Sequence[Row]) -> bool:
+    return len({row.seeds for row in every}) > 1 or len(every[0].seeds) > 1
+
+
+def _list_seeds(seeds: Sequence[int]) -> str:
+    return ", ".join(map(str, seeds))
+
+
+def _write_rule(row: Row) -> str:
+    if all(row.threshold == f"{level:g}" for level in row.levels):
+        return row.threshold
+    return f"{row.threshold} ({_write_levels(row)})"
+
+
+def _write_levels(row: Row) -> str:
+    low, high = min(row.levels), max(row.levels)
+    return f"{low:.3f}" if low == high else f"{low:.3f} to {high:.3f}"
+
+
+def _write_mean(value: Value) -> str:
+    low, high = min(value.by_seed), max(value.by_seed)
+    spread = f" ({low:.1f} to {high:.1f})" if len(value.by_seed) > 1 else ""
+    return f"{value.mean:.1f}{spread}"
+
+
+def _write_difference(value: Value) -> str | None:
+    gap = value.difference
+    if gap is None:
+        return None
+    return f"{gap.difference:+.1f} ({gap.low:+.1f} to {gap.high:+.1f})"
+
+
+def full_table(rows: Sequence[Row]) -> Table:
+    """Tell everything in numbers, a line a model, way of scoring and score."""
+    cells: list[tuple[Cell, ...]] = []
+    for row in rows:
+        for name in SCORES:
+            value = row.values.get(name)
+            if value is None:
+                continue
+            gap = value.difference
+            points = None if gap is None else gap.difference
+            ends = None if gap is None else (gap.low, gap.high)
+            cells.append(
+                (
+                    *(row.model, row.method, row.output_stride, row.threshold),
+                    *(" ".join(f"{level:g}" for level in row.levels),),
+                    *(" ".join(map(str, row.seeds)), row.images, name, value.mean),
+                    *((min(value.by_seed), max(value.by_seed)), value.interval95),
+                    *(row.reference, " ".join(map(str, row.compared)), points, ends),
+                )
+            )
+    header = (
+        "model", "method", "output_stride", "threshold", "levels", "seeds", "images", "score",
+        "mean", "spread", "interval95", "reference", "compared_seeds", "difference", "difference95",
+    )  # fmt: skip
+    return Table("table", "All values", header, cells, {})
+
+
+def to_plain(rows: Sequence[Row]) -> list[dict[str, Any]]:
+    """Turn rows into plain values for JSON."""
+    records = []
+    for row in rows:
+        record = asdict(row)
+        for name, value in row.values.items():
+            gap = value.difference
+            if gap is not None:
+                record["values"][name]["difference"] = {
+                    "points": gap.difference,
+                    "interval95": [gap.low, gap.high],
+                }
+        del record["way"]
+        records.append(record)
+    return records
+
+
+def list_way_tables(rows: Sequence[Row]) -> list[Table]:
+    """Tell the same with a line a model: for every way of making maps, scores and differences.
+
+    Only Top-1 Loc is told under every rule, Top-5 Loc and GT-known under the first one alone;
+    MaxBoxAcc and MaxBoxAccV2 have thresholds of their own. `full_table` has the rest.
+
+    Args:
+        rows: of the tables
+
+    Returns:
+        scores and differences of each way, then the thresholds that the rules chose
+    """
+    ways: dict[tuple[str, int], list[Row]] = {}
+    for row in rows:
+        ways.setdefault(row.way, []).append(row)
+    tables = []
+    for own in ways.values():
+        tables.append(_make_wide(rows, own, paired=False))
+        if any(row.compared for row in own):
+            tables.append(_make_wide(rows, own, paired=True))
+    chosen = _make_levels(rows, ways)
+    return tables if chosen is None else [*tables, chosen]
+
+
+def _name_way(own: Sequence[Row], every: Sequence[Row]) -> str:
+    """Name map method and output stride of rows, where all of them share one and others differ."""
+    name = ""
+    for field, text in (("method", ""), ("output_stride", "stride ")):
+        if _differ(every, field) and not _differ(own, field):
+            name += f", {text}{getattr(own[0], field)}"
+    return name
+
+
+def _make_wide(every: Sequence[Row], own: Sequence[Row], paired: bool) -> Table:
+    """Put the rows that a way has of one model on one line: their scores, or their differences."""
+    rows = [row for row in own if row.compared or not paired]
+    title = (name_differences(rows) if paired else "Scores") + _name_way(own, every)
+    write: Callable[[Value], str | None] = _write_difference if paired else _write_mean
+    rules = list(dict.fromkeys(row.threshold for row in every))
+    columns = [("top1_loc", rule) for rule in rules]
+    columns += [(name, rules[0]) for name in SCORES if name != "top1_loc"]
+    ruled = {"top1_loc", "top5_loc", "gt_known_loc"}
+    header = [
+        f"{_HEADS[name]}, {rule}" if name in ruled else _HEADS[name] for name, rule in columns
+    ]
+    lines: dict[str, dict[str, Row]] = {}
+    for row in rows:
+        lines.setdefault(row.model, {})[row.threshold] = row
+    seeded = _are_seeded(every)
+    mixed = [name for name in _WAYS if _differ(own, name)]
+    cells: list[tuple[Cell, ...]] = []
+    for by_rule in lines.values():
+        row = next(iter(by_rule.values()))
+        line: list[Cell] = [name_compared(row, rows) if paired else row.model]
+        line += [_list_seeds(row.compared if paired else row.seeds)] if seeded else []
+        line += [str(getattr(row, name)) for name in mixed]
+        for name, rule in columns:
+            value = by_rule[rule].values.get(name) if rule in by_rule else None
+            line.append(None if value is None else write(value))
+        cells.append(tuple(line))
+    first = ["model", *(["seeds"] if seeded else []), *(_WAYS[name] for name in mixed)]
+    return Table("differences" if paired else "scores", title, (*first, *header), cells, {})
+
+
+def _make_levels(rows: Sequence[Row], ways: Mapping[tuple[str, int], list[Row]]) -> Table | None:
+    """Tell the thresholds that rules chose, or None where all are fixed numbers."""
+    chosen = [
+        (way, rule)
+        for way in ways
+        for rule in dict.fromkeys(row.threshold for row in rows)
+        if any(_write_rule(row) != rule for row in ways[way] if row.threshold == rule)
+    ]
+    if not chosen:
+        return None
+    by_key = {(row.model, row.way, row.threshold): row for row in rows}
+    cells: list[tuple[Cell, ...]] = []
+    for model in dict.fromkeys(row.model for row in rows):
+        own = [by_key.get((model, *column)) for column in chosen]
+        cells.append((model, *(None if row is None else _write_levels(row) for row in own)))
+    header = [f"{rule}{_name_way(ways[way], rows)}" for way, rule in chosen]
+    return Table("thresholds", "Thresholds", ("model", *header), cells, {})
+
+
+def write_tables(
+    folder: Path, title: str, lines: Sequence[str], rows: Sequence[Row], record: dict[str, Any]
+) -> None:
+    """Write `table.md`, `table.csv` and `results.json`.
+
+    Args:
+        folder: exists
+        title: of the Markdown
+        lines: verdicts
+        rows: of the tables
+        record: what else the JSON says
+    """
+    parts = [f"# {title}", "\n".join(f"- {line}" for line in lines)]
+    parts += [table.to_markdown() for table in list_way_tables(rows)]
+    parts += [_SPREAD, *([_PAIRED] if any(row.compared for row in rows) else [])]
+    text = "\n\n".join(part.strip() for part in parts if part) + "\n"
+    write_atomic(folder / "table.md", text.encode("utf-8", "backslashreplace"))
+    full_table(rows).save(folder, markdown=False)
+    content = {"schema": 1, **record, "verdicts": list(lines), "rows": to_plain(rows)}
+    write_atomic(folder / "results.json", (json.dumps(content, indent=1) + "\n").encode())

@@ -1,0 +1,78 @@
+"""What long work tells a person: a bar on a terminal, lines on stderr anywhere."""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import TYPE_CHECKING, Any
+
+from tdam.events import Events
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
+
+_ANNOUNCED = "score "  # tasks of hours: named where there is no bar to see
+
+
+class ConsoleEvents(Events):
+    """Shows tasks as bars, the next in the place of the last; what is said stands above them."""
+
+    def __init__(self) -> None:
+        self._bar: Progress | None = None
+        self._began = 0.0
+        self._counted = 0
+
+    def begin(self, task: str, total: int | None = None, done: int = 0) -> None:
+        """Show a bar for a task; without a terminal, name the tasks that take long."""
+        self.end()
+        self._began, self._counted = time.monotonic(), 0
+        if sys.stderr.isatty():
+            self._bar = _start_bar(task, total, done)
+        elif task.startswith(_ANNOUNCED):
+            self.say(f"{task}: {total} images")
+
+    def advance(self, count: int = 1, **figures: float) -> None:
+        """Move the bar, with figures and rate beside it."""
+        if self._bar is None:
+            return
+        self._counted += count
+        note = "  ".join(f"{name} {value:.3f}" for name, value in figures.items())
+        if figures:
+            rate = self._counted / max(time.monotonic() - self._began, 1e-9)
+            note += f"  {rate:.0f} images/s"
+        self._bar.update(self._bar.tasks[0].id, advance=count, note=note)
+
+    def end(self) -> None:
+        """Take the bar away."""
+        if self._bar is not None:
+            self._bar.stop()
+            self._bar = None
+
+    def say(self, text: str) -> None:
+        """Write a line."""
+        if self._bar is not None:
+            self._bar.console.print(text)
+        else:
+            sys.stderr.write(f"{text}\n")
+
+    def __enter__(self) -> ConsoleEvents:
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        self.end()
+
+
+def _start_bar(task: str, total: int | None, done: int) -> Progress:
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+    from rich.progress import TimeRemainingColumn as Remaining
+
+    console = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
+    columns = (
+        *(TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn()),
+        *(TextColumn("{task.fields[note]}"), Remaining()),
+    )
+    bar = Progress(*columns, console=console, transient=True)
+    bar.add_task(task, total=total, completed=done, note="")
+    bar.start()
+    return bar

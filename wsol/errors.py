@@ -1,0 +1,43 @@
+"""Wrong use of a public function: an error that knows which argument it is about."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+class ArgumentError(ValueError):
+    """An argument that cannot be used; the message stands alone.
+
+    Args:
+        argument: its name, as the function has it; the command line makes its flag of it
+        message: what is wrong, and what to do
+    """
+
+    def __init__(self, argument: str, message: str) -> None:
+        super().__init__(message)
+        self.argument = argument
+
+
+class OutputError(ValueError):
+    """A file or folder that cannot be written, or that must not be overwritten."""
+
+
+@contextmanager
+def about(argument: str) -> Iterator[None]:
+    """Say of every ValueError of a block which argument it is about.
+
+    Errors that know already, and those with a class of their own, pass as they are.
+
+    Args:
+        argument: name of it
+    """
+    try:
+        yield
+    except (ValueError, OutputError) as error:
+        if isinstance(error, ArgumentError) or type(error) not in (ValueError, OutputError):
+            raise
+        raise ArgumentError(argument, str(error)) from error

@@ -1,0 +1,189 @@
+"""Which of a network's outputs each label of a data set is.
+
+A table says it first; then names, or WordNet ids, that data set and network share; and last, where
+a caller allows it, the numbers themselves.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+
+from eval.manifest import load_classes
+from wsol.classes import class_names, match_classes
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from eval.manifest import DataSet, Split
+
+# When labels may be taken for the outputs' own numbers: where data set and network have as many
+# classes; where no class has a name and all numbers occur among the outputs; or never.
+Numbers = Literal["as many classes", "no names", "never"]
+_SHOWN = 5  # names that a message lists
+
+
+@dataclass(frozen=True)
+class LabelMatch:
+    """What a match found.
+
+    Args:
+        outputs: index among the outputs by label; None where labels and outputs do not fit
+        source: what told: the `table`, the `names`, or the `numbers`; empty where nothing did
+        missing: names of the data set that are none of the network's
+    """
+
+    outputs: dict[int, int] | None
+    source: Literal["table", "names", "numbers", ""]
+    missing: tuple[str, ...] = ()
+
+    @property
+    def strangers(self) -> str:
+        """Name the classes of the data set that the network does not have; empty without any."""
+        if not self.missing:
+            return ""
+        few = ", ".join(map(repr, self.missing[:_SHOWN]))
+        dots = ", ..." if len(self.missing) > _SHOWN else ""
+        return f"classes that are none of the network's: {len(self.missing)} ({few}{dots})"
+
+
+def match_labels(
+    split: Split,
+    names: tuple[str, ...],
+    *,
+    table: Mapping[int, int] | None = None,
+    numbers: Numbers = "never",
+    data: DataSet | None = None,
+) -> LabelMatch:
+    """Find a network's output for every label that occurs.
+
+    Args:
+        split: whose labels to find
+        names: of the network's outputs
+        table: index among the outputs by label, which goes before all else
+        numbers: when labels may be taken for the outputs' numbers
+        data: the data set of the split, to count all its classes; without it those of the split
+    """
+    labels = sorted(set(split.labels.tolist()))
+    if table is not None:
+        return LabelMatch(dict(table), "table")
+    by_name, missing = match_classes(labels, split.class_names or (), names)
+    if by_name is not None:
+        return LabelMatch(by_name, "names")
+    count = len(names)
+    if numbers == "as many classes":
+        classes = split.count_classes() if data is None else data.count_classes(split, count)
+        if classes == count:
+            return LabelMatch({i: i for i in range(count)}, "numbers", tuple(missing))
+    if numbers == "no names" and split.class_names is None and labels[-1] < count:
+        return LabelMatch({label: label for label in labels}, "numbers")
+    return LabelMatch(None, "", tuple(missing))
+
+
+def match_evaluated(
+    split: Split,
+    names: tuple[str, ...],
+    *,
+    classes: Mapping[int, int] | str | Path | None = None,
+    data: DataSet | None = None,
+) -> tuple[dict[int, int] | None, str]:
+    """Find a network's output for every label of a split that is scored.
+
+    For 1000 outputs the data set's own `classes.csv` counts as a table. Numbers are taken where
+    data set and network have as many classes, unless some names fit: then numbers and names
+    contradict each other.
+
+    Args:
+        split: to score
+        names: of the network's outputs
+        classes: the table, or its path
+        data: the data set of the split
+
+    Returns:
+        index among the outputs by label, None where labels and outputs do not fit; and what people
+        should know of it, which may be nothing
+
+    Raises:
+        ValueError: numbers would fit, but some of the names that occur are the network's and
+            others are not
+        eval.manifest.ManifestError: a broken table
+    """
+    note = ""
+    if classes is None and data is not None and len(names) == 1000:
+        classes = data.class_table
+    if isinstance(classes, (str, Path)):
+        note = f"labels mapped onto ImageNet's 1000 classes by {classes}"
+        classes = load_classes(classes)
+    match = match_labels(split, names, table=classes, numbers="as many classes", data=data)
+    named = len(names) == 1000 or names != class_names(len(names))  # not `class 0` and so on
+    if match.missing and named:
+        note = match.strangers
+        by_number = match.source == "numbers"
+        if by_number and len(match.missing) < len(set(split.labels.tolist())):
+            raise ValueError(f"{note}; a class table may map them")
+        note += "; labels are taken for the numbers of its outputs" if by_number else ""
+    return match.outputs, note
+
+
+def true_outputs(
+    split: Split, outputs: Mapping[int, int] | None, count: int, needed: bool
+) -> np.ndarray | None:
+    """Give the output that stands for the true class of every image.
+
+    Args:
+        split: with labels
+        outputs: index among the outputs by label; None where labels are the outputs' numbers
+        count: of the outputs
+        needed: whether a class that is no output is an error; else nothing is known then
+
+    Returns:
+        (N,), or None where it is not known
+
+    Raises:
+        ValueError: a table without a label that occurs; or labels that do not fit and are needed
+    """
+    labels = split.labels.tolist()
+    classes = split.count_classes()
+    if outputs is not None:
+        unknown = sorted(set(labels) - set(outputs))
+        if unknown:
+            raise ValueError(f"Expected the class table to have every label but not {unknown}")
+        occurring = {label: outputs[label] for label in set(labels)}
+        classes = max(occurring.values()) + 1
+        if classes <= count:
+            return np.array([occurring[label] for label in labels])
+    elif classes == count:
+        return split.labels
+    if not needed:
+        return None
+    raise ValueError(
+        f"Expected labels for the network's {count} classes but got {classes} classes; map them by "
+        "a class table, or score the predicted class's map"
+    )
+
+
+def name_labels(
+    split: Split, outputs: Mapping[int, int] | None, names: Sequence[str]
+) -> dict[int, str]:
+    """Name the labels of a split as the data set does, or as the network's outputs are called.
+
+    Args:
+        split: with labels
+        outputs: index among the outputs by label, or None where they do not fit
+        names: of the outputs; empty without a network
+
+    Returns:
+        names by label, those that are known
+    """
+    named = {}
+    for label in sorted(set(split.labels.tolist())):
+        index = label if outputs is None else outputs.get(label, -1)
+        if split.class_names is not None and label < len(split.class_names):
+            named[label] = split.class_names[label]
+        elif outputs is not None and 0 <= index < len(names):
+            named[label] = names[index]
+    return named

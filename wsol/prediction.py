@@ -1,0 +1,351 @@
+"""Boxes for many photographs: sources in, each result told as it comes, files out."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from tdam.events import SILENT
+from wsol.errors import ArgumentError, about
+from wsol.out_folders import free_folder, keep_apart
+from wsol.text import count_things
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+
+    from torch import nn
+
+    from tdam.events import Events
+    from tdam.preprocessing import Preprocessing
+    from wsol.images import ImageError
+    from wsol.localizer import Localizer
+    from wsol.maps.core import MapExtractor
+    from wsol.results import Localization
+    from wsol.writers import Writer
+
+DEFAULT_FOLDER = "wsol-predictions"
+ORDERS = ("given", "uncertain")
+
+
+@dataclass(frozen=True)
+class PredictionSummary:
+    """What became of the images of a prediction.
+
+    Args:
+        images: how many there were
+        failed: how many of them could not be read
+        folder: that the files are in; None where none were asked for
+    """
+
+    images: int
+    failed: int
+    folder: Path | None
+
+
+def predict(
+    model: nn.Module | Callable[[], nn.Module],
+    sources: str | Path | Iterable[str | Path],
+    out: str | Path | None = None,
+    *,
+    formats: Iterable[str | type[Writer]] = (),
+    save_images: bool = False,
+    confidence: bool = False,
+    method: str | type[MapExtractor] = "auto",
+    layer: str | None = None,
+    fc_layer: str | nn.Module | None = None,
+    threshold: float | None = None,
+    topk: int = 1,
+    multi: bool = False,
+    class_name: str | None = None,
+    class_from_folder: bool = False,
+    sort: Literal["given", "uncertain"] = "given",
+    names: Sequence[str] | None = None,
+    preprocessing: Preprocessing | None = None,
+    device: str = "auto",
+    batch_size: int = 16,
+    workers: int = 2,
+    force: bool = False,
+    on_result: Callable[[Path, Localization | ImageError], object] | None = None,
+    events: Events = SILENT,
+) -> PredictionSummary:
+    """Localize the objects on photographs, and write files for the next tool.
+
+    Memory does not grow with the number of images, but for `sort="uncertain"`, which keeps all
+    results until the last is there. After an interruption the files hold what there was by then.
+
+    Args:
+        model: a registered network, or any other with `preprocessing`, `layer` and `names` given;
+            or a function that builds it, called once everything else has been checked
+        sources: as `wsol.images.find_images` takes them; one or several
+        out: folder for the files; None for `wsol-predictions`
+        formats: names in `wsol.writers.WRITERS`, or classes derived from `wsol.writers.Writer`
+        save_images: also draw boxes and map of every image, into `pictures`
+        confidence: add the score in formats that leave it out
+        method: as `Localizer` takes it
+        layer: module of the network to make the maps of; None for a registered network's own
+        fc_layer: the classifier's linear layer, which `cam` needs; as `layer`
+        threshold: as `Localizer` takes it
+        topk: classes to localize on each image
+        multi: a box for every region, not only for the largest
+        class_name: the class of all images, where it is known
+        class_from_folder: an image's folder names its class
+        sort: `uncertain`: unreadable images first, then the least certain
+        names: of the classes; None for those of a registered network
+        preprocessing: what the network wants as input; None for that of a registered network
+        device: `auto`, `cpu`, `cuda`, or any name that torch knows
+        batch_size: how many images go through the network at once
+        workers: threads that read images ahead
+        force: write into a folder that has files already
+        on_result: called with each image's path and what was found on it, or why it could not be
+            read
+        events: is told how far it is, and what people should know
+
+    Returns:
+        the counts
+
+    Raises:
+        ArgumentError: an argument that cannot be followed, which it names
+        wsol.images.SourceError: a source that names no images
+        wsol.errors.OutputError: a folder that the files cannot go to
+        TypeError: a class that is no map method or no writer
+
+    >>> from tempfile import TemporaryDirectory
+    >>> from PIL import Image
+    >>> from tdam import create_model
+    >>> found = {}
+    >>> with TemporaryDirectory() as folder:
+    ...     Image.new("RGB", (64, 48)).save(f"{folder}/grey.png")
+    ...     predict(create_model("resnet18"), folder, on_result=found.__setitem__)
+    PredictionSummary(images=1, failed=0, folder=None)
+    >>> [(path.name, result.width) for path, result in found.items()]
+    [('grey.png', 64)]
+    """
+    from torch.nn import Module
+
+    from wsol.localizer import Localizer, explain_threshold
+    from wsol.runtime import find_device
+
+    kinds = _check_formats(formats, confidence)
+    folder = _choose_folder(out, bool(kinds) or save_images)
+    _check_names(method, sort)
+    paths = _list_images(sources, folder, events)
+    network = model if isinstance(model, Module) else model()
+    with about("device"):
+        find_device(device)
+    options: dict[str, Any] = {"preprocessing": preprocessing, "fc_layer": fc_layer}
+    method = _check_maps(network, method, layer, **options)
+    names = _name_classes(network, names)
+    labels = _find_labels(paths, names, class_name, class_from_folder)
+    localizer = Localizer(
+        network,
+        method,
+        threshold,
+        "outer" if multi else "largest",
+        topk,
+        target_layer=layer,
+        names=names,
+        device=device,
+        batch_size=batch_size,
+        workers=workers,
+        **options,
+    )
+    if note := explain_threshold(network, threshold, localizer.threshold):
+        events.say(note)
+    failed, drawn = 0, localizer.threshold if save_images else None
+    files = _Files(folder, force, kinds, names, confidence, drawn, events)
+    with files, _task(events, len(paths)):
+        for path, result in _in_order(localizer, paths, labels, sort):
+            if on_result is not None:
+                on_result(path, result)
+            failed += not files.add(path, result)
+            events.advance()
+    return PredictionSummary(len(paths), failed, folder)
+
+
+def _check_names(method: str | type[MapExtractor], sort: str) -> None:
+    from wsol.maps.names import check_method
+
+    if sort not in ORDERS:
+        raise ArgumentError("sort", f"Expected sort to be one of {ORDERS} but got {sort!r}")
+    with about("method"):
+        if method != "auto":
+            check_method(method)
+
+
+def _check_formats(
+    formats: Iterable[str | type[Writer]], confidence: bool
+) -> list[str | type[Writer]]:
+    """Drop what comes twice, and see to it that all formats exist and one takes a confidence."""
+    from wsol.writers import find_writer, formats_with
+
+    kinds = list(dict.fromkeys(formats))
+    with about("formats"):
+        writers = [find_writer(kind) for kind in kinds]
+    if confidence and not any("confidence" in writer.options for writer in writers):
+        wanted = " or ".join(formats_with("confidence"))
+        raise ArgumentError("confidence", f"goes only with format {wanted}")
+    return kinds
+
+
+def _choose_folder(out: str | Path | None, writes: bool) -> Path | None:
+    if writes:
+        return Path(DEFAULT_FOLDER if out is None else out)
+    if out is not None:
+        raise ArgumentError("out", "needs formats or save_images, which say what to write there")
+    return None
+
+
+def _list_images(
+    sources: str | Path | Iterable[str | Path], folder: Path | None, events: Events
+) -> list[Path]:
+    """List the images of all sources, but for those that an earlier run wrote into the folder."""
+    from wsol.images import SourceError, describe_passed_over, find_images
+
+    passed_over: list[Path] = []
+    try:
+        one = isinstance(sources, (str, Path))
+        paths = find_images([sources] if one else sources, passed_over.append)  # type: ignore[list-item, arg-type]
+    finally:
+        if passed_over:
+            events.say(describe_passed_over(passed_over))
+    if not paths:
+        raise SourceError("no images")
+    if folder is not None:
+        paths, left_out = keep_apart(paths, folder)
+        if left_out:
+            events.say(f"passed over, since in {folder}: {count_things(left_out, 'file')}")
+    return paths
+
+
+def _check_maps(
+    network: nn.Module,
+    method: str | type[MapExtractor],
+    layer: str | None,
+    preprocessing: Preprocessing | None,
+    fc_layer: str | nn.Module | None,
+) -> str:
+    """Settle the method, and see to it that it can make maps of the layer."""
+    from wsol.maps.names import settle_method
+    from wsol.maps.passes import check_layer
+
+    with about("method"):
+        name = settle_method(method, network)
+    shown: Any = preprocessing or getattr(getattr(network, "spec", None), "preprocessing", None)
+    if shown is not None:  # else the localizer asks for it
+        options = {} if fc_layer is None else {"fc_layer": fc_layer}
+        with about("layer"):
+            check_layer(network, name, layer, size=shown.size, **options)
+    return name
+
+
+def _name_classes(network: Any, names: Sequence[str] | None) -> tuple[str, ...]:
+    from wsol.classes import class_names
+
+    if names is not None:
+        return tuple(names)
+    if not hasattr(network, "settings"):
+        message = "Expected names for a network that is not registered: one a class, in order"
+        raise ArgumentError("names", message)
+    return class_names(network.settings["num_classes"], network.class_names)
+
+
+def _find_labels(
+    paths: list[Path], names: tuple[str, ...], class_name: str | None, class_from_folder: bool
+) -> list[int] | None:
+    from wsol.classes import known_labels
+
+    with about("class_from_folder" if class_name is None else "class_name"):
+        return known_labels(paths, names, class_name, class_from_folder)
+
+
+def _in_order(
+    localizer: Localizer, paths: list[Path], labels: list[int] | None, sort: str
+) -> Iterable[tuple[Path, Localization | ImageError]]:
+    results = localizer.stream(paths, labels)
+    if sort == "given":
+        return results
+    return sorted(results, key=lambda pair: getattr(pair[1], "score", -1.0))
+
+
+@contextmanager
+def _task(events: Events, total: int) -> Iterator[None]:
+    events.begin("predict", total)
+    try:
+        yield
+    finally:
+        events.end()
+
+
+class _Files:
+    """The files of a prediction; what is written only at the end, is also after an interruption.
+
+    Args:
+        folder: None where nothing is written
+        force: the folder may have files already
+        kinds: formats
+        names: of all classes
+        confidence: for the formats that take it
+        drawn: threshold that made the boxes, to be drawn in pictures; None for no pictures
+        events: is told of images that have vanished before they could be drawn
+    """
+
+    def __init__(
+        self,
+        folder: Path | None,
+        force: bool,
+        kinds: list[str | type[Writer]],
+        names: tuple[str, ...],
+        confidence: bool,
+        drawn: float | None,
+        events: Events,
+    ) -> None:
+        from wsol.writers import create_writer
+
+        self._folder, self._drawn, self._events = folder, drawn, events
+        self._writers: list[Writer] = []
+        if folder is not None:
+            free_folder(folder, force)
+            self._writers = [
+                create_writer(kind, folder, names, confidence=confidence) for kind in kinds
+            ]
+        self._taken: set[str] = set()
+
+    def __enter__(self) -> _Files:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        with ExitStack() as stack:  # one that fails keeps no other from closing
+            for writer in self._writers:
+                stack.callback(writer.close)
+
+    def add(self, path: Path, result: Localization | ImageError) -> bool:
+        """Write one image's result, and tell whether the image could be read."""
+        from wsol.images import ImageError
+
+        if isinstance(result, ImageError):
+            reason = str(result).removeprefix(f"{path}: ")
+            for writer in self._writers:
+                writer.add_error(path, reason)
+            return False
+        for writer in self._writers:
+            writer.add(result)
+        try:
+            self._draw(path, result)
+        except ImageError as error:  # it has vanished by now
+            self._events.say(f"{path}: {error}")
+            return False
+        return True
+
+    def _draw(self, path: Path, localization: Localization) -> None:
+        if self._folder is None or self._drawn is None:
+            return
+        from wsol.figures import draw_localization, save_figure
+        from wsol.images import read_image
+        from wsol.writers.names import unique_stem
+
+        folder = self._folder / "pictures"
+        folder.mkdir(exist_ok=True)
+        figure = draw_localization(read_image(path), localization, self._drawn)
+        save_figure(figure, folder / f"{unique_stem(path, self._taken)}.png")

@@ -1,0 +1,22 @@
+"""Numbers as people read them."""
+
+from __future__ import annotations
+
+
+def count_things(count: int, thing: str) -> str:
+    """Write a number of things.
+
+    >>> count_things(1, "run"), count_things(2, "run")
+    ('1 run', '2 runs')
+    """
+    return f"{count} {thing}{'' if count == 1 else 's'}"
+
+
+def write_time(seconds: float) -> str:
+    """Write a time as people say it.
+
+    >>> write_time(100), write_time(5000)
+    ('2 min', '1 h 23 min')
+    """
+    minutes = max(round(seconds / 60), 1)
+    return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"

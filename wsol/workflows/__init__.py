@@ -1,0 +1,1 @@
+"""The public functions that do whole jobs, one file each: what a command does, callable."""

@@ -1,0 +1,263 @@
+"""Several models on one data set, side by side, with paired intervals."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any
+
+from tdam.events import SILENT, Events
+from wsol.errors import ArgumentError, about
+from wsol.out_folders import free_folder, writing
+from wsol.workflows.evaluation_job import load_apart
+from wsol.workflows.report_job import free_report, write_page
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from eval.manifest import DataSet
+    from eval.splits import Split
+    from wsol.benchmarking.expected import Expected
+    from wsol.benchmarking.experiment import Entry, Scoring
+    from wsol.benchmarking.outcome import Outcome
+
+MARKER = "benchmark.json"  # says that a folder is a benchmark's, before any result is there
+
+
+def benchmark(
+    data: str | Path | DataSet,
+    runs: Mapping[str, str | Path],
+    root: str | Path | None = None,
+    *,
+    split: str = "test",
+    protocol: str = "wsoleval",
+    thresholds: Sequence[str | float] = (),
+    methods: Sequence[str] = (),
+    output_strides: Sequence[int] = (),
+    size: int = 0,
+    classes: str | Path | None = None,
+    expect: str | Path | Sequence[Expected] | None = None,
+    out: str | Path | None = None,
+    report: str | Path | None = None,
+    device: str = "auto",
+    batch_size: int = 32,
+    workers: int = 2,
+    force: bool = False,
+    events: Events = SILENT,
+) -> Outcome:
+    """Score several checkpoints on the same images, and compare each with the first.
+
+    Differences come with a paired bootstrap 95 % interval: both models meet the same resampled
+    images. All threshold rules are taken from the same maps.
+
+    Args:
+        data: as for `eval.manifest.open_data_set`, with boxes
+        runs: by name, a checkpoint (file, folder of a run, or name of weights that come along) or
+            the name of a network that comes with weights; the others are compared with the first
+        root: image root of the ids; None: as the data set has it
+        split: such as `test`, or `val+test`
+        protocol: name, or path of a TOML file
+        thresholds: rules side by side: `val`, `oracle`, `own` (the protocol's) or numbers of its
+            grid; the first is what the report shows. None: `val` and `oracle` where there is a
+            split val, else `own` where there is one, else `oracle`
+        methods: map methods; none for the one that is stored with the weights
+        output_strides: 32, 16 or 8, by dilation of the same weights; none for their own
+        size: side of the input in pixels; 0 for the weights' own
+        classes: CSV with label,imagenet1k_index; None: a classes.csv near the data
+        expect: values and tolerances to check, or their TOML file
+        out: folder for tables and results of every image; what was cut off goes on
+        report: folder for a page with tables, curves and pictures
+        device: `auto`, `cpu`, `cuda`, or any name that torch knows
+        batch_size: images at once
+        workers: threads that read images and score maps
+        force: overwrite what an earlier run wrote
+        events: told of what is done
+
+    Returns:
+        rows, verdicts, failures, and whether expected values were found
+
+    Raises:
+        wsol.errors.ArgumentError: a ValueError that says which argument cannot be used, and why
+        eval.manifest.ManifestError: a fault in the data set
+        wsol.benchmarking.outcome.NothingScoredError: no run could be scored
+    """
+    from eval.manifest import ManifestError, open_data_set
+    from eval.protocols import find_protocol
+
+    with about("protocol"):
+        rules = find_protocol(protocol)
+    entries = _read_runs(runs)
+    expected = _read_expected(expect)
+    if isinstance(data, (str, Path)) and not Path(data).exists():
+        raise ArgumentError("data", f"{data}: no such file or folder")
+    if root is not None and not Path(root).is_dir():
+        raise ArgumentError("root", f"{root}: no such folder")
+    try:
+        opened = open_data_set(data, root)
+        _ = opened.image_root
+    except ManifestError as error:
+        raise ArgumentError("root", str(error)) from error
+    if not thresholds:
+        has_val = "val" in opened.splits and "val" not in split.split("+")
+        thresholds = (
+            ["val", "oracle"] if has_val else ["oracle" if rules.threshold is None else "own"]
+        )
+    scoring = _settle(protocol, thresholds, methods, output_strides, size, split)
+    scored, chooser = load_apart(opened, split, "val" if "val" in scoring.thresholds else None)
+    if scored.boxes is None:
+        raise ArgumentError("data", f"{opened.path} has no boxes")
+    home = None if out is None else Path(out)
+    if home is not None:
+        _free(home, force)
+    page = None if report is None else free_report(Path(report), force, out=home)
+    with TemporaryDirectory() as temporary:
+        outcome, folders = _score(
+            entries, scoring, opened, scored, chooser, home or Path(temporary),
+            classes=None if classes is None else Path(classes), shows=page is not None,
+            expected=expected, device=device, batch_size=batch_size, workers=workers,
+            events=events,
+        )  # fmt: skip
+        if home is not None:
+            from wsol.benchmarking.tables import write_tables
+
+            write_tables(home, outcome.title, list(outcome.verdicts), outcome.rows, outcome.record)
+        if page is not None:
+            from wsol.benchmarking.outcome import read_runs
+
+            write_page(page.folder, read_runs(folders, scored, rules), opened.root, events)
+    return outcome
+
+
+def _score(
+    entries: Sequence[Entry],
+    scoring: Scoring,
+    data: DataSet,
+    scored: Split,
+    chooser: Split | None,
+    folder: Path,
+    *,
+    classes: Path | None,
+    shows: bool,
+    expected: tuple[Expected, ...] | None,
+    device: str,
+    events: Events,
+    **options: Any,
+) -> tuple[Outcome, dict[str, Path]]:
+    """Score every model; gives the folder of each one's results too."""
+    from eval.protocols import find_protocol
+    from tdam.weights import WeightsError
+    from wsol.benchmarking.experiment import PRETRAINED
+    from wsol.benchmarking.outcome import NothingScoredError, Outcome, list_verdicts
+    from wsol.benchmarking.reproduction import class_finder
+    from wsol.benchmarking.score_weights import Images, score_weights
+    from wsol.benchmarking.summary import summarise
+    from wsol.runtime import find_device
+
+    with about("device"):
+        where = str(find_device(device))
+    finder = class_finder(scored, data, classes, events)
+    images = Images(scored, chooser, data.image_root, finder)
+    scores, folders, failures = [], {}, []
+    for entry in entries:
+        try:
+            of_entry, folders[entry.name] = score_weights(
+                entry, 0, str(entry.checkpoint), images, scoring, folder / entry.name,
+                shows=shows, device=where, events=events, **options,
+            )  # fmt: skip
+            scores += of_entry
+        except (WeightsError, ValueError, OSError, RuntimeError) as error:
+            failures.append(f"{entry.name}: {' '.join(str(error).split())}")
+            events.say(failures[-1])
+    if not scores:
+        raise NothingScoredError("no run could be scored")
+    rows = summarise(scores, entries[0].name)
+    rules = find_protocol(scoring.protocol)
+    weights = {
+        entry.name: entry.recipe.model if entry.checkpoint == PRETRAINED else entry.checkpoint
+        for entry in entries
+    }
+    record = {
+        "data": str(data.path.resolve()),
+        "split": scoring.split,
+        "protocol": rules.name,
+        "runs": weights,
+        "failures": failures,
+    }
+    title = f"{scored.summary}, protocol {rules.name}, class map {rules.class_map}"
+    outcome = Outcome(
+        title, tuple(rows), tuple(list_verdicts(rows)), tuple(failures), record, expected
+    )
+    return outcome, folders
+
+
+def _read_expected(
+    expect: str | Path | Sequence[Expected] | None,
+) -> tuple[Expected, ...] | None:
+    from wsol.benchmarking.expected import load_expected
+
+    if isinstance(expect, (str, Path)):
+        with about("expect"):
+            return load_expected(Path(expect))
+    return None if expect is None else tuple(expect)
+
+
+def _read_runs(runs: Mapping[str, str | Path]) -> list[Entry]:
+    """Find every run's weights, before the first is scored."""
+    from tdam.registry import list_models
+    from tdam.training.recipe import Recipe
+    from tdam.weights import find_weights
+    from wsol.benchmarking.experiment import PRETRAINED, Entry
+
+    entries = []
+    for name, checkpoint in runs.items():
+        if name != Path(name).name or name in ("", ".", ".."):
+            raise ArgumentError("runs", f"expected a name that a folder can have, got {name!r}")
+        path = find_weights(checkpoint)
+        if path.exists():
+            entries.append(Entry(name, Recipe(), checkpoint=str(path)))
+        elif str(checkpoint) in list_models():
+            entries.append(Entry(name, Recipe(model=str(checkpoint)), checkpoint=PRETRAINED))
+        else:
+            message = f"{checkpoint}: no such file or folder, and no network of wsol models"
+            raise ArgumentError("runs", message)
+    if not entries:
+        raise ArgumentError("runs", "expected at least one run")
+    return entries
+
+
+def _settle(
+    protocol: str,
+    thresholds: Sequence[str | float],
+    methods: Sequence[str],
+    output_strides: Sequence[int],
+    size: int,
+    split: str,
+) -> Scoring:
+    """Put the ways of scoring together."""
+    from wsol.benchmarking.experiment import Scoring
+
+    choices: dict[str, Any] = {"protocol": protocol, "split": split}
+    if "val" in thresholds and "val" in split.split("+"):
+        raise ArgumentError("thresholds", f"val cannot be chosen on while {split!r} scores it")
+    if "val" in split.split("+"):
+        choices["choose"] = ""  # nothing is chosen
+    given: dict[str, Any] = {
+        "thresholds": tuple(thresholds),
+        "methods": tuple(methods),
+        "output_strides": tuple(output_strides),
+        "size": size,
+    }
+    for name, value in given.items():
+        if value:
+            with about(name):
+                Scoring(**{name: value})
+            choices[name] = value
+    return Scoring(**choices)
+
+
+def _free(out: Path, force: bool) -> None:
+    """Make room for results, or go on with a benchmark that was cut off."""
+    begun = (out / MARKER).is_file() and not (out / "results.json").is_file()
+    with about("out"), writing(out):
+        free_folder(out, force or begun)
+        (out / MARKER).write_text("{}\n", encoding="utf-8")

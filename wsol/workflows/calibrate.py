@@ -1,0 +1,136 @@
+"""The threshold that a few corrected boxes ask for, stored with the weights."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tdam.events import SILENT, Events
+from wsol.errors import ArgumentError, about
+from wsol.label_matching import match_labels
+from wsol.out_folders import free_file, writing
+from wsol.text import count_things
+
+if TYPE_CHECKING:
+    from wsol.evaluation.calibration import Calibration
+    from wsol.maps import MapExtractor
+
+_OWN = 0.99  # a mean overlap that boxes drawn by hand do not have
+
+
+def calibrate(
+    checkpoint: str | Path,
+    boxes: str | Path,
+    root: str | Path | None = None,
+    *,
+    out: str | Path | None = None,
+    method: str | type[MapExtractor] = "auto",
+    device: str = "auto",
+    batch_size: int = 16,
+    workers: int = 2,
+    force: bool = False,
+    events: Events = SILENT,
+) -> Calibration:
+    """Pick the threshold at which a network's boxes overlap corrected ones most, and store it.
+
+    Fifty images are enough for most purposes; the interval says how sure the threshold is. Images
+    of classes that the network does not know are measured by the map of its own choice.
+
+    Args:
+        checkpoint: file of weights, folder of a run, or the name of weights that come along
+        boxes: COCO data set file, or folder of YOLO label files
+        root: folder of the images; None: where the boxes say
+        out: file to write, ends in `.safetensors`; None: the checkpoint itself
+        method: map method, stored too; `auto` for the network's own
+        device: `auto`, `cpu`, `cuda`, or any name that torch knows
+        batch_size: images at once
+        workers: threads that read images
+        force: overwrite `out`
+        events: told of what is done
+
+    Returns:
+        the threshold, what it was chosen by, and where it is stored
+
+    Raises:
+        wsol.errors.ArgumentError: a ValueError that says which argument cannot be used, and why
+        eval.manifest.ManifestError: a fault in the boxes' files
+        tdam.weights.WeightsError: weights that cannot be read
+    """
+    from tdam import load_checkpoint, save_checkpoint
+    from tdam.weights import find_weights
+    from wsol.classes import class_names
+    from wsol.drawn_boxes import load_drawn_boxes
+    from wsol.evaluation.calibration import choose_threshold
+    from wsol.evaluation.network_maps import NetworkMaps
+    from wsol.maps.names import settle_method
+    from wsol.runtime import find_device
+
+    weights = find_weights(checkpoint)
+    for argument, path in (("checkpoint", weights), ("boxes", Path(boxes))):
+        if not path.exists():
+            raise ArgumentError(argument, f"{path}: no such file or folder")
+    if weights != Path(checkpoint) and out is None:
+        raise ArgumentError("out", "needed to keep the weights that come along as they are")
+    target = _choose_target(Path(checkpoint), None if out is None else Path(out), force)
+    split, home = load_drawn_boxes(boxes, "corrected", root, events)
+    with about("checkpoint"):
+        network, _ = load_checkpoint(checkpoint)
+    with about("method"):
+        method = settle_method(method, network)
+    names = class_names(network.settings["num_classes"], network.class_names)
+    match = match_labels(split, names, numbers="no names")
+    if split.class_names is None:
+        events.say("no file names the classes: their numbers are taken for the network's")
+    elif match.missing:
+        events.say(f"{match.strangers}; the maps of the predicted classes are measured")
+    with about("device"):
+        where = str(find_device(device))
+    source = NetworkMaps(
+        network,
+        split,
+        home,
+        method,
+        match.outputs,
+        "predicted" if match.outputs is None else "ground_truth",
+        batch_size=batch_size,
+        workers=workers,
+        device=where,
+    )
+    events.begin("calibrate", len(split))
+    try:
+        with about("boxes"):
+            chosen = choose_threshold(source, events)
+    finally:
+        events.end()
+    for line in chosen.unreadable:
+        events.say(line)
+    if chosen.unreadable:
+        count = count_things(len(chosen.unreadable), "image")
+        events.say(f"{count} could not be read: left out")
+    network.threshold = chosen.threshold
+    network.spec = replace(network.spec, method=source.method_name)
+    with about("out"), writing(target):
+        save_checkpoint(network, target)
+    if chosen.overlap > _OWN and chosen.images > 1:
+        events.say(
+            "these boxes are what the network predicts itself: was the file saved after they were "
+            "corrected?"
+        )
+    return replace(chosen, path=target, method=source.method_name)
+
+
+def _choose_target(checkpoint: Path, out: Path | None, force: bool) -> Path:
+    """Tell which file to write, or that it cannot hold a threshold."""
+    if out is not None:
+        if out.suffix != ".safetensors":
+            raise ArgumentError("out", f"expected .safetensors, got {out}")
+        with about("out"):
+            return free_file(out, force)
+    from tdam.weights import RESULT
+
+    target = checkpoint / RESULT if checkpoint.is_dir() else checkpoint
+    if target.suffix != ".safetensors":
+        message = f"{target} cannot hold a threshold; name a .safetensors file to write"
+        raise ArgumentError("out", message)
+    return target

@@ -1,0 +1,96 @@
+"""Evaluations of the same images, compared image by image."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tdam.events import SILENT, Events
+from wsol.errors import ArgumentError
+from wsol.evaluation.comparison import compare_results
+from wsol.workflows.report_job import free_report, write_page
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from eval.statistics import Difference
+    from wsol.report import Run
+
+
+@dataclass(frozen=True, eq=False)
+class Comparison:
+    """One evaluation against the first.
+
+    Args:
+        first: the evaluation that all others are compared with
+        second: the one in question
+        differences: second minus first by the name of a score, as in the JSON output, with paired
+            bootstrap intervals and, for scores that count images, McNemar's exact test; empty for
+            scores of masks
+    """
+
+    first: Run
+    second: Run
+    differences: dict[str, Difference]
+
+
+def compare(
+    first: str | Path,
+    second: str | Path,
+    *more: str | Path,
+    report: str | Path | None = None,
+    root: str | Path | None = None,
+    force: bool = False,
+    events: Events = SILENT,
+) -> list[Comparison]:
+    """Compare evaluations of the same images, each with the first.
+
+    Args:
+        first: folder that `evaluate` wrote
+        second: another such folder
+        more: further ones
+        report: folder for a page
+        root: of the images, for the page; None: as the first evaluation had it
+        force: overwrite an earlier report
+        events: told of what is done
+
+    Returns:
+        one comparison for each folder after the first
+
+    Raises:
+        wsol.errors.ArgumentError: a ValueError that says which argument cannot be used, and why
+        wsol.evaluation.comparison.ResultError: no results, or results of other images or rules
+    """
+    folders = [Path(folder) for folder in (first, second, *more)]
+    for folder, argument in zip(folders, ("first", "second", *["more"] * len(more)), strict=True):
+        if not folder.exists():
+            raise ArgumentError(argument, f"{folder}: no such folder")
+    home = None if root is None else Path(root)
+    if home is not None and not home.is_dir():
+        raise ArgumentError("root", f"{root}: no such folder")
+    page = None if report is None else free_report(Path(report), force)
+    runs = _read(folders)
+    differences: list[dict[str, Difference]] = []
+    if page is None or any(run.of_boxes for run in runs):
+        differences = [compare_results(runs[0].results, run.results) for run in runs[1:]]
+    if page is not None:
+        if home is None and runs[0].root is not None and runs[0].root.is_dir():
+            home = runs[0].root
+        write_page(page.folder, runs, home, events, differences=differences)
+    return [
+        Comparison(runs[0], run, found)
+        for run, found in zip(runs[1:], differences or [{}] * (len(runs) - 1), strict=True)
+    ]
+
+
+def _read(folders: Sequence[Path]) -> list[Run]:
+    """Read the runs, named by their folders, by as much of the path as tells them apart."""
+    from wsol.report import read_run
+    from wsol.report.runs import tell_apart
+
+    homes = [folder.parent if folder.is_file() else folder for folder in folders]
+    names = [home.resolve().name for home in homes]
+    if len(set(names)) < len(names):
+        names = tell_apart([str(home) for home in homes])
+    return [read_run(folder, name) for folder, name in zip(folders, names, strict=True)]

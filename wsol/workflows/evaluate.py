@@ -1,0 +1,294 @@
+"""Scoring a data set: the maps of a network, or maps on disk, against true boxes or masks."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from eval.manifest import Split
+from tdam.events import SILENT, Events
+from wsol.errors import ArgumentError, about
+from wsol.evaluation.folder_maps import FolderMaps
+from wsol.evaluation.network_maps import NetworkMaps
+from wsol.label_matching import match_evaluated, name_labels
+from wsol.workflows.evaluation_job import Wanted, check_root, open_job
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+
+    from torch import nn
+
+    from eval.manifest import DataSet
+    from eval.protocols import ClassMap
+    from tdam.preprocessing import Preprocessing
+    from wsol.evaluation.result import Evaluation
+    from wsol.maps import MapExtractor
+    from wsol.workflows.evaluation_job import EvaluationJob, Protocols
+
+
+def evaluate(
+    model: nn.Module | str | Path | Callable[[], nn.Module],
+    data: Split | DataSet | str | Path,
+    root: str | Path | None = None,
+    *,
+    split: str = "test",
+    protocol: Protocols = "wsoleval",
+    threshold: float | str | None = None,
+    choose: str | Split = "val",
+    method: str | type[MapExtractor] = "auto",
+    layer: str | None = None,
+    fc_layer: str | None = None,
+    step: int | None = None,
+    classes: Mapping[int, int] | str | Path | None = None,
+    class_map: ClassMap | None = None,
+    preprocessing: Preprocessing | None = None,
+    mask_root: str | Path | None = None,
+    out: str | Path | None = None,
+    formats: Sequence[str] = (),
+    save_maps: str | None = None,
+    report: str | Path | None = None,
+    coco: bool = False,
+    batch_size: int = 32,
+    workers: int = 2,
+    device: str = "auto",
+    force: bool = False,
+    events: Events = SILENT,
+) -> Evaluation | list[Evaluation]:
+    """Score a network's localizations.
+
+    Args:
+        model: a registered network, or any other with `preprocessing` given; the file, run or name
+            of a checkpoint; or a function that gives a network, called once all else is checked
+        data: as for `eval.manifest.open_data_set`, with true boxes or masks; or a split of one
+        root: folder that the ids are relative to; None: as the data set has it
+        split: such as `test`, or `val+test`
+        protocol: name of a protocol, path of its TOML file, or the record itself; several of these
+            score the same maps by the box rule of each; `all` for all that have a name
+        threshold: share of the map's range; `oracle` for the best on the scored split itself;
+            `val` for the best on `choose`; or None for the protocol's own if it has one, else
+            `oracle`
+        choose: name of the split that `val` chooses on, or that split, which must be given where
+            `data` is a split
+        method: map method, by name or as a class; `auto` for the one that a registered network
+            names
+        layer: module that the maps are made of; None for the registered network's own
+        fc_layer: the classifier's linear layer, which class activation maps of other networks need
+        step: whose map and classes to score, 1 to T; None: the last
+        classes: index among the network's outputs by label, or the path of such a table (CSV with
+            the columns label, imagenet1k_index); None: as data set and network tell by a
+            `classes.csv`, by names, or by as many classes
+        class_map: whose map to score; with `predicted`, labels need not fit the network, and what
+            needs the true class is None; None: as the protocol has it
+        preprocessing: what the network wants as input; the protocol says how an image is cut
+        mask_root: folder that mask paths are relative to; None: `root`
+        out: folder for per-image results; a run that was cut off in it goes on
+        formats: of boxes to write into `out`, names of writers
+        save_maps: write maps into `out`, as `float64`, `float16` or `uint8`
+        report: folder for a page with tables, curves and pictures
+        coco: whether to add COCO's AP and AR, which needs `out`
+        batch_size: images at once
+        workers: threads that read images and score maps
+        device: `auto`, `cpu`, `cuda`, or any name that torch knows
+        force: overwrite what an earlier run wrote
+        events: told of what is done
+
+    Returns:
+        the scores, with every choice that they depend on; a list, one for each protocol, where
+        `protocol` names several
+
+    Raises:
+        wsol.errors.ArgumentError: a ValueError that says which argument cannot be used, and why
+        eval.manifest.ManifestError: a fault in the data set
+        wsol.evaluation.resume_file.ResumeError: `out` holds an unfinished run with other settings
+    """
+    wanted = Wanted(
+        split, protocol, threshold, class_map, mask_root, out, formats, save_maps, report, coco,
+        workers, force, events,
+    )  # fmt: skip
+    job = open_job(data, root, choose, wanted, of_maps=False)
+    if job.root is None:
+        raise ArgumentError("root", "needed to find the images")
+    check_root(job.scored, job.root)
+    network = _get_network(model)
+    if preprocessing is None and not hasattr(network, "spec"):
+        raise ArgumentError(
+            "preprocessing",
+            "Expected preprocessing for a network that is not registered: a "
+            "tdam.preprocessing.Preprocessing with the size, mean and std it was trained on",
+        )
+    subject, names, outputs, method = _describe(network, job, method, layer, step, classes, events)
+    with about("device"):
+        from wsol.runtime import find_device
+
+        where = str(find_device(device))
+    make = partial(
+        NetworkMaps,
+        network,
+        root=job.root,
+        method=method,
+        classes=outputs,
+        class_map=job.class_map,
+        image=job.protocols[0].image,
+        preprocessing=preprocessing,
+        batch_size=batch_size,
+        workers=workers,
+        device=where,
+        layer=layer,
+        fc_layer=fc_layer,
+        step=step,
+    )
+    with about("step"):
+        sources = [make(split=each) for each in job.splits]
+    labels = name_labels(job.scored, outputs, names)
+    evaluations = job.run(sources, subject, outputs, names, labels, by_network=True)
+    return _one_or_all(evaluations, protocol)
+
+
+def _get_network(model: Any) -> Any:
+    """Load a checkpoint, or call what gives the network."""
+    from torch import nn
+
+    if isinstance(model, nn.Module):
+        return model
+    if isinstance(model, (str, Path)):
+        from tdam import load_checkpoint
+
+        with about("model"):
+            return load_checkpoint(model)[0]
+    if callable(model):
+        return model()
+    raise TypeError(f"Expected a network or a checkpoint but got {type(model).__name__}")
+
+
+def _describe(
+    network: Any,
+    job: EvaluationJob,
+    method: Any,
+    layer: str | None,
+    step: int | None,
+    classes: Mapping[int, int] | str | Path | None,
+    events: Events,
+) -> tuple[str, tuple[str, ...], Mapping[int, int] | None, Any]:
+    """Settle what is scored: a line for people, names of outputs, the class table, the method."""
+    from tdam.spec import describe_network
+    from wsol.classes import class_names
+    from wsol.maps.names import settle_method
+    from wsol.maps.passes import check_layer
+
+    with about("method"):
+        method = settle_method(method, network)
+    settings = getattr(network, "settings", None)
+    if settings is None:  # a network of somebody else's: labels are its outputs unless told
+        table = classes
+        if isinstance(classes, (str, Path)):
+            from eval.manifest import load_classes
+
+            table = load_classes(classes)
+        return type(network).__name__, job.scored.class_names or (), table, method  # type: ignore[return-value]
+    if layer is not None:
+        with about("layer"):
+            check_layer(network, method, layer)
+    count = settings["num_classes"]
+    own = class_names(count, network.class_names)
+    given = job.scored.class_names or ()
+    names = own if network.class_names is not None or len(given) != count else given
+    with about("classes"):
+        outputs, note = match_evaluated(job.scored, own, classes=classes, data=job.data)
+    if note:
+        events.say(note)
+    subject = f"{describe_network(settings)}, {method}"
+    subject += "" if layer is None else f" of {layer}"
+    subject += "" if step is None else f", step {step}"
+    return subject, names, outputs, method
+
+
+def evaluate_maps(
+    data: Split | DataSet | str | Path,
+    maps: str | Path,
+    root: str | Path | None = None,
+    *,
+    split: str = "test",
+    protocol: Protocols = "wsoleval",
+    threshold: float | str | None = None,
+    choose: str | Split = "val",
+    class_map: ClassMap | None = None,
+    mask_root: str | Path | None = None,
+    allow_missing: bool = False,
+    others: Iterable[str] = (),
+    out: str | Path | None = None,
+    formats: Sequence[str] = (),
+    save_maps: str | None = None,
+    report: str | Path | None = None,
+    coco: bool = False,
+    workers: int = 2,
+    force: bool = False,
+    events: Events = SILENT,
+) -> Evaluation | list[Evaluation]:
+    """Score maps that any program wrote.
+
+    Args:
+        data: as for `evaluate`, like all that is not told here
+        maps: folder with `<image id>.npy` for every image (the id's suffix kept), each (S, S) with
+            S the protocol's size, in [0, 1], or uint8 with 255 for 1; maps of other splits of the
+            data set may lie there too
+        root: of the images, which only a report shows
+        split: to score
+        protocol: one or several
+        threshold: a number or a rule
+        choose: split that `val` chooses on
+        class_map: whose maps they are, for the record; None: as the protocol has it
+        mask_root: folder that mask paths are relative to; None: `root`, or where the data set lies
+            or, for a split, `maps`
+        allow_missing: count maps that are missing or broken as missed, and pass over those of no
+            image
+        others: ids of further images that have maps there, where `data` is a split
+        out: folder for per-image results
+        formats: of boxes to write into `out`
+        save_maps: write the maps into `out` once more
+        report: folder for a page
+        coco: whether to add COCO's AP and AR
+        workers: threads that read and score maps
+        force: overwrite what an earlier run wrote
+        events: told of what is done
+
+    Returns:
+        as `evaluate`
+
+    Raises:
+        MapError: a map that is missing, has another shape or leaves [0, 1], or one of no image
+        wsol.errors.ArgumentError: a ValueError that says which argument cannot be used, and why
+        eval.manifest.ManifestError: a fault in the data set
+        wsol.evaluation.resume_file.ResumeError: `out` holds an unfinished run with other settings
+    """
+    folder = Path(maps)
+    if not folder.is_dir():
+        raise ArgumentError("maps", f"{maps}: no such folder")
+    if mask_root is None and root is None and isinstance(data, Split):
+        mask_root = maps
+    wanted = Wanted(
+        split, protocol, threshold, class_map, mask_root, out, formats, save_maps, report, coco,
+        workers, force, events,
+    )  # fmt: skip
+    job = open_job(data, root, choose, wanted, of_maps=True)
+
+    def list_others() -> Iterable[str]:
+        beside = [image_id for each in job.splits for image_id in each.ids]
+        return {*others, *beside, *(() if job.data is None else job.data.ids)}
+
+    sources = [
+        FolderMaps(each, folder, job.class_map, allow_missing, list_others) for each in job.splits
+    ]
+    if allow_missing:
+        for line in sources[0].list_extra():
+            events.say(line)
+    labels = name_labels(job.scored, None, ())
+    names = job.scored.class_names or ()
+    evaluations = job.run(sources, f"maps of {maps}", None, names, labels, by_network=False)
+    return _one_or_all(evaluations, protocol)
+
+
+def _one_or_all(evaluations: list[Evaluation], protocol: Protocols) -> Any:
+    """Give one evaluation for one protocol, and a list for several."""
+    several = protocol == "all" or isinstance(protocol, (list, tuple))
+    return evaluations if several else evaluations[0]

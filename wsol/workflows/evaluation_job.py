@@ -1,0 +1,399 @@
+"""An evaluation from its first check to its last file, whatever the maps come from.
+
+`open_job` checks all that can be checked before a network runs, and makes room for the results;
+`EvaluationJob.run` chooses thresholds, scores, and writes down.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, get_args
+
+from eval.manifest import DataSet, ManifestError, Split, open_data_set
+from eval.protocols import PROTOCOLS, ClassMap, Protocol, find_protocol
+from wsol.errors import ArgumentError, about
+from wsol.evaluation.exports import export_boxes, score_coco
+from wsol.evaluation.image_results import CHOSEN, discard_results, name_results
+from wsol.evaluation.map_files import MapWriter
+from wsol.evaluation.map_source import MapError
+from wsol.evaluation.resume_file import SETTINGS, ResumeError, is_unfinished
+from wsol.evaluation.score_maps import finished_thresholds, score_maps
+from wsol.out_folders import free_folder, writing
+from wsol.workflows.report_job import ReportJob, free_report
+from wsol.writers import check_format
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from tdam.events import Events
+    from wsol.evaluation.map_source import MapSource
+    from wsol.evaluation.result import Evaluation
+
+Protocols = str | Protocol | Sequence[str | Protocol]
+VAL = "val"  # the rule, and the split that it chooses on
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What is wanted of an evaluation, as the public functions take it.
+
+    Args:
+        split: to score, such as `test` or `val+test`
+        protocol: name, TOML file, record, or several of these; `all` for all that there are
+        threshold: `oracle`, `val`, a share of the map's range, or None for the protocol's own
+        class_map: whose map; None: as the protocol has it
+        mask_root: folder that the split's mask paths are relative to
+        out: folder for per-image results
+        formats: of boxes beside them
+        save_maps: kind of numbers that maps are written in
+        report: folder of a page
+        coco: whether COCO's scores are wanted
+        workers: threads that score
+        force: overwrite what an earlier run wrote
+        events: told of what is done
+    """
+
+    split: str
+    protocol: Protocols
+    threshold: Any
+    class_map: str | None
+    mask_root: str | Path | None
+    out: str | Path | None
+    formats: Sequence[Any]
+    save_maps: str | None
+    report: str | Path | None
+    coco: bool
+    workers: int
+    force: bool
+    events: Events
+
+
+@dataclass(frozen=True, eq=False)
+class EvaluationJob:
+    """An evaluation that can begin.
+
+    Args:
+        wanted: of it
+        protocols: at least one
+        class_map: whose map
+        data: the data set; None for splits that came as such
+        root: of the images; None where it is not known or not asked for
+        scored: split to score
+        chooser: split to choose thresholds on, or None
+        out: folder for results, free or with an unfinished run
+        save: of maps, or None
+        report: of the page, or None
+    """
+
+    wanted: Wanted
+    protocols: tuple[Protocol, ...]
+    class_map: ClassMap
+    data: DataSet | None
+    root: Path | None
+    scored: Split
+    chooser: Split | None
+    out: Path | None
+    save: MapWriter | None
+    report: ReportJob | None
+
+    @property
+    def splits(self) -> list[Split]:
+        """The split to score and, where there is one, that to choose on."""
+        return [self.scored] if self.chooser is None else [self.scored, self.chooser]
+
+    def run(
+        self,
+        sources: Sequence[MapSource],
+        subject: str,
+        outputs: Mapping[int, int] | None,
+        names: Sequence[str],
+        labels: dict[int, str],
+        by_network: bool,
+    ) -> list[Evaluation]:
+        """Choose thresholds, score, and write down.
+
+        Args:
+            sources: of the maps, one for each of `splits`
+            subject: what is scored, in a line
+            outputs: index among the network's outputs by label, or None
+            names: of the network's outputs or, without one, of the classes
+            labels: class names by label
+            by_network: whether a network makes the maps
+
+        Returns:
+            one record a protocol
+        """
+        wanted, out = self.wanted, self.out
+        results = self.report.results if out is None and self.report is not None else out
+        keeper = None
+        if self.report is not None:
+            keeper = self.report.keeper(self.scored, self.protocols[0])
+        levels: list[Any] = [wanted.threshold] * len(self.protocols)
+        unreadable: tuple[str, ...] = ()
+        if self.chooser is not None:
+            levels, unreadable = self._choose(sources[1])
+        rule = None if self.chooser is None else VAL
+        scored = self._score(sources[0], levels, out=results, rule=rule, keep=keeper)
+        evaluations = [replace(each, unreadable_val=unreadable, subject=subject) for each in scored]
+        if results is not None:
+            name_results(results, subject, labels, names if by_network else None)
+        if out is not None and (wanted.formats or wanted.coco):
+            export_boxes(out, wanted.formats, names, self.root)
+        if out is not None and wanted.coco:
+            coco = score_coco(out, self.scored, outputs)
+            evaluations = [replace(each, coco=coco) for each in evaluations]
+        if self.report is not None and keeper is not None and results is not None:
+            home = self.root or (None if self.data is None else self.data.root)
+            self.report.write(results, keeper, sources[0], home, wanted.events)
+        return evaluations
+
+    def _choose(self, source: MapSource) -> tuple[list[Any], tuple[str, ...]]:
+        """Find the best thresholds on other images, unless they were found before."""
+        folder = None if self.out is None else self.out / CHOSEN
+        if folder is not None and source.split.masks is None:
+            known = finished_thresholds(source, self.protocols, folder, self.save)
+            if known is not None:
+                return known[0], tuple(known[1])
+        best = self._score(source, ["oracle"] * len(self.protocols), out=folder)
+        levels = [getattr(each.result, "max_box_acc_threshold", None) for each in best]
+        return levels, best[0].unreadable
+
+    def _score(
+        self, source: MapSource, levels: list[Any], *, out: Path | None, **options: Any
+    ) -> list[Evaluation]:
+        """Score the maps of a source, told as a task."""
+        events = self.wanted.events
+        mask_root = self.wanted.mask_root or self.root
+        if mask_root is None and self.data is not None:
+            mask_root = self.data.path
+        events.begin(f"evaluate {source.split.name}", len(source.split))
+        try:
+            return score_maps(
+                source,
+                self.protocols,
+                levels,
+                mask_root=mask_root,
+                workers=self.wanted.workers,
+                out=out,
+                save=self.save,
+                events=events,
+                **options,
+            )
+        except (ManifestError, MapError, ResumeError, ArgumentError):
+            raise
+        except ValueError as error:
+            argument = "classes" if "class table" in str(error) else "data"
+            raise ArgumentError(argument, str(error)) from error
+        finally:
+            events.end()
+
+
+def open_job(
+    data: Split | DataSet | str | Path,
+    root: str | Path | None,
+    choose: str | Split,
+    wanted: Wanted,
+    of_maps: bool,
+) -> EvaluationJob:
+    """Check what is wanted, read the splits, and make room for the results.
+
+    Args:
+        data: as for `evaluate`
+        root: of the images
+        choose: split to choose thresholds on, or its name
+        wanted: of the evaluation
+        of_maps: whether maps on disk are scored, so that images need not be there
+
+    Raises:
+        ArgumentError: an argument that cannot be used
+        ManifestError: a fault in the data set
+    """
+    protocols = _find_protocols(wanted.protocol)
+    wanted = replace(wanted, threshold=_check_threshold(wanted, choose))
+    if wanted.class_map not in (None, *get_args(ClassMap)):
+        names = " or ".join(get_args(ClassMap))
+        raise ArgumentError(
+            "class_map", f"Expected class_map to be {names} but got {wanted.class_map!r}"
+        )
+    wanted = replace(wanted, formats=_check_outputs(wanted, protocols))
+    out = None if wanted.out is None else Path(wanted.out)
+    save = None
+    if out is not None and wanted.save_maps is not None:
+        with about("save_maps"):
+            save = MapWriter(out / "maps", wanted.save_maps)
+    opened, home = _open(data, root, of_maps)
+    for argument, folder in (("root", home), ("mask_root", wanted.mask_root)):
+        if folder is not None and not Path(folder).is_dir():
+            raise ArgumentError(argument, f"{folder}: no such folder")
+    scored, chooser = _load_splits(data if opened is None else opened, choose, wanted)
+    for argument, asked in (("formats", wanted.formats), ("coco", wanted.coco)):
+        if asked and scored.boxes is None:
+            what = scored.name if opened is None else opened.path
+            raise ArgumentError(argument, f"needs boxes, which {what} has not")
+    goes_on = out is not None and _free_results(out, wanted)
+    report = None
+    if wanted.report is not None:
+        report = free_report(Path(wanted.report), wanted.force, out=out, goes_on=goes_on)
+    return EvaluationJob(
+        wanted=wanted,
+        protocols=protocols,
+        class_map=wanted.class_map or protocols[0].class_map,  # type: ignore[arg-type]
+        data=opened,
+        root=home,
+        scored=scored,
+        chooser=chooser,
+        out=out,
+        save=save,
+        report=report,
+    )
+
+
+def _find_protocols(protocol: Protocols) -> tuple[Protocol, ...]:
+    with about("protocol"):
+        if protocol == "all":
+            return tuple(PROTOCOLS.values())
+        several = [protocol] if isinstance(protocol, (str, Protocol)) else list(protocol)
+        found = tuple(map(find_protocol, several))
+        names = [rules.name for rules in found]
+        if not names or len(set(names)) < len(names):
+            raise ValueError(f"Expected protocols with different names but got {names}")
+        return found
+
+
+def _check_threshold(wanted: Wanted, choose: str | Split) -> Any:
+    threshold = wanted.threshold
+    number = isinstance(threshold, (int, float)) and not isinstance(threshold, bool)
+    if not (0 <= threshold <= 1 if number else threshold in (None, "oracle", VAL)):
+        raise ArgumentError(
+            "threshold",
+            f"Expected threshold to be oracle, val or a number from 0 to 1 but got {threshold!r}",
+        )
+    if threshold == VAL and choose in wanted.split.split("+"):
+        raise ArgumentError(
+            "threshold", f"{choose} cannot be chosen on while {wanted.split!r} scores it"
+        )
+    return threshold
+
+
+def _check_outputs(wanted: Wanted, protocols: tuple[Protocol, ...]) -> list[Any]:
+    """Refuse outputs that do not go together; gives the formats, each once."""
+    with about("formats"):
+        kinds = [check_format(kind) for kind in dict.fromkeys(wanted.formats)]
+    if "npy" in kinds:
+        raise ArgumentError("formats", "npy is --save-maps float64 here")
+    into_out: dict[str, Any] = {
+        "formats": kinds,
+        "save_maps": wanted.save_maps,
+        "coco": wanted.coco,
+    }
+    for argument, asked in into_out.items():
+        if asked and wanted.out is None:
+            raise ArgumentError(argument, "needs --out")
+    of_one: dict[str, Any] = {"formats": kinds, "coco": wanted.coco, "report": wanted.report}
+    for argument, asked in of_one.items():
+        if asked and len(protocols) > 1:
+            raise ArgumentError(argument, "goes with one protocol")
+    if wanted.save_maps is not None and protocols[0].image == "crop":
+        message = f"cannot go with {protocols[0].name}: a file does not say that it shows a crop"
+        raise ArgumentError("save_maps", message)
+    return kinds
+
+
+def _open(
+    data: Split | DataSet | str | Path, root: str | Path | None, of_maps: bool
+) -> tuple[DataSet | None, Path | None]:
+    """Open the data set, and settle where its images are, if they are asked for."""
+    home = None if root is None else Path(root)
+    if isinstance(data, Split):
+        if home is None and not of_maps:
+            raise ArgumentError("root", "needed to find the images")
+        return None, home
+    try:
+        opened = open_data_set(data)
+    except ManifestError as error:
+        raise ArgumentError("data", str(error)) from error
+    if not opened.splits:
+        raise ArgumentError(
+            "data",
+            f"{opened.path} holds no truth: expected a folder with manifests of splits (or with "
+            "images and manifest/) or a COCO data set file",
+        )
+    beside = opened.path.is_file() or opened.path != (
+        data.path if isinstance(data, DataSet) else Path(data)
+    )
+    if home is None and (not of_maps or beside):
+        home = opened.root
+    if home is None and not of_maps:
+        raise ArgumentError("root", "needed to find the images")
+    return opened, home
+
+
+def _load_splits(
+    data: Split | DataSet | str | Path, choose: str | Split, wanted: Wanted
+) -> tuple[Split, Split | None]:
+    """Read the split to score, and the one to choose on where the rule asks for it."""
+    chooses = wanted.threshold == VAL
+    if isinstance(data, Split):
+        if chooses and not isinstance(choose, Split):
+            raise ArgumentError("threshold", "needs the split to choose on (choose)")
+        return data, choose if chooses and isinstance(choose, Split) else None
+    opened = open_data_set(data)
+    scored, chooser = load_apart(opened, wanted.split, choose if chooses else None)
+    return scored, chooser
+
+
+def load_apart(data: DataSet, split: str, choose: str | Split | None) -> tuple[Split, Split | None]:
+    """Read a split to score and one to choose thresholds on, which share no image.
+
+    Args:
+        data: the data set
+        split: name of the split to score
+        choose: the other one, or its name; None where nothing is chosen
+
+    Raises:
+        ArgumentError: a split that is not there, or an image in both
+        ManifestError: a fault in one of them
+    """
+    unknown = set(split.split("+")) - set(data.splits) if data.path.is_dir() else set()
+    if unknown:
+        known = ", ".join(data.splits) or "none"
+        raise ArgumentError("split", f"{data.path} has no split {min(unknown)!r}; it has {known}")
+    if isinstance(choose, str) and choose not in data.splits:
+        raise ArgumentError("threshold", f"{data.path} has no split {choose}")
+    scored = data.load(split)
+    chooser = data.load(choose) if isinstance(choose, str) else choose
+    shared = set(scored.ids) & set(() if chooser is None else chooser.ids)
+    if shared and chooser is not None:
+        raise ArgumentError(
+            "threshold", f"{chooser.name} has {min(shared)} too, which {split!r} scores"
+        )
+    return scored, chooser
+
+
+def _free_results(out: Path, wanted: Wanted) -> bool:
+    """Make room for results, or tell that an unfinished run is left as it is, to go on."""
+    chosen = out / CHOSEN
+    with about("out"), writing(out):
+        if wanted.force:
+            discard_results(free_folder(out, force=True))
+            discard_results(chosen)
+        begun = is_unfinished(out) or is_unfinished(chosen) or (chosen / SETTINGS).is_file()
+        goes_on = begun and not (out / SETTINGS).is_file()
+        free_folder(out, wanted.force or goes_on)
+    if goes_on:
+        wanted.events.say(f"going on with the unfinished run in {out}")
+    return goes_on
+
+
+def check_root(split: Split, root: Path) -> None:
+    """Refuse an image root below which none of a split's images lies.
+
+    Raises:
+        ArgumentError: there is none
+    """
+    if split.ids and not any((root / image_id).is_file() for image_id in split.ids):
+        raise ArgumentError(
+            "root", f"none of {len(split.ids)} images lies below {root}, such as {split.ids[0]}"
+        )

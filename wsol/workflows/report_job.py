@@ -1,0 +1,120 @@
+"""Where a report goes, and what it is made of until the page stands."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from wsol.errors import about
+from wsol.out_folders import free_folder, writing
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from eval.protocols import Protocol
+    from eval.splits import Split
+    from tdam.events import Events
+    from wsol.evaluation.kept_maps import MapKeeper
+    from wsol.report import Run
+
+UNFINISHED = "unfinished-report"  # what a report needs until its page stands
+
+
+@dataclass(frozen=True)
+class ReportJob:
+    """What a report needs while images are scored.
+
+    Args:
+        folder: of the report
+    """
+
+    folder: Path
+
+    @property
+    def results(self) -> Path:
+        """Where results go if no other folder was named."""
+        return self.folder / UNFINISHED / "results"
+
+    def keeper(self, split: Split, rules: Protocol) -> MapKeeper:
+        """Make room for the maps of the images that the page shows."""
+        from wsol.evaluation.kept_maps import MapKeeper
+        from wsol.report import choose_images
+
+        shown = choose_images(split.ids)
+        folder = self.folder / UNFINISHED / "maps"
+        with about("report"), writing(self.folder):
+            return MapKeeper(folder, split.ids, shown, rules.levels, rules.rounding)
+
+    def write(
+        self, results: Path, keeper: MapKeeper, source: Any, root: Path | None, events: Events
+    ) -> Path:
+        """Write the page and its tables, and remove what they were made of; gives the page."""
+        from wsol.evaluation.network_maps import NetworkMaps
+        from wsol.report import read_run
+        from wsol.report.steps import keep_steps
+
+        run = read_run(results, self.folder.resolve().name, keeper, slim=True)
+        if isinstance(source, NetworkMaps):
+            classes = {image_id: run.rows[image_id]["map_class"] for image_id in keeper.rows}
+            keep_steps(source, classes, keeper)
+        page = write_page(self.folder, [run], root, events)
+        shutil.rmtree(self.folder / UNFINISHED, ignore_errors=True)
+        return page
+
+
+def free_report(
+    folder: Path, force: bool, *, out: Path | None = None, goes_on: bool = False
+) -> ReportJob:
+    """Make room for a report.
+
+    Args:
+        folder: of the report
+        force: overwrite an earlier report
+        out: of the results, or None
+        goes_on: an unfinished run in `out` goes on, so that the maps that it kept stay
+
+    Raises:
+        wsol.errors.ArgumentError: something is in the way
+    """
+    unfinished = folder / UNFINISHED
+    with about("report"), writing(folder):
+        begun = folder.is_dir() and [path.name for path in folder.iterdir()] == [UNFINISHED]
+        same = out is not None and out.resolve() == folder.resolve()
+        free_folder(folder, force or begun or same)
+        if unfinished.is_dir() and not goes_on:
+            shutil.rmtree(unfinished)
+    return ReportJob(folder)
+
+
+def write_page(
+    folder: Path, runs: Sequence[Run], root: Path | None, events: Events, **options: Any
+) -> Path:
+    """Write a report, told to `events` as a task and, at its end, by the page's path.
+
+    Args:
+        folder: of the report
+        runs: at least one
+        root: of the images, or None
+        events: told of every picture
+        options: of `write_report`
+
+    Returns:
+        the page
+
+    Raises:
+        wsol.evaluation.comparison.ResultError: runs of other images, or under other rules
+        wsol.errors.ArgumentError: the folder cannot be written
+    """
+    from wsol.report import write_report
+    from wsol.report.choice import GALLERY
+
+    events.begin("report", min(len(runs[0].rows), GALLERY))
+    try:
+        with about("report"), writing(folder):
+            page = write_report(folder, runs, root, progress=events.advance, **options)
+    finally:
+        events.end()
+    events.say(f"report in {page}")
+    return page

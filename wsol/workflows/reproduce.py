@@ -1,0 +1,275 @@
+"""A whole experiment: train what is missing, score, compare, and judge."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tdam.events import SILENT, Events
+from wsol.errors import ArgumentError, about
+from wsol.out_folders import free_folder, writing
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from wsol.benchmarking.experiment import Experiment
+    from wsol.benchmarking.outcome import Outcome
+    from wsol.benchmarking.reproduction import Reproduction, RunResults
+
+COPY = "experiment.toml"  # what an experiment's folder is known by
+
+
+def reproduce(
+    experiment: str | Path,
+    data: str | Path | None = None,
+    out: str | Path | None = None,
+    *,
+    models: Collection[str] | None = None,
+    seeds: Collection[int] | None = None,
+    weights: str | Path | None = None,
+    recorded: bool = False,
+    root: str | Path | None = None,
+    expect: bool = False,
+    cache: str | Path | None = None,
+    device: str = "auto",
+    workers: int = 2,
+    events: Events = SILENT,
+) -> Outcome:
+    """Reproduce an experiment: train what is missing, score everything, compare, give a verdict.
+
+    Every training has a folder in `out/runs`. The same call goes on where it was cut off: runs that
+    have ended are not trained again, and scores are made anew only for other weights. Tables, page
+    and values are `table.md`, `table.csv`, `report` and `results.json` in `out`; `experiment.zip`
+    records what became of every image in every run.
+
+    Args:
+        experiment: name of one that comes along, or a TOML file
+        data: data set; images with their splits in `manifest/`; or the official download of
+            CUB-200-2011; None for what is recorded alone
+        out: folder of the experiment; None for `wsol-<name>`
+        models: names; None for all
+        seeds: None for all
+        weights: folder of MODEL-SEED.safetensors files or MODEL-SEED runs to score, training
+            nothing
+        recorded: take the runs whose scores are recorded beside the experiment as they are, but
+            for those that `out` has trained
+        root: image root; None: as the data set has it
+        expect: check the expected values; without `models` nothing is trained for it
+        cache: folder of packed images, which is kept
+        device: `auto`, `cpu`, `cuda`, or any name that torch knows
+        workers: processes that read images
+        events: told of what is done
+
+    Returns:
+        rows, verdicts, failures, and whether expected values were found
+
+    Raises:
+        wsol.errors.ArgumentError: a ValueError that says which argument cannot be used, and why
+        eval.manifest.ManifestError: a data set that cannot be used
+        wsol.benchmarking.outcome.NothingScoredError: no run could be scored
+        KeyboardInterrupt: somebody asked to stop; the same call goes on from what is saved
+    """
+    from wsol.benchmarking.experiment_files import load_experiment
+
+    with about("experiment"):
+        whole = load_experiment(str(experiment))
+    with about("models"):
+        chosen = whole.select(models=models)
+    with about("seeds"):
+        chosen = chosen.select(seeds=seeds)
+    home = Path(f"wsol-{whole.name}" if out is None else out)
+    known = _list_recorded(whole) if recorded else []
+    if data is None:
+        for argument, folder in (("root", root), ("weights", weights)):
+            if folder is not None:
+                raise ArgumentError(argument, "goes with --data")
+        chosen = _only_recorded(chosen, known, events)
+    elif expect and whole.expected and models is None and weights is None:
+        chosen = _without_training(chosen, home, known, events)
+    if expect and not chosen.expected:
+        what = "for these models and seeds" if whole.expected else "yet"
+        message = f"experiment {whole.name} carries no expected values {what}"
+        raise ArgumentError("expect", message)
+    for argument, folder in (("data", data), ("root", root), ("weights", weights)):
+        if folder is not None and not Path(folder).exists():
+            raise ArgumentError(argument, f"{folder}: no such file or folder")
+    _free(home, whole)
+    left = len(whole.expected) - len(chosen.expected)
+    if expect and left:
+        events.say(f"{left} expected values are of models or seeds that are left out")
+    return _run(
+        chosen,
+        None if data is None else Path(data),
+        None if root is None else Path(root),
+        home,
+        weights=None if weights is None else Path(weights),
+        recorded=known,
+        expect=expect,
+        cache=None if cache is None else Path(cache),
+        device=device,
+        workers=workers,
+        events=events,
+    )
+
+
+def _run(
+    experiment: Experiment,
+    data: Path | None,
+    root: Path | None,
+    out: Path,
+    *,
+    expect: bool,
+    device: str,
+    events: Events,
+    **options: Any,
+) -> Outcome:
+    from eval.protocols import find_protocol
+    from wsol.benchmarking import runs
+    from wsol.benchmarking.outcome import NothingScoredError, read_runs
+    from wsol.benchmarking.reproduction import Reproduction, open_scored
+    from wsol.folder_lock import hold_folder
+    from wsol.runtime import find_device
+    from wsol.workflows.report_job import write_page
+
+    with about("device"):
+        where = str(find_device(device))
+    on = None if data is None else open_scored(experiment, data, root, out, events)
+    with about("experiment"):
+        rules = find_protocol(experiment.scoring.protocol)
+    work = Reproduction(experiment, on, out, device=where, events=events, **options)
+    results = work.run()
+    if not results.scores:
+        raise NothingScoredError("no run could be scored")
+    with hold_folder(out, patient=True):
+        outcome = _write(work, results, expect)
+        work.write_record(bool(results.recorded))
+        if on is not None:
+            pictures = out / "report" / "pictures"
+            shown = read_runs(results.folders, on.scored, rules)
+            write_page(pictures, shown, on.data.root, events, references=experiment.references)
+    if work.cache is None and not runs.is_any_unfinished(out / "runs"):
+        shutil.rmtree(out / "cache", ignore_errors=True)
+    return outcome
+
+
+def _write(work: Reproduction, results: RunResults, expect: bool) -> Outcome:
+    """Write tables and page."""
+    from wsol.benchmarking.outcome import Outcome, list_verdicts
+    from wsol.benchmarking.page import write_summary_page
+    from wsol.benchmarking.replicates import name_rule
+    from wsol.benchmarking.summary import summarise
+    from wsol.benchmarking.tables import write_tables
+
+    experiment, on, rules = work.experiment, work.on, work.rules
+    scoring = experiment.scoring
+    rows = summarise(results.scores, experiment.models[0].name, experiment.references)
+    verdicts = list_verdicts(rows)
+    images = results.scores[0].images
+    scored = f"{scoring.split}: {images} images" if on is None else on.scored.summary
+    title = f"{scored}, protocol {rules.name}, class map {rules.class_map}"
+    record: dict[str, Any] = {
+        "experiment": experiment.name,
+        "data": None if on is None else str(on.data.path.resolve()),
+        "images": images,
+        "scoring": asdict(scoring),
+        "failures": results.failures,
+    }
+    write_tables(work.out, f"Experiment {experiment.name}", verdicts, rows, record)
+    trained = next((each for each in experiment.models if each.checkpoint is None), None)
+    facts = {
+        "Scored": title,
+        "Thresholds": ", ".join(map(name_rule, scoring.thresholds)),
+        "Seeds": ", ".join(str(s) for s in sorted({seed for _, seed in experiment.runs})),
+    }
+    if trained is not None:
+        recipe = trained.recipe
+        limit = f"at most {recipe.per_class} images a class" if recipe.per_class else "all images"
+        facts["Recipe"] = f"{recipe.name}: {recipe.model}, {recipe.epochs} epochs, {limit}"
+    if results.recorded:
+        facts["As recorded"] = ", ".join(results.recorded)
+    page = write_summary_page(
+        work.out / "report",
+        rows,
+        title=f"Experiment {experiment.name}",
+        note=experiment.description,
+        verdicts=verdicts,
+        facts=facts,
+        failures=results.failures,
+        pictures=None if on is None else "pictures/index.html",
+    )
+    work.events.say(f"table in {work.out / 'table.md'}, page in {page}")
+    return Outcome(
+        title=title,
+        rows=tuple(rows),
+        verdicts=tuple(verdicts),
+        failures=tuple(results.failures),
+        record=record,
+        expected=experiment.expected if expect else None,
+        page=page,
+    )
+
+
+def _list_recorded(experiment: Experiment) -> list[str]:
+    """Name the runs that are recorded beside an experiment."""
+    from wsol.benchmarking.record import list_recorded
+    from wsol.evaluation.comparison import ResultError
+
+    if experiment.record is None:
+        return []
+    try:
+        known = list_recorded(experiment.record)
+    except ResultError as error:
+        raise ArgumentError("recorded", str(error)) from error
+    if not known:
+        fault = "has no runs" if experiment.record.is_file() else "no such file"
+        message = f"{experiment.record}: {fault}, so that no scores are recorded"
+        raise ArgumentError("recorded", message)
+    return known
+
+
+def _only_recorded(experiment: Experiment, recorded: list[str], events: Events) -> Experiment:
+    """Leave out what would have to be scored, and say so."""
+    if not recorded:
+        there = experiment.record is not None and experiment.record.is_file()
+        message = "expected a data set"
+        message += ", or --recorded for the scores that come along" * there
+        raise ArgumentError("data", message)
+    wanted = [entry.run_name(seed) for entry, seed in experiment.runs]
+    missing = [name for name in wanted if name not in recorded]
+    if missing:
+        events.say(f"not recorded and left out: {', '.join(missing)}")
+    with about("recorded"):
+        return experiment.select(runs=recorded)
+
+
+def _without_training(
+    experiment: Experiment, out: Path, recorded: list[str], events: Events
+) -> Experiment:
+    """Leave out the models that have to be trained first, and say so."""
+    from wsol.benchmarking.runs import list_ready
+
+    ready = list_ready(experiment, out / "runs", recorded)
+    missing = [entry.name for entry in experiment.models if entry.name not in ready]
+    if missing:
+        events.say(f"not trained yet and left out: {', '.join(missing)}")
+    if not ready:
+        message = f"experiment {experiment.name} has no weights in {out} yet; train first"
+        raise ArgumentError("expect", message)
+    return experiment.select(models=ready)
+
+
+def _free(out: Path, experiment: Experiment) -> None:
+    """Make room for an experiment, or go on with this very one."""
+    from wsol.benchmarking.experiment_files import load_experiment
+
+    with about("out"), writing(out):
+        if (out / COPY).is_file():
+            other = load_experiment(str(out / COPY)).name
+            if other != experiment.name:
+                raise ValueError(f"{out} holds experiment {other!r}; choose another folder")
+        elif out.is_dir() and any(out.iterdir()):
+            raise ValueError(f"{out} exists and holds no experiment; choose another folder")
+        free_folder(out, force=True)
+        (out / COPY).write_text(experiment.text, encoding="utf-8")
