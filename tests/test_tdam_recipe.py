@@ -32,12 +32,17 @@ def test_a_recipe_has_a_base(tmp_path):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("lrr = 1", "keys of a recipe, name, model, .*seed, but got lrr"),
-        ('lr = "high"', "lr to be float but got 'high'"),
-        ("epochs = 2.5", "epochs to be int but got 2.5"),
-        ("epochs = true", "epochs to be int but got True"),
+        ("lrr = 1", "a recipe to have keys among name, model, .*seed but got lrr"),
+        ('lr = "high"', "lr to be a number but got 'high'"),
+        ("epochs = 2.5", "epochs to be a whole number but got 2.5"),
+        ("epochs = true", "epochs to be a whole number but got True"),
         ("epochs = 0", "epochs to be from 1 to"),
         ('optimizer = "lamb"', "optimizer to be one of sgd, adamw but got 'lamb'"),
+        ("compile = 1", "compile to be true or false but got 1"),
+        ("drops = 3", "drops to be a list of whole numbers but got 3"),
+        ("drops = [1, 2.5]", r"drops to be a list of whole numbers but got \[1, 2.5\]"),
+        ("model = 3", "model to be a text but got 3"),
+        ("select = 1", "select to be a text but got 1"),
         ('loss = "hinge"', "loss to be one of cross_entropy but got 'hinge'"),
         ("base = 5", "base to name a recipe but got 5"),
         ('base = "nothing"', "recipe to be one of add_attention, finetune, scratch_small"),
@@ -57,6 +62,14 @@ def test_a_file_from_before_there_were_losses(tmp_path):
     assert old.loss == "cross_entropy"
     assert differing_keys(old, Recipe()) == []
     assert 'loss = "cross_entropy"\n' in old.to_toml()
+
+
+def test_files_that_are_no_recipe(tmp_path):
+    with pytest.raises(ValueError, match=r"Expected a recipe but .*gone\.toml: No such file"):
+        load_recipe(tmp_path / "gone.toml")
+    (tmp_path / "latin.toml").write_bytes('name = "\xfc"'.encode("latin-1"))
+    with pytest.raises(ValueError, match=r"Expected a recipe but .*latin\.toml: 'utf-8' codec"):
+        load_recipe(tmp_path / "latin.toml")
 
 
 def test_a_base_that_never_ends(tmp_path):

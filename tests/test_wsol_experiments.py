@@ -27,19 +27,19 @@ def test_experiments_that_come_along():
     [
         (("[[models]]", "[[modles]]"), "an experiment to have keys among name"),
         (('name = "a"', 'name = "a/b"'), "one of a folder"),
-        (("epochs = 1", "epoch = 1"), "keys of a recipe"),
+        (("epochs = 1", "epoch = 1"), "a recipe to have keys"),
         (("epochs = 1", "seed = 1"), "seeds apart"),
         (("epochs = 1", 'model = "resnet5"'), "model to be one of"),
         (('name = "a"', 'name = "a"\nattention = "more"'), "attention to be one of"),
         (("seeds = [0]", "seeds = [0, 0]"), "seeds to be different"),
         (('name = "a"', 'name = "a"\nreference = "b"'), "reference among a but got 'b'"),
         (('["val"]', '["best"]'), "thresholds among val"),
-        (('["val"]', '[["val"]]'), "thresholds to be plain values"),
-        (('choose = "val"', "methods = [1]"), "methods to be names"),
+        (('["val"]', '[["val"]]'), "thresholds to be a list of texts or numbers"),
+        (('choose = "val"', "methods = [1]"), "methods to be a list of texts"),
         (('["val"]', '["val", "own"]'), "own to be the first"),
         (('name = "a"', 'name = "a"\ncheckpoint = "x"\nlr = 1'), "a checkpoint to have keys"),
         (('choose = "val"', 'choose = "test"'), "no part of split"),
-        (('choose = "val"', "choose = 3"), "choose to be like"),
+        (('choose = "val"', "choose = 3"), "choose to be a text but got 3"),
     ],
 )
 def test_faults_of_experiments_are_named(tmp_path, change, message):

@@ -10,7 +10,6 @@ from importlib import resources
 import numpy as np
 import pytest
 import torch
-import typer
 from PIL import Image
 from small_reports import EVIL, IDS, NAMES, SIZES, block, make_maps, make_split, make_world, score
 
@@ -20,7 +19,6 @@ from eval.protocols import find_protocol
 from eval.splits import MaskPaths
 from tdam import create_model
 from wsol.boxes import threshold_boxes
-from wsol.cli import reports
 from wsol.evaluation.comparison import ResultError
 from wsol.evaluation.folder_maps import FolderMaps
 from wsol.evaluation.kept_maps import MapKeeper, quantise
@@ -34,6 +32,7 @@ from wsol.report.contours import outline_levels
 from wsol.report.gallery import _fit
 from wsol.report.steps import keep_steps
 from wsol.shipped import manifests_folder
+from wsol.workflows.report_job import UNFINISHED, free_report
 
 
 @pytest.fixture(scope="module")
@@ -341,16 +340,16 @@ def test_evaluate_and_compare_write_reports(run, photos, tmp_path):
 
 
 def test_a_folder_is_cleared_of_unfinished_reports_alone(tmp_path):
-    kept = tmp_path / reports.UNFINISHED / "maps"
+    kept = tmp_path / UNFINISHED / "maps"
     kept.mkdir(parents=True)
-    reports.free(tmp_path, None, True, False)
+    free_report(tmp_path, False, goes_on=True)
     assert kept.is_dir()
-    reports.free(tmp_path, None, False, False)
+    free_report(tmp_path, False)
     assert not kept.exists()
     (tmp_path / "mine.txt").write_text("mine")
     kept.mkdir(parents=True)
-    with pytest.raises(typer.BadParameter):
-        reports.free(tmp_path, None, False, False)
+    with pytest.raises(ValueError, match="choose another folder"):
+        free_report(tmp_path, False)
     assert kept.is_dir()
-    reports.free(tmp_path, None, False, True)
+    free_report(tmp_path, True)
     assert (tmp_path / "mine.txt").is_file()

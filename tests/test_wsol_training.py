@@ -155,7 +155,7 @@ def test_two_processes_learn_what_one_does(objects, tmp_path):
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
-        (("--set", "lrr=1"), "keys of a recipe, name, model"),
+        (("--set", "lrr=1"), "a recipe to have keys among name, model"),
         (("--recipe", "nothing"), "one of add_attention, finetune, scratch_small"),
         (("--model", "resnet5"), "model to be one of"),
         (("--attention", "more"), "attention to be one of"),

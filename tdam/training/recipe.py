@@ -9,6 +9,7 @@ from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from tdam.toml_records import fit_fields, read_toml
 from tdam.training.losses import LOSSES
 
 if TYPE_CHECKING:
@@ -179,14 +180,7 @@ class Recipe:
             ValueError: a key that does not exist (the message lists those that do), or a value of
                 another type or out of range
         """
-        known = asdict(self)
-        unknown = sorted(set(choices) - set(known))
-        if unknown:
-            raise ValueError(
-                f"Expected keys of a recipe, {', '.join(known)}, but got {', '.join(unknown)}"
-            )
-        fitting = {name: _fit(name, value, known[name]) for name, value in choices.items()}
-        return replace(self, **fitting)
+        return replace(self, **fit_fields("a recipe", Recipe, choices))
 
     def change_by_text(self, assignments: list[str]) -> Recipe:
         """Return a recipe with choices replaced that are written as `key=value`.
@@ -212,19 +206,6 @@ class Recipe:
             for name, value in asdict(self).items()
         ]
         return "\n".join(lines).replace("\x7f", "\\u007f") + "\n"  # TOML takes no DEL as it is
-
-
-def _fit(name: str, value: Any, like: Any) -> Any:
-    """Give a value the type of a recipe's own, where nothing is lost."""
-    if isinstance(like, tuple) and isinstance(value, (list, tuple)):
-        if all(type(each) is int for each in value):
-            return tuple(value)
-    elif isinstance(like, float) and type(value) is int:
-        return float(value)
-    elif type(value) is type(like):
-        return value
-    wanted = "a list of whole numbers" if isinstance(like, tuple) else type(like).__name__
-    raise ValueError(f"Expected {name} to be {wanted} but got {value!r}")
 
 
 def list_recipes() -> list[str]:
@@ -253,24 +234,21 @@ def _load(name: str, seen: tuple[str, ...]) -> Recipe:
     if name in seen:
         raise ValueError(f"Expected a recipe but {' -> '.join((*seen, name))} never ends")
     if name in list_recipes():
-        text = (resources.files("tdam.training") / "recipes" / f"{name}.toml").read_text("utf-8")
+        path = Path(str(resources.files("tdam.training") / "recipes" / f"{name}.toml"))
     elif name.endswith(".toml"):
-        try:
-            text = Path(name).read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            raise ValueError(f"Expected a recipe but {name} cannot be read: {error}") from error
+        path = Path(name)
     else:
         raise ValueError(
             f"Expected recipe to be one of {', '.join(list_recipes())} or a .toml file but got "
             f"{name!r}"
         )
+    content, _ = read_toml(path, "a recipe")
     try:
-        content = tomllib.loads(text)
         base = content.pop("base", None)
         if base is not None and not isinstance(base, str):
             raise ValueError(f"Expected base to name a recipe but got {base!r}")
         recipe = Recipe() if base is None else _load(base, (*seen, name))
-        return recipe.change(**{"name": Path(name).stem, **content})
+        return recipe.change(**{"name": path.stem, **content})
     except ValueError as error:
         raise ValueError(f"{name}: {error}") from error
 

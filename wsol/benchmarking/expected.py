@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import tomllib
-from dataclasses import dataclass, fields
-from pathlib import Path
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+from tdam.toml_records import fit_fields, read_toml
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     from wsol.benchmarking.summary import Row
 
@@ -65,25 +66,10 @@ def read_expected(content: Any) -> tuple[Expected, ...]:
 def _read_one(content: Any) -> Expected:
     if not isinstance(content, dict):
         raise ValueError(f"Expected a table of an expected value but got {content!r}")
-    kinds = {each.name: each.type for each in fields(Expected)}
-    unknown = sorted(set(content) - set(kinds))
-    missing = [name for name in ("model", "score", "value", "tolerance") if name not in content]
-    if unknown or missing:
-        raise ValueError(
-            f"Expected an expected value to have keys among {', '.join(kinds)}, the first four "
-            f"always, but {'got ' + unknown[0] if unknown else missing[0] + ' is missing'}"
-        )
-    values = dict(content)
-    if type(values.get("threshold")) in (int, float):
-        values["threshold"] = f"{values['threshold']:g}"
-    for name in ("value", "tolerance"):
-        if type(values[name]) is int:
-            values[name] = float(values[name])
-    if isinstance(values.get("seeds"), list):
-        values["seeds"] = tuple(values["seeds"])
-    for name, value in values.items():
-        if type(value).__name__ != kinds[name].partition("[")[0]:
-            raise ValueError(f"Expected {name} of an expected value to be {kinds[name]}")
+    threshold = content.get("threshold")
+    if type(threshold) in (int, float):
+        content = {**content, "threshold": f"{threshold:g}"}
+    values = fit_fields("an expected value", Expected, content)
     if values["score"] not in SCORES:
         raise ValueError(
             f"Expected score to be one of {', '.join(SCORES)} but got {values['score']!r}"
@@ -99,16 +85,14 @@ def load_expected(path: Path) -> tuple[Expected, ...]:
     Raises:
         ValueError: a file that cannot be read, without such tables, or with others
     """
+    content, _ = read_toml(path, "a TOML file")
     try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
-        found = read_expected(content.get("expected", []))
-    except OSError as error:
-        raise ValueError(f"Expected a TOML file but {path}: {error.strerror}") from error
+        expected = read_expected(content.get("expected", []))
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
-    if not found:
+    if not expected:
         raise ValueError(f"Expected [[expected]] tables but {path} has none")
-    return found
+    return expected
 
 
 def list_faults(expected: Sequence[Expected], rows: Sequence[Row]) -> list[str]:
@@ -124,10 +108,10 @@ def list_faults(expected: Sequence[Expected], rows: Sequence[Row]) -> list[str]:
     faults = []
     for each in expected:
         fitting = [row for row in rows if _fits(each, row)]
-        found = [(row, row.value(each.score, each.difference)) for row in fitting]
-        if not any(value is not None for _, value in found):
+        values = [(row, row.value(each.score, each.difference)) for row in fitting]
+        if not any(value is not None for _, value in values):
             faults.append(f"{each}: expected {each.value:g} but it was not measured")
-        for row, value in found:
+        for row, value in values:
             if value is not None and not abs(value - each.value) <= each.tolerance:
                 faults.append(
                     f"{each}: expected {each.value:g} but got {value:.2f} (tolerance "

@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import tomllib
-from dataclasses import asdict, replace
+from dataclasses import replace
 from importlib import resources
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from tdam.registry import find_attention, find_spec
+from tdam.toml_records import check_keys, fit_fields, read_toml
 from tdam.training.recipe import Recipe, load_recipe
 from tdam.weights import list_shipped, shipped_path
 from wsol.benchmarking.expected import read_expected
 from wsol.benchmarking.experiment import PRETRAINED, Entry, Experiment, Scoring
-
-if TYPE_CHECKING:
-    from collections.abc import Collection
-
 
 _KEYS = (
     "name", "description", "data", "base", "seeds", "recipe", "scoring", "models", "expected"
@@ -52,18 +48,15 @@ def load_experiment(name: str) -> Experiment:
             f"Expected an experiment, {', '.join(list_experiments())}, or a .toml file but got "
             f"{name!r}"
         )
+    content, text = read_toml(path, "an experiment")
     try:
-        text = path.read_text(encoding="utf-8")
-        found = _parse(tomllib.loads(text), text, path.parent)
-        return replace(found, record=path.with_suffix(".zip"))
-    except OSError as error:
-        raise ValueError(f"Expected an experiment but {path}: {error.strerror}") from error
+        return replace(_parse(content, text, path.parent), record=path.with_suffix(".zip"))
     except ValueError as error:
         raise ValueError(f"{path.name}: {error}") from error
 
 
 def _parse(content: dict[str, Any], text: str, home: Path) -> Experiment:
-    _check_keys("an experiment", content, _KEYS)
+    check_keys("an experiment", content, _KEYS)
     for key in ("name", "base"):
         if not isinstance(content.get(key), str) or not content[key]:
             raise ValueError(f"Expected {key} to be a text but got {content.get(key)!r}")
@@ -102,14 +95,7 @@ def read_scoring(content: dict[str, Any]) -> Scoring:
     Raises:
         ValueError: an unknown key, or a value out of range
     """
-    known = asdict(Scoring())
-    _check_keys("scoring", content, known)
-    values: dict[str, Any] = {}
-    for key, value in content.items():
-        values[key] = tuple(value) if isinstance(value, list) else value
-        if type(values[key]) is not type(known[key]):
-            raise ValueError(f"Expected {key} to be like {known[key]!r} but got {value!r}")
-    return Scoring(**values)
+    return Scoring(**fit_fields("scoring", Scoring, content))
 
 
 def _read_entry(content: Any, base: Recipe, seeds: tuple[int, ...], home: Path) -> Entry:
@@ -125,7 +111,7 @@ def _read_entry(content: Any, base: Recipe, seeds: tuple[int, ...], home: Path) 
         if checkpoint is not None:
             if not isinstance(checkpoint, str):
                 raise ValueError(f"Expected checkpoint to be a text but got {checkpoint!r}")
-            _check_keys("a checkpoint", own, _ARCHITECTURE)
+            check_keys("a checkpoint", own, _ARCHITECTURE)
             if checkpoint in list_shipped():
                 checkpoint = str(shipped_path(checkpoint))
             elif checkpoint != PRETRAINED:
@@ -156,13 +142,3 @@ def _read_seeds(value: Any) -> tuple[int, ...]:
     if not good or len(set(value)) < len(value):
         raise ValueError(f"Expected seeds to be different whole numbers but got {value!r}")
     return tuple(value)
-
-
-def _check_keys(what: str, content: Any, known: Collection[str]) -> None:
-    if not isinstance(content, dict):
-        raise ValueError(f"Expected {what} to be a table but got {content!r}")
-    unknown = sorted(set(content) - set(known))
-    if unknown:
-        raise ValueError(
-            f"Expected {what} to have keys among {', '.join(known)} but got {unknown[0]!r}"
-        )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
+from weakref import WeakKeyDictionary
 
 import numpy as np
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
 _TRAIN = ("train", "training")
 _VAL = ("val", "valid", "validation")
+_READABLE: WeakKeyDictionary[DataSet, set[str]] = WeakKeyDictionary()  # ids that were read once
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,7 +101,7 @@ def load_training_data(
             f"{data}: expected a folder of images for each class, a manifest or a COCO data set "
             "file but there is none"
         )
-    root = source.image_root
+    _ = source.image_root
     train_name = next((name for name in names if name.lower() in _TRAIN), None)
     val_name = next((name for name in names if name.lower() in _VAL), None)
     if train_name is None and (len(names) != 1 or (data / names[0]).is_dir()):
@@ -110,7 +112,7 @@ def load_training_data(
     val = None if val_name is None else source.load(val_name)
     classes = _name_classes(data, train, val)
     _check_classes(data, train, val, classes)
-    _check_readable(train, root, classes)
+    _check_readable(source, train, classes)
     if val is not None:
         shared = set(train.ids) & set(val.ids)
         if shared:
@@ -160,17 +162,25 @@ def _check_classes(data: Path, train: Split, val: Split | None, names: tuple[str
         )
 
 
-def _check_readable(train: Split, root: Path, names: tuple[str, ...]) -> None:
-    """See to it that every class has an image, which its label alone does not promise."""
+def _check_readable(source: DataSet, train: Split, names: tuple[str, ...]) -> None:
+    """See to it that every class has an image, which its label alone does not promise.
+
+    An experiment asks for the same data set for every run: what was read stays known.
+    """
+    known = _READABLE.setdefault(source, set())
     for label, name in enumerate(names):
         reason = ""
         rows = np.flatnonzero(train.labels == label).tolist()
+        if any(train.ids[row] in known for row in rows):
+            continue
         for row in rows:
+            path = source.image_root / train.ids[row]
             try:
-                read_image(root / train.ids[row])
+                read_image(path)
+                known.add(train.ids[row])
                 break
             except ImageError as error:
-                reason = f"{root / train.ids[row]}: {error}"
+                reason = f"{path}: {error}"
         else:
             raise ManifestError(
                 f"class {name!r}: expected an image that can be read among its {len(rows)} but "

@@ -59,7 +59,8 @@ def evaluate(
 
     Args:
         model: a registered network, or any other with `preprocessing` given; the file, run or name
-            of a checkpoint; or a function that gives a network, called once all else is checked
+            of a checkpoint; the name of a network that comes with weights; or a function that gives
+            a network, called once all else is checked
         data: as for `eval.manifest.open_data_set`, with true boxes or masks; or a split of one
         root: folder that the ids are relative to; None: as the data set has it
         split: such as `test`, or `val+test`
@@ -152,9 +153,12 @@ def _get_network(model: Any) -> Any:
     if isinstance(model, nn.Module):
         return model
     if isinstance(model, (str, Path)):
-        from tdam import load_checkpoint
+        from tdam import create_model, list_models, load_checkpoint
+        from tdam.weights import find_weights
 
         with about("model"):
+            if str(model) in list_models() and not find_weights(model).exists():
+                return create_model(str(model), weights="pretrained")
             return load_checkpoint(model)[0]
     if callable(model):
         return model()

@@ -1,0 +1,117 @@
+"""From TOML to the fields of a frozen record, with every fault in one sentence."""
+
+from __future__ import annotations
+
+import tomllib
+from dataclasses import MISSING, fields
+from types import UnionType
+from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin, get_type_hints
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+    from pathlib import Path
+
+_WORDS = {int: "a whole number", float: "a number", str: "a text", bool: "true or false"}
+_SEVERAL = {int: "whole numbers", float: "numbers", str: "texts", bool: "true or false"}
+
+
+def read_toml(path: Path, what: str) -> tuple[dict[str, Any], str]:
+    """Read a TOML file.
+
+    Args:
+        path: of the file
+        what: it should be, for messages, such as `a recipe`
+
+    Returns:
+        its content, and the text itself
+
+    Raises:
+        ValueError: a file that cannot be read, is not UTF-8 or not TOML; the message names it
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+        return tomllib.loads(text), text
+    except OSError as error:
+        raise ValueError(f"Expected {what} but {path}: {error.strerror}") from error
+    except ValueError as error:  # of the encoding, or of TOML
+        raise ValueError(f"Expected {what} but {path}: {error}") from error
+
+
+def check_keys(what: str, content: Any, known: Collection[str]) -> None:
+    """Check the keys of a table.
+
+    Args:
+        what: the table is, for messages, such as `a recipe`
+        content: the table
+        known: keys that it may have
+
+    Raises:
+        ValueError: no table, or another key; the message lists those there are
+    """
+    if not isinstance(content, dict):
+        raise ValueError(f"Expected {what} to be a table but got {content!r}")
+    unknown = sorted(set(content) - set(known))
+    if unknown:
+        raise ValueError(
+            f"Expected {what} to have keys among {', '.join(known)} but got {', '.join(unknown)}"
+        )
+
+
+def fit_fields(what: str, record: type, content: Any, partial: bool = False) -> dict[str, Any]:
+    """Turn a table into arguments of a record.
+
+    Args:
+        what: the table is, for messages
+        record: a dataclass, whose fields are the keys
+        content: the table
+        partial: keys may be missing whose fields have no default
+
+    Raises:
+        ValueError: no table, a key that is no field, a missing one, or a value of another type
+
+    >>> from tdam.preprocessing import Preprocessing
+    >>> fit_fields("an input", Preprocessing, {"size": 64, "mode": "crop"})
+    {'size': 64, 'mode': 'crop'}
+    """
+    every = [each.name for each in fields(record)]
+    check_keys(what, content, every)
+    needed = [
+        each.name
+        for each in fields(record)
+        if each.default is MISSING and each.default_factory is MISSING
+    ]
+    for name in needed:
+        if name not in content and not partial:
+            raise ValueError(f"Expected {what} to have {', '.join(needed)} but {name} is missing")
+    kinds = get_type_hints(record)
+    return {name: _fit(name, value, kinds[name]) for name, value in content.items()}
+
+
+def _fit(name: str, value: Any, kind: Any) -> Any:
+    """Give a value a field's type, where nothing is lost."""
+    if get_origin(kind) is tuple and isinstance(value, (list, tuple)):
+        each = get_args(kind)[0]
+        if all(_fits(one, each) for one in value):
+            return tuple(float(one) if each is float else one for one in value)
+    elif _fits(value, kind):
+        return float(value) if kind is float else value
+    raise ValueError(f"Expected {name} to be {_describe(kind)} but got {value!r}")
+
+
+def _fits(value: Any, kind: Any) -> bool:
+    """Tell whether a value is of a type, as whole numbers are numbers; truth values are none."""
+    allowed = {type(each) if get_origin(kind) is Literal else each for each in _options(kind)}
+    return type(value) in allowed or (type(value) is int and float in allowed)
+
+
+def _options(kind: Any) -> tuple[Any, ...]:
+    return get_args(kind) if get_origin(kind) in (Literal, UnionType) else (kind,)
+
+
+def _describe(kind: Any) -> str:
+    """Say in words what type a field has."""
+    if get_origin(kind) is tuple:
+        return "a list of " + " or ".join(_SEVERAL[each] for each in _options(get_args(kind)[0]))
+    if get_origin(kind) is Literal:
+        return _WORDS[type(get_args(kind)[0])]
+    return " or ".join(_WORDS[each] for each in _options(kind))
