@@ -20,7 +20,7 @@ def blob(x, y, peak=1.0, base=0.0, side=16):
     return (base + peak * hill).astype(np.float32)
 
 
-def found(*raws, width=200, height=100, tops=None, path=None, **more):
+def localized(*raws, width=200, height=100, tops=None, path=None, **more):
     region = SQUARE.region(width, height)
     tops = tops or [1] * len(raws)
     steps = tuple(

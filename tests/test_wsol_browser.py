@@ -7,7 +7,7 @@ import pytest
 from browser import opened, requests_of
 from PIL import Image
 from small_reports import EVIL, IDS, NAMES, make_maps, make_split, make_world, score
-from small_shifts import SQUARE, blob, found
+from small_shifts import SQUARE, blob, localized
 
 from wsol.attention_shift.files import ShiftWriter
 from wsol.attention_shift.trace import trace_shift
@@ -33,7 +33,7 @@ def write_shift(folder):
             Image.new("RGB", (200, 100), (120, 90, 60)).save(path)
             maps = [blob(*spot) for spot in spots]
             light = {f"layer {EVIL}": np.stack(maps[1:])} if len(maps) > 1 else {}
-            traced = found(*maps, path=path, searchlights=light)
+            traced = localized(*maps, path=path, searchlights=light)
             named = dataclasses.replace(traced, name=f"{NAMES[0]} {name}")
             writer.add(trace_shift(named, 0.2, SQUARE, np.array([[20, 20, 80, 80]])))
     return writer.page

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from small_shifts import NAMES, SMALL, SQUARE, blob, found, network
+from small_shifts import NAMES, SMALL, SQUARE, blob, localized, network
 
 from eval.splits import Split
 from wsol import Localizer
@@ -64,7 +64,7 @@ def test_all_steps_are_on_one_scale(noise):
 
 
 def test_equal_values_get_equal_colours_and_a_dim_step_stays_dim():
-    shift = trace_shift(found(blob(0.3, 0.5), blob(0.3, 0.5, peak=0.25)), 0.5, SQUARE)
+    shift = trace_shift(localized(blob(0.3, 0.5), blob(0.3, 0.5, peak=0.25)), 0.5, SQUARE)
     bright, dim = shift.steps
     assert (bright.map.max(), dim.map.max()) == (pytest.approx(1), pytest.approx(0.25, abs=0.01))
     np.testing.assert_array_equal(bright.box, dim.box)  # each by its own map
@@ -83,7 +83,7 @@ def test_equal_values_get_equal_colours_and_a_dim_step_stays_dim():
 @pytest.mark.parametrize("place", [(0.3, 0.6), (0.05, 0.5), (0.95, 0.98)])
 def test_contour_and_box_agree(threshold, place):
     """At most half a pixel of the square apart, also where the border cuts the region."""
-    shift = trace_shift(found(blob(*place, base=-3), blob(0.5, 0.5, peak=7)), threshold, SQUARE)
+    shift = trace_shift(localized(blob(*place, base=-3), blob(0.5, 0.5, peak=7)), threshold, SQUARE)
     for step in shift.steps:
         (line,) = contour_lines(step.map, step.level, shift.region)
         np.testing.assert_array_equal(line[0], line[-1])
@@ -95,7 +95,7 @@ def test_contour_and_box_agree(threshold, place):
 
 
 def test_centroid_and_its_way():
-    shift = trace_shift(found(blob(0.25, 0.5), blob(0.25, 0.5), blob(0.5, 0.25)), 0.2, SQUARE)
+    shift = trace_shift(localized(blob(0.25, 0.5), blob(0.25, 0.5), blob(0.5, 0.25)), 0.2, SQUARE)
     first, second, third = shift.steps
     assert first.centroid == pytest.approx((50, 50), abs=1)
     assert third.centroid == pytest.approx((100, 25), abs=1)
@@ -108,7 +108,7 @@ def test_centroid_and_its_way():
 def test_centroid_is_the_mean_of_mass_above_the_threshold():
     raw = np.zeros((64, 64), np.float32)
     raw[10:20, 8:16], raw[40:44, 50:60], raw[60, 60] = 1.0, 0.5, 0.1
-    (step,) = trace_shift(found(raw, width=64, height=64), 0.2, SQUARE).steps
+    (step,) = trace_shift(localized(raw, width=64, height=64), 0.2, SQUARE).steps
     masses, xs, ys = [80, 20], [12, 55], [15, 42]
     assert step.centroid == pytest.approx((np.average(xs, weights=masses),
                                            np.average(ys, weights=masses)))  # fmt: skip
@@ -117,12 +117,12 @@ def test_centroid_is_the_mean_of_mass_above_the_threshold():
 
 
 def test_iou_with_the_truth():
-    shift = trace_shift(found(blob(0.5, 0.5)), 0.2, SQUARE, np.array([[0, 0, 1, 1]]))
+    shift = trace_shift(localized(blob(0.5, 0.5)), 0.2, SQUARE, np.array([[0, 0, 1, 1]]))
     own = shift.steps[0].box
     for boxes, iou in (([own], 1), ([[0, 0, 1, 1], own], 1), ([[0, 0, 1, 1]], 0), ([], None)):
-        again = trace_shift(found(blob(0.5, 0.5)), 0.2, SQUARE, np.array(boxes))
+        again = trace_shift(localized(blob(0.5, 0.5)), 0.2, SQUARE, np.array(boxes))
         assert again.steps[0].iou_true == iou
-    blank = found(np.ones((4, 4), np.float32))
+    blank = localized(np.ones((4, 4), np.float32))
     assert trace_shift(blank, 0.2, SQUARE, np.array([own])).steps[0].iou_true == 0
 
 
@@ -155,13 +155,13 @@ def test_another_object(boxes, marked):
 
 
 def test_another_object_is_marked_where_the_map_jumps():
-    shift = trace_shift(found(blob(0.2, 0.5), blob(0.8, 0.5), blob(0.2, 0.5)), 0.2, SQUARE)
+    shift = trace_shift(localized(blob(0.2, 0.5), blob(0.8, 0.5), blob(0.2, 0.5)), 0.2, SQUARE)
     assert [step.another_object for step in shift.steps] == [False, True, False]
 
 
 @pytest.mark.parametrize("odd", [np.full((4, 4), 2.0), np.full((4, 4), np.nan)])
 def test_a_flat_or_broken_map_among_others(odd):
-    shift = trace_shift(found(blob(0.3, 0.3), odd.astype(np.float32)), 0.2, SQUARE)
+    shift = trace_shift(localized(blob(0.3, 0.3), odd.astype(np.float32)), 0.2, SQUARE)
     step = shift.steps[1]
     assert (step.box, step.level, step.centroid, step.shift, step.area) == (None,) * 4 + (0,)
     assert json.dumps(shift.to_dict(), allow_nan=False)
@@ -174,7 +174,7 @@ def test_a_flat_or_broken_map_among_others(odd):
 
 def test_nothing_but_flat_maps():
     flat = np.full((4, 4), 3.0, np.float32)
-    shift = trace_shift(found(flat, flat), 0.2, SQUARE)
+    shift = trace_shift(localized(flat, flat), 0.2, SQUARE)
     assert (shift.low, shift.high) == (3, 3)
     assert not shift.difference.any()
     assert len(draw_frames(Image.new("RGB", (8, 8)), shift)) == 2
@@ -184,7 +184,7 @@ def test_rounding_is_no_pattern():
     raw = blob(0.5, 0.5, base=1)
     light = np.float32(1) - np.float32(6e-8) * (blob(0.2, 0.2) > 0.5)
     shift = trace_shift(
-        found(raw, raw * np.float32(1 + 1e-7), searchlights={"x": light[None]}), 0.2, SQUARE
+        localized(raw, raw * np.float32(1 + 1e-7), searchlights={"x": light[None]}), 0.2, SQUARE
     )
     assert shift.difference.any()
     assert shift.greatest_change == 0
@@ -238,7 +238,7 @@ def test_pictures(steps, tmp_path):
     raws = [blob(0.15 + 0.15 * i, 0.5, peak=1 + i) for i in range(steps)]
     lights = {"layer4.1": np.stack([blob(0.5, 0.5)] * max(steps - 1, 1))}
     shift = trace_shift(
-        found(*raws, searchlights=lights), 0.3, SQUARE, np.array([[20, 20, 80, 80]])
+        localized(*raws, searchlights=lights), 0.3, SQUARE, np.array([[20, 20, 80, 80]])
     )
     photo = Image.new("RGB", (200, 100), (120, 90, 60))
     figure = draw_strip(photo, shift)
@@ -263,7 +263,7 @@ def test_boxes_go_from_light_to_dark():
 
 
 def test_texts():
-    shift = trace_shift(found(blob(0.2, 0.5), blob(0.8, 0.5), tops=[3, 1]), 0.2, SQUARE)
+    shift = trace_shift(localized(blob(0.2, 0.5), blob(0.8, 0.5), tops=[3, 1]), 0.2, SQUARE)
     assert step_lines(shift, 0)[0] == "top-1: class 3 60 %"
     assert step_lines(shift, 1)[3] == "IoU with step 1: 0.00"
     assert [percent(share) for share in (0, 0.004, 0.5, 0.996, 1)] == [

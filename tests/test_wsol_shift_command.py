@@ -5,7 +5,7 @@ import shutil
 import pytest
 import torch
 from PIL import Image
-from small_shifts import SQUARE, blob, found, network
+from small_shifts import SQUARE, blob, localized, network
 
 from tdam import save_checkpoint
 from wsol.attention_shift.files import ShiftWriter
@@ -30,7 +30,7 @@ def checkpoint(tmp_path_factory):
 
 
 def test_an_image_that_vanished(tmp_path):
-    shift = trace_shift(found(blob(0.5, 0.5), path=tmp_path / "gone.png"), 0.2, SQUARE)
+    shift = trace_shift(localized(blob(0.5, 0.5), path=tmp_path / "gone.png"), 0.2, SQUARE)
     with ShiftWriter(tmp_path, "x") as writer, pytest.raises(ImageError, match=r"gone\.png: no"):
         writer.add(shift)
     assert "No image could be read" in writer.page.read_text()
@@ -42,7 +42,7 @@ def test_the_page_of_many_images_shows_the_first(tmp_path, spot, monkeypatch):
     spot.save(tmp_path / "a.png")
     with ShiftWriter(tmp_path, "x") as writer:
         for _ in range(3):
-            writer.add(trace_shift(found(blob(0.5, 0.5), path=tmp_path / "a.png"), 0.2, SQUARE))
+            writer.add(trace_shift(localized(blob(0.5, 0.5), path=tmp_path / "a.png"), 0.2, SQUARE))
     page = writer.page.read_text()
     assert "3 images" in page
     assert "Shown here are the first 2;" in page

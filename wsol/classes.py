@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+from wsol.errors import ArgumentError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -39,6 +41,27 @@ def class_names(count: int, own: tuple[str, ...] | None = None) -> tuple[str, ..
     if own is not None and len(own) == count:
         return own
     return imagenet_names() if count == 1000 else tuple(f"class {i}" for i in range(count))
+
+
+def name_outputs(network: Any, names: Sequence[str] | None = None) -> tuple[str, ...]:
+    """Name the outputs of a network.
+
+    Args:
+        network: a registered one, or any other with names given
+        names: one an output, in order; None for those of a registered network
+
+    Returns:
+        one name an output
+
+    Raises:
+        ArgumentError: no names for a network that is not registered
+    """
+    if names is not None:
+        return tuple(names)
+    if not hasattr(network, "settings"):
+        message = "Expected names for a network that is not registered: one a class, in order"
+        raise ArgumentError("names", message)
+    return class_names(network.settings["num_classes"], network.class_names)
 
 
 def match_classes(

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from tdam.events import SILENT
 from wsol.errors import ArgumentError, about
-from wsol.out_folders import free_folder, keep_apart
-from wsol.text import count_things
+from wsol.out_folders import free_folder
+from wsol.sources import list_photographs
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -124,19 +124,20 @@ def predict(
     """
     from torch.nn import Module
 
+    from wsol.classes import name_outputs
     from wsol.localizer import Localizer, explain_threshold
     from wsol.runtime import find_device
 
     kinds = _check_formats(formats, confidence)
     folder = _choose_folder(out, bool(kinds) or save_images)
     _check_names(method, sort)
-    paths = _list_images(sources, folder, events)
+    paths = list_photographs(sources, folder, events)
     network = model if isinstance(model, Module) else model()
     with about("device"):
         find_device(device)
     options: dict[str, Any] = {"preprocessing": preprocessing, "fc_layer": fc_layer}
     method = _check_maps(network, method, layer, **options)
-    names = _name_classes(network, names)
+    names = name_outputs(network, names)
     labels = _find_labels(paths, names, class_name, class_from_folder)
     localizer = Localizer(
         network,
@@ -197,28 +198,6 @@ def _choose_folder(out: str | Path | None, writes: bool) -> Path | None:
     return None
 
 
-def _list_images(
-    sources: str | Path | Iterable[str | Path], folder: Path | None, events: Events
-) -> list[Path]:
-    """List the images of all sources, but for those that an earlier run wrote into the folder."""
-    from wsol.images import SourceError, describe_passed_over, find_images
-
-    passed_over: list[Path] = []
-    try:
-        one = isinstance(sources, (str, Path))
-        paths = find_images([sources] if one else sources, passed_over.append)  # type: ignore[list-item, arg-type]
-    finally:
-        if passed_over:
-            events.say(describe_passed_over(passed_over))
-    if not paths:
-        raise SourceError("no images")
-    if folder is not None:
-        paths, left_out = keep_apart(paths, folder)
-        if left_out:
-            events.say(f"passed over, since in {folder}: {count_things(left_out, 'file')}")
-    return paths
-
-
 def _check_maps(
     network: nn.Module,
     method: str | type[MapExtractor],
@@ -238,17 +217,6 @@ def _check_maps(
         with about("layer"):
             check_layer(network, name, layer, size=shown.size, **options)
     return name
-
-
-def _name_classes(network: Any, names: Sequence[str] | None) -> tuple[str, ...]:
-    from wsol.classes import class_names
-
-    if names is not None:
-        return tuple(names)
-    if not hasattr(network, "settings"):
-        message = "Expected names for a network that is not registered: one a class, in order"
-        raise ArgumentError("names", message)
-    return class_names(network.settings["num_classes"], network.class_names)
 
 
 def _find_labels(

@@ -146,4 +146,4 @@ def shorten(text: str, width: int) -> str:
 
 
 def _width(text: str) -> int:
-    return sum(1 + (unicodedata.east_asian_width(letter) in "WF") for letter in text)
+    return sum(1 + (unicodedata.east_asian_width(character) in "WF") for character in text)

@@ -1,9 +1,8 @@
-"""What the commands share: options, errors that become one line, progress bars."""
+"""What the commands share: options, errors that become one line, rows and tables."""
 
 from __future__ import annotations
 
 import re
-import sys
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -13,7 +12,7 @@ import typer
 from tdam.attentions import ATTENTIONS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
 DEFAULT_MODEL = "efficientnet_lite0"
 DEFAULT_WEIGHTS = "efficientnet_lite0_tdam"  # by name, in `tdam.weights.list_shipped`
@@ -138,26 +137,6 @@ def check_classes(class_name: str | None, class_from_folder: bool) -> None:
         raise typer.BadParameter("goes not with --class", param_hint="--class-from-folder")
 
 
-def known_classes(
-    paths: list[Path], names: tuple[str, ...], class_name: str | None, class_from_folder: bool
-) -> list[int] | None:
-    """Tell every image's class from the flags, or exit with 2 where the network knows none such.
-
-    Args:
-        paths: of the images
-        names: of the network's classes
-        class_name: of all images
-        class_from_folder: an image's folder names its class
-
-    Returns:
-        one class an image, or None where the network shall choose
-    """
-    from wsol.classes import known_labels
-
-    with wrong_use("--class" if class_name is not None else "--class-from-folder"):
-        return known_labels(paths, names, class_name, class_from_folder)
-
-
 def print_row(*columns: object) -> None:
     """Print a line of columns on stdout, tab-separated, whatever a file's name holds."""
     typer.echo("\t".join(str(column).translate(_ESCAPES) for column in columns))
@@ -169,51 +148,12 @@ def check_threshold(threshold: float | None) -> None:
         raise typer.BadParameter(f"expected 0 to 1, got {threshold}", param_hint="--threshold")
 
 
-def list_images(sources: list[str]) -> list[Path]:
-    """List the images of all sources, or exit with 2 where a source names none."""
-    from wsol.images import SourceError, describe_passed_over, find_images
-
-    strange: list[Path] = []
-    try:
-        paths = find_images(sources, strange.append)
-    except SourceError as error:
-        raise typer.BadParameter(str(error), param_hint="SOURCE") from error
-    finally:
-        if strange:
-            sys.stderr.write(describe_passed_over(strange) + "\n")
-    if not paths:
-        raise typer.BadParameter("no images", param_hint="SOURCE")
-    return paths
-
-
 def choose_device(name: str) -> str:
     """Return a device's name, or exit with 2 where this machine does not have it."""
     from wsol.runtime import find_device
 
     with wrong_use("--device"):
         return str(find_device(name))
-
-
-@contextmanager
-def progress(text: str, total: int) -> Iterator[Callable[[int], None]]:
-    """Show a progress bar on stderr while the block runs.
-
-    Args:
-        text: in front of the bar
-        total: number of items
-
-    Yields:
-        to be called with the number of items done since the last call
-    """
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
-    from rich.progress import TimeRemainingColumn as Remaining
-
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), Remaining())
-    console = Console(stderr=True)
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as p:
-        task = p.add_task(text, total=total)
-        yield lambda done: p.advance(task, done)
 
 
 def describe_threshold(scores: dict[str, Any]) -> str:

@@ -7,7 +7,9 @@ from typing import Annotated
 
 import typer
 
-from wsol.cli import common, networks, outputs
+from wsol.cli import common, networks
+from wsol.cli.usage import usage
+from wsol.out_folders import free_folder
 
 OWN_FOLDER = Path("wsol-demo")
 
@@ -17,7 +19,8 @@ def demo(
     force: common.Force = False,
 ) -> None:
     """Localize, draw and score five photographs that installed packages carry."""
-    outputs.free_folder(out, force or out == OWN_FOLDER)
+    with usage():
+        free_folder(out, force or out == OWN_FOLDER)
     model = networks.load_model(None, "auto", 0)
 
     from tdam.spec import describe_network

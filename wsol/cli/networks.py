@@ -135,16 +135,6 @@ def choose_method(network: Backbone, method: str) -> str:
         return settle_method(method, network)
 
 
-def check_layer(network: Backbone, method: str, layer: str | None) -> None:
-    """Make one map of a layer, or exit with 2 where that cannot be done."""
-    if layer is None:
-        return
-    from wsol.maps.passes import check_layer
-
-    with common.wrong_use("--layer"):
-        check_layer(network, method, layer)
-
-
 def note_threshold(network: Backbone, asked: float | None, threshold: float) -> None:
     """Say on stderr where the threshold that is stored with a network is not the one taken."""
     from wsol.localizer import explain_threshold

@@ -1,0 +1,52 @@
+"""The photographs that a call is about: all that its sources name, but for what it wrote itself."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tdam.events import SILENT
+from wsol.out_folders import keep_apart
+from wsol.text import count_things
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from tdam.events import Events
+
+
+def list_photographs(
+    sources: str | Path | Iterable[str | Path],
+    folder: Path | None = None,
+    events: Events = SILENT,
+) -> list[Path]:
+    """List the images of all sources, but for those that an earlier run wrote into the folder.
+
+    Args:
+        sources: as `find_images` takes them; one or several
+        folder: for results, or None
+        events: told what is passed over
+
+    Returns:
+        paths, at least one, in order, each once
+
+    Raises:
+        SourceError: a source that is missing, or no image at all
+        OutputError: all images lie in the folder
+    """
+    from wsol.images import SourceError, describe_passed_over, find_images
+
+    passed_over: list[Path] = []
+    several = [sources] if isinstance(sources, (str, Path)) else sources
+    try:
+        paths = find_images(several, passed_over.append)
+    finally:
+        if passed_over:
+            events.say(describe_passed_over(passed_over))
+    if not paths:
+        raise SourceError("no images")
+    if folder is not None:
+        paths, left_out = keep_apart(paths, folder)
+        if left_out:
+            events.say(f"passed over, since in {folder}: {count_things(left_out, 'file')}")
+    return paths
