@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from tdam.events import SILENT
 from wsol.errors import ArgumentError, about
+from wsol.networks import get_network
 from wsol.out_folders import free_folder
 from wsol.sources import list_photographs
 
@@ -45,7 +46,7 @@ class PredictionSummary:
 
 
 def predict(
-    model: nn.Module | Callable[[], nn.Module],
+    model: nn.Module | str | Path | Callable[[], nn.Module],
     sources: str | Path | Iterable[str | Path],
     out: str | Path | None = None,
     *,
@@ -77,7 +78,8 @@ def predict(
 
     Args:
         model: a registered network, or any other with `preprocessing`, `layer` and `names` given;
-            or a function that builds it, called once everything else has been checked
+            or what `wsol.networks.get_network` makes one of; a function is called once everything
+            else has been checked
         sources: as `wsol.images.find_images` takes them; one or several
         out: folder for the files; None for `wsol-predictions`
         formats: names in `wsol.writers.WRITERS`, or classes derived from `wsol.writers.Writer`
@@ -122,8 +124,6 @@ def predict(
     >>> [(path.name, result.width) for path, result in found.items()]
     [('grey.png', 64)]
     """
-    from torch.nn import Module
-
     from wsol.classes import name_outputs
     from wsol.localizer import Localizer, explain_threshold
     from wsol.runtime import find_device
@@ -132,7 +132,7 @@ def predict(
     folder = _choose_folder(out, bool(kinds) or save_images)
     _check_names(method, sort)
     paths = list_photographs(sources, folder, events)
-    network = model if isinstance(model, Module) else model()
+    network = get_network(model)
     with about("device"):
         find_device(device)
     options: dict[str, Any] = {"preprocessing": preprocessing, "fc_layer": fc_layer}

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from tdam.events import SILENT
 from wsol.errors import ArgumentError, about
+from wsol.networks import get_network
 from wsol.out_folders import free_folder
 from wsol.sources import list_photographs
 
@@ -78,8 +79,8 @@ def shift(
     (`shift.html`), and all numbers (`shift.jsonl`). Memory grows with the images of the page alone.
 
     Args:
-        model: a registered network; a checkpoint, as `tdam.load_checkpoint` takes it; or a function
-            that builds the network, called once everything else has been checked
+        model: a registered network, or what `wsol.networks.get_network` makes one of; a function is
+            called once everything else has been checked
         sources: as `wsol.images.find_images` takes them; one or several
         out: folder for the files
         method: as `Localizer` takes it
@@ -132,7 +133,7 @@ def shift(
     truth = None if boxes is None else _load_boxes(boxes, events)
     with about("device"):
         find_device(device)
-    network = _load_network(model)
+    network = get_network(model)
     outputs = name_outputs(network, names)
     with about("class_from_folder" if class_name is None else "class_name"):
         labels = known_labels(paths, outputs, class_name, class_from_folder)
@@ -177,17 +178,6 @@ def _load_boxes(boxes: str | Path | Split, events: Events) -> TrueBoxes:
         boxes, _ = load_drawn_boxes(boxes, "boxes", events=events)
     with about("boxes"):
         return TrueBoxes(boxes)
-
-
-def _load_network(model: nn.Module | Callable[[], nn.Module] | str | Path) -> nn.Module:
-    from torch.nn import Module
-
-    if isinstance(model, (str, Path)):
-        from tdam import load_checkpoint
-
-        with about("model"):
-            return load_checkpoint(model)[0]
-    return model if isinstance(model, Module) else model()
 
 
 def _choose_blocks(network: Any, blocks: str | Sequence[str] | None) -> list[str]:

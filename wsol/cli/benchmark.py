@@ -17,13 +17,7 @@ from wsol.out_folders import free_file, writing
 
 
 def benchmark(
-    data: Annotated[
-        Path,
-        typer.Argument(
-            metavar="DATA",
-            help="Folder with one folder a split, or with manifest/ and images; or a COCO file.",
-        ),
-    ],
+    data: common.Scored,
     runs: Annotated[
         list[str],
         typer.Option(
@@ -33,10 +27,8 @@ def benchmark(
             metavar="NAME=CHECKPOINT",
         ),
     ],
-    split: Annotated[str, typer.Option(help="Such as test, or val+test.")] = "test",
-    root: Annotated[
-        Path | None, typer.Option(help="Image root of the ids; default: as DATA has it.")
-    ] = None,
+    split: common.SplitName = "test",
+    root: common.Root = None,
     protocol: Annotated[
         str, typer.Option(help="wsoleval, tdam, clean, or a .toml file.", metavar="NAME")
     ] = "wsoleval",
@@ -70,10 +62,7 @@ def benchmark(
     size: Annotated[
         int, typer.Option(help="Side of the input in pixels; 0 for the weights' own.")
     ] = 0,
-    classes: Annotated[
-        Path | None,
-        typer.Option(help="CSV with label,imagenet1k_index; default: classes.csv near DATA."),
-    ] = None,
+    classes: common.ClassTable = None,
     expect: Annotated[
         Path | None,
         typer.Option(help="TOML of expected values and tolerances; exits with 1 where one is off."),

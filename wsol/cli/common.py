@@ -96,6 +96,22 @@ Report = Annotated[
     Path | None,
     typer.Option("--report", help="Folder for a page with tables, curves and pictures."),
 ]
+Scored = Annotated[
+    Path,
+    typer.Argument(
+        metavar="DATA",
+        help="Folder with one folder a split, or with images and these in manifest/; or a COCO "
+        "data set file.",
+    ),
+]
+SplitName = Annotated[str, typer.Option(help="Such as test, or val+test.")]
+Root = Annotated[Path | None, typer.Option(help="Image root of the ids; default: as DATA has it.")]
+ClassTable = Annotated[
+    Path | None,
+    typer.Option(help="CSV with label,imagenet1k_index; default: classes.csv near DATA."),
+]
+Cache = Annotated[Path | None, typer.Option(help="Folder of packed images, which runs may share.")]
+Readers = Annotated[int, typer.Option(help="Processes that read images.", min=0)]
 Force = Annotated[bool, typer.Option("--force", help="Overwrite what an earlier run wrote.")]
 
 

@@ -22,18 +22,9 @@ if TYPE_CHECKING:
 
 
 def evaluate(
-    data: Annotated[
-        Path,
-        typer.Argument(
-            metavar="DATA",
-            help="Folder with one folder a split, or with images and these in manifest/; or a "
-            "COCO data set file.",
-        ),
-    ],
-    split: Annotated[str, typer.Option(help="Such as test, or val+test.")] = "test",
-    root: Annotated[
-        Path | None, typer.Option(help="Image root of the ids; default: as DATA has it.")
-    ] = None,
+    data: common.Scored,
+    split: common.SplitName = "test",
+    root: common.Root = None,
     maps: Annotated[
         Path | None, typer.Option(help="Score <id>.npy maps of this folder, not a network.")
     ] = None,
@@ -68,10 +59,7 @@ def evaluate(
             metavar="T",
         ),
     ] = None,
-    classes: Annotated[
-        Path | None,
-        typer.Option(help="CSV with label,imagenet1k_index; default: classes.csv near DATA."),
-    ] = None,
+    classes: common.ClassTable = None,
     class_map: Annotated[
         str | None,
         typer.Option(
@@ -148,13 +136,26 @@ def evaluate(
                     network, data, root, method=method, layer=layer, step=step, classes=classes,
                     batch_size=batch_size, device=device, events=events, **shared,
                 )  # fmt: skip
+    _report(scored, json_file, protocol == "all", out, save_maps, maps is not None, allow_missing)
+
+
+def _report(
+    scored: Evaluation | list[Evaluation],
+    json_file: Path | None,
+    several: bool,
+    out: Path | None,
+    save_maps: str | None,
+    of_maps: bool,
+    allow_missing: bool,
+) -> None:
+    """Write the JSON, print the scores, and name what could not be read."""
     evaluations = scored if isinstance(scored, list) else [scored]
     if json_file is not None:
         content = [each.to_dict() for each in evaluations]
-        text = json.dumps(content if protocol == "all" else content[0]) + "\n"
+        text = json.dumps(content if several else content[0]) + "\n"
         with usage(), about("json"), writing(json_file):
             json_file.write_text(text, encoding="utf-8")
-    _print(evaluations, protocol == "all")
+    _print(evaluations, several)
     if save_maps is not None:
         from wsol.evaluation.map_files import PRECISIONS
 
@@ -164,7 +165,7 @@ def evaluate(
     unreadable = [*evaluations[0].unreadable_val, *evaluations[0].unreadable]
     sys.stderr.writelines(f"{line}\n" for line in unreadable)
     if unreadable:
-        count = count_things(len(unreadable), "image" if maps is None else "map")
+        count = count_things(len(unreadable), "image" if not of_maps else "map")
         sys.stderr.write(f"{count} could not be read: counted as missed\n")
         raise typer.Exit(0 if allow_missing else 1)
 

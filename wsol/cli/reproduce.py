@@ -66,7 +66,7 @@ def reproduce(
         Path | None, typer.Option(help="Folder of packed images, which is kept.")
     ] = None,
     device: common.Device = "auto",
-    workers: Annotated[int, typer.Option(help="Processes that read images.", min=0)] = 2,
+    workers: common.Readers = 2,
 ) -> None:
     """Reproduce an experiment: train what is missing, score everything, compare, give a verdict.
 

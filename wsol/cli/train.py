@@ -26,9 +26,7 @@ def train(
         ),
     ],
     out: Annotated[Path, typer.Option(help="Folder of the run.")] = Path("wsol-run"),
-    root: Annotated[
-        Path | None, typer.Option(help="Image root of the ids; default: as DATA has it.")
-    ] = None,
+    root: common.Root = None,
     recipe: Annotated[
         str | None,
         typer.Option(
@@ -40,13 +38,9 @@ def train(
         str | None, typer.Option(help="Network; `wsol models` lists them.", metavar="NAME")
     ] = None,
     attention: common.Attention = None,
-    steps: Annotated[int | None, typer.Option(help="T, how often a TDAM block's end runs.")] = None,
-    distance: Annotated[
-        int | None, typer.Option(help="m, how many convolutions run again.")
-    ] = None,
-    searchlight: Annotated[
-        str | None, typer.Option(help="top, joint or joint_sum.", metavar="NAME")
-    ] = None,
+    steps: common.Steps = None,
+    distance: common.Distance = None,
+    searchlight: common.Searchlight = None,
     weights: Annotated[
         str | None,
         typer.Option(help="pretrained, random, or a file or run to begin with.", metavar="W"),
@@ -80,11 +74,9 @@ def train(
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with the run in --out, by its own recipe.")
     ] = False,
-    cache: Annotated[
-        Path | None, typer.Option(help="Folder of packed images, which runs may share.")
-    ] = None,
+    cache: common.Cache = None,
     device: common.Device = "auto",
-    workers: Annotated[int, typer.Option(help="Processes that read images.", min=0)] = 2,
+    workers: common.Readers = 2,
     force: common.Force = False,
 ) -> None:
     """Train a classifier with image labels, so that predict can localize with it.

@@ -12,6 +12,7 @@ from wsol.errors import ArgumentError, about
 from wsol.evaluation.folder_maps import FolderMaps
 from wsol.evaluation.network_maps import NetworkMaps
 from wsol.label_matching import match_evaluated, name_labels
+from wsol.networks import get_network
 from wsol.workflows.evaluation_job import Wanted, check_root, open_job
 
 if TYPE_CHECKING:
@@ -111,7 +112,7 @@ def evaluate(
     if job.root is None:
         raise ArgumentError("root", "needed to find the images")
     check_root(job.scored, job.root)
-    network = _get_network(model)
+    network = get_network(model)
     if preprocessing is None and not hasattr(network, "spec"):
         raise ArgumentError(
             "preprocessing",
@@ -144,25 +145,6 @@ def evaluate(
     labels = name_labels(job.scored, outputs, names)
     evaluations = job.run(sources, subject, outputs, names, labels, by_network=True)
     return _one_or_all(evaluations, protocol)
-
-
-def _get_network(model: Any) -> Any:
-    """Load a checkpoint, or call what gives the network."""
-    from torch import nn
-
-    if isinstance(model, nn.Module):
-        return model
-    if isinstance(model, (str, Path)):
-        from tdam import create_model, list_models, load_checkpoint
-        from tdam.weights import find_weights
-
-        with about("model"):
-            if str(model) in list_models() and not find_weights(model).exists():
-                return create_model(str(model), weights="pretrained")
-            return load_checkpoint(model)[0]
-    if callable(model):
-        return model()
-    raise TypeError(f"Expected a network or a checkpoint but got {type(model).__name__}")
 
 
 def _describe(
