@@ -1,7 +1,7 @@
 """Batches in an order, and with random views, that depend on seed and position alone.
 
 A run that was cut off needs no random states to go on: every random number is drawn after seeding
-with the recipe's seed and the place in the run where it is used, whichever process draws it.
+with the recipe's seed and its position in the run, whichever process draws it.
 """
 
 from __future__ import annotations

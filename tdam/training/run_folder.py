@@ -114,9 +114,8 @@ class RunFolder:
         Raises:
             TrainingError: there are checkpoints but none can be read
         """
-        found = self.list_checkpoints()
         faults = []
-        for path in found:
+        for path in self.list_checkpoints():
             try:
                 content = torch.load(path / "state.pt", map_location="cpu", weights_only=True)
                 weights = read_state_dict(path / RESULT)
@@ -163,10 +162,10 @@ class RunFolder:
 
     def last_good(self) -> str:
         """Say in half a sentence what a run can go on from."""
-        found = self.list_checkpoints()
-        if not found:
+        checkpoints = self.list_checkpoints()
+        if not checkpoints:
             return "there is no checkpoint yet"
-        return f"the last good weights are in {found[0]}, and --resume goes on from them"
+        return f"the last good weights are in {checkpoints[0]}, and --resume goes on from them"
 
 
 def _put_in_place(unfinished: Path, path: Path) -> None:
