@@ -21,7 +21,7 @@ T = TypeVar("T")
 class Ranks:
     """This process among those that train the same network.
 
-    Every process works on its part of each batch. What is reported and written, the first does.
+    Every process works on its part of each batch. Only the first reports and writes.
 
     Args:
         rank: of this process, from 0
@@ -68,7 +68,7 @@ class Ranks:
         return {key: value for part in parts for key, value in part.items()}
 
     def agree(self, value: T) -> T:
-        """Take what the first process has, and wait for it."""
+        """Return the first process's value, once it has one."""
         if self.count == 1:
             return value
         values = [value]
@@ -93,10 +93,10 @@ def is_first_rank() -> bool:
 
 
 def join_ranks(device: torch.device) -> torch.device:
-    """Join the processes that torchrun started; alone, or where they are joined, do nothing.
+    """Join the processes that torchrun started; do nothing if there is one, or they are joined.
 
     Args:
-        device: that the network shall run on
+        device: for the network to run on
 
     Returns:
         the device of this process: of several GPUs its own
