@@ -10,10 +10,10 @@ if TYPE_CHECKING:
 
 
 def write_atomic(path: Path, content: bytes) -> None:
-    """Put a file in place once all of it is on the disk, so that a kill leaves old or new.
+    """Replace a file once the new one is wholly on the disk, so that a kill leaves old or new.
 
     Raises:
-        OSError: it cannot be written; what was there is as it was
+        OSError: it cannot be written; what was there is unchanged
     """
     unfinished = path.with_name(f".{path.name}.part")
     try:

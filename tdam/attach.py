@@ -1,4 +1,4 @@
-"""Attention in place: blocks of any network, named by the caller, take up a module."""
+"""Attention for any network: blocks that the caller names get a module, in place."""
 
 from __future__ import annotations
 
@@ -63,12 +63,12 @@ def attach_top_down(
 def replace_blocks(
     model: nn.Module, blocks: Iterable[str], convert: Callable[[nn.Module, Plan], nn.Module]
 ) -> nn.Module:
-    """Put something that runs by the same plan in the place of blocks.
+    """Replace blocks by modules that run by the same plan.
 
     Args:
         model: changed in place
         blocks: names of modules, as for `attach_top_down`
-        convert: from a block and its plan to what takes its place
+        convert: builds the replacement from a block and its plan
 
     Raises:
         ValueError: no such module, one that is no block, or two that overlap

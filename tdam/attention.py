@@ -19,7 +19,7 @@ POOLINGS = ("average", "max", "both")
 class TopDownAttention(nn.Module):
     r"""Modulates bottom features by a searchlight that the top features generate.
 
-    The searchlight is one number a bottom channel. With pooled $z$ and reduced width
+    The searchlight is one number per bottom channel. With pooled $z$ and reduced width
     $h = C_t / r$, all maps linear and without bias:
 
     - `top`: $s = U_2\,relu(U_1 z_t)$

@@ -1,4 +1,4 @@
-"""The slot of attention modules other than TDAM: behind the branch of every block."""
+"""The slot of attention modules other than TDAM: after the branch of every block."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class AttentionBlock(PlannedBlock):
         plan: in which order they run
         build: from channels to a module whose output has the shape of its input, (N, C, H, W)
         gates: the last layer before each sigmoid of the module; empty where it needs no help to
-            start as the identity, or cannot
+            start as the identity, or cannot do so
 
     Raises:
         TypeError: what was built is no module
@@ -59,7 +59,7 @@ class AttentionBlock(PlannedBlock):
         """Make the module pass features through, as far as it can.
 
         Gates become 1/2, undone by a gain of 2 for each. A module with a method
-        `start_as_identity` sees to it by itself; any other starts as it is initialised.
+        `start_as_identity` does it itself; any other starts as it is initialised.
         """
         start = getattr(self.attention, "start_as_identity", None)
         if start is not None:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Attention:
-    """An attention module behind the branch of every block.
+    """An attention module after the branch of every block.
 
     Args:
         path: of its class, `module:class`; the class takes the number of channels first, and its

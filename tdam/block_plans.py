@@ -16,11 +16,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 
-def _places(block: nn.Module, branch: tuple[str, ...]) -> tuple[int, ...]:
-    """Places of the convolutions themselves; those inside another module do not count."""
+def _find_convolutions(block: nn.Module, branch: tuple[str, ...]) -> tuple[int, ...]:
+    """Return the indices of convolutions in a branch, but not of modules that only hold some."""
     return tuple(
-        place
-        for place, name in enumerate(branch)
+        index
+        for index, name in enumerate(branch)
         if isinstance(block.get_submodule(name), nn.Conv2d)
     )
 
@@ -38,7 +38,7 @@ def plan_resnet(block: nn.Module) -> Plan:
     names: tuple[str, ...] = ("conv1", "bn1", "relu", "conv2", "bn2")
     if isinstance(block, resnet.Bottleneck):
         names += ("relu", "conv3", "bn3")
-    return Plan(names, _places(block, names), _shortcut(block), activation="relu")
+    return Plan(names, _find_convolutions(block, names), _shortcut(block), activation="relu")
 
 
 def plan_timm_resnet(block: nn.Module) -> Plan:
@@ -51,7 +51,7 @@ def plan_timm_resnet(block: nn.Module) -> Plan:
     names = _present(block, (*names, "se"))
     after = _present(block, ("drop_path",))
     last = "act3" if deep else "act2"
-    return Plan(names, _places(block, names), _shortcut(block), after, last)
+    return Plan(names, _find_convolutions(block, names), _shortcut(block), after, last)
 
 
 def plan_timm_inverted(block: nn.Module) -> Plan:
@@ -62,8 +62,8 @@ def plan_timm_inverted(block: nn.Module) -> Plan:
         names = ("conv_dw", "bn1", "aa", "se", "conv_pw", "bn2")
     names = _present(block, ("conv_s2d", "bn_s2d", *names))
     if not block.has_skip:
-        return Plan(names, _places(block, names))
-    return Plan(names, _places(block, names), (), ("drop_path",))
+        return Plan(names, _find_convolutions(block, names))
+    return Plan(names, _find_convolutions(block, names), (), ("drop_path",))
 
 
 def plan_mobilenet(block: nn.Module) -> Plan:
@@ -75,7 +75,7 @@ def plan_mobilenet(block: nn.Module) -> Plan:
         else:
             names.append(f"block.{index}")
     branch = tuple(names)
-    return Plan(branch, _places(block, branch), () if block.use_res_connect else None)
+    return Plan(branch, _find_convolutions(block, branch), () if block.use_res_connect else None)
 
 
 def plan_convnext(block: nn.Module) -> Plan:
@@ -89,8 +89,8 @@ def plan_sequence(block: nn.Module) -> Plan:
     """M counts the children that hold a convolution; nothing is added to the last one's output."""
     names = tuple(name for name, _ in block.named_children())
     starts = tuple(
-        place
-        for place, name in enumerate(names)
+        index
+        for index, name in enumerate(names)
         if any(isinstance(m, (nn.Conv2d, nn.Linear)) for m in block.get_submodule(name).modules())
     )
     return Plan(names, starts)

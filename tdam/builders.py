@@ -1,4 +1,4 @@
-"""What builds a module for so many channels: an entry of a registry, or a class of the caller's."""
+"""What builds a module for a number of channels: a registry's entry, or a class of the caller's."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ if TYPE_CHECKING:
 def find_name(
     what: str, choice: str | Callable[[int], nn.Module] | None, known: Collection[str]
 ) -> str:
-    """Give the name that a network's settings keep of a choice.
+    """Return the name under which a network's settings record a choice.
 
     Args:
-        what: is chosen, for messages
+        what: the kind of thing that is chosen, for messages
         choice: a name; a class or function from outside the package; or None for `none`
         known: names of the registry
 

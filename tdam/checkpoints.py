@@ -29,13 +29,13 @@ _LEARNED = "learned"  # key, among the settings, of what training adds: input, n
 
 @dataclass(frozen=True)
 class CheckpointInfo:
-    """What a file of weights said, and what was told from its tensors.
+    """What a file of weights says, and what its tensors tell.
 
     Args:
         source: `wsol-tdam` for our own files, `published` for TDAM's, else `plain`
         settings: arguments of `create_model` that build the network
-        epoch: of its training, where the file says so
-        metric: that its trainer chose it by, in that trainer's unit, where the file says so
+        epoch: of its training, where the file gives it
+        metric: score by which its trainer chose it, in that trainer's unit, where the file gives it
     """
 
     source: str
@@ -51,7 +51,8 @@ def load_checkpoint(
 
     Our own files name their network. For others it is told from names and shapes: published TDAM
     checkpoints, and torchvision's or timm's plain networks. What those do not tell (the order of
-    the modulations; T with m = 0; m with T = 1) has to be given where it is not as published.
+    the modulations; T with m = 0; m with T = 1) has to be given where it differs
+    from the published networks.
 
     Args:
         path: `.safetensors`, a file that torch saved, the folder of a training run, or a name of
@@ -67,7 +68,7 @@ def load_checkpoint(
         for these maps where one was picked
 
     Raises:
-        ValueError: tensors of no registered network (what is next to it is listed), another
+        ValueError: tensors of no registered network (the message names the nearest one), another
             number of classes, settings that cannot be told, or a module that is not passed
         WeightsError: a file that cannot be read
     """
@@ -109,14 +110,14 @@ def save_checkpoint(model: Backbone, path: str | Path, half: bool = False) -> Pa
     Args:
         model: from `create_model`
         path: ends in `.safetensors`; replaced as a whole once the new file is on the disk
-        half: round weights to float16, in half the space; statistics and gains, of one number a
+        half: round weights to float16, in half the space; statistics and gains, of one number per
             channel, stay as they are
 
     Returns:
         the path
 
     Raises:
-        OSError: it cannot be written; what was there is as it was
+        OSError: it cannot be written; what was there is unchanged
         ValueError: another suffix
     """
     path = Path(path)
@@ -165,7 +166,7 @@ def _check_given(
     settings: Mapping[str, Any],
     known: Collection[str],
 ) -> None:
-    """Refuse a module that a file names and nobody knows: nothing that a file names is imported."""
+    """Refuse a module that a file names but nobody provides: what a file names is not imported."""
     name = told.get(what, "none")
     if what not in settings and name not in known:
         raise ValueError(

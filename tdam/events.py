@@ -12,7 +12,7 @@ class Events:
     """Listens to long work; every method does nothing until a subclass overrides it.
 
     One task is open at a time: `begin`, then `advance` as items are done, then `end`; the next
-    `begin` ends it, too. What is said is for people and needs no task.
+    `begin` ends it, too. `say` is for people and needs no task.
     """
 
     def begin(self, task: str, total: int | None = None, done: int = 0) -> None:
@@ -36,13 +36,13 @@ class Events:
         """End the task, also where it was cut off."""
 
     def say(self, text: str) -> None:
-        """Tell in a line what people should know and no result holds."""
+        """Tell people in one line what they should know and no result holds."""
 
     def epoch(self, history: Sequence[dict[str, Any]], best: dict[str, Any] | None) -> None:
         """Tell that an epoch of a training is measured.
 
         Args:
-            history: a row an epoch, this one last; the first row is from before any training
+            history: one row per epoch, this one last; the first row is from before any training
             best: the row whose weights are the result so far; None before the first epoch
         """
 

@@ -81,4 +81,4 @@ def _tell_name(plain: Mapping[str, Tensor], name: str | None) -> tuple[str, int]
             nearest = len(faults), f"nearest is {spec.name}: {'; '.join(faults)}"
     known = ", ".join(spec.name for spec in candidates)
     detail = nearest[1] if nearest else "no classifier of theirs is in the file"
-    raise ValueError(f"Expected the tensors of one of {known}, but not so: {detail}")
+    raise ValueError(f"Expected the tensors of one of {known} but got others: {detail}")

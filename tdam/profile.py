@@ -42,7 +42,7 @@ def profile(name: str, **settings: Any) -> Profile:
     with torch.device("meta"):
         model = create_model(name, **settings)
         side = model.spec.preprocessing.size
-        # Two images, for a norm in training mode cannot do with the one pixel of a pooled one.
+        # Two images: a norm in training mode needs more than the one pixel of a pooled image.
         images = torch.zeros(2, 3, side, side)
         counts = []
         for training in (True, False):

@@ -41,8 +41,8 @@ def rename(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
                 renamed[f"{block}top_down.attention.gain"] = tensor.new_ones(())
                 continue
         elif norm := NORM.fullmatch(key):
-            place = f"top_down.norms.{int(norm['step']) - 1}.{norm['norm']}.{norm['tensor']}"
-            renamed[norm["block"] + place] = tensor
+            tensor_name = f"top_down.norms.{int(norm['step']) - 1}.{norm['norm']}.{norm['tensor']}"
+            renamed[norm["block"] + tensor_name] = tensor
             continue
         renamed[key] = tensor
     return renamed

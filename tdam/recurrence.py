@@ -63,7 +63,7 @@ class PlannedBlock(nn.Module):
         return x
 
     def _finish(self, branch: Tensor, x: Tensor, copies: int = 1) -> Tensor:
-        """Add the shortcut of x, once for each of `copies` that stand one behind the other."""
+        """Add the shortcut of x, once for each of `copies` along the batch."""
         out = self._run(self.plan.after, branch)
         if self.plan.shortcut is not None:
             short = self._run(self.plan.shortcut, x)
@@ -244,8 +244,8 @@ class TopDownBlock(PlannedBlock):
             shared: all numbers of steps start from the same input
 
         Returns:
-            (T N, C', H', W'), after 1 to T steps, group behind group, and the T - 1 searchlight
-            maps of the full pass (T of them for m = 0), each (N, H, W)
+            (T N, C', H', W'), after 1 to T steps, one group after the other, and the T - 1
+            searchlight maps of the full pass (T of them for m = 0), each (N, H, W)
         """
         lights: list[Tensor] = []
         head = self._run(self.head, x)

@@ -81,7 +81,7 @@ def find_spec(name: str) -> ModelSpec:
 
 
 def is_added(name: str) -> bool:
-    """Tell by its name whether a tensor is of what attention adds to a network."""
+    """Tell from its name whether a tensor belongs to what attention adds to a network."""
     return ".top_down." in name or ".attention." in name
 
 
@@ -106,7 +106,7 @@ def create_model(
 
     Args:
         name: one of `list_models()`
-        attention: None or `none`; `tdam` in the blocks of the last two stages; or, behind the
+        attention: None or `none`; `tdam` in the blocks of the last two stages; or, after the
             branch of every block, `se`, `cbam`, `eca`, `fca`, or a class or function of your own
             from channels to a module whose output has the shape of its input, (N, C, H, W). Its
             method `start_as_identity`, if it has one, is called where attention starts from
@@ -118,11 +118,11 @@ def create_model(
         order: of the modulations, `channel->spatial`, `spatial->channel`, `channel` or `spatial`
         pooling: `average`, `max` or `both`
         regularizer: None or `none`; or a class or function of your own from channels to a module
-            that acts in training only, put behind whole blocks, attention and all; its output has
-            the shape of its input, (N, C, H, W), and in evaluation mode is its input
+            that acts in training only, put after whole blocks, attention and all; its output has
+            the shape of its input, (N, C, H, W), and equals it in evaluation mode
         regularized: names of these blocks; None for the last of each of the last two stages
         num_classes: width of the classifier
-        output_stride: 32, 16 or 8: pixels of the input a pixel of the map
+        output_stride: 32, 16 or 8: pixels of the input per pixel of the map
         dilated: reach an output stride below 32 by dilation, which keeps weights valid, or by
             stride 1 alone, as the standard evaluation's networks do
         weights: None for random weights; `pretrained` for the network's ImageNet weights (with
@@ -134,11 +134,11 @@ def create_model(
 
     Returns:
         the network, in evaluation mode; `spec` says what it wants as input, `settings` repeats
-        the arguments, of a class or function the name
+        the arguments, with the name in place of a class or function
 
     Raises:
         ValueError: an unknown name, a number out of range, weights that do not fit, or a lambda
-        WeightsError: weights that could not be had
+        WeightsError: weights that could not be obtained
 
     >>> model = create_model("resnet18", attention="tdam", steps=3, distance=2, num_classes=5)
     >>> import torch

@@ -1,4 +1,4 @@
-"""Regularising layers: what stands behind whole blocks and acts in training only."""
+"""Regularizing layers, which follow whole blocks and act in training only."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _LAYER = "after_block"  # the layer's name, as a child of the last module of its
 
 
 def find_regularizer(regularizer: str | Callable[[int], nn.Module] | None) -> str:
-    """Return a regularising layer's name.
+    """Return a regularizing layer's name.
 
     Args:
         regularizer: its name, a class or function from outside the package, or None for `none`
@@ -37,7 +37,7 @@ def add_regularizer(
     regularizer: str | Callable[[int], nn.Module],
     blocks: Iterable[str] | None = None,
 ) -> None:
-    """Put a regularising layer behind blocks, after their sum and activation.
+    """Put a regularizing layer after blocks, where sum and activation are done.
 
     The tensors of the network keep their names; those of a layer, if it has any, lie below
     `after_block` of its block's last module. Blocks with attention keep it: put that in first.
@@ -45,7 +45,7 @@ def add_regularizer(
     Args:
         model: changed in place
         regularizer: name, or class or function from channels to a module, whose output has the
-            shape of its input, (N, C, H, W), and in evaluation mode is its input
+            shape of its input, (N, C, H, W), and equals it in evaluation mode
         blocks: names of blocks, or of parts of a sequence such as `features.24:30`; by default
             the last block of each of the last two stages
 
@@ -76,12 +76,12 @@ def add_regularizer(
 
 
 def run_layer_of(block: nn.Module, features: Tensor) -> Tensor:
-    """Run the layer behind a block, if it has one, where the block itself was not called."""
+    """Run the layer after a block, if it has one, where the block itself was not called."""
     return block.after_block(features) if hasattr(block, _LAYER) else features  # type: ignore[operator]
 
 
 def match_layers(own: Mapping[str, Tensor], state: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
-    """Fit weights to a network whatever layers either has, for a layer is no part of the network.
+    """Fit weights to a network whatever layers either has: a layer is not part of the network.
 
     Args:
         own: tensors of the network
@@ -98,17 +98,17 @@ def match_layers(own: Mapping[str, Tensor], state: Mapping[str, Tensor]) -> Mapp
 
 
 def is_of_layer(name: str) -> bool:
-    """Tell by its name whether a tensor is of a regularising layer."""
+    """Tell from its name whether a tensor belongs to a regularizing layer."""
     return f".{_LAYER}." in name
 
 
 def has_layer(module: nn.Module) -> bool:
-    """Tell whether a regularising layer stands behind or in a module."""
+    """Tell whether a regularizing layer follows a module or is inside it."""
     return any(hasattr(part, _LAYER) for part in module.modules())
 
 
 def _regularize(block: nn.Module, inputs: object, output: Tensor) -> Tensor:
-    """Run the layer behind a block; of the module, so that copies of the block find it."""
+    """Run the layer after a block, looked up in the block, so that a copy runs its own."""
     return run_layer_of(block, output)
 
 
@@ -120,6 +120,6 @@ def _find_end(model: nn.Module, name: str) -> tuple[nn.Module, int]:
     block, plan = find_block(model, name)
     paths = modules_of(name)
     first, last = find_module(model, paths[0]), find_module(model, paths[-1])
-    if isinstance(first, PlannedBlock):  # behind which a part with attention has nothing to run
+    if isinstance(first, PlannedBlock):  # after it, a part with attention runs nothing
         block, plan = first, first.plan
     return last, channels_of(block, plan.branch)[1]

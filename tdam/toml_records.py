@@ -20,7 +20,7 @@ def read_toml(path: Path, what: str) -> tuple[dict[str, Any], str]:
 
     Args:
         path: of the file
-        what: it should be, for messages, such as `a recipe`
+        what: what the file should be, for messages, such as `a recipe`
 
     Returns:
         its content, and the text itself
@@ -41,7 +41,7 @@ def check_keys(what: str, content: Any, known: Collection[str]) -> None:
     """Check the keys of a table.
 
     Args:
-        what: the table is, for messages, such as `a recipe`
+        what: what the table is, for messages, such as `a recipe`
         content: the table
         known: keys that it may have
 
@@ -61,7 +61,7 @@ def fit_fields(what: str, record: type, content: Any, partial: bool = False) -> 
     """Turn a table into arguments of a record.
 
     Args:
-        what: the table is, for messages
+        what: what the table is, for messages
         record: a dataclass, whose fields are the keys
         content: the table
         partial: keys may be missing whose fields have no default
@@ -99,7 +99,7 @@ def _fit(name: str, value: Any, kind: Any) -> Any:
 
 
 def _fits(value: Any, kind: Any) -> bool:
-    """Tell whether a value is of a type, as whole numbers are numbers; truth values are none."""
+    """Tell whether a value is of a type: whole numbers are numbers, truth values are not."""
     allowed = {type(each) if get_origin(kind) is Literal else each for each in _options(kind)}
     return type(value) in allowed or (type(value) is int and float in allowed)
 

@@ -27,7 +27,7 @@ RESULT = "model.safetensors"  # of a training run, in its folder
 
 
 class WeightsError(RuntimeError):
-    """Weights that could not be had or read."""
+    """Weights that could not be obtained or read."""
 
 
 def torchvision_weights(name: str) -> dict[str, torch.Tensor]:
@@ -48,7 +48,7 @@ def torchvision_weights(name: str) -> dict[str, torch.Tensor]:
 def fit_classifier(
     model: Backbone, state: Mapping[str, torch.Tensor], new_head: bool = False
 ) -> dict[str, torch.Tensor]:
-    """Put zeros in the place of a classifier with another number of classes.
+    """Replace a classifier with another number of classes by zeros.
 
     With zeros all classes are equally likely, and the features, which know more than random
     weights, are not spoiled by the first steps.
@@ -56,7 +56,7 @@ def fit_classifier(
     Args:
         model: a registered network
         state: its weights
-        new_head: in any case
+        new_head: replace it whatever its number of classes
     """
     own = model.state_dict()
     last = f"{model.spec.classifier}."
@@ -69,18 +69,18 @@ def fit_classifier(
 
 
 def list_shipped() -> list[str]:
-    """Name the weights that come along with the package."""
+    """Name the weights that ship with the package."""
     return sorted(path.stem for path in SHIPPED.glob("*.safetensors"))
 
 
 def find_weights(name: str | Path) -> Path:
-    """Tell which file is meant: that of weights that come along, by their name, or a path."""
+    """Tell which file is meant: shipped weights by their name, or a path."""
     path = Path(name)
     return shipped_path(str(name)) if str(name) in list_shipped() and not path.exists() else path
 
 
 def shipped_path(name: str) -> Path:
-    """Return the file of weights that come along, whatever lies in the current folder."""
+    """Return the file of shipped weights, whatever lies in the current folder."""
     return SHIPPED / f"{name}.safetensors"
 
 
@@ -93,7 +93,7 @@ def read_file(path: str | Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]
     Args:
         path: `.safetensors`, or a file that `torch.save` wrote: a state dict, or a dict that
             holds one under `state_dict` or `model`; the folder of a training run; or the name of
-            weights that come along
+            shipped weights
 
     Returns:
         tensors by name, on the CPU, without the prefix `module.` of a parallel trainer; and what
@@ -166,7 +166,7 @@ def list_misfits(wanted: Mapping[str, Tensor], state: Mapping[str, Tensor]) -> l
 
 
 def fill(model: nn.Module, state: Mapping[str, torch.Tensor]) -> None:
-    """Fill a network with weights that fit it exactly, regularising layers aside.
+    """Fill a network with weights that fit it exactly, regularizing layers aside.
 
     Those of a layer count where network and weights both have some.
 

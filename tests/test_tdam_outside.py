@@ -1,17 +1,36 @@
-"""What a user brings along: attention modules, and later whatever else has a slot."""
+"""What a user brings along: attention modules, and lines in the registries of all parts."""
 
+import re
 from functools import partial
+from pathlib import Path
 
 import pytest
 import torch
 from small_training import SMALL, Noise, count_weights
 from torch import nn
 
+import tdam
 from tdam import create_model, load_checkpoint, save_checkpoint
 from tdam.attention_block import AttentionBlock
 from tdam.attentions import ATTENTIONS, Attention
-from tdam.spec import describe_network
-from tdam.training import train
+from tdam.registry import MODELS
+from tdam.regularizers import REGULARIZERS
+from tdam.spec import ModelSpec, describe_network  # noqa: F401, a line of the page uses it
+from tdam.training import Recipe, train
+from tdam.training.losses import LOSSES, find_loss
+
+PAGE = Path(tdam.__file__).parent / "README.md"
+THEIRS = {
+    "gates": "from torch import nn\n\nclass MyAttention(nn.BatchNorm2d):\n    pass\n",
+    "layers": "from torch.nn import Identity as MyLayer\n",
+    "losses": "def my_loss(network, images, wanted, recipe):\n    return network(images).mean()\n",
+    "mynet": """
+from tdam.backbones import resnet
+
+def build(name, num_classes):
+    return resnet.build("resnet18", num_classes)
+""",
+}
 
 
 class Gate(nn.Module):
@@ -128,3 +147,31 @@ def test_what_is_no_module():
         tiny(attention=5)
     with pytest.raises(TypeError, match="attention to build a module but got 64"):
         tiny(attention=abs)
+
+
+@pytest.mark.skipif(not PAGE.is_file(), reason="only the packages are here, not the pages")
+def test_the_page_on_parts_of_ones_own(tmp_path, monkeypatch):
+    part = PAGE.read_text(encoding="utf-8").split("## Parts of your own\n")[1].split("\n## ")[0]
+    monkeypatch.chdir(tmp_path)
+    names = {"__name__": "page"}
+    exec(re.search(r"^```python\n(.*?)^```$", part, re.DOTALL | re.MULTILINE)[1], names)
+    settings = {"attention": "MyAttention", "regularizer": "MyLayer"}
+    assert settings.items() <= names["model"].settings.items()
+
+    for file, text in THEIRS.items():
+        (tmp_path / "my_package").mkdir(exist_ok=True)
+        (tmp_path / "my_package" / f"{file}.py").write_text(text)
+    monkeypatch.syspath_prepend(tmp_path)
+    registries = (ATTENTIONS, REGULARIZERS, MODELS, LOSSES)
+    for registry, key in zip(registries, ("mine", "mine", "mynet", "mine"), strict=True):
+        monkeypatch.setitem(registry, key, None)  # which is undone, and with it the page's line
+    lines = re.findall(r"`(\w+\[.+)` \|$", part, re.MULTILINE)
+    assert len(lines) == len(registries)
+    for line in lines:
+        exec(line, globals())
+    model = create_model("mynet", attention="mine", regularizer="mine", num_classes=3)
+    assert type(model.layer1[0].attention).__module__ == "my_package.gates"
+    assert isinstance(model.layer4[1].after_block, nn.Identity)
+    path = save_checkpoint(model, tmp_path / "mynet.safetensors")
+    assert load_checkpoint(path)[1].settings == model.settings
+    assert find_loss(Recipe(loss="mine").loss).__module__ == "my_package.losses"

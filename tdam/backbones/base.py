@@ -29,7 +29,7 @@ class StepOutputs:
     Args:
         logits: (N, T, K)
         features: (N, T, C, h, w), what is pooled and classified
-        searchlights: one (N, T - 1, H, W) tensor a top-down block (m = 0: T maps), in the order
+        searchlights: one (N, T - 1, H, W) tensor per top-down block (m = 0: T maps), in the order
             of the blocks, from the full pass
     """
 
@@ -39,7 +39,7 @@ class StepOutputs:
 
 
 class Backbone(nn.Module):
-    """A network in four parts, so that only the last stage runs once a step.
+    """A network in four parts, so that only the last stage runs once per step.
 
     The subclass is also a subclass of the origin's class and adds nothing to its tensors; an
     origin's network becomes one by `adopt`. `spec` says what it wants as input, `settings` repeats

@@ -1,7 +1,7 @@
 """Batches in an order, and with random views, that depend on seed and position alone.
 
 A run that was cut off needs no random states to go on: every random number is drawn after seeding
-with the recipe's seed and the place in the run where it is used, whichever process draws it.
+with the recipe's seed and its position in the run, whichever process draws it.
 """
 
 from __future__ import annotations
@@ -56,8 +56,8 @@ class Batch:
     """Some images.
 
     Args:
-        indices: of the images, in the order of the rows; none where one black row stands in
-        images: (B, 3, S, S), uint8, S as the epoch has it
+        indices: of the images, in the order of the rows; empty where one black row stands in
+        images: (B, 3, S, S), uint8; S is the side of the input in this epoch
         labels: (B,), int64
         unreadable: index and reason of each that could not be read, which is in none of the above
     """
@@ -68,14 +68,14 @@ class Batch:
     unreadable: list[tuple[int, str]]
 
     def pin_memory(self) -> Batch:
-        """Move the images to where a GPU fetches them fast."""
+        """Move the images to memory that a GPU reads fast."""
         return Batch(
             self.indices, self.images.pin_memory(), self.labels.pin_memory(), self.unreadable
         )
 
 
 def derive_seed(*numbers: int) -> int:
-    """Turn numbers into a seed that no near numbers share, from 0 to 2^63 - 1."""
+    """Turn numbers into a seed, from 0 to 2^63 - 1, that nearby numbers do not share."""
     return int(np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0] >> 1)
 
 
@@ -184,7 +184,7 @@ def _create_views(recipe: Recipe, size: int) -> v2.Transform:
 
 
 def _collate(samples: list[tuple[int, int, Tensor | str]], size: int) -> Batch:
-    """Put views together; where there is none, a black one stands in, which counts for nothing."""
+    """Stack views; where there is none, a black one stands in, which counts for nothing."""
     good = [(i, label, view) for i, label, view in samples if not isinstance(view, str)]
     views = [view for _, _, view in good]
     return Batch(
@@ -196,6 +196,6 @@ def _collate(samples: list[tuple[int, int, Tensor | str]], size: int) -> Batch:
 
 
 def _ignore_interrupts(worker: int) -> None:
-    """Leave it to the process that trains to stop: it still wants the batches of this step."""
+    """Leave stopping to the process that trains: it still wants the batches of this step."""
     for each in (signal.SIGINT, signal.SIGTERM):
         signal.signal(each, signal.SIG_IGN)

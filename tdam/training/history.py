@@ -1,4 +1,4 @@
-"""The history of a run: a row an epoch, and which of them has the best weights."""
+"""The history of a run: one row per epoch, and which of them has the best weights."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def add_row(
     Args:
         state: gets the row, and the best one
         measured: on the validation images
-        select: what the best is told by, as in a recipe; of equal ones the lower loss is better
+        select: what decides which is best, as in a recipe; the lower loss breaks ties
         rate: learning rate of the epoch's last step; None before any training, which is never best
     """
     row: dict[str, Any] = {

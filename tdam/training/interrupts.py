@@ -1,4 +1,4 @@
-"""Ctrl-C and the polite kill, held back until the step that runs is done."""
+"""Ctrl-C and SIGTERM, held back until the current step is done."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 @contextmanager
 def held_interrupts() -> Iterator[threading.Event]:
-    """Hold back the first interrupt; the second one does what it always did.
+    """Hold back the first interrupt; the second one acts as usual.
 
     Yields:
         an event that is set once somebody asked to stop; never set outside the main thread

@@ -63,7 +63,7 @@ def train(
         folder: for checkpoints, `log.csv` and the result, `model.safetensors`
         validate: measures a network, before the first epoch and after each: `accuracy` and `loss`,
             or whatever the recipe selects by; the log calls them `val_accuracy` and so on
-        targets: (N, K), by image the probability that each class shall get, where the recipe's
+        targets: (N, K), for every image the wanted probability of each class, where the recipe's
             targets are `plain`; None where they are labels
         loss: computes what a batch costs, as `tdam.training.losses.Loss` says; None for the
             recipe's
@@ -79,8 +79,8 @@ def train(
 
     Raises:
         KeyboardInterrupt: somebody asked to stop; everything is saved
-        TrainingError: a loss that is not finite, too many images that cannot be read, or a disk
-            that takes no more; the last checkpoint is as it was
+        TrainingError: a loss that is not finite, too many images that cannot be read, or a full
+            disk; the last checkpoint is unchanged
         ValueError: targets without a recipe that asks for them, or none for one that does
     """
     if (targets is not None) != (recipe.targets == "plain"):
@@ -130,7 +130,7 @@ class _Training:
         recipe: every choice
         folder: of the run
         validate: measures a network
-        targets: by image the probability of each class; None where labels are
+        targets: for every image the probability of each class; None where they are labels
         loss: computes what a batch costs
         device: that the network runs on
     """
@@ -190,7 +190,7 @@ class _Training:
             )
 
     def learn(self, batch: Batch, position: int) -> int:
-        """Add a batch's gradients, and say how many images all processes had in it.
+        """Add a batch's gradients, and return how many images all processes had in it.
 
         Args:
             batch: this process's part
@@ -225,7 +225,7 @@ class _Training:
             self.average.update_parameters(self.model)
 
     def save(self, batch: Batch, ends_epoch: bool, events: Events) -> None:
-        """Write a checkpoint, at the end of an epoch with what validation says.
+        """Write a checkpoint; at the end of an epoch, validate first.
 
         Args:
             batch: the last one, to name where the weights are not finite
@@ -253,7 +253,7 @@ class _Training:
             events.epoch(self.state.history, self.state.best)
 
     def _learn_again(self) -> None:
-        """Put the network into training mode, all but what the recipe keeps."""
+        """Put the network into training mode, except for what the recipe keeps as it is."""
         self.model.train(self.recipe.targets == "labels")
         if self.recipe.freeze_norms:
             for module in self.model.modules():
@@ -261,7 +261,7 @@ class _Training:
                     module.eval()
 
     def _diverged(self, what: str, batch: Batch) -> TrainingError:
-        """Say where a training left the numbers."""
+        """Build the error for a training whose numbers are no longer finite."""
         named = ", ".join(self.images.ids[index] for index in batch.indices)
         good = self.folder.list_checkpoints()
         advice = f"; the last good weights are in {good[0]}" if good else ""

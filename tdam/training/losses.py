@@ -19,7 +19,7 @@ LOSSES: dict[str, str] = {
 
 
 class Loss(Protocol):
-    """Runs a network on a batch and says what is wrong with its answer."""
+    """Runs a network on a batch and measures how wrong its answer is."""
 
     def __call__(
         self, network: Callable[..., Any], images: Tensor, wanted: Tensor, recipe: Recipe
@@ -27,9 +27,9 @@ class Loss(Protocol):
         """Compute a loss, under autocast where the recipe asks for bfloat16.
 
         Args:
-            network: in training mode; maybe compiled, maybe one of several processes', so call it
-                and use nothing else of it, once a batch. It passes on all arguments: a network
-                whose `forward` takes labels, too, may get `wanted`. What learns is all inside it
+            network: in training mode; perhaps compiled or wrapped for several processes, so only
+                call it, once per batch. It passes on all arguments: a network whose `forward`
+                also takes labels may get `wanted`. Everything that learns is inside it
             images: (B, 3, S, S), as the network wants them
             wanted: labels, (B,), int64; or, where images are mixed or the recipe's targets are
                 plain, the probability of each class, (B, K)
@@ -55,7 +55,7 @@ def find_loss(name: str) -> Loss:
     """Look a loss up.
 
     Args:
-        name: of one in `LOSSES`
+        name: a key of `LOSSES`
 
     Raises:
         ValueError: there is no such loss; the message lists those there are

@@ -21,7 +21,7 @@ T = TypeVar("T")
 class Ranks:
     """This process among those that train the same network.
 
-    Every process works on its part of each batch. What is reported and written, the first does.
+    Every process works on its part of each batch. Only the first reports and writes.
 
     Args:
         rank: of this process, from 0
@@ -52,28 +52,28 @@ class Ranks:
             return list(numbers)
         total = torch.tensor(numbers, dtype=torch.float64, device=self.device)
         distributed.all_reduce(total)
-        found: list[float] = total.tolist()
-        return found
+        sums: list[float] = total.tolist()
+        return sums
 
     def any(self, flag: bool) -> bool:
         """Tell whether any process says yes."""
         return self.sum(flag)[0] > 0
 
-    def union(self, found: dict[str, str]) -> dict[str, str]:
-        """Put the entries of all processes together."""
+    def union(self, entries: dict[str, str]) -> dict[str, str]:
+        """Merge the entries of all processes."""
         if self.count == 1:
-            return found
+            return entries
         parts: list[dict[str, str]] = [{}] * self.count
-        distributed.all_gather_object(parts, found)
+        distributed.all_gather_object(parts, entries)
         return {key: value for part in parts for key, value in part.items()}
 
-    def agree(self, found: T) -> T:
-        """Take what the first process has, and wait for it."""
+    def agree(self, value: T) -> T:
+        """Return the first process's value, once it has one."""
         if self.count == 1:
-            return found
-        said = [found]
-        distributed.broadcast_object_list(said, src=0, device=self.device)
-        return said[0]
+            return value
+        values = [value]
+        distributed.broadcast_object_list(values, src=0, device=self.device)
+        return values[0]
 
 
 def find_ranks(device: torch.device) -> Ranks:
@@ -93,10 +93,10 @@ def is_first_rank() -> bool:
 
 
 def join_ranks(device: torch.device) -> torch.device:
-    """Join the processes that torchrun started; alone, or where they are joined, do nothing.
+    """Join the processes that torchrun started; do nothing if there is one, or they are joined.
 
     Args:
-        device: that the network shall run on
+        device: for the network to run on
 
     Returns:
         the device of this process: of several GPUs its own

@@ -66,31 +66,32 @@ class Recipe:
         output_stride: 32, 16 or 8
         weights: `pretrained`, `random`, or the path of a file
         new_head: take a file's weights without its classifier; the new one starts at zero
-        freeze_norms: keep the statistics of batch norms as they came, which few images cannot
-            better; their gains and offsets learn
+        freeze_norms: keep the statistics of batch norms as the weights have them, which few images
+            cannot improve; their gains and offsets still learn
         size: side of the input, in pixels; 0 for the network's own
-        small_size: side of the input in the first epochs, which a smaller one makes faster
-        small_epochs: how many of the first epochs these are
-        epochs: times that every image is seen
-        batch_size: images at once
+        small_size: side of the input in the first epochs, in pixels, where smaller is faster; 0 for
+            no such epochs
+        small_epochs: number of epochs at that size
+        epochs: passes over all training images
+        batch_size: images in a batch, of all processes together
         accumulate: batches whose gradients make one step
         optimizer: `sgd` with Nesterov's momentum, or `adamw`
-        lr: learning rate of the backbone, at its highest
-        head_lr: how many times as high it is for the classifier
-        attention_lr: how many times as high it is for the parts that attention adds, but for a
-            later step's norms. A searchlight is summed over all channels: from pretrained
-            features, steps that suit a convolution saturate it at once
+        lr: highest learning rate of the backbone
+        head_lr: factor on `lr` for the classifier
+        attention_lr: factor on `lr` for the parts that attention adds, except a later step's norms.
+            A searchlight is summed over all channels: from pretrained features, steps that suit a
+            convolution saturate it at once
         momentum: of SGD; the first beta of AdamW
         weight_decay: of all weights but those of norms, and biases
         schedule: `cosine` down to zero, or `steps`
         warmup: epochs in which the rate rises from zero
-        drops: epochs after which a schedule of steps multiplies the rate
-        drop: by this much
-        targets: what every image shall be called: its class, by `labels`; or, by `plain`, what the
-            same weights without attention say of the whole image. Then only the parts that
+        drops: epochs after which the schedule `steps` multiplies the rate by `drop`
+        drop: that factor
+        targets: what the network learns to say of an image: its class (`labels`), or what the same
+            weights without attention say of the whole image (`plain`). Then only the parts that
             attention adds learn, and the weights keep their classes, of which the data may show
             few. The network stays in evaluation mode: no statistics change
-        loss: name of one in `tdam.training.losses.LOSSES`
+        loss: a key of `tdam.training.losses.LOSSES`
         label_smoothing: share of probability spread over all classes
         mixup: alpha of mixed images; 0 for none
         cutmix: alpha of pasted patches; 0 for none; with both, a batch takes either
@@ -98,7 +99,7 @@ class Recipe:
         min_scale: least share of an image's area that a crop shows; 1 squashes the whole image
         flip: probability of a mirrored image
         colour: strength of random brightness, contrast and saturation
-        ema: decay a step of the averaged weights, which are then the result; 0 for none
+        ema: decay per step of the averaged weights, which are then the result; 0 for none
         precision: `float32`, `bfloat16` by autocast, or `auto` for what is faster on this machine
         channels_last: memory layout of images and weights
         compile: run the network through torch.compile
@@ -111,7 +112,7 @@ class Recipe:
         val_share: part of the training images held out where no validation split exists
         per_class: training images of a class at most, the first of the split in its order; 0 for
             all
-        seed: of everything random
+        seed: of all random numbers
     """
 
     name: str = "finetune"

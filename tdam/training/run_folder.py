@@ -32,7 +32,7 @@ _KEPT = 2
 
 @dataclass
 class TrainState:
-    """Where a run stands, beside weights and optimizer.
+    """Where a run stands, apart from weights and optimizer.
 
     Args:
         step: batches done, over all epochs
@@ -41,7 +41,7 @@ class TrainState:
         unreadable: reason by id of every image that could not be read
         loss_sum: loss of all images of this epoch
         seen: how many they are
-        seconds: that training has taken, validation aside
+        seconds: duration of the training so far, validation aside
     """
 
     step: int = 0
@@ -75,10 +75,10 @@ class RunFolder:
         average: AveragedModel | None,
         optimizer: Optimizer,
     ) -> None:
-        """Write a checkpoint, and drop the last but one before it.
+        """Write a checkpoint, and of those before it keep the last.
 
         Raises:
-            TrainingError: a disk that takes no more; what was written before is as it was
+            TrainingError: the disk is full; what was written before is unchanged
         """
         unfinished = self.checkpoints / ".unfinished"
         try:
@@ -114,9 +114,8 @@ class RunFolder:
         Raises:
             TrainingError: there are checkpoints but none can be read
         """
-        found = self.list_checkpoints()
         faults = []
-        for path in found:
+        for path in self.list_checkpoints():
             try:
                 content = torch.load(path / "state.pt", map_location="cpu", weights_only=True)
                 weights = read_state_dict(path / RESULT)
@@ -140,7 +139,7 @@ class RunFolder:
         """Write the weights that are the run's result so far.
 
         Raises:
-            TrainingError: a disk that takes no more; what was written before is as it was
+            TrainingError: the disk is full; what was written before is unchanged
         """
         try:
             save_checkpoint(model, self.path / RESULT)
@@ -148,7 +147,7 @@ class RunFolder:
             raise self._unwritten(f"{self.path / RESULT} could not be written", error) from error
 
     def write_log(self, history: list[dict[str, Any]]) -> None:
-        """Write a table with a line an epoch."""
+        """Write a table with one line per epoch."""
         text = io.StringIO(newline="")
         table = csv.DictWriter(text, list(history[-1]), restval="", lineterminator="\n")
         table.writeheader()
@@ -163,15 +162,15 @@ class RunFolder:
 
     def last_good(self) -> str:
         """Say in half a sentence what a run can go on from."""
-        found = self.list_checkpoints()
-        if not found:
+        checkpoints = self.list_checkpoints()
+        if not checkpoints:
             return "there is no checkpoint yet"
-        return f"the last good weights are in {found[0]}, and --resume goes on from them"
+        return f"the last good weights are in {checkpoints[0]}, and --resume goes on from them"
 
 
 def _put_in_place(unfinished: Path, path: Path) -> None:
-    """Give a finished folder its name, and see to it that the disk knows."""
-    if path.exists():  # a run that was cut off comes by here again, with the same content
+    """Give a finished folder its name, and flush the name to the disk."""
+    if path.exists():  # a resumed run writes the same step again, with the same content
         shutil.rmtree(path)
     unfinished.rename(path)
     if hasattr(os, "O_DIRECTORY"):

@@ -1,4 +1,4 @@
-"""How fast weights change: one rate a group of parameters, and its course over the epochs."""
+"""How fast weights change: one rate per group of parameters, and its course over the epochs."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ if TYPE_CHECKING:
 
 
 def rate_at(recipe: Recipe, epoch: float) -> float:
-    """Give the share of the highest rate that holds at a moment.
+    """Return the learning rate at a moment, as a share of the highest.
 
     Args:
         recipe: gives schedule, warm-up and epochs
-        epoch: how many are over, with fractions
+        epoch: number of epochs that are over, with fractions
 
     Returns:
         in [0, 1]
@@ -65,7 +65,7 @@ def group_parameters(model: Backbone, recipe: Recipe) -> list[dict[str, Any]]:
             factor = recipe.head_lr
         elif ".attention." in name:  # `.top_down.norms.` are norms like others
             factor = recipe.attention_lr
-        # Gains, offsets and biases have one number a channel.
+        # Gains, offsets and biases have one number per channel.
         decay = 0.0 if parameter.squeeze().ndim < 2 else recipe.weight_decay
         groups.setdefault((factor * recipe.lr, decay), []).append(parameter)
     return [
