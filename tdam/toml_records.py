@@ -57,14 +57,13 @@ def check_keys(what: str, content: Any, known: Collection[str]) -> None:
         )
 
 
-def fit_fields(what: str, record: type, content: Any, partial: bool = False) -> dict[str, Any]:
+def fit_fields(what: str, record: type, content: Any) -> dict[str, Any]:
     """Turn a table into arguments of a record.
 
     Args:
         what: what the table is, for messages
         record: a dataclass, whose fields are the keys
-        content: the table
-        partial: keys may be missing whose fields have no default
+        content: the table; keys may be missing whose fields have a default
 
     Raises:
         ValueError: no table, a key that is no field, a missing one, or a value of another type
@@ -81,7 +80,7 @@ def fit_fields(what: str, record: type, content: Any, partial: bool = False) -> 
         if each.default is MISSING and each.default_factory is MISSING
     ]
     for name in needed:
-        if name not in content and not partial:
+        if name not in content:
             raise ValueError(f"Expected {what} to have {', '.join(needed)} but {name} is missing")
     kinds = get_type_hints(record)
     return {name: _fit(name, value, kinds[name]) for name, value in content.items()}
