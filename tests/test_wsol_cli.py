@@ -14,11 +14,21 @@ from wsol.shipped import check_data, list_data_sets, manifests_folder
 PHOTOS = manifests_folder() / "photos"
 
 
-def test_help_is_complete(run):
+COMMANDS = {
+    *("app", "benchmark", "calibrate", "compare", "demo", "evaluate", "manifest", "models"),
+    *("predict", "reproduce", "shift", "speed", "train"),
+}
+
+
+def test_help_names_every_command_and_says_what_it_does(run):
     code, out, _ = run("--help")
     assert code == 0
-    for name in ("demo", "predict", "evaluate", "models", "speed", "manifest"):
-        assert name in out
+    listed = dict(re.findall(r"^  ([a-z]+) {2,}(\S.*)$", out.partition("Commands:")[2], re.M))
+    assert set(listed) == COMMANDS
+    for name in COMMANDS:
+        code, out, _ = run(name, "--help")
+        assert code == 0
+        assert listed[name].rstrip(".")[:30] in " ".join(out.split())
 
 
 def test_demo(run, tmp_path):
@@ -114,7 +124,10 @@ def test_uncertain_first(run, photos):
         (["predict", "nowhere"], ["nowhere", "no such"]),
         (["predict", "*.nothing"], ["*.nothing", "no images"]),
         (["predict", ".", "--format", "xml"], ["--format", "coco, csv, jsonl, npy"]),
-        (["predict", ".", "--method", "grad"], ["--method", "cam, layercam"]),
+        (
+            ["predict", ".", "--method", "grad"],
+            ["--method", "one of cam, gradcam, gradcampp, xgradcam, layercam, scorecam but"],
+        ),
         (["predict", ".", "--threshold", "2"], ["--threshold", "0 to 1"]),
         (["predict", ".", "--out", "x"], ["--out", "--format"]),
         (["predict", ".", "--sort", "up"], ["--sort", "given", "uncertain"]),

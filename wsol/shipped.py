@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from eval.headers import read_headers
 from eval.manifest import FILES, ManifestError, list_splits, load_split
+from tdam.toml_records import read_toml
 
 if TYPE_CHECKING:
     from eval.manifest import Split
@@ -55,7 +55,7 @@ def read_data_set(folder: Path) -> DataSet:
     """
     path = folder / "manifest.toml"
     try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
+        content, _ = read_toml(path, "a description of a data set")
         if not isinstance(content.get("splits"), dict):
             raise KeyError("splits")
         return DataSet(
@@ -65,10 +65,10 @@ def read_data_set(folder: Path) -> DataSet:
             splits=content["splits"],
             images=content.get("images", {}),
         )
-    except OSError as error:
-        raise ManifestError(f"{path}: cannot be read ({error.strerror})") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, KeyError) as error:
+    except KeyError as error:
         raise ManifestError(f"{path}: expected a description of a data set ({error})") from error
+    except ValueError as error:
+        raise ManifestError(str(error)) from error
 
 
 def find_data_set(name: str) -> DataSet:
