@@ -193,11 +193,11 @@ def name_labels(
     Returns:
         names by label, those that are known
     """
-    found = {}
+    named = {}
     for label in sorted(set(scored.labels.tolist())):
         index = label if table is None else table.get(label, -1)
         if scored.class_names is not None and label < len(scored.class_names):
-            found[label] = scored.class_names[label]
+            named[label] = scored.class_names[label]
         elif table is not None and 0 <= index < len(names):
-            found[label] = names[index]
-    return found
+            named[label] = names[index]
+    return named
