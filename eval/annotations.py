@@ -60,23 +60,23 @@ def read_xml(path: Path) -> Annotation:
     """
     size: dict[str, str] = {}
     objects: list[tuple[int, dict[str, str]]] = []  # line, fields
-    place: list[str] = []
+    open_tags: list[str] = []
     text: list[str] = []
     parser = expat.ParserCreate()
 
     def start(tag: str, _: dict[str, str]) -> None:
-        place.append(tag)
+        open_tags.append(tag)
         text.clear()
-        if place[1:] == ["object"]:
+        if open_tags[1:] == ["object"]:
             objects.append((parser.CurrentLineNumber, {}))
 
     def end(tag: str) -> None:
         value = "".join(text).strip()
-        if place[1:-1] == ["size"]:
+        if open_tags[1:-1] == ["size"]:
             size[tag] = value
-        elif place[1:] == ["object", "name"] or place[1:-1] == ["object", "bndbox"]:
+        elif open_tags[1:] == ["object", "name"] or open_tags[1:-1] == ["object", "bndbox"]:
             objects[-1][1][tag] = value
-        place.pop()
+        open_tags.pop()
 
     parser.StartElementHandler, parser.EndElementHandler = start, end
     parser.CharacterDataHandler = text.append
@@ -89,13 +89,14 @@ def read_xml(path: Path) -> Annotation:
         raise ManifestError(f"{path}:{error.lineno}: expected XML but {message}") from error
     if not objects:
         raise ManifestError(f"{path}: expected at least one object")
-    found = Annotation(str(path))
+    annotation = Annotation(str(path))
     for line, fields in objects:
-        found.add(f"{path}:{line}", fields.get("name", ""), [fields.get(c, "") for c in _CORNERS])
+        corners = [fields.get(corner, "") for corner in _CORNERS]
+        annotation.add(f"{path}:{line}", fields.get("name", ""), corners)
     width, height = (size.get(side, "") for side in ("width", "height"))
     if width.isdecimal() and height.isdecimal() and int(width) and int(height):
-        found.size = int(width), int(height)
-    return found
+        annotation.size = int(width), int(height)
+    return annotation
 
 
 def read_solution(path: Path) -> dict[str, Annotation]:
@@ -107,16 +108,16 @@ def read_solution(path: Path) -> dict[str, Annotation]:
     Raises:
         ManifestError: no such table, or a row that breaks its rules
     """
-    found: dict[str, Annotation] = {}
+    annotations: dict[str, Annotation] = {}
     for where, row in read_table(path, ("ImageId", "PredictionString")):
         image, words = row["ImageId"], row["PredictionString"].split()
-        if image in found:
+        if image in annotations:
             raise ManifestError(f"{where}: expected every image once but got {image} again")
         if not words or len(words) % 5:
             raise ManifestError(
                 f"{where}: expected groups of wnid x0 y0 x1 y1 but got {len(words)} words"
             )
-        found[image] = Annotation(where)
+        annotations[image] = Annotation(where)
         for i in range(0, len(words), 5):
-            found[image].add(where, words[i], words[i + 1 : i + 5])
-    return found
+            annotations[image].add(where, words[i], words[i + 1 : i + 5])
+    return annotations

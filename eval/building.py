@@ -88,7 +88,7 @@ def clip_box(where: str, corners: Sequence[float], size: tuple[int, int]) -> lis
         size: width and height of the image
 
     Raises:
-        ManifestError: a box that is reversed, or that lies for the most part outside
+        ManifestError: a box that is reversed, or that lies mostly outside
     """
     (x0, y0, x1, y1), (width, height) = corners, size
     box = [int(v) for v in (max(x0, 0), max(y0, 0), min(x1, width - 1), min(y1, height - 1))]

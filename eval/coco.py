@@ -35,8 +35,8 @@ def load_coco(path: Path, name: str, skip: Callable[[str], object] | None = None
     Args:
         path: JSON with `images`, `annotations` and `categories`
         name: of the split
-        skip: is told of every image that has not one label, but none or several, and leaves it
-            out; default: such an image is a fault
+        skip: is told of every image with no label or several, which is then left out; default:
+            such an image is a fault
 
     Returns:
         ids are the `file_name`s, or what these are addresses of; a label is the rank of the
@@ -83,8 +83,8 @@ def load_coco(path: Path, name: str, skip: Callable[[str], object] | None = None
         labels[row] = label
         if not annotations[i].get("iscrowd"):
             boxes[row].append(_read_box(annotations, i, size[row]))
-    for row, found in enumerate(labels):
-        if found is None:
+    for row, known in enumerate(labels):
+        if known is None:
             message = "expected an annotation, or a category_id in the image's record"
             unlike[row] = images.fault(row, message)
     for fault in unlike.values():
@@ -93,9 +93,9 @@ def load_coco(path: Path, name: str, skip: Callable[[str], object] | None = None
         skip(str(fault))
     kept = [row for row in range(len(images)) if row not in unlike]
     boxes = [boxes[row] for row in kept]
-    whole = all(float(v).is_integer() for found in boxes for box in found for v in box)
+    whole = all(float(v).is_integer() for each in boxes for box in each for v in box)
     dtype = np.int64 if whole else np.float64
-    arrays = tuple(np.array(found, dtype=dtype).reshape(-1, 4) for found in boxes)
+    arrays = tuple(np.array(each, dtype=dtype).reshape(-1, 4) for each in boxes)
     return Split(
         name,
         tuple(files[row] for row in kept),
@@ -158,7 +158,7 @@ def to_coco(split: Split) -> dict[str, Any]:
     names = split.class_names or [f"class {label}" for label in range(max(labels) + 1)]
     rows = range(len(split))
     boxes = split.boxes or ()
-    found = [(row, box) for row, each in enumerate(boxes) for box in each.tolist()]
+    row_boxes = [(row, box) for row, each in enumerate(boxes) for box in each.tolist()]
     return {
         "images": [
             {
@@ -172,7 +172,7 @@ def to_coco(split: Split) -> dict[str, Any]:
         ],
         "annotations": [
             _annotation(number, row, labels[row], [x0, y0, x1 - x0 + 1, y1 - y0 + 1])
-            for number, (row, (x0, y0, x1, y1)) in enumerate(found, start=1)
+            for number, (row, (x0, y0, x1, y1)) in enumerate(row_boxes, start=1)
         ],
         "categories": [{"id": i, "name": name} for i, name in enumerate(names, start=1)],
     }
@@ -194,7 +194,7 @@ def coco_scores(
 
     Returns:
         in percent: `ap` (mean over overlaps 0.50, 0.55, ..., 0.95), `ap50`, and the recall `ar1`,
-        `ar10`, `ar100` with so many boxes an image; no pixel is added to a box's sides
+        `ar10`, `ar100` with that many boxes an image; no pixel is added to a box's sides
 
     Raises:
         ValueError: a split without boxes, or arrays that do not fit the split or each other
@@ -207,7 +207,7 @@ def coco_scores(
             f"{len(scores)} and {len(boxes)}"
         )
     truth = to_coco(split)
-    found: list[dict[str, Any]] = []
+    detections: list[dict[str, Any]] = []
     for row in range(len(split)):
         each = np.asarray(boxes[row], dtype=np.float64).reshape(-1, 4)
         classes, certain = np.asarray(labels[row]), np.asarray(scores[row], dtype=np.float64)
@@ -222,8 +222,8 @@ def coco_scores(
             each.tolist(), classes.tolist(), certain.tolist(), strict=True
         ):
             box = [x0, y0, x1 - x0, y1 - y0]
-            found.append(_annotation(len(found) + 1, row, label, box) | {"score": score})
-    unknown = {each["category_id"] for each in found} - {c["id"] for c in truth["categories"]}
+            detections.append(_annotation(len(detections) + 1, row, label, box) | {"score": score})
+    unknown = {each["category_id"] for each in detections} - {c["id"] for c in truth["categories"]}
     if unknown:
         raise ValueError(
             f"Expected labels from 0 to {len(truth['categories']) - 1} but got {min(unknown) - 1}"
@@ -234,7 +234,7 @@ def coco_scores(
 
     with redirect_stdout(io.StringIO()):  # it prints what it does
         sides = []
-        for content in (truth, truth | {"annotations": found}):
+        for content in (truth, truth | {"annotations": detections}):
             side = COCO()
             side.dataset = content
             side.createIndex()
@@ -243,7 +243,7 @@ def coco_scores(
         judge.evaluate()
         judge.accumulate()
         judge.summarize()
-    return {name: 100 * float(judge.stats[place]) for name, place in _STATS.items()}
+    return {name: 100 * float(judge.stats[index]) for name, index in _STATS.items()}
 
 
 def _annotation(number: int, row: int, label: int, box: list[float]) -> dict[str, Any]:

@@ -44,7 +44,7 @@ def build_cub(
         the stored pixels, ids are relative to the folder `images`
 
     Raises:
-        ManifestError: a file or a line at fault, or something in the way
+        ManifestError: a faulty file or line, or something in the way
         ValueError: a share that is not between 0 and 1
     """
     check_share(val)

@@ -103,11 +103,11 @@ class DataSet:
         return find_class_table(*(folder for folder in beside if folder is not None))
 
     def count_classes(self, split: Split, most: int) -> int:
-        """Count the classes; a split may lack the last ones, so that others are asked.
+        """Count the classes; a split may lack the last ones, so the others are counted too.
 
         Args:
-            split: to ask first
-            most: number from which on no other split is asked
+            split: to count first
+            most: number from which on no other split is read
 
         Raises:
             ManifestError: a fault in another split
@@ -118,7 +118,7 @@ class DataSet:
 
 
 def open_data_set(data: str | Path | DataSet, root: str | Path | None = None) -> DataSet:
-    """Open a data set where people keep it.
+    """Open a data set from the file or folder that people keep it in.
 
     Args:
         data: folder with one folder a split; folder of images with these in `manifest/`; COCO data
@@ -201,8 +201,8 @@ def _read_split(data: Path, name: str) -> Split:
             f"{data}: expected a split to be a folder with image_ids.txt but got {name!r}; "
             f"splits here: {', '.join(known)}"
         )
-    found = load_four_files(data / name)
-    return replace(found, class_names=_find_names(data, int(found.labels.max())))
+    loaded = load_four_files(data / name)
+    return replace(loaded, class_names=_find_names(data, int(loaded.labels.max())))
 
 
 def _find_names(data: Path, last: int) -> tuple[str, ...] | None:

@@ -52,12 +52,12 @@ def list_split_folders(data: Path) -> list[str]:
 
 
 def list_folders(folder: Path) -> list[str]:
-    """Name the folders directly in a folder, sorted, hidden ones not."""
+    """Name the folders directly in a folder, sorted, without hidden ones."""
     return sorted(p.name for p in folder.iterdir() if p.is_dir() and not p.name.startswith("."))
 
 
 def list_images(folder: Path) -> list[str]:
-    """List the images at any depth below a folder, hidden ones not.
+    """List the images at any depth below a folder, without hidden ones.
 
     Returns:
         paths relative to the folder, with `/`, sorted
@@ -65,18 +65,18 @@ def list_images(folder: Path) -> list[str]:
     Raises:
         ManifestError: a folder that cannot be read
     """
-    found: list[tuple[str, ...]] = []
+    images: list[tuple[str, ...]] = []
     seen = set()
-    for place, below, files in os.walk(folder, onerror=_raise, followlinks=True):
-        real = os.path.realpath(place)  # a link may lead back up
+    for current, below, files in os.walk(folder, onerror=_raise, followlinks=True):
+        real = os.path.realpath(current)  # a link may lead back up
         if real in seen:
             below.clear()
             continue
         seen.add(real)
         below[:] = [name for name in below if not name.startswith(".")]
-        parts = Path(place).relative_to(folder).parts
-        found.extend((*parts, name) for name in files if _is_image(name))
-    return ["/".join(parts) for parts in sorted(found)]
+        parts = Path(current).relative_to(folder).parts
+        images.extend((*parts, name) for name in files if _is_image(name))
+    return ["/".join(parts) for parts in sorted(images)]
 
 
 def _load_folders(data: Path, name: str) -> Split:

@@ -182,7 +182,7 @@ def _read_boxes(
                 f"but got {x0},{y0},{x1},{y1}"
             )
         boxes[row].append([x0, y0, x1, y1])
-    return tuple(np.array(found, dtype=np.int64).reshape(-1, 4) for found in boxes)
+    return tuple(np.array(each, dtype=np.int64).reshape(-1, 4) for each in boxes)
 
 
 def _read_masks(path: Path, lines: list[str], rows: dict[str, int]) -> tuple[MaskPaths, ...]:
@@ -206,5 +206,5 @@ def _read_masks(path: Path, lines: list[str], rows: dict[str, int]) -> tuple[Mas
         if ignore:
             ignores[row] = ignore
     return tuple(
-        MaskPaths(tuple(found), ignore) for found, ignore in zip(instances, ignores, strict=True)
+        MaskPaths(tuple(paths), ignore) for paths, ignore in zip(instances, ignores, strict=True)
     )

@@ -76,12 +76,12 @@ def scale_boxes(
     return scaled / (*size, *size)
 
 
-def square_to_image(places: ArrayLike, side: float, region: ArrayLike) -> np.ndarray:
+def square_to_image(coordinates: ArrayLike, side: float, region: ArrayLike) -> np.ndarray:
     """Carry boxes or points from a square, such as a network's input, to the image it shows.
 
     Args:
-        places: (k, 4) boxes x0 y0 x1 y1 with outer edges, or (k, 2) points x y, in the square's
-            pixels
+        coordinates: (k, 4) boxes x0 y0 x1 y1 with outer edges, or (k, 2) points x y, in
+            pixels of the square
         side: of the square, in pixels
         region: part of the image that the square shows, x0 y0 x1 y1, outer edges in pixels
 
@@ -93,7 +93,7 @@ def square_to_image(places: ArrayLike, side: float, region: ArrayLike) -> np.nda
     array([[ 10.,   0., 650., 240.]])
     """
     edges = np.asarray(region, dtype=np.float64)
-    inside = np.asarray(places, dtype=np.float64)
+    inside = np.asarray(coordinates, dtype=np.float64)
     corners = inside.shape[-1] // 2
     shown = np.tile(edges[2:] - edges[:2], corners)
     carried: np.ndarray = inside * shown / side + np.tile(edges[:2], corners)

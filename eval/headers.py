@@ -79,7 +79,7 @@ def _read_tiff(path: Path) -> Header:
         with tifffile.TiffFile(path) as file:
             page = file.pages.first
             return Header(page.imagewidth, page.imagelength, turned=False)
-    except Exception as error:  # a broken file breaks in many ways
+    except Exception as error:  # decoders raise anything on a broken file
         raise ManifestError(f"{path}: expected an image but {error}") from error
 
 

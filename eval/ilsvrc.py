@@ -49,7 +49,7 @@ def build_ilsvrc(
         `Data/CLS-LOC`
 
     Raises:
-        ManifestError: a file or a line at fault, or something in the way
+        ManifestError: a faulty file or line, or something in the way
         ValueError: a share that is not between 0 and 1
     """
     check_share(val)
@@ -105,7 +105,7 @@ class Ilsvrc:
 
     Args:
         root: folder that the ids are relative to
-        names: by wnid, sorted by wnid, so that a class's label is its place
+        names: by wnid, sorted by wnid, so that a class's label is its position
         train: wnid by id, class by class
         test: annotation by id of the official validation images, in the order of their names
         boxes: folder with the training images' annotations, or None

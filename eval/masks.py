@@ -46,7 +46,7 @@ def _read(path: Path, size: int) -> np.ndarray:
             pixels = np.asarray(
                 image if image.mode in ("L", "P", "I", "I;16", "1") else image.convert("L")
             )
-    except Exception as error:  # a broken file breaks in many ways
+    except Exception as error:  # decoders raise anything on a broken file
         raise ManifestError(f"{path}: expected a mask but {error}") from error
     nearest = cv2.resize(
         (pixels != 0).astype(np.uint8), (size, size), interpolation=cv2.INTER_NEAREST

@@ -41,7 +41,7 @@ class Protocol:
     """
 
     name: str
-    source: str = field(compare=False)  # one file may be named in many ways
+    source: str = field(compare=False)  # a file may have many paths
     image: Literal["squash", "crop"] = "squash"
     size: int = 224
     interpolation: Literal["bicubic", "bilinear"] = "bicubic"

@@ -80,7 +80,7 @@ def join_splits(first: Split, second: Split) -> Split:
     """Put one split behind another.
 
     Raises:
-        ManifestError: an image in both, or boxes or masks in one of them only
+        ManifestError: both have the same image, or boxes or masks in one of them only
     """
     shared = set(first.ids) & set(second.ids)
     if shared:
@@ -135,7 +135,7 @@ def choose_share(
 ) -> list[int]:
     """Choose the same share of every class: at least one image, never all.
 
-    The choice hangs on ids and seed alone, on every machine and with every version of a library.
+    The choice depends on ids and seed alone, on every machine and with every version of a library.
 
     Args:
         ids: of all images

@@ -1,10 +1,10 @@
 """How sure a score is: a bootstrap that adds up image by image, and paired tests of two runs.
 
 Every image gets, from its id alone, one weight for each of 1000 replicates, drawn from a Poisson
-distribution with mean 1. Sums of weights over a data set are a bootstrap sample of it (the Poisson
-bootstrap: N. Chamandy et al., Estimating Uncertainty for Massive Data Streams, 2012). Nothing has
-to be kept of an image, parts of a data set add up exactly, and two runs on the same images meet
-the same samples, so that the difference of their replicates is a paired comparison.
+distribution with mean 1. Sums of weights over a data set are a bootstrap resample of it (the
+Poisson bootstrap: N. Chamandy et al., Estimating Uncertainty for Massive Data Streams, 2012).
+Nothing has to be kept of an image, parts of a data set add up exactly, and two runs on the same
+images meet the same resamples, so that the difference of their replicates is a paired comparison.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def image_weights(image_id: str) -> np.ndarray:
 
 
 def _tabulate_poisson() -> np.ndarray:
-    """Tabulate the inverse of the Poisson distribution with mean 1 at 65,536 even places."""
+    """Tabulate the inverse of the Poisson distribution with mean 1 at 65,536 even steps."""
     chances = np.cumsum([exp(-1) / factorial(k) for k in range(12)])
     return np.searchsorted(chances, (np.arange(2**16) + 0.5) / 2**16).astype(np.int32)
 

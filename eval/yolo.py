@@ -1,7 +1,7 @@
 """YOLO label files as one split: what people correct boxes in, back into a data set.
 
-A label file lies among `labels/`, its image at the same place among `images/`; or both lie beside
-each other; or the images lie below a root of their own, where as much of the label file's path
+A label file lies below `labels/` and its image at the same path below `images/`; or both lie side
+by side; or the images lie below a root of their own, where as much of the label file's path
 counts as there is. A line is `class xc yc w h`, in shares of the image's width and height, outer
 edges; a sixth column, the confidence, is passed over. The classes' names are those of a
 `data.yaml`, `obj.names` or `classes.txt` in the folder or above; lists such as `train.txt` and
@@ -26,8 +26,8 @@ from eval.splits import ManifestError, Split
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-_LISTS = ("classes", "train", "val", "test")  # what lists of classes and images are called
-_PROSE = ("readme", "notes")  # what begins so is for people, such as README.roboflow.txt
+_LISTS = ("classes", "train", "val", "test")  # names of lists of classes and images
+_PROSE = ("readme", "notes")  # names of files for people begin so, such as README.roboflow.txt
 _NAMES = ("data.yaml", "obj.names", "classes.txt")
 
 
@@ -57,7 +57,7 @@ def load_yolo(
     folder = folder.absolute()
     pairs = _pair_images(folder, None if root is None else root.absolute())
     labels: list[int] = []
-    found: list[np.ndarray] = []
+    shares: list[np.ndarray] = []
     images: list[Path] = []
     for path, image in pairs:
         try:
@@ -74,7 +74,7 @@ def load_yolo(
                 f"{path}: expected its image beside it, or in images/, or below --root"
             )
         labels.append(label)
-        found.append(np.array(boxes))
+        shares.append(np.array(boxes))
         images.append(image)
     if not images:
         raise ManifestError(
@@ -88,7 +88,7 @@ def load_yolo(
         tuple(path.relative_to(home).as_posix() for path in images),
         np.array(labels, np.int64),
         sizes,
-        tuple(_to_pixels(each, size) for each, size in zip(found, sizes, strict=True)),
+        tuple(_to_pixels(each, size) for each, size in zip(shares, sizes, strict=True)),
         class_names=_read_names(folder, max(labels)),
     )
     return split, home
@@ -104,8 +104,8 @@ def _pair_images(folder: Path, root: Path | None) -> list[tuple[Path, Path | Non
     owners: dict[Path, Path] = {}
     pairs: list[tuple[Path, Path | None]] = []
     for path in sorted(folder.rglob("*.txt")):
-        found = (_find_image(place, images_of) for place in _list_places(path, folder, root))
-        image = next((each for each in found if each is not None), None)
+        images = (_find_image(each, images_of) for each in _list_candidates(path, folder, root))
+        image = next((each for each in images if each is not None), None)
         if _is_list(path.stem.lower()) and (image is None or not _begins_with_a_box(path)):
             continue
         if image is not None and owners.setdefault(image, path) != path:
@@ -119,11 +119,11 @@ def _pair_images(folder: Path, root: Path | None) -> list[tuple[Path, Path | Non
     return pairs
 
 
-def _find_image(place: Path, images_of: Callable[[Path], dict[str, Path]]) -> Path | None:
-    """Find the image that lies in a place, under any suffix."""
-    found = images_of(place.parent).get(normalize("NFC", place.stem))
-    alike = (place.with_name(f"{place.stem}{suffix}") for suffix in SUFFIXES)
-    return found or next((path for path in alike if path.is_file()), None)  # as the disk has it
+def _find_image(candidate: Path, images_of: Callable[[Path], dict[str, Path]]) -> Path | None:
+    """Find the image at a path, under any suffix."""
+    image = images_of(candidate.parent).get(normalize("NFC", candidate.stem))
+    alike = (candidate.with_name(f"{candidate.stem}{suffix}") for suffix in SUFFIXES)
+    return image or next((path for path in alike if path.is_file()), None)  # as the disk has it
 
 
 def _list_images(folder: Path) -> dict[str, Path]:
@@ -135,17 +135,17 @@ def _list_images(folder: Path) -> dict[str, Path]:
     return {normalize("NFC", path.stem): path for path in images}
 
 
-def _list_places(path: Path, folder: Path, root: Path | None) -> list[Path]:
+def _list_candidates(path: Path, folder: Path, root: Path | None) -> list[Path]:
     """List where the image of a label file may lie, under any suffix, the likeliest first."""
     parts = path.parts
-    places = [path]
+    candidates = [path]
     if "labels" in parts:
         last = len(parts) - 1 - parts[::-1].index("labels")
-        places.append(Path(*parts[:last], "images", *parts[last + 1 :]))
+        candidates.append(Path(*parts[:last], "images", *parts[last + 1 :]))
     if root is not None:
         inside = path.relative_to(folder).parts
-        places += [root.joinpath(*inside[i:]) for i in range(len(inside))]
-    return places
+        candidates += [root.joinpath(*inside[i:]) for i in range(len(inside))]
+    return candidates
 
 
 def _begins_with_a_box(path: Path) -> bool:
@@ -175,20 +175,20 @@ def _read_labels(path: Path) -> tuple[int | None, list[tuple[float, float, float
         if not fields:
             continue
         try:
-            found = int(fields[0])
+            class_id = int(fields[0])
             xc, yc, width, height = (float(field) for field in fields[1:5])
         except ValueError:
-            found = -1
-        if found < 0 or len(fields) not in (5, 6):
+            class_id = -1
+        if class_id < 0 or len(fields) not in (5, 6):
             raise ManifestError(f"{path}:{number}: expected class xc yc w h but got {line!r}")
         if not (0 < width <= 1 and 0 < height <= 1 and 0 <= xc <= 1 and 0 <= yc <= 1):
             raise ManifestError(f"{path}:{number}: expected shares from 0 to 1 but got {line!r}")
-        if label not in (None, found):
+        if label not in (None, class_id):
             raise _SeveralClassesError(
                 f"{path}:{number}: expected boxes of one class an image, its label, but got "
-                f"{label} and {found}"
+                f"{label} and {class_id}"
             )
-        label = found
+        label = class_id
         edges = xc - width / 2, yc - height / 2, xc + width / 2, yc + height / 2
         if min(edges) < -0.01 or max(edges) > 1.01:
             raise ManifestError(f"{path}:{number}: expected a box in the image but got {line!r}")
@@ -204,7 +204,7 @@ def _to_pixels(edges: np.ndarray, size: np.ndarray) -> np.ndarray:
 
 
 def _read_names(folder: Path, last: int) -> tuple[str, ...] | None:
-    """Read the classes' names, if a file says them: a `data.yaml`, or a list with one a line."""
+    """Read the classes' names, if a file gives them: a `data.yaml`, or a list with one a line."""
     above = (folder, *folder.parents[:2])
     path = next((f / name for f in above for name in _NAMES if (f / name).is_file()), None)
     if path is None:

@@ -72,8 +72,11 @@ def test_they_are_what_commands_take(run, photos, tmp_path):
     assert untrained == run("predict", image, "--attention", "none")[1]
     for flags, message in (
         (("--steps", 3), "--steps: goes with --attention tdam"),
-        (("--steps", 3, "--checkpoint", NAME), "--steps: goes not with --checkpoint"),
-        (("--attention", "tdam", "--checkpoint", NAME), "--attention: goes not with --checkpoint"),
+        (("--steps", 3, "--checkpoint", NAME), "--steps: cannot be combined with --checkpoint"),
+        (
+            ("--attention", "tdam", "--checkpoint", NAME),
+            "--attention: cannot be combined with --checkpoint",
+        ),
     ):
         code, _, err = run("predict", image, *flags)
         assert code == 2

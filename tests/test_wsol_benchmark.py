@@ -20,7 +20,7 @@ from wsol.benchmarking.remaining import Remaining
 from wsol.benchmarking.replicates import RunScores
 from wsol.benchmarking.sources import load_chooser, load_scored, open_data
 from wsol.benchmarking.summary import judge, summarise
-from wsol.benchmarking.tables import difference_table, list_way_tables
+from wsol.benchmarking.tables import difference_table, list_variant_tables
 from wsol.training.data import load_training_data
 
 
@@ -215,7 +215,7 @@ def test_a_table_of_each_way_has_a_line_a_model():
         for name, level, method in (("none", 50.0, "cam"), ("new", 52.0, "layercam"))
         for rule, threshold in (("val", 0.3), ("0.2", 0.2))
     ]
-    scores, differences, thresholds = list_way_tables(summarise(mixed[:3], "none"))
+    scores, differences, thresholds = list_variant_tables(summarise(mixed[:3], "none"))
     header = ("model", "method", "Top-1 Loc, val", "Top-1 Loc, 0.2", "Top-5 Loc, val")
     assert scores.header[:5] == header
     assert [row[:5] for row in scores.rows] == [
@@ -231,9 +231,11 @@ def test_a_table_of_each_way_has_a_line_a_model():
         [("none", "0.300"), ("new", "0.300")],
     )
     # Where every model has both methods, they have a table each, and fixed thresholds need none.
-    both = [replace(each, way=(each.method, 0), threshold="0.2", level=0.2) for each in mixed[::2]]
+    both = [
+        replace(each, variant=(each.method, 0), threshold="0.2", level=0.2) for each in mixed[::2]
+    ]
     both += [replace(each, model="new") for each in both[:1]]
-    titles = [table.title for table in list_way_tables(summarise(both, "none"))]
+    titles = [table.title for table in list_variant_tables(summarise(both, "none"))]
     assert titles == ["Scores, cam", "Differences from none, cam", "Scores, layercam"]
 
 

@@ -200,15 +200,15 @@ def test_an_unfinished_run_goes_on(run, photos, tmp_path, monkeypatch):
         (("--steps", "3"), "--steps: goes with --attention tdam"),
         (
             ("--checkpoint", "efficientnet_lite0_tdam", "--attention", "tdam"),
-            "--attention: goes not",
+            "--attention: cannot be combined",
         ),
         (
             ("--checkpoint", "efficientnet_lite0_tdam", "--model", "resnet50"),
-            "--model: goes not",
+            "--model: cannot be combined",
         ),
         (
             ("--checkpoint", "efficientnet_lite0_tdam", "--weights", "w.pth"),
-            "--weights: goes not",
+            "--weights: cannot be combined",
         ),
     ],
 )

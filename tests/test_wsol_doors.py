@@ -58,11 +58,11 @@ class LinesWriter(Writer):
         self._digits = digits
         self._lines = self._open("lines.txt")
 
-    def add(self, found):
-        for each in found.classes:
+    def add(self, localization):
+        for each in localization.classes:
             for box in each.boxes.tolist():
                 corners = " ".join(f"{value:.{self._digits}f}" for value in box)
-                self._lines.write(f"{found.path} {self.names[each.label]} {corners}\n")
+                self._lines.write(f"{localization.path} {self.names[each.label]} {corners}\n")
 
     def add_error(self, path, reason):
         self._lines.write(f"{path} {reason}\n")

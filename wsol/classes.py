@@ -143,7 +143,7 @@ def known_labels(
         one class an image, or None where the network shall choose
 
     Raises:
-        ValueError: the network knows no such class, or both ways are asked for
+        ValueError: the network knows no such class, or both arguments are given
 
     >>> from pathlib import Path
     >>> known_labels([Path("dog/a.jpg"), Path("cat/a.jpg")], ("cat", "dog"), None, True)

@@ -49,13 +49,13 @@ class DemoPhoto:
     """One photograph of the demonstration.
 
     Args:
-        found: the network's own choice of class and box
+        localization: the network's own choice of class and box
         true_name: of the class set by hand
         iou: of the predicted with the true box, outer edges
         picture: path of the drawing
     """
 
-    found: Localization
+    localization: Localization
     true_name: str
     iou: float
     picture: Path
@@ -97,16 +97,16 @@ def run_demo(model: nn.Module, folder: Path, name: str) -> tuple[list[DemoPhoto]
     with Localizer(model) as localizer:
         threshold = localizer.threshold
         for row, path in enumerate(paths):
-            found = localizer(path)
-            if split.boxes is None or isinstance(found, list):
+            localization = localizer(path)
+            if split.boxes is None or isinstance(localization, list):
                 raise TypeError("expected boxes and one localization")
             true_boxes = to_edges(split.boxes[row])
             picture = folder / f"{path.stem}.png"
-            figure = draw_localization(read_image(path), found, threshold, true_boxes)
+            figure = draw_localization(read_image(path), localization, threshold, true_boxes)
             save_figure(figure, picture)
-            iou = float(np.max(pairwise_iou(found.boxes, true_boxes), initial=0))
+            iou = float(np.max(pairwise_iou(localization.boxes, true_boxes), initial=0))
             true_name = localizer.class_name(classes[int(split.labels[row])])
-            photos.append(DemoPhoto(found, true_name, iou, picture))
+            photos.append(DemoPhoto(localization, true_name, iou, picture))
     names = class_names(1000, localizer.names)
     labels = {int(label): names[classes[int(label)]] for label in split.labels}
     scores = _report(model, name, split, folder, threshold, classes, labels, names)

@@ -1,4 +1,4 @@
-"""Whether files are still the ones that something was made of, told without reading them."""
+"""Whether files are still those that something was made of, without reading their contents."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ def hash_files(split: Split, find: Callable[[str], Path], times: bool = False) -
         find: gives the file of an id
         times: also hash when each file was last changed
     """
-    found = hashlib.sha256()
+    digest = hashlib.sha256()
     for image_id, label in zip(split.ids, split.labels.tolist(), strict=True):
         path = find(image_id)
         stat = path.stat() if path.is_file() else None
         size = -1 if stat is None else stat.st_size
         time = stat.st_mtime_ns if stat is not None and times else 0
-        found.update(f"{image_id}\t{label}\t{size}\t{time}\n".encode("utf-8", "surrogateescape"))
-    return found.hexdigest()
+        digest.update(f"{image_id}\t{label}\t{size}\t{time}\n".encode("utf-8", "surrogateescape"))
+    return digest.hexdigest()

@@ -129,7 +129,7 @@ def _turn_upright(image: Image.Image, boxed: tuple[int, int] | None) -> Image.Im
 
 
 def _lie_alike(size: tuple[int, int], other: tuple[int, int]) -> bool:
-    """Tell whether both are wide or both are tall; of a square nothing can be told."""
+    """Tell whether both are wide or both are tall; a square is neither."""
     return (size[0] - size[1]) * (other[0] - other[1]) > 0
 
 
@@ -147,7 +147,7 @@ def _read_deep(path: Path) -> Image.Image:
     """Read a TIFF that PIL does not know, such as 16-bit RGB."""
     try:
         pixels = tifffile.imread(path, key=0)
-    except Exception as error:  # a broken file breaks in many ways
+    except Exception as error:  # decoders raise anything on a broken file
         raise ImageError("not an image") from error
     if not pixels.size:
         raise ImageError("not an image (it has no pixels)")

@@ -29,11 +29,11 @@ _SHOWN = 5  # names that a message lists
 
 @dataclass(frozen=True)
 class LabelMatch:
-    """What a match found.
+    """The result of a match.
 
     Args:
         outputs: index among the outputs by label; None where labels and outputs do not fit
-        source: what told: the `table`, the `names`, or the `numbers`; empty where nothing did
+        source: what decided: the `table`, the `names`, or the `numbers`; empty where nothing did
         missing: names of the data set that are none of the network's
     """
 
@@ -138,7 +138,7 @@ def true_outputs(
         split: with labels
         outputs: index among the outputs by label; None where labels are the outputs' numbers
         count: of the outputs
-        needed: whether a class that is no output is an error; else nothing is known then
+        needed: whether a class that is not among the outputs is an error; else the result is None
 
     Returns:
         (N,), or None where it is not known

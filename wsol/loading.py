@@ -93,7 +93,7 @@ def read_ahead(
 
     Args:
         items: what to read
-        read: called in threads; an ImageError takes the place of its result
+        read: called in threads; an ImageError replaces its result
         batch_size: items a batch; the last batch may be smaller
         workers: threads; 0 and 1 both mean one
 

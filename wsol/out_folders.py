@@ -84,7 +84,7 @@ def keep_apart(images: Sequence[Path], folder: Path) -> tuple[list[Path], int]:
 
     Raises:
         OutputError: all lie there: it is the folder of the photographs, and pictures or links of
-            the same names would take their places
+            the same names would replace them
     """
     home = os.path.abspath(folder)  # noqa: PTH100, without following links
     apart = [path for path in images if not Path(os.path.abspath(path)).is_relative_to(home)]  # noqa: PTH100

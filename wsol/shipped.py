@@ -43,8 +43,8 @@ def manifests_folder() -> Path:
 
 def list_data_sets() -> list[DataSet]:
     """Describe every shipped data set."""
-    found = sorted(manifests_folder().glob("*/manifest.toml"))
-    return [read_data_set(path.parent) for path in found]
+    manifests = sorted(manifests_folder().glob("*/manifest.toml"))
+    return [read_data_set(path.parent) for path in manifests]
 
 
 def read_data_set(folder: Path) -> DataSet:
@@ -137,7 +137,7 @@ def _compare(folder: Path, promise: dict[str, Any], split: Split, source: str) -
 
 
 def _check_images(split: Split, root: Path, hashes: dict[str, str]) -> str:
-    """Check that the images are there, and say how many have not the size that the split says."""
+    """Check that the images are there, and say how many differ in size from the split."""
     paths = [root / image_id for image_id in split.ids]
     for path, image_id in zip(paths, split.ids, strict=True):
         if not path.is_file():
@@ -169,7 +169,7 @@ def _check_images(split: Split, root: Path, hashes: dict[str, str]) -> str:
 
 
 def _is_swapped(stored: tuple[int, int], size: tuple[int, int]) -> bool:
-    """Tell whether width and height have changed places, in an image that may be resized."""
+    """Tell whether width and height are swapped, in an image that may be resized."""
     if stored == size[::-1]:
         return True
     aspect, wanted = stored[0] / stored[1], size[0] / size[1]
@@ -179,8 +179,8 @@ def _is_swapped(stored: tuple[int, int], size: tuple[int, int]) -> bool:
 
 def _check_hash(path: Path, wanted: str) -> None:
     try:
-        found = hashlib.sha256(path.read_bytes()).hexdigest()
+        digest = hashlib.sha256(path.read_bytes()).hexdigest()
     except OSError as error:
         raise ManifestError(f"{path}: cannot be read ({error.strerror})") from error
-    if found != wanted:
-        raise ManifestError(f"{path}: expected sha256 {wanted} but got {found}")
+    if digest != wanted:
+        raise ManifestError(f"{path}: expected sha256 {wanted} but got {digest}")

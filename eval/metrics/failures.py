@@ -35,7 +35,7 @@ def failure_kinds(
         convention: what the four numbers mean, as in `eval.geometry`
 
     Returns:
-        (k,), uint8, places in `KINDS`
+        (k,), uint8, positions in `KINDS`
 
     >>> box, true = np.array([[0, 0, 2, 2]]), np.array([[0, 0, 9, 9]])
     >>> KINDS[failure_kinds(box, np.array([False]), np.array([False]), true, "edges")[0]]

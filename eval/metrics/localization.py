@@ -46,14 +46,14 @@ def _add_up(changes: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True, eq=False)
 class Outcome:
-    """How one image fared at every threshold of the grid, and at the one more if there is one.
+    """How one image fared at every threshold of the grid, and at the extra one if there is one.
 
     Args:
         image_id: names the image
         hits: (modes, deltas, thresholds), bool: whether the protocol's one contour, or any of all
             contours, overlaps a true box enough
-        kinds: (thresholds,), places in `KINDS`: why the one contour's box misses
-        rank: place of the true class among the predictions, from 0; None where unknown
+        kinds: (thresholds,), positions in `KINDS`: why the one contour's box misses
+        rank: position of the true class among the predictions, from 0; None where unknown
         true_boxes: how many there are in what the maps show
         baselines: hits of the protocol's baselines, in their order
     """
@@ -121,7 +121,7 @@ class LocalizationScores:
 
     Args:
         protocol: deltas, grid and baselines
-        threshold: one more threshold beside the grid, or None
+        threshold: an extra threshold beside the grid, or None
     """
 
     protocol: Protocol
@@ -146,7 +146,7 @@ class LocalizationScores:
 
     @cached_property
     def thresholds(self) -> np.ndarray:
-        """The protocol's grid, then the one more threshold if there is one."""
+        """The protocol's grid, then the extra threshold if there is one."""
         extra = [] if self.threshold is None else [self.threshold]
         return np.concatenate([self.protocol.thresholds, extra])
 
@@ -162,12 +162,12 @@ class LocalizationScores:
         count = len(self.thresholds)
         located = outcome.hits[0, self.protocol.deltas.index(HIT)]
         rows = [*outcome.hits.reshape(-1, count)]
-        rows += [located & (rank is not None and rank < places) for places in (1, 5)]
+        rows += [located & (rank is not None and rank < k) for k in (1, 5)]
         _add_changes(self.tables["changes"], np.array(rows), weights)
         if rank is not None:
             self.classified += 1
-            for row, places in enumerate((1, 5)):
-                self.tables["right"][row] += weights * (rank < places)
+            for row, k in enumerate((1, 5)):
+                self.tables["right"][row] += weights * (rank < k)
         for row, hit in enumerate(outcome.baselines):
             self.tables["baselines"][row] += weights * hit
         self.tables["images"] += weights
@@ -205,13 +205,13 @@ class LocalizationScores:
         """Compute every score from every replicate.
 
         Args:
-            at: place among the thresholds at which GT-known, Top-1 and Top-5 Loc are taken, or
-                `best` for the one with the most hits in each replicate; None for the one more
+            at: index of the threshold at which GT-known, Top-1 and Top-5 Loc are taken, or
+                `best` for the one with the most hits in each replicate; None for the extra
                 threshold if there is one, else `best`
 
         Returns:
             by name, (1001,) percent: 1000 replicates, NaN where one holds no image, and last the
-            score itself; `threshold` and `max_box_acc_threshold` are places among the thresholds
+            score itself; `threshold` and `max_box_acc_threshold` are indices of thresholds
 
         Raises:
             ValueError: no image was added
@@ -236,11 +236,11 @@ class LocalizationScores:
         scores["max_box_acc_v2"] = np.mean([scores[f"box_acc_{d}"] for d in deltas], axis=0)
         if at is None:
             at = "best" if self.threshold is None else grid
-        places = best if at == "best" else np.full(len(total), at)
-        scores["threshold"] = places
-        scores["gt_known_loc"] = percent(located[places, columns])
-        scores["top1_loc"] = percent(curves[-2][places, columns])
-        scores["top5_loc"] = percent(curves[-1][places, columns])
+        chosen = best if at == "best" else np.full(len(total), at)
+        scores["threshold"] = chosen
+        scores["gt_known_loc"] = percent(located[chosen, columns])
+        scores["top1_loc"] = percent(curves[-2][chosen, columns])
+        scores["top5_loc"] = percent(curves[-1][chosen, columns])
         scores["top1_cls"], scores["top5_cls"] = percent(self.tables["right"])
         for row, name in enumerate(self.protocol.baselines):
             scores[name] = percent(self.tables["baselines"][row])
@@ -262,9 +262,9 @@ class LocalizationScores:
             for name in ("top1_loc", "top5_loc", "top1_cls", "top5_cls"):
                 del every[name]
         at, best = int(every.pop("threshold")[-1]), int(every.pop("max_box_acc_threshold")[-1])
-        score = {name: float(found[-1]) for name, found in every.items()}
+        score = {name: float(values[-1]) for name, values in every.items()}
         deltas = [str(delta) for delta in self.protocol.deltas]
-        plain = _add_up(self.tables["changes"][:-2, :, -1])  # the curves told are of no replicate
+        plain = _add_up(self.tables["changes"][:-2, :, -1])  # curves are those of the plain counts
         counts = plain[:, : len(self.protocol.thresholds)]
         by_mode = counts.reshape(len(MODES), len(deltas), -1).tolist()
         errors: dict[str, int | None] = {
@@ -288,7 +288,7 @@ class LocalizationScores:
             top5_loc=score.get("top5_loc"),
             top1_cls=score.get("top1_cls"),
             top5_cls=score.get("top5_cls"),
-            intervals95={name: interval(found[:-1]) for name, found in every.items()},
+            intervals95={name: interval(values[:-1]) for name, values in every.items()},
             errors={**errors, "misclassified": wrong if known else None},
             baselines={name: score[name] for name in self.protocol.baselines},
             several_true_boxes=self.several / self.images,

@@ -79,7 +79,7 @@ def _count(scores: np.ndarray, mask: np.ndarray, edges: np.ndarray) -> np.ndarra
     per_unit = 1 / (edges[1] - edges[0])
     # Where the grid's last bin is as wide as the others, only scores near an edge need a search.
     always = abs(per_unit - (bins - 2)) > 1e-6
-    places = np.empty(_STRETCH, np.uint32)
+    cells = np.empty(_STRETCH, np.uint32)
     # In turn into two tables, since neighbours often fall into one bin.
     counts, others = np.zeros(3 * bins, np.int32), np.zeros(3 * bins, np.int32)
     for start in range(0, scores.size, _STRETCH):
@@ -87,10 +87,10 @@ def _count(scores: np.ndarray, mask: np.ndarray, edges: np.ndarray) -> np.ndarra
         near = 0
         for i in range(some.size):
             scaled = some[i] * per_unit
-            place = np.int32(scaled)
-            part = scaled - place
+            bin_index = np.int32(scaled)
+            part = scaled - bin_index
             near += (part < 1e-6) | (part > 1 - 1e-6)
-            places[i] = np.uint32(np.int32(kinds[i]) * np.int32(bins) + place)
+            cells[i] = np.uint32(np.int32(kinds[i]) * np.int32(bins) + bin_index)
         if near > 0 or always:
             for i in range(some.size):
                 guess = min(int(some[i] * per_unit), bins - 1)
@@ -98,17 +98,17 @@ def _count(scores: np.ndarray, mask: np.ndarray, edges: np.ndarray) -> np.ndarra
                     guess -= 1
                 while guess + 1 < bins and some[i] >= edges[guess + 1]:
                     guess += 1
-                places[i] = np.uint32(kinds[i] * bins + guess)
+                cells[i] = np.uint32(kinds[i] * bins + guess)
         for i in range(some.size // 2):
-            counts[places[2 * i]] += 1
-            others[places[2 * i + 1]] += 1
+            counts[cells[2 * i]] += 1
+            others[cells[2 * i + 1]] += 1
         if some.size % 2:
-            counts[places[some.size - 1]] += 1
-    found = np.empty((2, bins), np.int64)
+            counts[cells[some.size - 1]] += 1
+    histograms = np.empty((2, bins), np.int64)
     for i in range(bins):
-        found[0, i] = counts[i] + others[i]
-        found[1, i] = counts[bins + i] + others[bins + i]
-    return found
+        histograms[0, i] = counts[i] + others[i]
+        histograms[1, i] = counts[bins + i] + others[bins + i]
+    return histograms
 
 
 def pixel_average_precision(counts: np.ndarray) -> np.ndarray:
@@ -122,8 +122,8 @@ def pixel_average_precision(counts: np.ndarray) -> np.ndarray:
     """
     false, true = _above(counts)
     total = true[..., -1:]
-    found = true + false
-    precision = np.divide(true, found, out=np.zeros_like(true), where=found > 0)
+    predicted = true + false
+    precision = np.divide(true, predicted, out=np.zeros_like(true), where=predicted > 0)
     recall = np.divide(true, total, out=np.full_like(true, np.nan), where=total > 0)
     return 100 * (precision * np.diff(recall, axis=-1, prepend=0)).sum(axis=-1)
 
@@ -242,7 +242,7 @@ class PixelScores:
             images=self.images,
             pxap=float(scores["pxap"][-1]),
             peak_pixel_iou=float(scores["peak_pixel_iou"][-1]),
-            intervals95={name: interval(found[:-1]) for name, found in scores.items()},
+            intervals95={name: interval(values[:-1]) for name, values in scores.items()},
             curve={
                 "precision": precision[::-1][:grid].tolist(),
                 "recall": (100 * true / true[-1])[::-1][:grid].tolist(),
@@ -253,6 +253,6 @@ class PixelScores:
         if not self._waiting:
             return
         weights = np.stack([row for row, _ in self._waiting]).astype(np.float64)
-        counts = np.stack([found for _, found in self._waiting]).astype(np.float64)
+        counts = np.stack([each for _, each in self._waiting]).astype(np.float64)
         self.counts += np.tensordot(weights, counts, axes=(0, 0))
         self._waiting.clear()

@@ -24,7 +24,7 @@ class Expected:
         model: name of the model
         score: name of the score, as in the JSON output
         value: in percent, or of a difference in points
-        tolerance: by how much the value found may differ, either way
+        tolerance: by how much the measured value may be off in either direction
         threshold: rule that chose the threshold; "" where the score has none
         method: map method; "" where there is one alone
         output_stride: of the scoring; 0 where there is one alone

@@ -111,7 +111,7 @@ class Experiment:
         models: the first is what the others are compared with, but for those with a reference
         scoring: of all of them
         description: in a sentence
-        data: what data set it asks for, for people
+        data: the data set it needs, in words
         expected: values to check against
         text: the TOML that it was read from
         record: file beside the TOML that holds the scores of its runs, if it is there; None for
@@ -150,7 +150,7 @@ class Experiment:
             models: names; all by default. The first one that is left is what those are compared
                 with that name no reference
             seeds: all by default; models without any of them are left out
-            runs: names of runs; all by default. Those that the experiment has not are no fault
+            runs: names of runs; all by default. Names of no run are ignored
 
         Returns:
             the part, with those expected values that are of its models and seeds, and of

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 class NothingScoredError(RuntimeError):
-    """No run could be scored; what `failures` would say was told to `events`."""
+    """No run could be scored; `events` were told why."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class Outcome:
 
     Args:
         title: what was scored, and how
-        rows: a model under one way of scoring each: means over seeds, paired differences
+        rows: one a model and variant of scoring: means over seeds, paired differences
         verdicts: a line a model: whether it is better than its reference
         failures: runs that are missing, with the reason
         record: what else the JSON says, in plain values
@@ -56,13 +56,13 @@ class Outcome:
 
     @property
     def met(self) -> int:
-        """How many of the expected values were found."""
+        """How many of the expected values were measured."""
         off = {fault.partition(": expected")[0] for fault in self.faults}
         return len(self.expected or ()) - len(off)
 
     @property
     def good(self) -> bool:
-        """Whether every run was scored and every expected value found."""
+        """Whether every run was scored and every expected value measured."""
         return not self.failures and not self.faults
 
     def to_dict(self) -> dict[str, Any]:
@@ -72,10 +72,10 @@ class Outcome:
 
 
 def list_verdicts(rows: Sequence[Row]) -> list[str]:
-    """Say in a line a model whether it is better than its reference, scored the first way.
+    """Say in a line a model whether it is better than its reference, in the first variant.
 
     Args:
-        rows: of the tables; a model's first row is the way that matters most
+        rows: of the tables; a model's first row is of the variant that matters most
     """
     first: dict[str, Row] = {}
     for row in rows:

@@ -43,16 +43,16 @@ def write_summary_page(
         title: of the page
         note: a sentence below it
         verdicts: a line a model
-        facts: what was done, by what people call it
+        facts: what was done, by a label for people
         failures: runs that are missing, with the reason
         pictures: link to the page with pictures
 
     Returns:
         the page
     """
-    found = [each for each in (score_table(rows), difference_table(rows)) if each is not None]
+    tables = [each for each in (score_table(rows), difference_table(rows)) if each is not None]
     (folder / "tables").mkdir(parents=True, exist_ok=True)
-    for table in found:
+    for table in tables:
         table.save(folder / "tables")
     charts = [_draw(rows, score) for score in _CHARTED]
     page = folder / "index.html"
@@ -67,7 +67,7 @@ def write_summary_page(
         failures=failures,
         compared=name_differences([row for row in rows if row.compared]),
         charts=[chart for chart in charts if chart is not None],
-        tables=found,
+        tables=tables,
         pictures=pictures,
     )
     return page
@@ -94,7 +94,7 @@ def _draw(rows: Sequence[Row], score: str) -> dict[str, Any] | None:
     ]
     left = min(14 + _LETTER * max(map(len, names)), _WIDTH * 0.6)
 
-    def place(points: float) -> float:
+    def to_x(points: float) -> float:
         return round(left + (_WIDTH - left - _RIGHT) * (points - low) / (high - low), 2)
 
     drawn = []
@@ -106,10 +106,10 @@ def _draw(rows: Sequence[Row], score: str) -> dict[str, Any] | None:
             {
                 "name": name,
                 "y": 18 + _LINE * at,
-                "low": place(gap.low),
-                "high": place(gap.high),
-                "mean": place(gap.difference),
-                "seeds": [place(each) for each in row.values[score].differences],
+                "low": to_x(gap.low),
+                "high": to_x(gap.high),
+                "mean": to_x(gap.difference),
+                "seeds": [to_x(each) for each in row.values[score].differences],
                 "text": f"{gap.difference:+.1f} ({gap.low:+.1f} to {gap.high:+.1f})",
             }
         )
@@ -121,8 +121,8 @@ def _draw(rows: Sequence[Row], score: str) -> dict[str, Any] | None:
         "width": _WIDTH,
         "height": 18 + _LINE * len(drawn) + 24,
         "left": left,
-        "zero": place(0.0),
-        "ticks": [(place(tick), f"{tick:g}") for tick in ticks],
+        "zero": to_x(0.0),
+        "ticks": [(to_x(tick), f"{tick:g}") for tick in ticks],
         "rows": drawn,
     }
 

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from tdam.training.recipe import Recipe
 
-TRAINING = "training.json"  # what a run was made of, without the places of this machine
+TRAINING = "training.json"  # what a run was made of, without paths of this machine
 _TOLD = (
     "training_images", "validation_images", "data_sha256", "seed", "versions", "machine",
     "revision", "result",
@@ -45,13 +45,13 @@ def note_training(scores: Path, run: Path | None) -> None:
         (scores / name).unlink(missing_ok=True)
     if run is None:
         return
-    (scores / RECIPE).write_text(_without_place(saved_recipe(run)).to_toml(), encoding="utf-8")
+    (scores / RECIPE).write_text(_without_folder(saved_recipe(run)).to_toml(), encoding="utf-8")
     told = {key: value for key, value in read_record(run).items() if key in _TOLD}
     (scores / TRAINING).write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
 
 
-def _without_place(recipe: Recipe) -> Recipe:
-    """Name the file that a training began with, but not where it lay."""
+def _without_folder(recipe: Recipe) -> Recipe:
+    """Name the file that a training began with, but not its folder."""
     return recipe.change(weights=PurePath(recipe.weights).name)
 
 
@@ -66,9 +66,9 @@ def write_record(path: Path, scores: Mapping[str, Path]) -> None:
     with zipfile.ZipFile(content, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as file:
         for name, folder in sorted(scores.items()):
             parts = [folder / VARIANTS, folder / RECIPE, folder / TRAINING]
-            for way in read_variants(folder):
-                for place in sorted((folder / way.folder).glob(f"*/{SCORES}")):
-                    parts += [place.with_name(part) for part in (SCORES, LINES, NAMES)]
+            for variant in read_variants(folder):
+                for scores_file in sorted((folder / variant.folder).glob(f"*/{SCORES}")):
+                    parts += [scores_file.with_name(part) for part in (SCORES, LINES, NAMES)]
             for part in filter(Path.is_file, parts):
                 inner = part.relative_to(folder).as_posix()
                 file.writestr(_entry(f"{name}/{inner}"), part.read_bytes())
@@ -135,7 +135,7 @@ def unpack_run(path: Path, name: str, folder: Path, recipe: Recipe | None) -> No
     if recipe is None or not (folder / RECIPE).is_file():
         return
     before = load_recipe(str(folder / RECIPE))
-    keys = set(differing_keys(before, _without_place(recipe)))
+    keys = set(differing_keys(before, _without_folder(recipe)))
     if recipe.precision == "auto":
         keys.discard("precision")  # as the machine had it that trained
     if keys:

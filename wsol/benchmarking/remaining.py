@@ -32,7 +32,7 @@ class Remaining:
         Args:
             kind: of them
             count: how many they were
-            free: whether they took no time because they were done before, so that they tell nothing
+            free: whether they were done before and took no time, so that they say nothing
         """
         now = time.monotonic()
         self.todo[kind] = max(self.todo[kind] - count, 0)

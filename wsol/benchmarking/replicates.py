@@ -1,4 +1,4 @@
-"""What is sampled of one model: bootstrap replicates of its scores under each threshold rule."""
+"""Scores of one model: bootstrap replicates of its scores under each threshold rule."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class RunScores:
     Args:
         model: name
         seed: of the run
-        way: map method and output stride as they were asked for
+        variant: map method and output stride as they were asked for
         method: of the maps
         output_stride: of the network as it was scored
         threshold: rule, as text
@@ -32,7 +32,7 @@ class RunScores:
 
     model: str
     seed: int
-    way: tuple[str, int]
+    variant: tuple[str, int]
     method: str
     output_stride: int
     threshold: str
@@ -47,12 +47,12 @@ def name_rule(rule: str | float) -> str:
 
 
 def score_rules(
-    found: Results, rules: Protocol, scoring: Scoring, level: float | None
+    results: Results, rules: Protocol, scoring: Scoring, level: float | None
 ) -> list[tuple[str, float, dict[str, np.ndarray]]]:
     """Take the scores of one pass over the images under every threshold rule.
 
     Args:
-        found: results of the pass
+        results: of the pass
         rules: protocol that they were scored under
         scoring: names the threshold rules
         level: best threshold on other images, for the rule `val`; None to leave that out
@@ -64,9 +64,9 @@ def score_rules(
         ValueError: a threshold between those of the protocol's grid, or scores that were taken at
             another one than the protocol's own
     """
-    scores = add_up(found)
+    scores = add_up(results)
     grid = rules.thresholds
-    samples = []
+    by_rule = []
     for rule in scoring.thresholds:
         if rule == "val" and level is None:
             continue
@@ -80,12 +80,12 @@ def score_rules(
                     f"Expected thresholds on the protocol's grid of {rules.interval} but got {rule}"
                 )
         every = scores.replicates(at)
-        place = int(every["threshold"][-1])
-        if at is None and abs(scores.thresholds[place] - float(rules.threshold or 0)) > 1e-9:
+        index = int(every["threshold"][-1])
+        if at is None and abs(scores.thresholds[index] - float(rules.threshold or 0)) > 1e-9:
             raise ValueError(
                 f"Expected scores at the protocol's threshold {rules.threshold:g} but they were "
-                f"taken at {scores.thresholds[place]:g}"
+                f"taken at {scores.thresholds[index]:g}"
             )
-        kept = {n: v for n, v in every.items() if found.scores.get(n) is not None}
-        samples.append((name_rule(rule), float(scores.thresholds[place]), kept))
-    return samples
+        kept = {n: v for n, v in every.items() if results.scores.get(n) is not None}
+        by_rule.append((name_rule(rule), float(scores.thresholds[index]), kept))
+    return by_rule

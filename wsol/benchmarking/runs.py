@@ -29,7 +29,7 @@ def settle_recipe(entry: Entry, seed: int, folder: Path, device: str) -> Recipe:
     Args:
         entry: the model
         seed: of the run
-        folder: of the run; the precision that it began with stays where the recipe says `auto`
+        folder: of the run, which keeps its first precision where the recipe says `auto`
         device: that the network runs on
 
     Raises:
@@ -56,8 +56,8 @@ def find_state(folder: Path, recipe: Recipe, data: DataSet, device: str) -> Stat
     """
     if not (folder / RECIPE).is_file():
         return "missing"
-    found = load_training_data(data, None, recipe.val_share, recipe.seed, recipe.per_class)
-    check_same_run(folder, recipe, describe_run(data.path, found, recipe.seed, device))
+    training_data = load_training_data(data, None, recipe.val_share, recipe.seed, recipe.per_class)
+    check_same_run(folder, recipe, describe_run(data.path, training_data, recipe.seed, device))
     return "finished" if _has_ended(folder) else "begun"
 
 
@@ -84,7 +84,7 @@ def _has_ended(folder: Path) -> bool:
 
 
 def is_any_unfinished(folder: Path) -> bool:
-    """Tell whether a run in this folder was begun and has not ended, here or by another process."""
+    """Tell whether any run in this folder is unfinished, begun here or by another process."""
     return any("result" not in read_record(path.parent) for path in folder.glob(f"*/{RECORD}"))
 
 

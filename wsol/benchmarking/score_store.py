@@ -1,4 +1,4 @@
-"""The scores of one run on disk, in every way that was asked for, and the samples made of them."""
+"""The scores of one run on disk, in every variant that was asked for, and their replicates."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ if TYPE_CHECKING:
     from wsol.evaluation.comparison import Results
 
 VARIANTS = "ways.json"
-CHOSEN, SCORED = "chosen-on", "scored"  # folders of a way: split to choose on, and to report
+CHOSEN, SCORED = "chosen-on", "scored"  # folders of a variant: split to choose on, and to report
 
 
 @dataclass(frozen=True)
 class ScoringVariant:
-    """One way of scoring.
+    """How a run is scored: map method, output stride, input size, and images to choose on.
 
     Args:
         wanted: map method and output stride as they were asked for
@@ -43,18 +43,18 @@ class ScoringVariant:
 
     @property
     def folder(self) -> str:
-        """Name its folder among a run's scores."""
+        """Name of its folder among a run's scores."""
         return f"{self.method}-{self.output_stride}"
 
 
-def write_variants(folder: Path, ways: Sequence[ScoringVariant]) -> None:
-    """Say which ways a run was scored in, once all of them are on disk."""
-    text = json.dumps([asdict(way) for way in ways], indent=1)
+def write_variants(folder: Path, variants: Sequence[ScoringVariant]) -> None:
+    """Write down the variants that a run was scored in, once all of them are on disk."""
+    text = json.dumps([asdict(variant) for variant in variants], indent=1)
     (folder / VARIANTS).write_text(text + "\n", encoding="utf-8")
 
 
 def read_variants(folder: Path) -> list[ScoringVariant]:
-    """Read which ways a run was scored in.
+    """Read the variants that a run was scored in.
 
     Raises:
         ResultError: the folder holds no scores of a run
@@ -69,72 +69,72 @@ def read_variants(folder: Path) -> list[ScoringVariant]:
 def read_run_scores(
     folder: Path, model: str, seed: int, rules: Protocol, scoring: Scoring
 ) -> tuple[list[RunScores], Path]:
-    """Take the samples of a run from its scores.
+    """Take the replicates of a run from its scores on disk.
 
     Args:
         folder: of the scores
         model: name
         seed: of the run
         rules: protocol that was scored under
-        scoring: ways and threshold rules that are wanted
+        scoring: variants and threshold rules that are wanted
 
     Returns:
-        the samples, and the folder of the first way's results
+        one record a variant and threshold rule, and the folder of the first variant's results
 
     Raises:
-        ResultError: no scores, or of another way, split or protocol than is wanted
+        ResultError: no scores, or those of another variant, split or protocol than is wanted
         ValueError: a threshold between those of the protocol's grid
     """
-    known = {way.wanted: way for way in read_variants(folder)}
-    samples: list[RunScores] = []
-    places: list[Path] = []
+    known = {variant.wanted: variant for variant in read_variants(folder)}
+    run_scores: list[RunScores] = []
+    folders: list[Path] = []
     for stride in scoring.output_strides:
         for method in scoring.methods:
-            way = known.get((method, stride))
-            if way is None:
+            variant = known.get((method, stride))
+            if variant is None:
                 raise ResultError(
                     f"{folder}: expected scores with method {method} and output stride {stride} "
                     f"but there are {', '.join(each.folder for each in known.values())}"
                 )
-            place = folder / way.folder / SCORED
-            places.append(place)
-            found = read_results(place)
-            _check(way, found, rules, scoring)
+            scored = folder / variant.folder / SCORED
+            folders.append(scored)
+            results = read_results(scored)
+            _check(variant, results, rules, scoring)
             level = None
-            if way.chooses:
-                chosen = read_results(folder / way.folder / CHOSEN, slim=True)
+            if variant.chooses:
+                chosen = read_results(folder / variant.folder / CHOSEN, slim=True)
                 level = chosen.scores["max_box_acc_threshold"]
             try:
-                taken = score_rules(found, rules, scoring, level)
+                taken = score_rules(results, rules, scoring, level)
             except (KeyError, TypeError, IndexError) as error:
-                raise ResultError(f"{place}: expected scores of a run but {error!r}") from error
-            samples += [
+                raise ResultError(f"{scored}: expected scores of a run but {error!r}") from error
+            run_scores += [
                 RunScores(
                     model=model,
                     seed=seed,
-                    way=way.wanted,
-                    method=way.method,
-                    output_stride=way.output_stride,
+                    variant=variant.wanted,
+                    method=variant.method,
+                    output_stride=variant.output_stride,
                     threshold=name,
                     level=at,
                     replicates=replicates,
-                    images=len(found.rows),
+                    images=len(results.rows),
                 )
                 for name, at, replicates in taken
             ]
-    return samples, places[0]
+    return run_scores, folders[0]
 
 
-def _check(way: ScoringVariant, found: Results, rules: Protocol, scoring: Scoring) -> None:
+def _check(variant: ScoringVariant, results: Results, rules: Protocol, scoring: Scoring) -> None:
     """Refuse scores of other rules than are wanted."""
     plain = json.loads(json.dumps(asdict(rules)))
     for name, then, now in (
-        ("protocol", found.scores.get("choices"), plain),
-        ("split", found.scores.get("split"), scoring.split),
-        ("size", way.size, scoring.size),
-        ("split to choose on", way.choose, scoring.choose),
+        ("protocol", results.scores.get("choices"), plain),
+        ("split", results.scores.get("split"), scoring.split),
+        ("size", variant.size, scoring.size),
+        ("split to choose on", variant.choose, scoring.choose),
     ):
         if isinstance(then, dict) and isinstance(now, dict):
             then, now = ({**each, "source": ""} for each in (then, now))
         if then != now:
-            raise ResultError(f"{found.folder}: expected {name} {now!r} but it was {then!r}")
+            raise ResultError(f"{results.folder}: expected {name} {now!r} but it was {then!r}")

@@ -1,4 +1,4 @@
-"""Scoring one model's weights in every way that an experiment asks for, each kept on disk."""
+"""Scoring one model's weights in every variant that an experiment asks for, each kept on disk."""
 
 from __future__ import annotations
 
@@ -99,25 +99,25 @@ def score_weights(
     workers: int = 2,
     events: Events = SILENT,
 ) -> tuple[list[RunScores], Path]:
-    """Score weights in every way; what was scored before, from the same weights, stays as it is.
+    """Score weights in every variant; scores made earlier from the same weights are kept.
 
-    All threshold rules come from the same maps, by what is known of each image at every threshold.
+    All threshold rules share the same maps, since each image's outcome is kept at every threshold.
 
     Args:
         entry: the model
         seed: of the run
         weights: `pretrained`, a file, or the folder of a run
         images: to score, and to choose thresholds on
-        scoring: the ways
+        scoring: the variants
         out: folder for the scores of this model and seed
-        shows: whether to keep the maps of the first way for a report
+        shows: whether to keep the maps of the first variant for a report
         device: that the network runs on
         batch_size: images at once
         workers: threads that read images and score maps
-        events: told of each pass over a split that was not made before, as a task
+        events: told of each new pass over a split, as a task
 
     Returns:
-        the samples, and the folder of the first way's results
+        the scores of the run, and the folder of the first variant's results
 
     Raises:
         ValueError: weights, labels or rules that do not fit
@@ -125,7 +125,7 @@ def score_weights(
     """
     rules = find_protocol(scoring.protocol)
     primary = _find_primary(scoring, images)
-    ways: list[ScoringVariant] = []
+    variants: list[ScoringVariant] = []
     for wanted_stride in scoring.output_strides:
         network = build_network(entry, weights, wanted_stride, scoring.size)
         settings: dict[str, Any] = network.settings
@@ -146,28 +146,36 @@ def score_weights(
         for wanted in scoring.methods:
             method = settle_method(wanted, network)
             chooses = images.chooser is not None and "val" in scoring.thresholds
-            asked_of = (wanted, wanted_stride)
-            way = ScoringVariant(asked_of, method, stride, chooses, scoring.choose, scoring.size)
+            variant = ScoringVariant(
+                wanted=(wanted, wanted_stride),
+                method=method,
+                output_stride=stride,
+                chooses=chooses,
+                choose=scoring.choose,
+                size=scoring.size,
+            )
             source = replace(source, method=method)
             text = f"{entry.name}, {method}, stride {stride}"
             level: float | None = None
             if chooses and images.chooser is not None:
                 on = replace(source, split=images.chooser)
-                chosen = _score_once(on, rules, "oracle", out / way.folder / CHOSEN, text, events)
+                chosen = _score_once(
+                    on, rules, "oracle", out / variant.folder / CHOSEN, text, events
+                )
                 level = chosen["max_box_acc_threshold"]
             asked = {"val": level, "own": None}.get(str(primary), primary)
-            results = out / way.folder / SCORED
+            results = out / variant.folder / SCORED
             rule = "val" if primary == "val" else None
-            _score_once(source, rules, asked, results, text, events, rule, shows and not ways)
+            _score_once(source, rules, asked, results, text, events, rule, shows and not variants)
             labels = dict(enumerate(images.scored.class_names or ()))
             name_results(results, f"{describe_network(settings)}, {method}", labels, names)
-            ways.append(way)
-    write_variants(out, ways)
+            variants.append(variant)
+    write_variants(out, variants)
     return read_run_scores(out, entry.name, seed, rules, scoring)
 
 
 def _find_primary(scoring: Scoring, images: Images) -> Any:
-    """Name the rule that results on disk and pages have: the first one that can be followed."""
+    """Name the rule of results on disk and of pages: the first one that can be followed."""
     followed = [rule for rule in scoring.thresholds if rule != "val" or images.chooser is not None]
     if not followed:
         raise ValueError(

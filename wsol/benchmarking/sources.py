@@ -19,7 +19,7 @@ _CUB = ("images.txt", "train_test_split.txt")
 
 
 def open_data(folder: Path, root: Path | None, out: Path) -> DataSet:
-    """Open a data set where people keep it, its image root known.
+    """Open a data set whose image root is known.
 
     Args:
         folder: as for `eval.manifest.open_data_set`; or the official download of CUB-200-2011, or
@@ -73,10 +73,12 @@ def load_chooser(
     elif recipe is None:
         return None
     else:
-        found = load_training_data(data, None, recipe.val_share, recipe.seed, recipe.per_class)
-        if not found.held_out:
+        training_data = load_training_data(
+            data, None, recipe.val_share, recipe.seed, recipe.per_class
+        )
+        if not training_data.held_out:
             return None
-        chooser = found.val
+        chooser = training_data.val
     if not any(map(len, chooser.boxes or ())):
         return None
     shared = set(chooser.ids) & set(scored.ids)

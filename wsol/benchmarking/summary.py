@@ -1,4 +1,4 @@
-"""What a benchmark found: means over seeds, and paired differences between models."""
+"""The results of a benchmark: means over seeds, and paired differences between models."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Value:
         by_seed: the score of each seed, in their order
         interval95: of the mean, had other images of the same kind been scored
         difference: of the mean from the reference's over the same seeds, paired image by image;
-            None for a model that is its own reference, and where no seed is in both
+            None for a model that is its own reference, and where they share no seed
         differences: the same of each seed
     """
 
@@ -37,11 +37,11 @@ class Value:
 
 @dataclass(frozen=True)
 class Row:
-    """A model under one way of scoring.
+    """A model in one variant of scoring.
 
     Args:
         model: name
-        way: map method and output stride as they were asked for
+        variant: map method and output stride as they were asked for
         method: of the maps
         output_stride: input pixels a map pixel
         threshold: rule
@@ -54,7 +54,7 @@ class Row:
     """
 
     model: str
-    way: tuple[str, int]
+    variant: tuple[str, int]
     method: str
     output_stride: int
     threshold: str
@@ -67,10 +67,10 @@ class Row:
 
     def value(self, score: str, difference: bool = False) -> float | None:
         """Give a mean, or a difference from the reference; None where it is not known."""
-        found = self.values.get(score)
-        if found is None or not difference:
-            return None if found is None else found.mean
-        return None if found.difference is None else found.difference.difference
+        value = self.values.get(score)
+        if value is None or not difference:
+            return None if value is None else value.mean
+        return None if value.difference is None else value.difference.difference
 
     def describe(self) -> str:
         """Say in short which row it is."""
@@ -82,37 +82,37 @@ class Row:
 
 
 def summarise(
-    samples: Sequence[RunScores], first: str, references: Mapping[str, str] | None = None
+    run_scores: Sequence[RunScores], first: str, references: Mapping[str, str] | None = None
 ) -> list[Row]:
     """Average over seeds image by image, and compare every model with its reference.
 
     A score is a sum over images, or such a sum at a threshold that is chosen anew in each
-    bootstrap sample. The mean of the seeds' replicates is therefore the replicate of the mean that
-    each image has over the seeds, and since all models meet the same bootstrap samples, the
-    differences of these means are paired image by image. Only seeds that both have are compared.
+    bootstrap replicate. The mean of the seeds' replicates is therefore the replicate of each
+    image's mean over the seeds. Since all models meet the same resampled images, the differences
+    of these means are paired image by image. Only seeds that both have are compared.
 
     Args:
-        samples: of the same images
+        run_scores: of the same images
         first: model to compare with
         references: by model, another one to compare it with
 
     Returns:
-        rows in the order of the samples
+        rows in the order of the run scores
     """
     groups: dict[tuple[str, tuple[str, int], str], dict[int, RunScores]] = {}
-    for each in samples:
-        key = (each.model, each.way, each.threshold)
+    for each in run_scores:
+        key = (each.model, each.variant, each.threshold)
         groups.setdefault(key, {})[each.seed] = each
-    models = list(dict.fromkeys(each.model for each in samples))
-    ways = list(dict.fromkeys(key[1:] for key in groups))
+    models = list(dict.fromkeys(each.model for each in run_scores))
+    variants = list(dict.fromkeys(key[1:] for key in groups))
     rows = []
     for model in models:
         reference = (references or {}).get(model, first)
-        for way in ways:
-            own = groups.get((model, *way))
+        for variant in variants:
+            own = groups.get((model, *variant))
             if own is None:
                 continue
-            base = {} if model == reference else groups.get((reference, *way), {})
+            base = {} if model == reference else groups.get((reference, *variant), {})
             rows.append(_make_row(own, base, reference))
     return rows
 
@@ -146,7 +146,7 @@ def _make_row(own: dict[int, RunScores], base: dict[int, RunScores], reference: 
         )
     return Row(
         model=one.model,
-        way=one.way,
+        variant=one.variant,
         method=one.method,
         output_stride=one.output_stride,
         threshold=one.threshold,
@@ -170,10 +170,10 @@ def judge(row: Row) -> str | None:
     """
     from wsol.evaluation.metric_names import name_score
 
-    found = row.values.get("top1_loc")
-    if found is None or found.difference is None:
+    value = row.values.get("top1_loc")
+    if value is None or value.difference is None:
         return None
-    gap = found.difference
+    gap = value.difference
     verdict = "no gain shown"
     if gap.low > 0:
         verdict = "a gain"
@@ -188,7 +188,7 @@ def judge(row: Row) -> str | None:
     if (
         count > 1
         and verdict != "no gain shown"
-        and min(found.differences) * max(found.differences) <= 0
+        and min(value.differences) * max(value.differences) <= 0
     ):
         text += ", but not with every seed"
     return text

@@ -25,7 +25,7 @@ _HEADS = {
     "max_box_acc_v2": "MaxBoxAccV2",
     "top1_cls": "top-1 class",
 }
-_WAYS = {"method": "method", "output_stride": "stride"}  # field of a row: what people call it
+_VARIANT_FIELDS = {"method": "method", "output_stride": "stride"}  # field of a row: name in tables
 _SPREAD = (
     "Percent: the mean over the seeds, and from the least to the greatest of them. MaxBoxAcc and "
     "MaxBoxAccV2 choose their thresholds on the scored images, and so does the rule oracle: they "
@@ -74,10 +74,10 @@ def _make_table(
     write: Callable[[Value], str | None],
     note: str,
 ) -> Table:
-    mixed = [name for name in _WAYS if _differ(every, name)]
+    mixed = [name for name in _VARIANT_FIELDS if _differ(every, name)]
     seeded = _are_seeded(every)
     header = ["model", *(["seeds"] if seeded else []), "threshold"]
-    header += [_WAYS[name] for name in mixed]
+    header += [_VARIANT_FIELDS[name] for name in mixed]
     cells: list[tuple[Cell, ...]] = []
     for row in rows:
         seeds = row.seeds if key == "scores" else row.compared
@@ -128,7 +128,7 @@ def _write_difference(value: Value) -> str | None:
 
 
 def full_table(rows: Sequence[Row]) -> Table:
-    """Tell everything in numbers, a line a model, way of scoring and score."""
+    """Tell everything in numbers, a line a model, variant and score."""
     cells: list[tuple[Cell, ...]] = []
     for row in rows:
         for name in SCORES:
@@ -166,13 +166,13 @@ def to_plain(rows: Sequence[Row]) -> list[dict[str, Any]]:
                     "points": gap.difference,
                     "interval95": [gap.low, gap.high],
                 }
-        del record["way"]
+        del record["variant"]
         records.append(record)
     return records
 
 
-def list_way_tables(rows: Sequence[Row]) -> list[Table]:
-    """Tell the same with a line a model: for every way of making maps, scores and differences.
+def list_variant_tables(rows: Sequence[Row]) -> list[Table]:
+    """Tell the same with a line a model: for every variant, scores and differences.
 
     Only Top-1 Loc is told under every rule, Top-5 Loc and GT-known under the first one alone;
     MaxBoxAcc and MaxBoxAccV2 have thresholds of their own. `full_table` has the rest.
@@ -181,21 +181,21 @@ def list_way_tables(rows: Sequence[Row]) -> list[Table]:
         rows: of the tables
 
     Returns:
-        scores and differences of each way, then the thresholds that the rules chose
+        scores and differences of each variant, then the thresholds that the rules chose
     """
-    ways: dict[tuple[str, int], list[Row]] = {}
+    variants: dict[tuple[str, int], list[Row]] = {}
     for row in rows:
-        ways.setdefault(row.way, []).append(row)
+        variants.setdefault(row.variant, []).append(row)
     tables = []
-    for own in ways.values():
+    for own in variants.values():
         tables.append(_make_wide(rows, own, paired=False))
         if any(row.compared for row in own):
             tables.append(_make_wide(rows, own, paired=True))
-    chosen = _make_levels(rows, ways)
+    chosen = _make_levels(rows, variants)
     return tables if chosen is None else [*tables, chosen]
 
 
-def _name_way(own: Sequence[Row], every: Sequence[Row]) -> str:
+def _name_variant(own: Sequence[Row], every: Sequence[Row]) -> str:
     """Name map method and output stride of rows, where all of them share one and others differ."""
     name = ""
     for field, text in (("method", ""), ("output_stride", "stride ")):
@@ -205,9 +205,9 @@ def _name_way(own: Sequence[Row], every: Sequence[Row]) -> str:
 
 
 def _make_wide(every: Sequence[Row], own: Sequence[Row], paired: bool) -> Table:
-    """Put the rows that a way has of one model on one line: their scores, or their differences."""
+    """Put the rows that a variant has of one model on one line: scores, or differences."""
     rows = [row for row in own if row.compared or not paired]
-    title = (name_differences(rows) if paired else "Scores") + _name_way(own, every)
+    title = (name_differences(rows) if paired else "Scores") + _name_variant(own, every)
     write: Callable[[Value], str | None] = _write_difference if paired else _write_mean
     rules = list(dict.fromkeys(row.threshold for row in every))
     columns = [("top1_loc", rule) for rule in rules]
@@ -220,7 +220,7 @@ def _make_wide(every: Sequence[Row], own: Sequence[Row], paired: bool) -> Table:
     for row in rows:
         lines.setdefault(row.model, {})[row.threshold] = row
     seeded = _are_seeded(every)
-    mixed = [name for name in _WAYS if _differ(own, name)]
+    mixed = [name for name in _VARIANT_FIELDS if _differ(own, name)]
     cells: list[tuple[Cell, ...]] = []
     for by_rule in lines.values():
         row = next(iter(by_rule.values()))
@@ -231,26 +231,28 @@ def _make_wide(every: Sequence[Row], own: Sequence[Row], paired: bool) -> Table:
             value = by_rule[rule].values.get(name) if rule in by_rule else None
             line.append(None if value is None else write(value))
         cells.append(tuple(line))
-    first = ["model", *(["seeds"] if seeded else []), *(_WAYS[name] for name in mixed)]
+    first = ["model", *(["seeds"] if seeded else []), *(_VARIANT_FIELDS[name] for name in mixed)]
     return Table("differences" if paired else "scores", title, (*first, *header), cells, {})
 
 
-def _make_levels(rows: Sequence[Row], ways: Mapping[tuple[str, int], list[Row]]) -> Table | None:
+def _make_levels(
+    rows: Sequence[Row], variants: Mapping[tuple[str, int], list[Row]]
+) -> Table | None:
     """Tell the thresholds that rules chose, or None where all are fixed numbers."""
     chosen = [
-        (way, rule)
-        for way in ways
+        (variant, rule)
+        for variant in variants
         for rule in dict.fromkeys(row.threshold for row in rows)
-        if any(_write_rule(row) != rule for row in ways[way] if row.threshold == rule)
+        if any(_write_rule(row) != rule for row in variants[variant] if row.threshold == rule)
     ]
     if not chosen:
         return None
-    by_key = {(row.model, row.way, row.threshold): row for row in rows}
+    by_key = {(row.model, row.variant, row.threshold): row for row in rows}
     cells: list[tuple[Cell, ...]] = []
     for model in dict.fromkeys(row.model for row in rows):
         own = [by_key.get((model, *column)) for column in chosen]
         cells.append((model, *(None if row is None else _write_levels(row) for row in own)))
-    header = [f"{rule}{_name_way(ways[way], rows)}" for way, rule in chosen]
+    header = [f"{rule}{_name_variant(variants[variant], rows)}" for variant, rule in chosen]
     return Table("thresholds", "Thresholds", ("model", *header), cells, {})
 
 
@@ -267,7 +269,7 @@ def write_tables(
         record: what else the JSON says
     """
     parts = [f"# {title}", "\n".join(f"- {line}" for line in lines)]
-    parts += [table.to_markdown() for table in list_way_tables(rows)]
+    parts += [table.to_markdown() for table in list_variant_tables(rows)]
     parts += [_SPREAD, *([_PAIRED] if any(row.compared for row in rows) else [])]
     text = "\n\n".join(part.strip() for part in parts if part) + "\n"
     write_atomic(folder / "table.md", text.encode("utf-8", "backslashreplace"))

@@ -41,7 +41,7 @@ Checkpoint = Annotated[
     Path | None,
     typer.Option(
         help=f"File or run whose weights tell their network, or {DEFAULT_WEIGHTS}, which comes "
-        "along; goes not with --model or --weights."
+        "along; cannot be combined with --model or --weights."
     ),
 ]
 Attention = Annotated[
@@ -150,7 +150,9 @@ def wrong_use(flag: str | None) -> Iterator[None]:
 def check_classes(class_name: str | None, class_from_folder: bool) -> None:
     """Exit with 2 where two flags both say which class is known."""
     if class_name is not None and class_from_folder:
-        raise typer.BadParameter("goes not with --class", param_hint="--class-from-folder")
+        raise typer.BadParameter(
+            "cannot be combined with --class", param_hint="--class-from-folder"
+        )
 
 
 def print_row(*columns: object) -> None:

@@ -15,7 +15,7 @@ _ANNOUNCED = "score "  # tasks of hours: named where there is no bar to see
 
 
 class ConsoleEvents(Events):
-    """Shows tasks as bars, the next in the place of the last; what is said stands above them."""
+    """Shows tasks as bars, each replacing the last; what is said stands above them."""
 
     def __init__(self) -> None:
         self._bar: Progress | None = None

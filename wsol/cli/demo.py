@@ -33,7 +33,7 @@ def demo(
         [
             photo.picture.stem,
             photo.true_name,
-            f"{photo.found.name} {photo.found.score:.0%}",
+            f"{photo.localization.name} {photo.localization.score:.0%}",
             f"{photo.iou:.3f}",
             "yes" if photo.iou >= 0.5 else "no",
         ]

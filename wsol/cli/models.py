@@ -29,7 +29,7 @@ def models(
     rows = []
     for name, spec in MODELS.items():
         try:
-            found = profile(name, **asked)
+            cost = profile(name, **asked)
         except ValueError as error:
             if attention != "tdam" or "distance" not in str(error):
                 raise typer.BadParameter(
@@ -41,9 +41,9 @@ def models(
         rows.append(
             [
                 name,
-                f"{found.parameters / 1e6:.2f} M",
-                f"{found.multiply_adds / 1e9:.3f} G",
-                f"{found.multiply_adds_inference / 1e9:.3f} G",
+                f"{cost.parameters / 1e6:.2f} M",
+                f"{cost.multiply_adds / 1e9:.3f} G",
+                f"{cost.multiply_adds_inference / 1e9:.3f} G",
                 f"{side} x {side}",
                 spec.method,
                 spec.pretrained,
@@ -53,5 +53,7 @@ def models(
     header = ["network", "parameters", "multiply-adds", "in inference", "input", "maps by"]
     common.print_table(title, [*header, "default weights"], rows)
     for name in list_shipped():
-        told = read_settings(shipped_path(name))
-        typer.echo(f"--checkpoint {name}: {describe_network(told)}, {told['num_classes']} classes")
+        settings = read_settings(shipped_path(name))
+        typer.echo(
+            f"--checkpoint {name}: {describe_network(settings)}, {settings['num_classes']} classes"
+        )

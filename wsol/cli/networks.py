@@ -67,7 +67,7 @@ def check_model(
     given = {"model": model is not None, "weights": weights != "auto"}
     for name in (*(flag for flag in given if given[flag]), *settings):
         if checkpoint is not None:
-            message = "goes not with --checkpoint, which tells its network"
+            message = "cannot be combined with --checkpoint, which names its network"
             raise typer.BadParameter(message, param_hint=f"--{name}")
     for name in settings:
         if name != "attention" and attention != "tdam":

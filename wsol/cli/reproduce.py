@@ -103,7 +103,7 @@ def _split(text: str) -> list[str]:
 
 
 def _to_numbers(text: str) -> list[int]:
-    found = _split(text)
-    if not all(part.isdigit() for part in found):
+    parts = _split(text)
+    if not all(part.isdigit() for part in parts):
         raise ValueError(f"Expected seeds such as 0,1 but got {text!r}")
-    return [int(part) for part in found]
+    return [int(part) for part in parts]

@@ -19,37 +19,37 @@ def _percent(value: float | None) -> str:
     return "-" if value is None else f"{value:.1f}"
 
 
-def _interval(found: Evaluation, name: str) -> str:
-    ends = found.result.intervals95.get(name)
+def _interval(evaluation: Evaluation, name: str) -> str:
+    ends = evaluation.result.intervals95.get(name)
     return "" if ends is None else f"{ends[0]:.1f} - {ends[1]:.1f}"
 
 
-def _choices(found: Evaluation) -> str:
-    threshold = common.describe_threshold(found.to_dict())
-    return f"{threshold}; grid {found.protocol.interval}; class map {found.class_map}"
+def _choices(evaluation: Evaluation) -> str:
+    threshold = common.describe_threshold(evaluation.to_dict())
+    return f"{threshold}; grid {evaluation.protocol.interval}; class map {evaluation.class_map}"
 
 
-def print_evaluation(found: Evaluation, what: str) -> None:
+def print_evaluation(evaluation: Evaluation, what: str) -> None:
     """Print the scores of one split under one protocol.
 
     Args:
-        found: the scores
+        evaluation: the scores
         what: was scored
     """
     rows = [
-        [name_score(name), _percent(value), _interval(found, name)]
-        for name, value in list_scores(found.to_dict()).items()
+        [name_score(name), _percent(value), _interval(evaluation, name)]
+        for name, value in list_scores(evaluation.to_dict()).items()
     ]
-    where = f"{found.result.images} images of {found.split}"
-    title = f"{what}: {where}, protocol {found.protocol.name}"
+    where = f"{evaluation.result.images} images of {evaluation.split}"
+    title = f"{what}: {where}, protocol {evaluation.protocol.name}"
     common.print_table(title, ["score", "percent", "95 % interval"], rows)
-    content = found.to_dict()
-    typer.echo(_choices(found))
+    content = evaluation.to_dict()
+    typer.echo(_choices(evaluation))
     if content["errors"] is not None:
         counts = {name: count for name, count in content["errors"].items() if count is not None}
         wrong = counts.pop("misclassified", None)
         text = ", ".join(f"{name} {count}" for name, count in counts.items())
-        typer.echo(f"misses at this threshold, of {found.result.images} images: {text}")
+        typer.echo(f"misses at this threshold, of {evaluation.result.images} images: {text}")
         if wrong is not None:
             typer.echo(f"misclassified: {wrong} images")
         typer.echo(f"several true boxes on {content['several_true_boxes']:.1%} of the images")
@@ -57,29 +57,29 @@ def print_evaluation(found: Evaluation, what: str) -> None:
             typer.echo(f"{content['without_true_box']} images have no true box and count as missed")
 
 
-def print_protocols(found: list[Evaluation], what: str) -> None:
+def print_protocols(evaluations: list[Evaluation], what: str) -> None:
     """Print the scores of the same maps under several protocols.
 
     Args:
-        found: one evaluation a protocol
+        evaluations: one a protocol
         what: was scored
     """
-    every = [list_scores(each.to_dict()) for each in found]
+    every = [list_scores(each.to_dict()) for each in evaluations]
     rows = []
     for name in dict.fromkeys(name for scores in every for name in scores):
         values = [scores.get(name) for scores in every]
         if any(value is not None for value in values):
             cells = [
                 f"{_percent(value)} ({_interval(each, name)})" if value is not None else "-"
-                for value, each in zip(values, found, strict=True)
+                for value, each in zip(values, evaluations, strict=True)
             ]
             rows.append([name_score(name), *cells])
-    first = found[0]
+    first = evaluations[0]
     where = f"{first.result.images} images of {first.split}"
     title = f"{what}: the same maps ({first.image}) of {where}"
-    header = ["percent (95 % interval)", *(each.protocol.name for each in found)]
+    header = ["percent (95 % interval)", *(each.protocol.name for each in evaluations)]
     common.print_table(title, header, rows)
-    for each in found:
+    for each in evaluations:
         typer.echo(f"{each.protocol.name}: {_choices(each)}")
 
 

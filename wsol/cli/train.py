@@ -148,10 +148,11 @@ def _report(run: TrainedRun) -> None:
     }[run.recipe.select]
     typer.echo(f"result: epoch {best['epoch']} of {run.recipe.epochs}, {by}")
     if run.calibration is not None:
-        found = run.calibration
+        calibration = run.calibration
+        low, high = calibration.interval
         typer.echo(
-            f"threshold: {found.threshold:.3f} (95 % interval {found.interval[0]:.3f} to "
-            f"{found.interval[1]:.3f}), on {found.images} validation images with boxes"
+            f"threshold: {calibration.threshold:.3f} (95 % interval {low:.3f} to {high:.3f}), on "
+            f"{calibration.images} validation images with boxes"
         )
     for image_id, reason in run.unreadable.items():
         sys.stderr.write(f"{image_id}: {reason}\n")

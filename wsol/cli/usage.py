@@ -39,8 +39,8 @@ def usage(**names: str) -> Iterator[None]:
     """Turn the errors of a public function into exits.
 
     Args:
-        names: what an argument is called on the command line, where it is neither its flag nor
-            what it is called elsewhere; empty where nobody gave it
+        names: an argument's name on the command line, where it is neither its flag nor its name
+            elsewhere; empty where the argument was not given
     """
     try:
         yield

@@ -80,7 +80,7 @@ class BoxScorer:
 
         Returns:
             plain values; boxes are x0 y0 x1 y1, outer edges in original pixels; `hits` holds, by
-            mode and delta, the thresholds that hit as ranges of places in the grid
+            mode and delta, the thresholds that hit as ranges of indices in the grid
         """
         row = int(record["row"])
         rank = _rank(record)
@@ -95,7 +95,7 @@ class BoxScorer:
         kind = KINDS[outcome.kinds[-1]]
         edges = to_edges(self.boxes[row])
         side = self.protocol.size
-        found = square_to_image(trace["boxes"][at], side, record["region"]).tolist()
+        box = square_to_image(trace["boxes"][at], side, record["region"]).tolist()
         return {
             "id": image_id,
             "label": int(self.split.labels[row]),
@@ -105,7 +105,7 @@ class BoxScorer:
             "score": float(record["score"]) if not fault and np.isfinite(record["score"]) else None,
             "width": int(self.sizes[row, 0]),
             "height": int(self.sizes[row, 1]),
-            "box": None if kind == "blank" else found,
+            "box": None if kind == "blank" else box,
             "iou": float(overlaps[at]),
             "error": None if kind == "none" else kind,
             "best_threshold": float(grid[best]),
@@ -133,7 +133,7 @@ def _rank(record: Any) -> int | None:
 
 
 def _ranges(hits: np.ndarray) -> list[list[int]]:
-    """Write the places that are true as half-open ranges."""
+    """Write the indices that are true as half-open ranges."""
     steps = np.flatnonzero(np.diff(np.concatenate([[False], hits, [False]]).astype(np.int8)))
     ranges: list[list[int]] = steps.reshape(-1, 2).tolist()
     return ranges

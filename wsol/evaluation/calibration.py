@@ -102,6 +102,6 @@ def choose_threshold(source: MapSource, events: Events = SILENT) -> Calibration:
 
 
 def _middle_of_best(overlaps: np.ndarray) -> int:
-    """Find the largest value's place, the middle one among equals."""
+    """Find the index of the largest value, the middle one among equals."""
     best = np.flatnonzero(overlaps >= overlaps.max() * (1 - 1e-12))
     return int(best[len(best) // 2])

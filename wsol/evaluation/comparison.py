@@ -33,8 +33,8 @@ _COUNTED: dict[str, Callable[[dict[str, Any]], bool]] = {
 }
 
 
-def _within(row: dict[str, Any], places: int) -> bool:
-    return row["rank"] is not None and row["rank"] < places
+def _within(row: dict[str, Any], k: int) -> bool:
+    return row["rank"] is not None and row["rank"] < k
 
 
 class ResultError(ValueError):
@@ -97,7 +97,7 @@ def compare_results(first: Results, second: Results) -> dict[str, Difference]:
     """Compare two runs, score by score.
 
     Both are resampled with the same images; a threshold that a run chose on this very split is
-    chosen anew in every sample.
+    chosen anew in every replicate.
 
     Args:
         first: the run to compare with
@@ -111,17 +111,20 @@ def compare_results(first: Results, second: Results) -> dict[str, Difference]:
     """
     check_comparable(first, second)
     try:
-        samples = [add_up(run).replicates() for run in (first, second)]
+        replicates = [add_up(run).replicates() for run in (first, second)]
     except (KeyError, TypeError, IndexError) as error:
         raise ResultError(
             f"{second.folder}: expected results of an evaluation but {error}"
         ) from error
-    found = {}
-    for name in samples[0]:
+    differences = {}
+    for name in replicates[0]:
         before, after = (_value(run.scores, name) for run in (first, second))
         if before is None or after is None or name.endswith("threshold"):
             continue
-        low, high = interval(samples[1][name][:-1] - samples[0][name][:-1]) or (np.nan, np.nan)
+        low, high = interval(replicates[1][name][:-1] - replicates[0][name][:-1]) or (
+            np.nan,
+            np.nan,
+        )
         gained = lost = p_value = None
         if name in _COUNTED:
             right = _COUNTED[name]
@@ -129,8 +132,8 @@ def compare_results(first: Results, second: Results) -> dict[str, Difference]:
             gained = sum(new and not old for old, new in pairs)
             lost = sum(old and not new for old, new in pairs)
             p_value = mcnemar(gained, lost)
-        found[name] = Difference(before, after, low, high, gained, lost, p_value)
-    return found
+        differences[name] = Difference(before, after, low, high, gained, lost, p_value)
+    return differences
 
 
 def check_comparable(first: Results, second: Results) -> None:
@@ -144,7 +147,7 @@ def check_comparable(first: Results, second: Results) -> None:
         for name in ("protocol", "split", "class_map", "image")
     ]
     one, other = (each.scores.get("choices") or {} for each in (first, second))
-    names = sorted({*one, *other} - {"source"})  # a file of one's own may be named in many ways
+    names = sorted({*one, *other} - {"source"})  # a file of one's own may have many paths
     pairs += [(f"the protocol's {name}", one.get(name), other.get(name)) for name in names]
     for name, before, after in pairs:
         if before != after:
@@ -155,8 +158,7 @@ def check_comparable(first: Results, second: Results) -> None:
     if first.rows.keys() != second.rows.keys():
         odd = min(first.rows.keys() ^ second.rows.keys())
         raise ResultError(
-            f"{second.folder}: expected the same images as {first.folder} but one has {odd!r} and "
-            "the other has not"
+            f"{second.folder}: expected the same images as {first.folder} but only one has {odd!r}"
         )
     if first.scores.get("box_acc") is None:
         raise ResultError(f"{first.folder}: expected scores of boxes")
@@ -165,24 +167,26 @@ def check_comparable(first: Results, second: Results) -> None:
             raise ResultError(f"{second.folder}: expected the same true boxes of {image_id}")
 
 
-def check_truth(found: Results, split: Split) -> None:
+def check_truth(results: Results, split: Split) -> None:
     """Refuse results of other images, or of other true boxes, than a split has.
 
     Args:
-        found: of an evaluation; its true boxes have outer edges
+        results: of an evaluation; their true boxes have outer edges
         split: with boxes
 
     Raises:
         ResultError: they differ
     """
-    if set(found.rows) != set(split.ids):
-        odd = min(set(found.rows) ^ set(split.ids))
-        raise ResultError(f"{found.folder}: expected the images of {split.name} but {odd!r} is odd")
+    if set(results.rows) != set(split.ids):
+        odd = min(set(results.rows) ^ set(split.ids))
+        raise ResultError(
+            f"{results.folder}: expected the images of {split.name} but only one has {odd!r}"
+        )
     for image_id, boxes in zip(split.ids, split.boxes or (), strict=True):
         edges = to_edges(boxes)
-        if found.rows[image_id].get("true_boxes") != edges.tolist():
+        if results.rows[image_id].get("true_boxes") != edges.tolist():
             raise ResultError(
-                f"{found.folder}: expected the true boxes of {image_id} as in the data"
+                f"{results.folder}: expected the true boxes of {image_id} as in the data"
             )
 
 

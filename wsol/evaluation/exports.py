@@ -67,20 +67,20 @@ def score_coco(
     Args:
         folder: of the results
         split: with true boxes
-        classes: class whose map was scored by label; None means that they are the same. A box of a
-            class that the split has not does not count, neither way
+        classes: class whose map was scored by label; None means that they are the same. A box of
+            a class that the split lacks counts neither for nor against
 
     Returns:
         as `eval.coco.coco_scores`
     """
     rows = read_results(folder).rows
     labels = None if classes is None else {index: label for label, index in classes.items()}
-    found: tuple[list[Any], list[Any], list[Any]] = ([], [], [])
+    detections: tuple[list[Any], list[Any], list[Any]] = ([], [], [])
     known = set(split.labels.tolist())
     for image_id in split.ids:
         row = rows[image_id]
         label = row["map_class"] if labels is None else labels.get(row["map_class"])
         boxes = [row["box"]] if row["box"] and label in known else []
-        for part, value in zip(found, ([label], [row["score"] or 0.0], boxes), strict=True):
+        for part, value in zip(detections, ([label], [row["score"] or 0.0], boxes), strict=True):
             part.append(value[: len(boxes)])
-    return coco_scores(split, *found)
+    return coco_scores(split, *detections)

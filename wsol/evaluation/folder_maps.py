@@ -35,7 +35,7 @@ class FolderMaps:
         folder: of the maps, each (S, S), in [0, 1], or uint8 with 255 for 1
         class_map: whose maps they are, for the record
         allow_missing: count maps that are missing or broken as missed, instead of an error
-        others: gives the ids of other splits, whose maps may lie in the same folder; asked where
+        others: gives the ids of other splits, whose maps may lie in the same folder; called where
             a map is of no image of this split
     """
 
@@ -94,13 +94,13 @@ class FolderMaps:
 
 
 def _fit(load: Callable[[], np.ndarray], path: Path, rules: Rules) -> np.ndarray:
-    found = load()
-    if found.shape != (rules.size, rules.size):
+    heat = load()
+    if heat.shape != (rules.size, rules.size):
         raise ImageError(
             f"{path}: expected numbers of shape ({rules.size}, {rules.size}) but got "
-            f"{found.dtype} {found.shape}"
+            f"{heat.dtype} {heat.shape}"
         )
-    return found
+    return heat
 
 
 def _read_map(path: Path) -> np.ndarray:
@@ -109,19 +109,17 @@ def _read_map(path: Path) -> np.ndarray:
         if not content.startswith(_MAGIC):  # or numpy would speak of pickles
             raise ImageError(f"{path}: expected an array but this is no .npy file")
         with _HEADERS:
-            found = np.load(BytesIO(content), allow_pickle=False)
+            heat = np.load(BytesIO(content), allow_pickle=False)
     except ImageError:
         raise
     except FileNotFoundError:
         raise ImageError(f"{path}: expected a map but there is no such file") from None
-    except Exception as error:  # a broken file breaks in many ways
+    except Exception as error:  # numpy raises anything on a broken file
         raise ImageError(f"{path}: expected an array but {error}") from error
-    if not np.issubdtype(found.dtype, np.number) or np.iscomplexobj(found):
-        raise ImageError(f"{path}: expected numbers but got {found.dtype} {found.shape}")
-    if found.dtype == np.uint8:
-        found = found / 255  # exact: k / 255 * 255 is k
-    if found.size and not (found.min() >= 0 and found.max() <= 1):
-        raise ImageError(
-            f"{path}: expected values in [0, 1] but got {found.min()} to {found.max()}"
-        )
-    return found if np.issubdtype(found.dtype, np.floating) else found.astype(np.float64)
+    if not np.issubdtype(heat.dtype, np.number) or np.iscomplexobj(heat):
+        raise ImageError(f"{path}: expected numbers but got {heat.dtype} {heat.shape}")
+    if heat.dtype == np.uint8:
+        heat = heat / 255  # exact: k / 255 * 255 is k
+    if heat.size and not (heat.min() >= 0 and heat.max() <= 1):
+        raise ImageError(f"{path}: expected values in [0, 1] but got {heat.min()} to {heat.max()}")
+    return heat if np.issubdtype(heat.dtype, np.floating) else heat.astype(np.float64)

@@ -64,11 +64,11 @@ def name_results(
         "labels": {str(label): name for label, name in labels.items()},
         "outputs": None if outputs is None else list(outputs),
     }
-    for place in _places(folder):
-        (place / NAMES).write_text(json.dumps(names) + "\n", encoding="utf-8")
+    for home in _result_folders(folder):
+        (home / NAMES).write_text(json.dumps(names) + "\n", encoding="utf-8")
 
 
-def _places(folder: Path) -> list[Path]:
+def _result_folders(folder: Path) -> list[Path]:
     """Find where results lie: in the folder itself, or in one folder a protocol."""
     if (folder / SCORES).is_file():
         return [folder]
@@ -77,7 +77,7 @@ def _places(folder: Path) -> list[Path]:
 
 def discard_results(folder: Path) -> None:
     """Delete what evaluations left in a folder, under any number of protocols."""
-    for place in (folder, *(path for path in folder.glob("*") if path.is_dir())):
-        if place == folder or (place / SCORES).is_file() or (place / HEADER).is_file():
+    for home in (folder, *(path for path in folder.glob("*") if path.is_dir())):
+        if home == folder or (home / SCORES).is_file() or (home / HEADER).is_file():
             for name in (SCORES, LINES, TABLE, NAMES, SETTINGS, DATA, HEADER):
-                (place / name).unlink(missing_ok=True)
+                (home / name).unlink(missing_ok=True)

@@ -73,17 +73,17 @@ class MapKeeper:
 
     def read(self, image_id: str) -> KeptMap | None:
         """Give back the map of an image, or None where none was kept."""
-        found = self._load(f"{self.rows.get(image_id)}.npz")
-        return None if found is None else KeptMap(found["levels"], found["region"])
+        arrays = self._load(f"{self.rows.get(image_id)}.npz")
+        return None if arrays is None else KeptMap(arrays["levels"], arrays["region"])
 
     def read_steps(self, image_id: str) -> tuple[np.ndarray, np.ndarray] | None:
         """Give back what `write_steps` kept, or None."""
-        found = self._load(f"{self.rows.get(image_id)}-steps.npz")
-        return None if found is None else (found["maps"], found["notes"])
+        arrays = self._load(f"{self.rows.get(image_id)}-steps.npz")
+        return None if arrays is None else (arrays["maps"], arrays["notes"])
 
     def _load(self, name: str) -> dict[str, np.ndarray] | None:
         try:
-            with np.load(self._folder / name, allow_pickle=False) as found:
-                return dict(found)
+            with np.load(self._folder / name, allow_pickle=False) as file:
+                return dict(file)
         except (OSError, ValueError, EOFError, zipfile.BadZipFile):  # cut off while it was written
             return None

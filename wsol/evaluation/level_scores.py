@@ -43,13 +43,13 @@ def trace_map(heat: np.ndarray, true_boxes: np.ndarray, protocol: Protocol) -> n
     """
     scaled = scale_map(heat, protocol.levels, protocol.rounding)
     most_points = protocol.contours == "most_points"
-    found = sweep_map(scaled, wants_largest=not most_points)
-    single = _with_most_points(scaled, protocol.least_points) if most_points else found.largest
-    boxes, spans = found.boxes, found.spans
-    if found.peak == 0:  # nothing in it: the one box that stands for none
+    sweep = sweep_map(scaled, wants_largest=not most_points)
+    single = _with_most_points(scaled, protocol.least_points) if most_points else sweep.largest
+    boxes, spans = sweep.boxes, sweep.spans
+    if sweep.peak == 0:  # nothing in it: the one box that stands for none
         boxes, spans = np.zeros((1, 4), np.int32), np.tile(np.array([0, 1]), (LEVELS, 1))
     trace = np.zeros((), TRACE)
-    trace["peak"], trace["boxes"] = found.peak, single
+    trace["peak"], trace["boxes"] = sweep.peak, single
     levels = np.arange(LEVELS)
     for row, (each, rows) in enumerate(
         ((single, np.stack([levels, levels + 1], axis=1)), (boxes, spans))
@@ -73,7 +73,7 @@ def read_trace(
         image_id: names the image
         trace: (), dtype `TRACE`
         true_boxes: (m, 4), as for `trace_map`
-        rank: place of the true class among the predictions, from 0; None where unknown
+        rank: position of the true class among the predictions, from 0; None where unknown
         protocol: as for `trace_map`
         thresholds: (k,), shares of the map's maximum, in [0, 1]
     """

@@ -42,7 +42,7 @@ class FoundMap:
         heat: gives the map in [0, 1] in a protocol's square, (S, S); may raise ImageError
         fault: why there is none
         label: class whose map it is, among the network's outputs or, without one, the labels
-        rank: place of the true class among the predictions, from 0; None where unknown
+        rank: position of the true class among the predictions, from 0; None where unknown
         score: probability of the class
         region: part of the image that the map covers, x0 y0 x1 y1 as shares of width and height
         predicted: most probable class among the network's outputs; None where there is no network

@@ -51,7 +51,7 @@ class NetworkMaps:
             registered network's own
 
     Raises:
-        ValueError: a step that the network has not, or one beside a layer
+        ValueError: a step that the network lacks, or a step beside a layer
     """
 
     model: nn.Module
@@ -206,7 +206,7 @@ def _upsample(raw: np.ndarray, rules: Rules) -> np.ndarray:
 
 
 def _ranks(scores: Tensor, targets: np.ndarray | None) -> list[int | None]:
-    """Place of the true class among all outputs, from 0; None where it is not known.
+    """Position of the true class among all outputs, from 0; None where it is not known.
 
     Among equal scores the first output comes first, as argmax has it; scores that are not numbers
     put the true class last.
@@ -217,7 +217,7 @@ def _ranks(scores: Tensor, targets: np.ndarray | None) -> list[int | None]:
         return [None] * len(scores)
     order = scores.argsort(dim=1, descending=True, stable=True)
     wanted = torch.as_tensor(targets, device=scores.device)[:, None]
-    places = (order == wanted).int().argmax(dim=1)
+    positions = (order == wanted).int().argmax(dim=1)
     last = scores.shape[1] - 1
-    ranks: list[int | None] = torch.where(scores.isnan().any(dim=1), last, places).tolist()
+    ranks: list[int | None] = torch.where(scores.isnan().any(dim=1), last, positions).tolist()
     return ranks

@@ -184,7 +184,7 @@ def score_maps(
         source: of the maps
         protocols: at least one
         thresholds: one a protocol, as for `evaluate`
-        rule: which rule numbers come from, for the record; `fixed` by default
+        rule: that gave thresholds which are numbers, for the record; `fixed` by default
         mask_root: folder that the split's mask paths are relative to
         workers: threads that score
         out: folder for per-image results; with several protocols, of one folder each
@@ -223,7 +223,7 @@ def score_maps(
 def _score_rest(
     scoring: ScoringPass, records: ResumeFile | None, workers: int, events: Events
 ) -> None:
-    """Score the images that no record tells of yet."""
+    """Score the images that have no record yet."""
     source = scoring.source
     maps = source.read(0 if records is None else records.done)
     with closing(maps):  # so that hooks and modes are undone before an exception leaves
@@ -282,12 +282,12 @@ def finished_thresholds(
     """
     if not is_scored(source, protocols, ["oracle"] * len(protocols), out, save=save):
         return None
-    places = [out] if len(protocols) == 1 else [out / rules.name for rules in protocols]
+    folders = [out] if len(protocols) == 1 else [out / rules.name for rules in protocols]
     try:
-        found = [json.loads((place / SCORES).read_text(encoding="utf-8")) for place in places]
+        scores = [json.loads((folder / SCORES).read_text(encoding="utf-8")) for folder in folders]
     except OSError:
         return None
-    return [scores["max_box_acc_threshold"] for scores in found], list(found[0]["unreadable"])
+    return [each["max_box_acc_threshold"] for each in scores], list(scores[0]["unreadable"])
 
 
 def _record_type(traces: Sequence[np.dtype]) -> np.dtype:

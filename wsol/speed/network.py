@@ -37,11 +37,11 @@ def compare_network(
     plain, ours = prepare(), prepare(**settings)
     side = plain.spec.preprocessing.size
     images = torch.rand(batch_size, 3, side, side, device=device).to(memory_format=layout)
-    told = ours.settings
-    label = told["attention"]
+    actual = ours.settings
+    label = actual["attention"]
     # The targets are those of the reference configuration.
     reference = {"attention": "tdam", "steps": 2, "distance": 1, "searchlight": "joint"}
-    aimed = name == "resnet50" and reference.items() <= told.items()
+    aimed = name == "resnet50" and reference.items() <= actual.items()
     ratios = []
     with torch.inference_mode():
         ratios.append(
@@ -56,11 +56,11 @@ def compare_network(
         if label == "tdam":
             ratios.append(
                 compare_times(
-                    f"all {told['steps']} steps / one forward of the same network",
+                    f"all {actual['steps']} steps / one forward of the same network",
                     lambda: ours.forward_steps(images),
                     lambda: ours(images),
                     repeats,
-                    1.30 if told["steps"] == 2 else None,
+                    1.30 if actual["steps"] == 2 else None,
                 )
             )
         memory = peak_bytes(lambda: ours(images)) / peak_bytes(lambda: plain(images))

@@ -46,7 +46,7 @@ def compare_training(name: str, batch_size: int, repeats: int) -> list[Ratio]:
     Returns:
         how many times faster a step in bfloat16 with channels_last is than in float32 without; and
         how many times as long a step of the whole loop takes, images and all, as the arithmetic
-        alone, in the faster of both ways
+        alone, in the faster of the two
     """
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     half = is_half_fast(device)

@@ -30,10 +30,10 @@ TARGETS = "targets.npy"  # in a run's folder
 
 
 def check_distillation(recipe: Recipe) -> None:
-    """See to it that a recipe's network can learn what its weights say without attention.
+    """Check that a recipe's network can learn what its weights say without attention.
 
     Raises:
-        ValueError: a choice that leaves nothing to learn, or nothing to learn from
+        ValueError: a choice that leaves nothing to learn or no target
     """
     wanted = {
         "attention": ("a kind of attention, which is what learns", recipe.attention != "none"),
@@ -75,7 +75,7 @@ def load_teacher(recipe: Recipe) -> Backbone:
 
 
 def find_outputs(
-    names: tuple[str, ...] | None, outputs: int, found: TrainingData
+    names: tuple[str, ...] | None, outputs: int, training_data: TrainingData
 ) -> dict[int, int]:
     """Tell which of a network's outputs each label of a data set is.
 
@@ -84,7 +84,7 @@ def find_outputs(
     Args:
         names: of the network's classes, where it has some
         outputs: how many classes these are
-        found: what is trained on
+        training_data: what is trained on
 
     Returns:
         index among the network's outputs by label
@@ -95,22 +95,25 @@ def find_outputs(
     """
     if names is None and outputs != 1000:
         raise ValueError(
-            f"Expected weights with names for their {outputs} classes but got none, so that labels "
-            "of the data cannot be told; `wsol train` writes such weights"
+            f"Expected weights with names for their {outputs} classes but got none, so labels "
+            "of the data cannot be matched; `wsol train` writes such weights"
         )
-    path = found.source.class_table if names is None else None
+    path = training_data.source.class_table if names is None else None
     table = None if path is None else load_classes(path)
     if table is not None:
-        missing = [name for label, name in enumerate(found.class_names) if label not in table]
+        missing = [
+            name for label, name in enumerate(training_data.class_names) if label not in table
+        ]
         if missing:
             raise ValueError(f"Expected {path} to have every class but not {missing[0]!r}")
     known = class_names(outputs, names)
-    match = match_labels(replace(found.train, class_names=found.class_names), known, table=table)
+    named = replace(training_data.train, class_names=training_data.class_names)
+    match = match_labels(named, known, table=table)
     if match.outputs is None:
         hint = "" if names else "; a classes.csv beside it (label,imagenet1k_index) may map them"
         raise ValueError(
             f"Expected classes that the weights know, such as {', '.join(known[:3])}, but got "
-            f"{match.missing[0]!r} in {found.source.path}{hint}"
+            f"{match.missing[0]!r} in {training_data.source.path}{hint}"
         )
     return match.outputs
 
@@ -125,7 +128,7 @@ def write_teacher_targets(
     workers: int = 2,
     events: Events = SILENT,
 ) -> dict[str, str]:
-    """Ask a network what every image shows, and write it down.
+    """Write down the class probabilities that a network gives every image.
 
     Args:
         path: of the file, (N, K), float16: probabilities of the whole image; equal ones for an

@@ -96,7 +96,7 @@ def side_needed(size: int, min_scale: float) -> int:
 
     Args:
         size: side of the input, in pixels
-        min_scale: least share of the image's area that a crop shows; its aspect goes to 3 : 4
+        min_scale: least share of the image's area in a crop, whose aspect ratio goes down to 3 : 4
     """
     return ceil(size / sqrt(min_scale * 0.75)) if min_scale < 1 else size
 
@@ -143,13 +143,13 @@ def pack_images(
     try:
         with unfinished.open("wb") as file:
             for batch in read_ahead(split.ids, read, _READ_AT_ONCE, workers):
-                for image_id, found in batch:
-                    if isinstance(found, ImageError):
-                        faults[image_id] = str(found)
+                for image_id, outcome in batch:
+                    if isinstance(outcome, ImageError):
+                        faults[image_id] = str(outcome)
                         sizes.append((0, 0))
                     else:
-                        sizes.append(found.shape[:2])
-                        file.write(found.tobytes())
+                        sizes.append(outcome.shape[:2])
+                        file.write(outcome.tobytes())
                 events.advance(len(batch))
         content = {"ids": split.ids, "sizes": sizes, "faults": faults}
         write_atomic(path.with_suffix(".json"), json.dumps(content).encode())

@@ -21,29 +21,29 @@ if TYPE_CHECKING:
 
 
 def begin_network(
-    recipe: Recipe, found: TrainingData, out: Path, saved: list[Path]
+    recipe: Recipe, training_data: TrainingData, out: Path, saved: list[Path]
 ) -> tuple[Backbone, Backbone | None, dict[int, int]]:
     """Build the network that a training begins with, or goes on with.
 
     Args:
         recipe: of the run
-        found: what is trained on
+        training_data: what is trained on
         out: folder of the run
         saved: checkpoints to go on with, which replace the weights
 
     Returns:
-        the network; the one without attention to ask for targets, or None where there is nothing
-        to ask; and the network's output by label of the data
+        the network; the one without attention that gives the targets, or None where none are
+        needed; and the network's output by label of the data
     """
     start = recipe.change(weights="random") if saved else recipe
     if recipe.targets == "labels":
-        model = create_network(start, found.class_names)
-        return model, None, {label: label for label in range(len(found.class_names))}
+        model = create_network(start, training_data.class_names)
+        return model, None, {label: label for label in range(len(training_data.class_names))}
     if saved and not (out / TARGETS).is_file():
         raise ValueError(f"Expected {out / TARGETS} to go on with but it is gone: begin anew")
     known = load_checkpoint(saved[0])[0] if saved else load_teacher(recipe)
     outputs = known.settings["num_classes"]
-    classes = find_outputs(known.class_names, outputs, found)
+    classes = find_outputs(known.class_names, outputs, training_data)
     model = create_network(start, known.class_names, outputs)
     return model, None if saved else known, classes
 
@@ -88,8 +88,8 @@ def _check_classes(weights: str, class_names: tuple[str, ...]) -> None:
     known = read_class_names(weights)
     if known is not None and len(known) == len(class_names) and known != class_names:
         pairs = enumerate(zip(known, class_names, strict=True))
-        place, (theirs, ours) = next((i, pair) for i, pair in pairs if pair[0] != pair[1])
+        label, (theirs, ours) = next((i, pair) for i, pair in pairs if pair[0] != pair[1])
         raise ValueError(
-            f"Expected weights of the same classes but class {place} is {theirs!r} in {weights} "
+            f"Expected weights of the same classes but class {label} is {theirs!r} in {weights} "
             f"and {ours!r} in the data; --set new_head=true starts a new classifier"
         )

@@ -20,12 +20,12 @@ RECORD = "run.json"
 _PACKAGES = ("wsol-tdam", "torch", "torchvision", "timm", "numpy", "pillow")
 
 
-def describe_run(data: Path, found: TrainingData, seed: int, device: str) -> dict[str, Any]:
+def describe_run(data: Path, training_data: TrainingData, seed: int, device: str) -> dict[str, Any]:
     """Describe a run before it begins.
 
     Args:
         data: as it was given
-        found: in it
+        training_data: read from it
         seed: of the recipe
         device: that the network runs on
 
@@ -35,12 +35,12 @@ def describe_run(data: Path, found: TrainingData, seed: int, device: str) -> dic
     return {
         "schema": 1,
         "data": str(data.resolve()),
-        "root": str(found.root.resolve()),
-        "training_images": len(found.train),
-        "validation_images": len(found.val),
-        "held_out": found.held_out,
-        "classes": list(found.class_names),
-        "data_sha256": found.digest(),
+        "root": str(training_data.root.resolve()),
+        "training_images": len(training_data.train),
+        "validation_images": len(training_data.val),
+        "held_out": training_data.held_out,
+        "classes": list(training_data.class_names),
+        "data_sha256": training_data.digest(),
         "seed": seed,
         "versions": {"python": platform.python_version(), **_versions()},
         "machine": {
@@ -75,13 +75,13 @@ def read_record(folder: Path) -> dict[str, Any]:
 
 
 def _versions() -> dict[str, str | None]:
-    found: dict[str, str | None] = {}
+    versions: dict[str, str | None] = {}
     for name in _PACKAGES:
         try:
-            found[name] = version(name)
+            versions[name] = version(name)
         except PackageNotFoundError:
-            found[name] = None
-    return found
+            versions[name] = None
+    return versions
 
 
 def _revision() -> str | None:

@@ -65,11 +65,11 @@ def discard(out: Path) -> None:
             path.unlink(missing_ok=True)
 
 
-def begin(out: Path, recipe: Recipe, record: dict[str, Any], found: TrainingData) -> None:
+def begin(out: Path, recipe: Recipe, record: dict[str, Any], training_data: TrainingData) -> None:
     """Write down what a run is made of, before it begins."""
     out.mkdir(parents=True, exist_ok=True)
     write_record(out, record)
     write_atomic(out / RECIPE, recipe.to_toml().encode())
     (out / "validation.txt").write_text(
-        "".join(f"{i}\n" for i in found.val.ids), encoding="utf-8", errors="surrogateescape"
+        "".join(f"{i}\n" for i in training_data.val.ids), encoding="utf-8", errors="surrogateescape"
     )

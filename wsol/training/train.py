@@ -117,7 +117,7 @@ def train_localizer(
         recipe: every choice of the training
         root: image root; None: as the data set has it
         resume: go on with the run in `out`
-        force: put the run in the place of one that is in `out`
+        force: replace a run that is in `out`
         device: `auto`, `cpu`, `cuda`, or any name that torch knows
         workers: processes that read images
         cache: folder for packed images, which runs may share; by default in `out`, and removed
@@ -130,40 +130,40 @@ def train_localizer(
         tdam.training.TrainingError: a training that cannot go on
         tdam.weights.WeightsError: weights that cannot be had
         wsol.folder_lock.FolderHeldError: another process trains in `out`
-        ValueError: choices that do not go together, or a run to go on with that is another one
+        ValueError: choices that do not go together, or a run to go on with that does not match
     """
     out = Path(out)
     where = find_device(device)
     recipe = prepare_recipe(recipe, where)
-    found = load_training_data(data, root, recipe.val_share, recipe.seed, recipe.per_class)
-    _check(recipe, found, out, cache)
-    record = describe_run(found.source.path, found, recipe.seed, str(where))
+    training_data = load_training_data(data, root, recipe.val_share, recipe.seed, recipe.per_class)
+    _check(recipe, training_data, out, cache)
+    record = describe_run(training_data.source.path, training_data, recipe.seed, str(where))
     if resume:
         check_same_run(out, recipe, record)
     ranks = find_ranks(where)
     with hold_folder(out) if ranks.first else nullcontext():
         saved = RunFolder(out).list_checkpoints() if resume else []
-        model, teacher, classes = begin_network(recipe, found, out, saved)
+        model, teacher, classes = begin_network(recipe, training_data, out, saved)
         if ranks.first and not resume:
             if force:
                 discard(out)
-            begin(out, recipe, record, found)
-        _tell(found, recipe, events)
+            begin(out, recipe, record, training_data)
+        _tell(training_data, recipe, events)
         packed = Path(cache or out / "cache")
-        images = _open_images(recipe, found, packed, ranks, workers, events)
+        images = _open_images(recipe, training_data, packed, ranks, workers, events)
         unreadable: dict[str, str] = {}
         if resume:  # a run that had ended does not validate again
             unreadable |= read_record(out).get("result", {}).get("unreadable", {})
         if teacher is not None and ranks.first:
             unreadable |= write_teacher_targets(
-                out / TARGETS, teacher, found.train, found.root, str(where), recipe.batch_size,
-                workers, events,
+                out / TARGETS, teacher, training_data.train, training_data.root, str(where),
+                recipe.batch_size, workers, events,
             )  # fmt: skip
         del teacher
         validator = Validator(
-            found.val, found.root, str(where), recipe.batch_size, workers, classes
+            training_data.val, training_data.root, str(where), recipe.batch_size, workers, classes
         )
-        with _RunEvents(out, recipe.epochs, len(found.train), events) as told:
+        with _RunEvents(out, recipe.epochs, len(training_data.train), events) as told:
             state = _run_loop(
                 model, images, recipe, out, ranks, validate=validator, resume=resume,
                 device=where, workers=workers, save_every=save_every, events=told,
@@ -173,7 +173,9 @@ def train_localizer(
         calibration = None
         if ranks.first:
             if recipe.pick_threshold:
-                calibration = _pick(out / RESULT, found, classes, recipe, str(where), workers)
+                calibration = _pick(
+                    out / RESULT, training_data, classes, recipe, str(where), workers
+                )
             if cache is None:
                 shutil.rmtree(packed, ignore_errors=True)
             record["result"] = {
@@ -183,16 +185,22 @@ def train_localizer(
                 "threshold": None if calibration is None else calibration.threshold,
             }
             write_record(out, record)
-    return TrainedRun(out / RESULT, recipe, found, best, state.history, unreadable, calibration)
+    return TrainedRun(
+        out / RESULT, recipe, training_data, best, state.history, unreadable, calibration
+    )
 
 
-def _check(recipe: Recipe, found: TrainingData, out: Path, cache: str | Path | None) -> None:
+def _check(
+    recipe: Recipe, training_data: TrainingData, out: Path, cache: str | Path | None
+) -> None:
     """Refuse what would fail, or spoil something, only after hours."""
     needs_boxes = recipe.select == "localization" or recipe.pick_threshold
-    if needs_boxes and not any(map(len, found.val.boxes or ())):
-        raise ValueError(f"Expected boxes of validation images but {found.source.path} has none")
+    if needs_boxes and not any(map(len, training_data.val.boxes or ())):
+        raise ValueError(
+            f"Expected boxes of validation images but {training_data.source.path} has none"
+        )
     for name, folder in (("out", out), ("cache", cache)):
-        _check_apart(name, folder, found.source.path, found.root)
+        _check_apart(name, folder, training_data.source.path, training_data.root)
 
 
 def _run_loop(
@@ -246,7 +254,7 @@ class _RunEvents(Events):
 def describe_epoch(
     history: Sequence[dict[str, Any]], best: dict[str, Any] | None, epochs: int, images: int
 ) -> str:
-    """Say in a line what the last epoch's validation found.
+    """Say in a line how the last epoch's validation went.
 
     Args:
         history: a row an epoch
@@ -270,9 +278,9 @@ def describe_epoch(
     return "  ".join(words)
 
 
-def _tell(found: TrainingData, recipe: Recipe, events: Events) -> None:
+def _tell(training_data: TrainingData, recipe: Recipe, events: Events) -> None:
     """Say what is trained on and how the result will be chosen, and begin to prepare."""
-    events.say(found.describe())
+    events.say(training_data.describe())
     attention = "" if recipe.attention == "none" else f" + {recipe.attention}"
     chosen = {
         "accuracy": "best validation accuracy (image labels only)",
@@ -283,14 +291,16 @@ def _tell(found: TrainingData, recipe: Recipe, events: Events) -> None:
         f"{recipe.model}{attention}, {recipe.size} px, {recipe.precision}, recipe {recipe.name}, "
         f"seed {recipe.seed}; result: {chosen}"
     )
-    total = len(found.whole) * recipe.packed + len(found.train) * (recipe.targets == "plain")
+    total = len(training_data.whole) if recipe.packed else 0
+    if recipe.targets == "plain":
+        total += len(training_data.train)
     if total:
         events.begin("prepare", total)
 
 
 def _open_images(
     recipe: Recipe,
-    found: TrainingData,
+    training_data: TrainingData,
     folder: Path,
     ranks: Ranks,
     workers: int,
@@ -299,41 +309,46 @@ def _open_images(
     """Open the training images, packed into one file of a folder where the recipe says so."""
     if not recipe.packed:
         least = side_needed(recipe.size, recipe.min_scale)
-        return SplitImages(found.train, found.root, least)
-    packed = _packed_file(found, recipe.size, folder)
+        return SplitImages(training_data.train, training_data.root, least)
+    packed = _packed_file(training_data, recipe.size, folder)
     if ranks.first and not packed.is_file():
         side = packed_side(recipe.size)
-        pack_images(found.whole, found.root, side, packed, workers, events)
+        pack_images(training_data.whole, training_data.root, side, packed, workers, events)
     ranks.agree(None)  # so that what the first process writes is there
-    return PackedImages(found.train, packed)
+    return PackedImages(training_data.train, packed)
 
 
 def _check_apart(name: str, folder: str | Path | None, data: Path, root: Path) -> None:
     """Refuse a folder to write that lies among the images, or that holds them."""
     if folder is None:
         return
-    place = Path(folder).resolve()
+    resolved = Path(folder).resolve()
     for other in (data.resolve(), root.resolve()):
-        if other.is_relative_to(place):
+        if other.is_relative_to(resolved):
             raise ArgumentError(
-                name, f"Expected {name} to be apart from the data but {place} holds {other}"
+                name, f"Expected {name} to be apart from the data but {resolved} holds {other}"
             )
-    if data.is_dir() and data.resolve() == root.resolve() and place.is_relative_to(root.resolve()):
+    if (
+        data.is_dir()
+        and data.resolve() == root.resolve()
+        and resolved.is_relative_to(root.resolve())
+    ):
         raise ArgumentError(
             name,
-            f"Expected {name} to be apart from the data but {place} lies among its class folders",
+            f"Expected {name} to be apart from the data but {resolved} lies among its class "
+            "folders",
         )
 
 
-def _packed_file(found: TrainingData, size: int, folder: Path) -> Path:
+def _packed_file(training_data: TrainingData, size: int, folder: Path) -> Path:
     """Name the file of all training images, the held-out ones too, which runs may share."""
-    key = hash_files(found.whole, found.root.joinpath, times=True)[:16]
+    key = hash_files(training_data.whole, training_data.root.joinpath, times=True)[:16]
     return folder / f"{key}-{packed_side(size)}.u8"
 
 
 def _pick(
     weights: Path,
-    found: TrainingData,
+    training_data: TrainingData,
     classes: dict[int, int],
     recipe: Recipe,
     device: str,
@@ -342,8 +357,8 @@ def _pick(
     model, _ = load_checkpoint(weights)
     source = NetworkMaps(
         model,
-        found.val,
-        found.root,
+        training_data.val,
+        training_data.root,
         model.spec.method,
         classes,
         batch_size=recipe.batch_size,

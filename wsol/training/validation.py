@@ -55,7 +55,7 @@ class Validator:
         """Measure a network.
 
         Args:
-            model: that knows the split's classes; on its way back, as it came
+            model: that knows the split's classes; unchanged afterwards
 
         Returns:
             `accuracy` in percent and mean `loss`; with boxes also `max_box_acc` and

@@ -74,7 +74,7 @@ def benchmark(
         events: told of what is done
 
     Returns:
-        rows, verdicts, failures, and whether expected values were found
+        rows, verdicts, failures, and whether expected values were met
 
     Raises:
         wsol.errors.ArgumentError: a ValueError that says which argument cannot be used, and why
@@ -233,7 +233,7 @@ def _settle(
     size: int,
     split: str,
 ) -> Scoring:
-    """Put the ways of scoring together."""
+    """Put the variants of scoring together."""
     from wsol.benchmarking.experiment import Scoring
 
     choices: dict[str, Any] = {"protocol": protocol, "split": split}

@@ -79,8 +79,8 @@ def compare(
             home = runs[0].root
         write_page(page.folder, runs, home, events, differences=differences)
     return [
-        Comparison(runs[0], run, found)
-        for run, found in zip(runs[1:], differences or [{}] * (len(runs) - 1), strict=True)
+        Comparison(runs[0], run, by_score)
+        for run, by_score in zip(runs[1:], differences or [{}] * (len(runs) - 1), strict=True)
     ]
 
 

@@ -165,7 +165,7 @@ def _describe(
     with about("method"):
         method = settle_method(method, network)
     settings = getattr(network, "settings", None)
-    if settings is None:  # a network of somebody else's: labels are its outputs unless told
+    if settings is None:  # a network of somebody else's: labels are its outputs by default
         table = classes
         if isinstance(classes, (str, Path)):
             from eval.manifest import load_classes
@@ -214,7 +214,7 @@ def evaluate_maps(
     """Score maps that any program wrote.
 
     Args:
-        data: as for `evaluate`, like all that is not told here
+        data: as for `evaluate`, like everything not listed here
         maps: folder with `<image id>.npy` for every image (the id's suffix kept), each (S, S) with
             S the protocol's size, in [0, 1], or uint8 with 255 for 1; maps of other splits of the
             data set may lie there too

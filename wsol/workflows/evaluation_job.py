@@ -231,7 +231,7 @@ def open_job(
     for argument, asked in (("formats", wanted.formats), ("coco", wanted.coco)):
         if asked and scored.boxes is None:
             what = scored.name if opened is None else opened.path
-            raise ArgumentError(argument, f"needs boxes, which {what} has not")
+            raise ArgumentError(argument, f"needs boxes but {what} has none")
     goes_on = out is not None and _free_results(out, wanted)
     report = None
     if wanted.report is not None:
@@ -255,11 +255,11 @@ def _find_protocols(protocol: Protocols) -> tuple[Protocol, ...]:
         if protocol == "all":
             return tuple(PROTOCOLS.values())
         several = [protocol] if isinstance(protocol, (str, Protocol)) else list(protocol)
-        found = tuple(map(find_protocol, several))
-        names = [rules.name for rules in found]
+        protocols = tuple(map(find_protocol, several))
+        names = [rules.name for rules in protocols]
         if not names or len(set(names)) < len(names):
             raise ValueError(f"Expected protocols with different names but got {names}")
-        return found
+        return protocols
 
 
 def _check_threshold(wanted: Wanted, choose: str | Split) -> Any:
@@ -353,7 +353,7 @@ def load_apart(data: DataSet, split: str, choose: str | Split | None) -> tuple[S
         choose: the other one, or its name; None where nothing is chosen
 
     Raises:
-        ArgumentError: a split that is not there, or an image in both
+        ArgumentError: a split that is not there, or one that shares an image with the other
         ManifestError: a fault in one of them
     """
     unknown = set(split.split("+")) - set(data.splits) if data.path.is_dir() else set()

@@ -63,7 +63,7 @@ def reproduce(
         events: told of what is done
 
     Returns:
-        rows, verdicts, failures, and whether expected values were found
+        rows, verdicts, failures, and whether expected values were met
 
     Raises:
         wsol.errors.ArgumentError: a ValueError that says which argument cannot be used, and why

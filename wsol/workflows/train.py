@@ -50,7 +50,7 @@ def train(
         changes: of the recipe, as text such as `ema=0.99`
         root: image root; None: as the data set has it
         resume: go on with the run in `out`
-        force: put the run in the place of one that is in `out`
+        force: replace a run that is in `out`
         cache: folder of packed images, which runs may share; None for one that is removed
         device: `auto`, `cpu`, `cuda`, or any name that torch knows
         workers: processes that read images

@@ -26,16 +26,16 @@ class CsvWriter(Writer):
         self._table = csv.writer(self._open("predictions.csv"))
         self._table.writerow(COLUMNS)
 
-    def add(self, found: Localization) -> None:
+    def add(self, localization: Localization) -> None:
         """Write the localizations of one image."""
-        for each in found.classes:
-            head = [found.path, found.width, found.height, each.label, each.name, each.score]
+        image = [localization.path, localization.width, localization.height]
+        for each in localization.classes:
             rows = [
                 [*box, score]
                 for box, score in zip(each.boxes.tolist(), each.box_scores.tolist(), strict=True)
             ]
             for row in rows or [[""] * 5]:
-                self._table.writerow([*head, *row, ""])
+                self._table.writerow([*image, each.label, each.name, each.score, *row, ""])
 
     def add_error(self, path: Path, reason: str) -> None:
         """Write that an image could not be read."""
