@@ -52,56 +52,102 @@ def merge_regions(
     largest = np.zeros((LEVELS, 4), np.int32)
     for above in range(LEVELS - 2, -1, -1):
         level = above + 1
-        same = (
-            cell_starts[level] == cell_starts[level + 1]
-            and edge_starts[level] == edge_starts[level + 1]
-        )
-        for i in range(cell_starts[level], cell_starts[level + 1]):
-            node = cells[i, 0]
-            if parents[node] < 0:
-                parents[node] = node
-                for k in range(4):
-                    regions[node, k] = cells[i, k + 1]
-                alive[count] = node
-                count += 1
-            else:
-                root = _find(parents, node)
-                for k in range(2):
-                    regions[root, k] = min(regions[root, k], cells[i, k + 1])
-                    regions[root, k + 2] = max(regions[root, k + 2], cells[i, k + 3])
-        for i in range(edge_starts[level], edge_starts[level + 1]):
-            a, b = _find(parents, edges[i, 0]), _find(parents, edges[i, 1])
-            if a != b:
-                parents[b] = a
-                areas[a] = max(areas[a], areas[b])
-                for k in range(2):
-                    regions[a, k] = min(regions[a, k], regions[b, k])
-                    regions[a, k + 2] = max(regions[a, k + 2], regions[b, k + 2])
-        kept = 0
-        for i in range(count):
-            if parents[alive[i]] == alive[i]:
-                alive[kept] = alive[i]
-                kept += 1
-        count = kept
+        begin, end = cell_starts[level], cell_starts[level + 1]
+        edge_begin, edge_end = edge_starts[level], edge_starts[level + 1]
+        count = _grow(cells, begin, end, parents, regions, alive, count)
+        if edge_begin < edge_end:
+            _unite(edges, edge_begin, edge_end, parents, regions, areas)
+            count = _keep_roots(parents, alive, count)
         if wants_largest and count > 0:  # areas may change where boxes do not
             best = _pick(regions, areas, alive, count, parents, labels, levels, stride, above)
             for k in range(4):
                 largest[above, k] = regions[best, k]
-        if same:
+        if begin == end and edge_begin == edge_end:
             spans[above, 0], spans[above, 1] = spans[above + 1, 0], spans[above + 1, 1]
         elif wants_all:
             if used + count > boxes.shape[0]:
-                longer = np.empty((2 * (used + count), 4), np.int32)
-                for i in range(used):
-                    for k in range(4):
-                        longer[i, k] = boxes[i, k]
-                boxes = longer
+                boxes = _lengthen(boxes, used, 2 * (used + count))
             for i in range(count):
                 for k in range(4):
                     boxes[used + i, k] = regions[alive[i], k]
             spans[above, 0], spans[above, 1] = used, used + count
             used += count
     return boxes, spans, largest
+
+
+@compiled
+def _grow(
+    cells: np.ndarray,
+    begin: int,
+    end: int,
+    parents: np.ndarray,
+    regions: np.ndarray,
+    alive: np.ndarray,
+    count: int,
+) -> int:
+    """Let one level's cells appear, or widen the regions that they are part of.
+
+    Returns:
+        the number of regions alive
+    """
+    for i in range(begin, end):
+        node = cells[i, 0]
+        if parents[node] < 0:
+            parents[node] = node
+            for k in range(4):
+                regions[node, k] = cells[i, k + 1]
+            alive[count] = node
+            count += 1
+        else:
+            _widen(regions, _find(parents, node), cells, i, 1)
+    return count
+
+
+@compiled
+def _unite(
+    edges: np.ndarray,
+    begin: int,
+    end: int,
+    parents: np.ndarray,
+    regions: np.ndarray,
+    areas: np.ndarray,
+) -> None:
+    """Merge the regions that one level's edges join; the first one's root stays."""
+    for i in range(begin, end):
+        a, b = _find(parents, edges[i, 0]), _find(parents, edges[i, 1])
+        if a != b:
+            parents[b] = a
+            areas[a] = max(areas[a], areas[b])
+            _widen(regions, a, regions, b, 0)
+
+
+@compiled
+def _widen(regions: np.ndarray, root: int, boxes: np.ndarray, row: int, column: int) -> None:
+    """Widen a region's box by the one that begins at a column of a row of `boxes`."""
+    for k in range(2):
+        regions[root, k] = min(regions[root, k], boxes[row, column + k])
+        regions[root, k + 2] = max(regions[root, k + 2], boxes[row, column + k + 2])
+
+
+@compiled
+def _keep_roots(parents: np.ndarray, alive: np.ndarray, count: int) -> int:
+    """Drop the regions that have merged into others, and return how many are left."""
+    kept = 0
+    for i in range(count):
+        if parents[alive[i]] == alive[i]:
+            alive[kept] = alive[i]
+            kept += 1
+    return kept
+
+
+@compiled
+def _lengthen(boxes: np.ndarray, used: int, size: int) -> np.ndarray:
+    """Copy the used rows into a longer array."""
+    longer = np.empty((size, 4), np.int32)
+    for i in range(used):
+        for k in range(4):
+            longer[i, k] = boxes[i, k]
+    return longer
 
 
 @compiled
