@@ -13,6 +13,7 @@ from __future__ import annotations
 import numpy as np
 
 from eval.compiled import compiled
+from wsol.sweep.forest import find_root
 
 
 @compiled
@@ -125,7 +126,7 @@ def gather_hills(
                         if heights[tops[there]] > top_height:
                             higher[hill] = there
                         else:
-                            zones[_find(zones, hill)] = _find(zones, there)
+                            zones[find_root(zones, hill)] = find_root(zones, there)
     return _number(zones, higher)
 
 
@@ -138,28 +139,20 @@ def _number(zones: np.ndarray, higher: np.ndarray) -> tuple[np.ndarray, int]:
     basins = np.full(zones.size, -1, np.int32)
     for hill in range(zones.size):
         if higher[hill] >= 0:
-            higher[_find(zones, hill)] = higher[hill]
+            higher[find_root(zones, hill)] = higher[hill]
     count = 0
     for hill in range(zones.size):
         if zones[hill] == hill and higher[hill] < 0:
             basins[hill] = count
             count += 1
     for hill in range(zones.size):
-        zone = _find(zones, hill)
+        zone = find_root(zones, hill)
         while basins[zone] < 0:
-            zone = _find(zones, higher[zone])
+            zone = find_root(zones, higher[zone])
         basin = basins[zone]
-        zone = _find(zones, hill)
+        zone = find_root(zones, hill)
         while basins[zone] < 0:
             basins[zone] = basin
-            zone = _find(zones, higher[zone])
+            zone = find_root(zones, higher[zone])
         basins[hill] = basin
     return basins, count
-
-
-@compiled
-def _find(zones: np.ndarray, hill: int) -> int:
-    while zones[hill] != hill:
-        zones[hill] = zones[zones[hill]]
-        hill = zones[hill]
-    return hill

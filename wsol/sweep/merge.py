@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from eval.compiled import compiled
+from wsol.sweep.forest import find_root
 from wsol.sweep.graph import LEVELS
 from wsol.sweep.outline import trace_area
 
@@ -99,7 +100,7 @@ def _grow(
             alive[count] = node
             count += 1
         else:
-            _widen(regions, _find(parents, node), cells, i, 1)
+            _widen(regions, find_root(parents, node), cells, i, 1)
     return count
 
 
@@ -114,7 +115,7 @@ def _unite(
 ) -> None:
     """Merge the regions that one level's edges join; the first one's root stays."""
     for i in range(begin, end):
-        a, b = _find(parents, edges[i, 0]), _find(parents, edges[i, 1])
+        a, b = find_root(parents, edges[i, 0]), find_root(parents, edges[i, 1])
         if a != b:
             parents[b] = a
             areas[a] = max(areas[a], areas[b])
@@ -148,14 +149,6 @@ def _lengthen(boxes: np.ndarray, used: int, size: int) -> np.ndarray:
         for k in range(4):
             longer[i, k] = boxes[i, k]
     return longer
-
-
-@compiled
-def _find(parents: np.ndarray, node: int) -> int:
-    while parents[node] != node:
-        parents[node] = parents[parents[node]]
-        node = parents[node]
-    return node
 
 
 @compiled
@@ -193,7 +186,7 @@ def _pick(
         if most < best_area:
             continue
         first = regions[node, 1] * stride + stride + 1 + regions[node, 0]
-        while levels[first] <= above or _find(parents, labels[first]) != node:
+        while levels[first] <= above or find_root(parents, labels[first]) != node:
             first += 1
         if most > 0:
             areas[node] = trace_area(levels, stride, first, above)
