@@ -1,4 +1,11 @@
-"""Nodes grow and merge into regions, level by level, and every level's boxes are written down."""
+"""Nodes grow and merge into regions, level by level, and every level's boxes are written down.
+
+A threshold that falls by one level adds that level's pixels and contacts and takes none away. So
+the regions above a level are those of the level before, and what cells and edges of one level
+change in them. Two nodes are in one region above level l if a chain of edges higher than l joins
+them; edges taken from the highest saddle to the lowest have joined just those by then, as in
+Kruskal's spanning tree, and one pass serves all thresholds.
+"""
 
 from __future__ import annotations
 
@@ -45,7 +52,7 @@ def merge_regions(
     parents = np.full(nodes, -1, np.int32)  # -1: not there yet
     regions = np.empty((nodes, 4), np.int32)
     areas = np.zeros(nodes, np.int32)  # the last one measured, a lower bound ever after
-    alive = np.empty(nodes, np.int32)
+    alive = np.empty(nodes, np.int32)  # the roots: one a region
     count = 0
     boxes = np.empty((max(1024, cells.shape[0]) if wants_all else 0, 4), np.int32)
     used = 0
@@ -59,7 +66,8 @@ def merge_regions(
         if edge_begin < edge_end:
             _unite(edges, edge_begin, edge_end, parents, regions, areas)
             count = _keep_roots(parents, alive, count)
-        if wants_largest and count > 0:  # areas may change where boxes do not
+        # Even where no cell and no edge came: a region can gain area within its box.
+        if wants_largest and count > 0:
             best = _pick(regions, areas, alive, count, parents, labels, levels, stride, above)
             for k in range(4):
                 largest[above, k] = regions[best, k]
@@ -165,6 +173,11 @@ def _pick(
 ) -> int:
     """Choose the region with the largest polygon area, among equals the one that begins last.
 
+    The field's rule takes the first of the largest in OpenCV's list of contours. Regions of equal
+    area lie side by side, for one within another is smaller, and OpenCV lists contours side by
+    side from the last found, row by row, to the first. Borders of holes need no look: they enclose
+    no more than the outer border of their region, and are listed after it.
+
     A region's box bounds its area from above, and any area that it once had from below, since
     regions only grow. A border is walked only where these leave several in question.
     """
@@ -173,7 +186,7 @@ def _pick(
         least = max(least, areas[alive[i]])
     rivals = 0
     for i in range(count):
-        if _most(regions, alive[i]) >= least:
+        if _area_bound(regions, alive[i]) >= least:
             alive[i], alive[rivals] = alive[rivals], alive[i]
             rivals += 1
     best, best_first = alive[0], -1
@@ -182,13 +195,14 @@ def _pick(
     best_area = -1
     for i in range(rivals):
         node = alive[i]
-        most = _most(regions, node)
-        if most < best_area:
+        bound = _area_bound(regions, node)
+        if bound < best_area:  # one that could be equal stays: where it begins decides
             continue
+        # Its first pixel, row by row, is in the top row of its box, where others may lie too.
         first = regions[node, 1] * stride + stride + 1 + regions[node, 0]
         while levels[first] <= above or find_root(parents, labels[first]) != node:
             first += 1
-        if most > 0:
+        if bound > 0:
             areas[node] = trace_area(levels, stride, first, above)
         if areas[node] > best_area or (areas[node] == best_area and first > best_first):
             best, best_first, best_area = node, first, areas[node]
@@ -196,7 +210,7 @@ def _pick(
 
 
 @compiled
-def _most(regions: np.ndarray, node: int) -> int:
+def _area_bound(regions: np.ndarray, node: int) -> int:
     """Twice the area of the polygon through the centres of a box's border pixels."""
     across = regions[node, 2] - regions[node, 0] - 1
     return 2 * across * (regions[node, 3] - regions[node, 1] - 1)
