@@ -15,8 +15,10 @@ def test_synthetic_boxes_equal_the_standard_evaluation(vectors):
     assert len(maps.files) == len(expected) == 26
     for index, case in enumerate(expected):
         for key, contours in (("single", "largest"), ("multi", "all")):
-            found = sweep_boxes(maps[f"map{index}"], case["thresholds"], contours)
-            assert [sorted(boxes.tolist()) for boxes in found] == case[key], f"map {index} {key}"
+            by_threshold = sweep_boxes(maps[f"map{index}"], case["thresholds"], contours)
+            assert [sorted(boxes.tolist()) for boxes in by_threshold] == case[key], (
+                f"map {index} {key}"
+            )
 
 
 @pytest.mark.parametrize(

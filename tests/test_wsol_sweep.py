@@ -26,15 +26,15 @@ def contour_boxes(levels, above):
 
 def check(levels):
     """Compare every level of a map of levels (H, W), 0 to 255, with what lies between them."""
-    found = sweep_map(levels.astype(np.float64))
-    assert found.peak == int(levels.max())
-    for above in range(found.peak):
+    sweep = sweep_map(levels.astype(np.float64))
+    assert sweep.peak == int(levels.max())
+    for above in range(sweep.peak):
         boxes, largest = contour_boxes(levels, above)
-        start, stop = found.spans[above]
-        assert sorted(found.boxes[start:stop].tolist()) == boxes, above
-        assert found.largest[above].tolist() == largest, above
-    assert not found.largest[found.peak :].any()
-    assert (found.spans[found.peak :, 0] == found.spans[found.peak :, 1]).all()
+        start, stop = sweep.spans[above]
+        assert sorted(sweep.boxes[start:stop].tolist()) == boxes, above
+        assert sweep.largest[above].tolist() == largest, above
+    assert not sweep.largest[sweep.peak :].any()
+    assert (sweep.spans[sweep.peak :, 0] == sweep.spans[sweep.peak :, 1]).all()
 
 
 sides = st.integers(1, 24)
@@ -61,9 +61,9 @@ def test_smooth_maps(shape, seed, width):
     smooth = cv2.GaussianBlur(noise, (0, 0), width).reshape(shape)
     smooth = (smooth - smooth.min()) / max(float(np.ptp(smooth)), 1e-9)
     check((smooth * 255).astype(np.uint8))
-    found = sweep_map(smooth * 255)  # what lies between levels breaks ties and changes nothing
-    same = sweep_map(np.floor(smooth * 255))
-    assert np.array_equal(found.largest, same.largest)
+    fine = sweep_map(smooth * 255)  # what lies between levels breaks ties and changes nothing
+    coarse = sweep_map(np.floor(smooth * 255))
+    assert np.array_equal(fine.largest, coarse.largest)
 
 
 @settings(max_examples=60, deadline=None)
@@ -99,8 +99,8 @@ def test_precision_of_the_map_is_kept(dtype):
     heat = np.random.default_rng(1).random((40, 40)).astype(dtype)
     levels = (heat * 255).astype(np.uint8)
     thresholds = np.arange(0, 1, 0.001)
-    found = sweep_boxes(heat, thresholds, "all")
-    for threshold, boxes in list(zip(thresholds, found, strict=True))[::97]:
+    by_threshold = sweep_boxes(heat, thresholds, "all")
+    for threshold, boxes in list(zip(thresholds, by_threshold, strict=True))[::97]:
         expected, _ = contour_boxes(levels, int(threshold * int(levels.max())))
         assert sorted(boxes.tolist()) == np.minimum(expected, 39).tolist()
 

@@ -5,4 +5,7 @@ grow and merge, so one pass over the levels gives the regions at all of them. To
 short, pixels are first gathered into basins, one for every peak, each connected above every level.
 Holes are the same on the map turned upside down, with the four nearest neighbours instead of
 eight.
+
+The steps: `basins` gathers pixels, `graph` tells what appears and what touches at every level,
+`merge` makes regions of it, `outline` measures them, and `map_sweep` does it all for a map.
 """

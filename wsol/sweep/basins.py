@@ -1,11 +1,21 @@
 """A map's rows cut into hills, and the hills gathered into basins.
 
-A hill is a stretch of a row that rises and then falls, so the part of it above any level is one
-piece. Hills of one height whose flat tops touch, row to row, form a zone. Where a zone touches a
-higher hill without a way down, it joins the basin of that hill; else it is the peak of a basin of
-its own. Basins are therefore connected above every level.
+A hill is a stretch of a row that rises and then falls. From any of its pixels the top is reached
+without a step down, so the part of it above any level is one piece, and holds the top.
 
-Maps are flat int32 arrays of heights, finer than levels, padded by -1 all around, one pixel wide.
+Where a top touches, in the next row, a pixel at least as high, the climb goes on over that pixel's
+hill, again without a step down. The hills that climb to one peak are its basin. Every pixel of a
+basin reaches the peak without going below its own height, so whatever part of the basin is above
+a level is connected there, through the peak.
+
+Tops of one height that touch need care: each leads to the other, and the climb would go round in
+circles. They are first joined to a zone, and the zone climbs as a whole, or is a peak as a whole.
+
+Maps are flat int32 arrays of heights, padded by -1 all around, one pixel wide. The padding lies
+below every height, so it ends flat stretches, is nobody's higher neighbour, and spares the loops a
+test for the map's edge. Heights are finer than levels to keep zones rare: a smooth map has wide
+plateaus of one level, but hardly two neighbours of one height. What is connected above every
+height is so above every level, since a higher pixel never has a lower level.
 """
 
 from __future__ import annotations
@@ -13,6 +23,7 @@ from __future__ import annotations
 import numpy as np
 
 from eval.compiled import compiled
+from wsol.sweep.forest import find_root
 
 
 @compiled
@@ -28,10 +39,11 @@ def cut_rows(
 
     Returns:
         starts (n + 1,), where hills begin: hill i of a row ends where hill i + 1 begins, or at the
-        row's end; first and last place of their tops, (n,) each; rows (height + 1,), the first
-        hill of each row; all int32
+        row's end; first and last pixel of their tops, (n,) each; rows (height + 1,), the first
+        hill of each row; all int32, and pixels as indices into the padded map
     """
     stride = width + 2
+    # Every hill but a row's last falls, and so has two pixels at least. One more closes `starts`.
     most = height * ((width + 1) // 2) + 1
     starts = np.empty(most, np.int32)
     tops = np.empty(most, np.int32)
@@ -43,23 +55,23 @@ def cut_rows(
         begin = (y + 1) * stride + 1
         starts[count] = begin
         top = begin
-        before = heights[begin]
+        previous = heights[begin]
         rising = True
         for p in range(begin + 1, begin + width):
-            here = heights[p]
-            if here == before:
-                continue
+            current = heights[p]
+            if current == previous:
+                continue  # flat pixels belong to the slope before them
             if rising:
-                if here > before:
+                if current > previous:
                     top = p
                 else:
                     tops[count], ends[count] = top, _last_of(heights, top)
                     rising = False
-            elif here > before:
+            elif current > previous:
                 count += 1
                 starts[count] = top = p
                 rising = True
-            before = here
+            previous = current
         if rising:
             tops[count], ends[count] = top, _last_of(heights, top)
         count += 1
@@ -69,12 +81,12 @@ def cut_rows(
 
 
 @compiled
-def _last_of(heights: np.ndarray, place: int) -> int:
-    """Find the end of a flat stretch of a row."""
-    top_height = heights[place]
-    while heights[place + 1] == top_height:
-        place += 1
-    return place
+def _last_of(heights: np.ndarray, pixel: int) -> int:
+    """Find the last pixel of a flat stretch of a row."""
+    top_height = heights[pixel]
+    while heights[pixel + 1] == top_height:
+        pixel += 1
+    return pixel
 
 
 @compiled
@@ -88,6 +100,8 @@ def gather_hills(
     eight: bool,
 ) -> tuple[np.ndarray, int]:
     """Number the basins and tell which one every hill belongs to.
+
+    Only the rows above and below can lead on: within the row, a hill ends in a dip below its top.
 
     Args:
         heights: int32, padded
@@ -110,22 +124,22 @@ def gather_hills(
         for other in (y - 1, y + 1):
             if other < 0 or other >= height:
                 continue
-            near = rows[other]
+            leftmost = rows[other]  # hill of the other row that the top can touch
             shift = (other - y) * stride
             for hill in range(rows[y], rows[y + 1]):
                 top_height = heights[tops[hill]]
                 low, high = tops[hill] + shift - reach, ends[hill] + shift + reach
-                while near + 1 < rows[other + 1] and starts[near + 1] <= low:
-                    near += 1
-                there = near
+                while leftmost + 1 < rows[other + 1] and starts[leftmost + 1] <= low:
+                    leftmost += 1
+                neighbour = leftmost
                 for q in range(low, high + 1):
                     if heights[q] >= top_height:
-                        while there + 1 < rows[other + 1] and starts[there + 1] <= q:
-                            there += 1
-                        if heights[tops[there]] > top_height:
-                            higher[hill] = there
-                        else:
-                            zones[_find(zones, hill)] = _find(zones, there)
+                        while neighbour + 1 < rows[other + 1] and starts[neighbour + 1] <= q:
+                            neighbour += 1
+                        if heights[tops[neighbour]] > top_height:
+                            higher[hill] = neighbour
+                        else:  # q is as high as both tops: they are one plateau
+                            zones[find_root(zones, hill)] = find_root(zones, neighbour)
     return _number(zones, higher)
 
 
@@ -134,32 +148,26 @@ def _number(zones: np.ndarray, higher: np.ndarray) -> tuple[np.ndarray, int]:
     """Lead every zone to one higher hill, up to a zone that has none, and number those.
 
     One and no more: through a second one, two peaks would become one basin above their saddle.
+    Which one does not matter: that the zone also touches the other is kept as an edge between
+    basins. Every step leads higher, so the climb ends.
     """
     basins = np.full(zones.size, -1, np.int32)
     for hill in range(zones.size):
         if higher[hill] >= 0:
-            higher[_find(zones, hill)] = higher[hill]
+            higher[find_root(zones, hill)] = higher[hill]
     count = 0
     for hill in range(zones.size):
         if zones[hill] == hill and higher[hill] < 0:
             basins[hill] = count
             count += 1
     for hill in range(zones.size):
-        zone = _find(zones, hill)
+        zone = find_root(zones, hill)
         while basins[zone] < 0:
-            zone = _find(zones, higher[zone])
+            zone = find_root(zones, higher[zone])
         basin = basins[zone]
-        zone = _find(zones, hill)
-        while basins[zone] < 0:
+        zone = find_root(zones, hill)
+        while basins[zone] < 0:  # once more, so that no part of a climb is made for two hills
             basins[zone] = basin
-            zone = _find(zones, higher[zone])
+            zone = find_root(zones, higher[zone])
         basins[hill] = basin
     return basins, count
-
-
-@compiled
-def _find(zones: np.ndarray, hill: int) -> int:
-    while zones[hill] != hill:
-        zones[hill] = zones[zones[hill]]
-        hill = zones[hill]
-    return hill

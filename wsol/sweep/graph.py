@@ -3,6 +3,10 @@
 A cell is the box of one node (a basin, or a pixel) down to one level. An edge says at which level
 two nodes begin to touch. Both come sorted by level, those of level l in the rows from start[l] to
 start[l + 1]. Boxes are x0 y0 x1 y1, outer edges in map pixels.
+
+Two basins may touch along a whole border, but only the highest level counts, their saddle: above
+every level both are connected, so from the saddle down they are one region, and where else they
+touch changes nothing. Levels do here, for only they are thresholds; heights have done their work.
 """
 
 from __future__ import annotations
@@ -41,40 +45,43 @@ def join_basins(
     """
     height = rows.size - 1
     stride = width + 2
-    across = np.full((count, width), -1, np.int32)  # the highest level in every column
-    down = np.full((count, height), -1, np.int32)  # and in every row
-    saddles = np.zeros((count, count), np.int32)
+    # The highest level in every column and row tells a basin's box at all levels: the box reaches
+    # from the first column that comes up to the level to the last one, and likewise for rows.
+    across = np.full((count, width), -1, np.int32)
+    down = np.full((count, height), -1, np.int32)
+    saddles = np.zeros((count, count), np.int32)  # 0 also where basins are apart, see `_sort_edges`
     for y in range(height):
-        begin = (y + 1) * stride + 1
+        row_start = (y + 1) * stride + 1
         for hill in range(rows[y], rows[y + 1]):
-            a = starts[hill]
-            b = starts[hill + 1] if hill + 1 < rows[y + 1] else begin + width
+            start = starts[hill]
+            stop = starts[hill + 1] if hill + 1 < rows[y + 1] else row_start + width
             basin = basins[hill]
             top = down[basin, y]
-            for x in range(a - begin, b - begin):
-                level = levels[begin + x]
+            for x in range(start - row_start, stop - row_start):
+                level = levels[row_start + x]
                 across[basin, x] = max(across[basin, x], level)
                 top = max(top, level)
             down[basin, y] = top
             if hill + 1 < rows[y + 1]:
-                _touch(saddles, basin, basins[hill + 1], min(levels[b - 1], levels[b]))
+                saddle = min(levels[stop - 1], levels[stop])
+                _touch(saddles, basin, basins[hill + 1], saddle)
     reach = 1 if eight else 0
     for y in range(height - 1):
-        begin = (y + 1) * stride + 1
-        low = rows[y + 1]
+        row_start = (y + 1) * stride + 1
+        leftmost = rows[y + 1]  # hill of the next row that touches
         for hill in range(rows[y], rows[y + 1]):
-            a = starts[hill]
-            b = starts[hill + 1] if hill + 1 < rows[y + 1] else begin + width
-            # Hills of the next row that touch: from pixel a - reach to b - 1 + reach.
-            while low + 1 < rows[y + 2] and starts[low + 1] - stride <= a - reach:
-                low += 1
-            under = low
-            while under < rows[y + 2] and starts[under] - stride < b + reach:
+            start = starts[hill]
+            stop = starts[hill + 1] if hill + 1 < rows[y + 1] else row_start + width
+            # Hills of the next row that touch: from pixel start - reach to stop - 1 + reach.
+            while leftmost + 1 < rows[y + 2] and starts[leftmost + 1] - stride <= start - reach:
+                leftmost += 1
+            under = leftmost
+            while under < rows[y + 2] and starts[under] - stride < stop + reach:
                 if basins[under] != basins[hill]:
-                    c = starts[under] - stride
+                    under_start = starts[under] - stride
                     last = under + 1 == rows[y + 2]
-                    d = begin + width if last else starts[under + 1] - stride
-                    level = _pass(levels, a, b, c, d, stride, reach)
+                    under_stop = row_start + width if last else starts[under + 1] - stride
+                    level = _pass(levels, start, stop, under_start, under_stop, stride, reach)
                     _touch(saddles, basins[hill], basins[under], level)
                 under += 1
     cells, cell_starts = _sort_cells(across, down)
@@ -89,14 +96,22 @@ def _touch(saddles: np.ndarray, a: int, b: int, level: int) -> None:
 
 
 @compiled
-def _pass(levels: np.ndarray, a: int, b: int, c: int, d: int, stride: int, reach: int) -> int:
-    """Find the highest level at which pixels a to b touch pixels c to d of the next row.
+def _pass(
+    levels: np.ndarray,
+    start: int,
+    stop: int,
+    under_start: int,
+    under_stop: int,
+    stride: int,
+    reach: int,
+) -> int:
+    """Find the highest level at which a hill touches one of the next row.
 
-    All are places in the row of a and b.
+    Both are given as indices in the row of the first; `stop` is the pixel after the last.
     """
     best = 0
-    for p in range(max(a, c - reach), min(b, d + reach)):
-        for q in range(max(p - reach, c), min(p + reach + 1, d)):
+    for p in range(max(start, under_start - reach), min(stop, under_stop + reach)):
+        for q in range(max(p - reach, under_start), min(p + reach + 1, under_stop)):
             best = max(best, min(levels[p], levels[q + stride]))
     return best
 
@@ -113,7 +128,7 @@ def _sort_cells(across: np.ndarray, down: np.ndarray) -> tuple[np.ndarray, np.nd
     used = 0
     for level in range(LEVELS):
         for basin in range(count):
-            changed = level == LEVELS - 1
+            changed = level == LEVELS - 1  # nothing came before
             for k in range(4):
                 changed = changed or boxes[level, basin, k] != boxes[level + 1, basin, k]
             if changed and boxes[level, basin, 2] >= 0:
@@ -143,6 +158,7 @@ def _reach(profiles: np.ndarray, boxes: np.ndarray, column: int) -> None:
 
 @compiled
 def _sort_edges(saddles: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Sort edges by level, without those of level 0: they matter above no level."""
     count = saddles.shape[0]
     starts = np.zeros(LEVELS + 1, np.int32)
     for a in range(count):
@@ -173,11 +189,12 @@ def join_pixels(levels: np.ndarray, height: int, width: int, eight: bool) -> Gra
         eight: whether diagonal neighbours touch
 
     Returns:
-        as `join_basins`; nodes are places on the padded map
+        as `join_basins`; nodes are indices into the padded map
     """
     stride = width + 2
     cell_starts = np.zeros(LEVELS + 1, np.int32)
     edge_starts = np.zeros(LEVELS + 1, np.int32)
+    # Half of the neighbours, so that every pair comes once. Nearest ones first, for four.
     steps = np.array([1, stride, stride + 1, stride - 1])
     ways = 4 if eight else 2
     for y in range(1, height + 1):
@@ -185,7 +202,7 @@ def join_pixels(levels: np.ndarray, height: int, width: int, eight: bool) -> Gra
             cell_starts[levels[p] + 1] += 1
             for way in range(ways):
                 other = levels[p + steps[way]]
-                if other >= 0:
+                if other >= 0:  # the padding is no neighbour
                     edge_starts[min(levels[p], other) + 1] += 1
     for level in range(LEVELS):
         cell_starts[level + 1] += cell_starts[level]

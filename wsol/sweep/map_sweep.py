@@ -11,8 +11,11 @@ from wsol.sweep.basins import cut_rows, gather_hills
 from wsol.sweep.graph import LEVELS, join_basins, join_pixels
 from wsol.sweep.merge import merge_regions
 
-MOST_BASINS = 256  # more of them, as on noise, and pixels are the better nodes
-_FINE = 20  # bits below a level that tell most pixels of one level apart
+# More of them, as on noise, and pixels are the better nodes: the table of saddles grows with the
+# square of the basins, and that of boxes with 256 times their number.
+MOST_BASINS = 256
+# Bits below a level, which tell most pixels of one level apart: 256 levels of 2 ** 20 fit in int32.
+_FINE = 20
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,7 +83,10 @@ def _regions(
 
 @compiled
 def _pad(scaled: np.ndarray) -> np.ndarray:
-    """Turn [0, 255] into heights, integers with 20 bits below a level, flat, padded by -1."""
+    """Turn [0, 255] into heights, integers with 20 bits below a level, flat, padded by -1.
+
+    Multiplying by a power of two rounds nothing, so a height's level is exactly the integer part.
+    """
     height, width = scaled.shape
     stride = width + 2
     heights = np.full(stride * (height + 2), -1, np.int32)
@@ -102,7 +108,7 @@ def _level(heights: np.ndarray) -> np.ndarray:
 
 @compiled
 def _turn(heights: np.ndarray) -> None:
-    """Turn a map upside down: level l becomes 255 - l."""
+    """Turn a map upside down: level l becomes 255 - l, and the padding stays below all."""
     for p in range(heights.size):
         if heights[p] >= 0:
             heights[p] = (LEVELS << _FINE) - 1 - heights[p]
@@ -110,7 +116,10 @@ def _turn(heights: np.ndarray) -> None:
 
 @compiled
 def _label(starts: np.ndarray, basins: np.ndarray, size: int) -> np.ndarray:
-    """Give every pixel the basin of its hill."""
+    """Give every pixel the basin of its hill.
+
+    A row's last hill runs on into the padding, which does no harm: no level lies below that.
+    """
     labels = np.full(size, -1, np.int32)
     for hill in range(basins.size):
         for p in range(starts[hill], starts[hill + 1]):
@@ -129,8 +138,10 @@ def _add_holes(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Put behind the regions above each level the holes in them.
 
-    What does not exceed level l lies, upside down, above level 254 - l. A hole touches no border
-    of the map, and its contour runs on the pixels around it.
+    What does not exceed level l lies, upside down, above level 254 - l. There it falls into pieces
+    by four neighbours: a region that holds together by its corners alone already closes a ring, so
+    its inside must not slip out between them. A piece that touches the map's border is open ground
+    and no hole. A hole's contour runs on the region's pixels around it: its box is one wider.
     """
     most = 0
     for level in range(LEVELS):
@@ -142,7 +153,7 @@ def _add_holes(
         under = LEVELS - 2 - above
         if spans[above, 0] == spans[above, 1]:
             continue
-        if (
+        if (  # neither regions nor holes have changed since the level above
             spans[above, 0] == spans[above + 1, 0]
             and spans[above, 1] == spans[above + 1, 1]
             and hole_spans[under, 0] == hole_spans[under - 1, 0]

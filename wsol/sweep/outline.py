@@ -12,15 +12,16 @@ def trace_area(levels: np.ndarray, stride: int, first: int, above: int) -> int:
     """Measure the polygon through the centres of a region's outer border pixels, holes filled.
 
     Args:
-        levels: int32, flat, padded by -1
+        levels: int32, flat, padded by -1, which no region holds: a walk cannot leave the map
         stride: width of the padded map
-        first: place of the region's first pixel, row by row
+        first: the region's first pixel, row by row, as an index into `levels`
         above: the region holds the pixels with a higher level
 
     Returns:
         twice the area in pixels, as an integer
     """
-    # Clockwise as seen, from east: the next place is sought from the one after where we came from.
+    # Clockwise as seen, from east. From each pixel the border goes on to the first one of the
+    # region, clockwise from where the walk came: so the outside always lies to the left.
     across = np.array([1, 1, 0, -1, -1, -1, 0, 1])
     down = np.array([0, 1, 1, 1, 0, -1, -1, -1])
     start = -1
@@ -31,14 +32,15 @@ def trace_area(levels: np.ndarray, stride: int, first: int, above: int) -> int:
     if start < 0:
         return 0
     x = y = doubled = 0
-    place, way = first, start
+    pixel, way = first, start
     while True:
         dx, dy = across[way], down[way]
         doubled += x * (y + dy) - (x + dx) * y
         x, y = x + dx, y + dy
-        place += dy * stride + dx
-        way = (way + 5) & 7
-        while levels[place + down[way] * stride + across[way]] <= above:
+        pixel += dy * stride + dx
+        way = (way + 5) & 7  # back is way + 4
+        while levels[pixel + down[way] * stride + across[way]] <= above:
             way = (way + 1) & 7
-        if place == first and way == start:
+        # Where a region is one pixel thin, the walk passes its first pixel before it is done.
+        if pixel == first and way == start:
             return abs(doubled)
