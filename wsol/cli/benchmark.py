@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from eval.protocols import PROTOCOLS
 from wsol.cli import common
 from wsol.cli.console import ConsoleEvents
 from wsol.cli.score_tables import print_outcome
@@ -38,7 +39,7 @@ def benchmark(
         Path | None, typer.Option(help="Image root of the ids; default: as DATA has it.")
     ] = None,
     protocol: Annotated[
-        str, typer.Option(help="wsoleval, tdam, clean, or a .toml file.", metavar="NAME")
+        str, typer.Option(help=f"{', '.join(PROTOCOLS)}, or a .toml file.", metavar="NAME")
     ] = "wsoleval",
     thresholds: Annotated[
         list[str] | None,
@@ -54,8 +55,7 @@ def benchmark(
         list[str] | None,
         typer.Option(
             "--method",
-            help="Map method: auto, cam, gradcam, gradcam++, xgradcam, layercam or scorecam "
-            "(slow); repeatable.",
+            help=f"Map method: {common.METHOD_CHOICES}; repeatable.",
             metavar="NAME",
         ),
     ] = None,
