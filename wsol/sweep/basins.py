@@ -3,9 +3,16 @@
 A hill is a stretch of a row that rises and then falls, so the part of it above any level is one
 piece. Hills of one height whose flat tops touch, row to row, form a zone. Where a zone touches a
 higher hill without a way down, it joins the basin of that hill; else it is the peak of a basin of
-its own. Basins are therefore connected above every level.
+its own.
+
+Basins are therefore connected above every level. Take any pixel of a basin above a level: the way
+along its row to the top of its hill only rises; from there the zone is flat, and the link to the
+next hill never leads below the zone. So there is a way from the pixel to the basin's peak that
+stays above the level.
 
 Maps are flat int32 arrays of heights, finer than levels, padded by -1 all around, one pixel wide.
+What is connected above every height is so above every level, since a level is a height cut off.
+Heights are taken because flat tops, which are compared pixel by pixel, are rare among them.
 """
 
 from __future__ import annotations
@@ -28,11 +35,11 @@ def cut_rows(
 
     Returns:
         starts (n + 1,), where hills begin: hill i of a row ends where hill i + 1 begins, or at the
-        row's end; first and last place of their tops, (n,) each; rows (height + 1,), the first
+        row's end; first and last pixel of their tops, (n,) each; rows (height + 1,), the first
         hill of each row; all int32
     """
     stride = width + 2
-    most = height * ((width + 1) // 2) + 1
+    most = height * ((width + 1) // 2) + 1  # each but a row's last takes two pixels, up and down
     starts = np.empty(most, np.int32)
     tops = np.empty(most, np.int32)
     ends = np.empty(most, np.int32)
@@ -55,7 +62,7 @@ def cut_rows(
                 else:
                     tops[count], ends[count] = top, _last_of(heights, top)
                     rising = False
-            elif here > before:
+            elif here > before:  # the valley behind it, flat or not, stays with the hill before
                 count += 1
                 starts[count] = top = p
                 rising = True
@@ -69,12 +76,12 @@ def cut_rows(
 
 
 @compiled
-def _last_of(heights: np.ndarray, place: int) -> int:
-    """Find the end of a flat stretch of a row."""
-    top_height = heights[place]
-    while heights[place + 1] == top_height:
-        place += 1
-    return place
+def _last_of(heights: np.ndarray, pixel: int) -> int:
+    """Find the last pixel of a flat stretch of a row; the padding ends it at the latest."""
+    top_height = heights[pixel]
+    while heights[pixel + 1] == top_height:
+        pixel += 1
+    return pixel
 
 
 @compiled
@@ -115,6 +122,8 @@ def gather_hills(
             for hill in range(rows[y], rows[y + 1]):
                 top_height = heights[tops[hill]]
                 low, high = tops[hill] + shift - reach, ends[hill] + shift + reach
+                # Tops of a row come from left to right, so that `near` need never go back. What
+                # two of them touch may overlap, so that `there` starts from `near` each time.
                 while near + 1 < rows[other + 1] and starts[near + 1] <= low:
                     near += 1
                 there = near
@@ -122,9 +131,9 @@ def gather_hills(
                     if heights[q] >= top_height:
                         while there + 1 < rows[other + 1] and starts[there + 1] <= q:
                             there += 1
-                        if heights[tops[there]] > top_height:
+                        if heights[tops[there]] > top_height:  # from q its row only rises
                             higher[hill] = there
-                        else:
+                        else:  # q is as high as both tops, and so part of the other one
                             zones[_find(zones, hill)] = _find(zones, there)
     return _number(zones, higher)
 
@@ -133,10 +142,11 @@ def gather_hills(
 def _number(zones: np.ndarray, higher: np.ndarray) -> tuple[np.ndarray, int]:
     """Lead every zone to one higher hill, up to a zone that has none, and number those.
 
-    One and no more: through a second one, two peaks would become one basin above their saddle.
+    One and no more: through a second one, two peaks would be one basin, which falls apart above
+    the zone that links them. Which one does not matter: the others become edges between basins.
     """
     basins = np.full(zones.size, -1, np.int32)
-    for hill in range(zones.size):
+    for hill in range(zones.size):  # a way up from any hill of a zone is one for all of it
         if higher[hill] >= 0:
             higher[_find(zones, hill)] = higher[hill]
     count = 0
@@ -146,10 +156,10 @@ def _number(zones: np.ndarray, higher: np.ndarray) -> tuple[np.ndarray, int]:
             count += 1
     for hill in range(zones.size):
         zone = _find(zones, hill)
-        while basins[zone] < 0:
+        while basins[zone] < 0:  # ends, since every link leads to a higher top
             zone = _find(zones, higher[zone])
         basin = basins[zone]
-        zone = _find(zones, hill)
+        zone = _find(zones, hill)  # once more, to spare the next hill the way
         while basins[zone] < 0:
             basins[zone] = basin
             zone = _find(zones, higher[zone])

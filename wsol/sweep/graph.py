@@ -3,6 +3,10 @@
 A cell is the box of one node (a basin, or a pixel) down to one level. An edge says at which level
 two nodes begin to touch. Both come sorted by level, those of level l in the rows from start[l] to
 start[l + 1]. Boxes are x0 y0 x1 y1, outer edges in map pixels.
+
+That is all there is to know: a node is connected above every level, so two nodes are in one region
+as soon as any pixel of one touches any pixel of the other, both above the level, and a region's
+box is the smallest around those of its nodes.
 """
 
 from __future__ import annotations
@@ -65,7 +69,8 @@ def join_basins(
         for hill in range(rows[y], rows[y + 1]):
             a = starts[hill]
             b = starts[hill + 1] if hill + 1 < rows[y + 1] else begin + width
-            # Hills of the next row that touch: from pixel a - reach to b - 1 + reach.
+            # Hills of the next row that touch: from pixel a - reach to b - 1 + reach. Only the next
+            # row is looked at: with the row before, this one was the next.
             while low + 1 < rows[y + 2] and starts[low + 1] - stride <= a - reach:
                 low += 1
             under = low
@@ -92,7 +97,7 @@ def _touch(saddles: np.ndarray, a: int, b: int, level: int) -> None:
 def _pass(levels: np.ndarray, a: int, b: int, c: int, d: int, stride: int, reach: int) -> int:
     """Find the highest level at which pixels a to b touch pixels c to d of the next row.
 
-    All are places in the row of a and b.
+    All are pixels of the row of a and b.
     """
     best = 0
     for p in range(max(a, c - reach), min(b, d + reach)):
@@ -103,7 +108,11 @@ def _pass(levels: np.ndarray, a: int, b: int, c: int, d: int, stride: int, reach
 
 @compiled
 def _sort_cells(across: np.ndarray, down: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Turn every basin's profiles into the boxes that change from level to level."""
+    """Turn every basin's profiles into the boxes that change from level to level.
+
+    A basin has pixels of a level or above in a column exactly if the highest of the column is, so
+    its profiles give its box at every level without another look at its pixels.
+    """
     count = across.shape[0]
     boxes = np.full((LEVELS, count, 4), -1, np.int32)
     _reach(across, boxes, 0)
@@ -127,7 +136,11 @@ def _sort_cells(across: np.ndarray, down: np.ndarray) -> tuple[np.ndarray, np.nd
 
 @compiled
 def _reach(profiles: np.ndarray, boxes: np.ndarray, column: int) -> None:
-    """For every level, find where a profile first reaches it, and behind where it last does."""
+    """For every level, find where a profile first reaches it, and behind where it last does.
+
+    Seen from an end, what first reaches a level has reached all lower ones too, so that `top` only
+    rises, and each end takes one walk for all levels.
+    """
     for basin in range(profiles.shape[0]):
         top = -1
         for i in range(profiles.shape[1]):
@@ -147,7 +160,7 @@ def _sort_edges(saddles: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     starts = np.zeros(LEVELS + 1, np.int32)
     for a in range(count):
         for b in range(a):
-            if saddles[a, b] > 0:
+            if saddles[a, b] > 0:  # pixels of level 0 exceed no level
                 starts[saddles[a, b] + 1] += 1
     for level in range(LEVELS):
         starts[level + 1] += starts[level]
@@ -173,12 +186,12 @@ def join_pixels(levels: np.ndarray, height: int, width: int, eight: bool) -> Gra
         eight: whether diagonal neighbours touch
 
     Returns:
-        as `join_basins`; nodes are places on the padded map
+        as `join_basins`; nodes are pixels of the padded map
     """
     stride = width + 2
     cell_starts = np.zeros(LEVELS + 1, np.int32)
     edge_starts = np.zeros(LEVELS + 1, np.int32)
-    steps = np.array([1, stride, stride + 1, stride - 1])
+    steps = np.array([1, stride, stride + 1, stride - 1])  # half of the neighbours: each edge once
     ways = 4 if eight else 2
     for y in range(1, height + 1):
         for p in range(y * stride + 1, y * stride + 1 + width):

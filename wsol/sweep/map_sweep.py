@@ -72,7 +72,7 @@ def _regions(
         labels = _label(starts, basins, levels.size)
         graph = join_basins(levels, starts, rows, basins, count, width, eight)
     else:
-        labels = np.arange(levels.size, dtype=np.int32)
+        labels = np.arange(levels.size, dtype=np.int32)  # each pixel is a node
         count = levels.size
         graph = join_pixels(levels, height, width, eight)
     return merge_regions(*graph, count, labels, levels, width + 2, wants_all, wants_largest)
@@ -102,7 +102,7 @@ def _level(heights: np.ndarray) -> np.ndarray:
 
 @compiled
 def _turn(heights: np.ndarray) -> None:
-    """Turn a map upside down: level l becomes 255 - l."""
+    """Turn a map upside down: level l becomes 255 - l, and the padding stays below everything."""
     for p in range(heights.size):
         if heights[p] >= 0:
             heights[p] = (LEVELS << _FINE) - 1 - heights[p]
@@ -130,7 +130,8 @@ def _add_holes(
     """Put behind the regions above each level the holes in them.
 
     What does not exceed level l lies, upside down, above level 254 - l. A hole touches no border
-    of the map, and its contour runs on the pixels around it.
+    of the map, or it would be open to the outside. Its contour runs on the pixels of the region
+    around it, so its box is one pixel wider on each side.
     """
     most = 0
     for level in range(LEVELS):
@@ -139,7 +140,7 @@ def _add_holes(
     joined_spans = np.zeros((LEVELS, 2), np.int32)
     used = 0
     for above in range(LEVELS - 2, -1, -1):
-        under = LEVELS - 2 - above
+        under = LEVELS - 2 - above  # of the map upside down
         if spans[above, 0] == spans[above, 1]:
             continue
         if (
@@ -147,7 +148,7 @@ def _add_holes(
             and spans[above, 1] == spans[above + 1, 1]
             and hole_spans[under, 0] == hole_spans[under - 1, 0]
             and hole_spans[under, 1] == hole_spans[under - 1, 1]
-        ):
+        ):  # regions and holes are those of the level above
             joined_spans[above, 0] = joined_spans[above + 1, 0]
             joined_spans[above, 1] = joined_spans[above + 1, 1]
             continue

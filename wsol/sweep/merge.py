@@ -50,58 +50,84 @@ def merge_regions(
     used = 0
     spans = np.zeros((LEVELS, 2), np.int32)
     largest = np.zeros((LEVELS, 4), np.int32)
+    # Downwards, since a forest of parents can be joined but not taken apart. Cells come before
+    # edges: what touches at a level has appeared there, or above.
     for above in range(LEVELS - 2, -1, -1):
         level = above + 1
-        same = (
-            cell_starts[level] == cell_starts[level + 1]
-            and edge_starts[level] == edge_starts[level + 1]
-        )
-        for i in range(cell_starts[level], cell_starts[level + 1]):
-            node = cells[i, 0]
-            if parents[node] < 0:
-                parents[node] = node
-                for k in range(4):
-                    regions[node, k] = cells[i, k + 1]
-                alive[count] = node
-                count += 1
-            else:
-                root = _find(parents, node)
-                for k in range(2):
-                    regions[root, k] = min(regions[root, k], cells[i, k + 1])
-                    regions[root, k + 2] = max(regions[root, k + 2], cells[i, k + 3])
-        for i in range(edge_starts[level], edge_starts[level + 1]):
-            a, b = _find(parents, edges[i, 0]), _find(parents, edges[i, 1])
-            if a != b:
-                parents[b] = a
-                areas[a] = max(areas[a], areas[b])
-                for k in range(2):
-                    regions[a, k] = min(regions[a, k], regions[b, k])
-                    regions[a, k + 2] = max(regions[a, k + 2], regions[b, k + 2])
-        kept = 0
-        for i in range(count):
-            if parents[alive[i]] == alive[i]:
-                alive[kept] = alive[i]
-                kept += 1
-        count = kept
+        first, last = cell_starts[level], cell_starts[level + 1]
+        begin, end = edge_starts[level], edge_starts[level + 1]
+        count = _grow(cells[first:last], parents, regions, alive, count)
+        _join(edges[begin:end], parents, regions, areas)
+        count = _keep_roots(parents, alive, count)
         if wants_largest and count > 0:  # areas may change where boxes do not
             best = _pick(regions, areas, alive, count, parents, labels, levels, stride, above)
-            for k in range(4):
-                largest[above, k] = regions[best, k]
-        if same:
-            spans[above, 0], spans[above, 1] = spans[above + 1, 0], spans[above + 1, 1]
+            largest[above] = regions[best]
+        if first == last and begin == end:  # the boxes of the level above
+            spans[above] = spans[above + 1]
         elif wants_all:
-            if used + count > boxes.shape[0]:
-                longer = np.empty((2 * (used + count), 4), np.int32)
-                for i in range(used):
-                    for k in range(4):
-                        longer[i, k] = boxes[i, k]
-                boxes = longer
+            boxes = _make_room(boxes, used, count)
             for i in range(count):
-                for k in range(4):
-                    boxes[used + i, k] = regions[alive[i], k]
+                boxes[used + i] = regions[alive[i]]
             spans[above, 0], spans[above, 1] = used, used + count
             used += count
     return boxes, spans, largest
+
+
+@compiled
+def _grow(
+    cells: np.ndarray, parents: np.ndarray, regions: np.ndarray, alive: np.ndarray, count: int
+) -> int:
+    """Let nodes appear, or their regions grow, and return how many regions there are."""
+    for i in range(cells.shape[0]):
+        node = cells[i, 0]
+        if parents[node] < 0:
+            parents[node] = node
+            for k in range(4):
+                regions[node, k] = cells[i, k + 1]
+            alive[count] = node
+            count += 1
+        else:  # it may have become part of another's region
+            _widen(regions, _find(parents, node), cells[i, 1:])
+    return count
+
+
+@compiled
+def _join(edges: np.ndarray, parents: np.ndarray, regions: np.ndarray, areas: np.ndarray) -> None:
+    """Make one region of those that begin to touch; the root of either may be that of both."""
+    for i in range(edges.shape[0]):
+        a, b = _find(parents, edges[i, 0]), _find(parents, edges[i, 1])
+        if a != b:
+            parents[b] = a
+            areas[a] = max(areas[a], areas[b])
+            _widen(regions, a, regions[b])
+
+
+@compiled
+def _widen(regions: np.ndarray, root: int, box: np.ndarray) -> None:
+    for k in range(2):
+        regions[root, k] = min(regions[root, k], box[k])
+        regions[root, k + 2] = max(regions[root, k + 2], box[k + 2])
+
+
+@compiled
+def _keep_roots(parents: np.ndarray, alive: np.ndarray, count: int) -> int:
+    """Move the nodes that still stand for a region to the front, and count them."""
+    kept = 0
+    for i in range(count):
+        if parents[alive[i]] == alive[i]:
+            alive[kept] = alive[i]
+            kept += 1
+    return kept
+
+
+@compiled
+def _make_room(boxes: np.ndarray, used: int, count: int) -> np.ndarray:
+    """Return the boxes, or a longer copy of those used where no further `count` fit in."""
+    if used + count <= boxes.shape[0]:
+        return boxes
+    longer = np.empty((2 * (used + count), 4), np.int32)
+    longer[:used] = boxes[:used]
+    return longer
 
 
 @compiled
@@ -127,12 +153,14 @@ def _pick(
     """Choose the region with the largest polygon area, among equals the one that begins last.
 
     A region's box bounds its area from above, and any area that it once had from below, since
-    regions only grow. A border is walked only where these leave several in question.
+    regions only grow. A border is walked only where these leave several in question. OpenCV lists
+    contours from the last one in reading order to the first, and the field takes the first of the
+    largest.
     """
     least = 0
     for i in range(count):
         least = max(least, areas[alive[i]])
-    rivals = 0
+    rivals = 0  # those that may be the largest come to the front
     for i in range(count):
         if _most(regions, alive[i]) >= least:
             alive[i], alive[rivals] = alive[rivals], alive[i]
@@ -146,6 +174,7 @@ def _pick(
         most = _most(regions, node)
         if most < best_area:
             continue
+        # The uppermost row of its box has a pixel of the region, and none left of the box.
         first = regions[node, 1] * stride + stride + 1 + regions[node, 0]
         while levels[first] <= above or _find(parents, labels[first]) != node:
             first += 1

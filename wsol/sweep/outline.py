@@ -14,13 +14,13 @@ def trace_area(levels: np.ndarray, stride: int, first: int, above: int) -> int:
     Args:
         levels: int32, flat, padded by -1
         stride: width of the padded map
-        first: place of the region's first pixel, row by row
+        first: the region's first pixel in reading order
         above: the region holds the pixels with a higher level
 
     Returns:
         twice the area in pixels, as an integer
     """
-    # Clockwise as seen, from east: the next place is sought from the one after where we came from.
+    # The eight ways, clockwise as seen, from east.
     across = np.array([1, 1, 0, -1, -1, -1, 0, 1])
     down = np.array([0, 1, 1, 1, 0, -1, -1, -1])
     start = -1
@@ -31,14 +31,18 @@ def trace_area(levels: np.ndarray, stride: int, first: int, above: int) -> int:
     if start < 0:
         return 0
     x = y = doubled = 0
-    place, way = first, start
+    pixel, way = first, start
     while True:
         dx, dy = across[way], down[way]
+        # Twice the area of the triangle from the first pixel to this step; all of them add up to
+        # the polygon, those outside it with the other sign.
         doubled += x * (y + dy) - (x + dx) * y
         x, y = x + dx, y + dy
-        place += dy * stride + dx
-        way = (way + 5) & 7
-        while levels[place + down[way] * stride + across[way]] <= above:
+        pixel += dy * stride + dx
+        way = (way + 5) & 7  # back is way + 4: clockwise from there, the outside stays on the left
+        while levels[pixel + down[way] * stride + across[way]] <= above:
             way = (way + 1) & 7
-        if place == first and way == start:
+        # A line one pixel wide is walked there and back, past the first pixel: the walk is over
+        # only where it would also go on as it began.
+        if pixel == first and way == start:
             return abs(doubled)
