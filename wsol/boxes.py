@@ -104,15 +104,15 @@ def sweep_boxes(
     if not ((thresholds >= 0) & (thresholds <= 1)).all():
         raise ValueError("Expected thresholds to be in [0, 1] but got others")
     height, width = scaled.shape
-    found = sweep_map(scaled, contours == "largest", contours == "all")
-    boxes, spans = found.boxes, found.spans
+    swept = sweep_map(scaled, contours == "largest", contours == "all")
+    boxes, spans = swept.boxes, swept.spans
     if contours == "largest":
-        boxes, starts = found.largest, np.arange(LEVELS)
+        boxes, starts = swept.largest, np.arange(LEVELS)
         spans = np.stack([starts, starts + 1], axis=1)
     boxes = clip_to_last_pixel(boxes.astype(np.int64), (width, height))
-    steps = level_of(thresholds, found.peak).tolist()
+    steps = level_of(thresholds, swept.peak).tolist()
     nothing = np.zeros((1, 4), dtype=np.int64)
-    by_level = [boxes[start:stop] for start, stop in spans[: found.peak].tolist()]
+    by_level = [boxes[start:stop] for start, stop in spans[: swept.peak].tolist()]
     by_level.append(nothing)
     return [by_level[step] for step in steps]
 

@@ -66,8 +66,8 @@ class Localizer:
     >>> from tdam import create_model
     >>> from PIL import Image
     >>> with Localizer(create_model("resnet18")) as localizer:
-    ...     found = localizer(Image.new("RGB", (64, 48)))
-    >>> found.boxes.shape[1], found.width, len(found.steps)
+    ...     localization = localizer(Image.new("RGB", (64, 48)))
+    >>> localization.boxes.shape[1], localization.width, len(localization.steps)
     (4, 64, 1)
 
     With T steps, class and boxes are those of the last one, and `steps` holds all T maps.

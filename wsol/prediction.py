@@ -114,12 +114,12 @@ def predict(
     >>> from tempfile import TemporaryDirectory
     >>> from PIL import Image
     >>> from tdam import create_model
-    >>> found = {}
+    >>> results = {}
     >>> with TemporaryDirectory() as folder:
     ...     Image.new("RGB", (64, 48)).save(f"{folder}/grey.png")
-    ...     predict(create_model("resnet18"), folder, on_result=found.__setitem__)
+    ...     predict(create_model("resnet18"), folder, on_result=results.__setitem__)
     PredictionSummary(images=1, failed=0, folder=None)
-    >>> [(path.name, result.width) for path, result in found.items()]
+    >>> [(path.name, result.width) for path, result in results.items()]
     [('grey.png', 64)]
     """
     from torch.nn import Module

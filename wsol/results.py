@@ -118,14 +118,14 @@ class Localization:
             "height": self.height,
             "predictions": [
                 {
-                    "label": found.label,
-                    "name": found.name,
-                    "score": found.score,
-                    "step_scores": [step.score for step in found.steps],
-                    "boxes": found.boxes.tolist(),
-                    "box_scores": found.box_scores.tolist(),
+                    "label": each.label,
+                    "name": each.name,
+                    "score": each.score,
+                    "step_scores": [step.score for step in each.steps],
+                    "boxes": each.boxes.tolist(),
+                    "box_scores": each.box_scores.tolist(),
                 }
-                for found in self.classes
+                for each in self.classes
             ],
         }
 
@@ -143,14 +143,14 @@ class Localization:
             supervision = import_module("supervision")
         except ImportError as error:
             raise ImportError("supervision is missing: pip install supervision") from error
-        counts = [len(found.boxes) for found in self.classes]
+        counts = [len(each.boxes) for each in self.classes]
         return supervision.Detections(
-            xyxy=np.concatenate([found.boxes for found in self.classes]).astype(np.float32),
-            confidence=np.concatenate([found.box_scores for found in self.classes]).astype(
+            xyxy=np.concatenate([each.boxes for each in self.classes]).astype(np.float32),
+            confidence=np.concatenate([each.box_scores for each in self.classes]).astype(
                 np.float32
             ),
-            class_id=np.repeat([found.label for found in self.classes], counts),
-            data={"class_name": np.repeat([found.name for found in self.classes], counts)},
+            class_id=np.repeat([each.label for each in self.classes], counts),
+            data={"class_name": np.repeat([each.name for each in self.classes], counts)},
         )
 
     def save(self, folder: str | Path) -> Path:

@@ -61,10 +61,10 @@ def compare_scoring(repeats: int) -> list[Ratio]:
 
 def _real_maps(model: nn.Module, photos: list[Path]) -> list[np.ndarray]:
     with Localizer(model, topk=4) as localizer:
-        found = localizer(photos)
+        localized = localizer(photos)
     return [
         each.steps[-1].heatmap((_RULES.size, _RULES.size))
-        for photo in (found if isinstance(found, list) else [found])
+        for photo in (localized if isinstance(localized, list) else [localized])
         for each in photo.classes
     ]
 

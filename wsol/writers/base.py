@@ -38,12 +38,13 @@ class Writer(ABC):
         self._files.append(file)
         return file
 
-    def _reference(self, found: Localization) -> str:
+    def _reference(self, localization: Localization) -> str:
         """Return an image's path as it was given, or a name for one that came from memory."""
-        return unique_stem(None, self._unnamed) if found.path is None else str(found.path)
+        path = localization.path
+        return unique_stem(None, self._unnamed) if path is None else str(path)
 
     @abstractmethod
-    def add(self, found: Localization) -> None:
+    def add(self, localization: Localization) -> None:
         """Write the localizations of one image."""
 
     @abstractmethod
@@ -77,14 +78,14 @@ class ErrorTable:
             table.writerow([path, reason])
 
 
-def each_box(found: Localization) -> Iterator[tuple[Localization, list[float], float]]:
+def each_box(localization: Localization) -> Iterator[tuple[Localization, list[float], float]]:
     """Go through the boxes of all classes of one image.
 
     Yields:
         the class, the box (x0 y0 x1 y1, outer edges in pixels of the original image) and its
         score
     """
-    for each in found.classes:
+    for each in localization.classes:
         for box, score in zip(each.boxes.tolist(), each.box_scores.tolist(), strict=True):
             yield each, box, score
 

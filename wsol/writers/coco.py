@@ -26,18 +26,18 @@ class CocoRecords(Writer):
         self._results: list[dict[str, Any]] = []
         self._errors: list[dict[str, str]] = []
 
-    def add(self, found: Localization) -> None:
+    def add(self, localization: Localization) -> None:
         """Collect the localizations of one image."""
         image_id = len(self._images) + 1
         self._images.append(
             {
                 "id": image_id,
-                "file_name": self._reference(found),
-                "width": found.width,
-                "height": found.height,
+                "file_name": self._reference(localization),
+                "width": localization.width,
+                "height": localization.height,
             }
         )
-        for each, (x0, y0, x1, y1), score in each_box(found):
+        for each, (x0, y0, x1, y1), score in each_box(localization):
             self._results.append(
                 {
                     "image_id": image_id,

@@ -26,10 +26,11 @@ class CsvWriter(Writer):
         self._table = csv.writer(self._open("predictions.csv"))
         self._table.writerow(COLUMNS)
 
-    def add(self, found: Localization) -> None:
+    def add(self, localization: Localization) -> None:
         """Write the localizations of one image."""
-        for each in found.classes:
-            head = [found.path, found.width, found.height, each.label, each.name, each.score]
+        image = [localization.path, localization.width, localization.height]
+        for each in localization.classes:
+            head = [*image, each.label, each.name, each.score]
             rows = [
                 [*box, score]
                 for box, score in zip(each.boxes.tolist(), each.box_scores.tolist(), strict=True)

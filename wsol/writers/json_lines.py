@@ -24,9 +24,9 @@ class JsonLinesWriter(Writer):
         self._lines.write(json.dumps(record) + "\n")
         self._lines.flush()
 
-    def add(self, found: Localization) -> None:
+    def add(self, localization: Localization) -> None:
         """Write the localizations of one image."""
-        self._write(found.to_dict())
+        self._write(localization.to_dict())
 
     def add_error(self, path: Path, reason: str) -> None:
         """Write that an image could not be read."""

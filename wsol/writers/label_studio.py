@@ -38,28 +38,30 @@ class LabelStudioWriter(Writer):
         self._tasks: list[dict[str, Any]] = []
         self._labels: dict[int, str] = {}
 
-    def add(self, found: Localization) -> None:
+    def add(self, localization: Localization) -> None:
         """Collect the localizations of one image."""
         task = len(self._tasks) + 1
         result = []
-        for number, (each, box, score) in enumerate(each_box(found), start=1):
+        for number, (each, box, score) in enumerate(each_box(localization), start=1):
             name = self._labels.setdefault(each.label, xml_text(each.name))
-            value = {**to_percent(box, found.width, found.height), "rotation": 0}
+            value = {**to_percent(box, localization.width, localization.height), "rotation": 0}
             result.append(
                 {
                     "id": f"box-{task}-{number}",
                     "type": "rectanglelabels",
                     "from_name": "label",
                     "to_name": "image",
-                    "original_width": found.width,
-                    "original_height": found.height,
+                    "original_width": localization.width,
+                    "original_height": localization.height,
                     "image_rotation": 0,
                     "value": {**value, "rectanglelabels": [name]},
                     "score": score,
                 }
             )
-        prediction = {"model_version": self._model, "score": found.score, "result": result}
-        self._tasks.append({"data": {"image": self._reference(found)}, "predictions": [prediction]})
+        prediction = {"model_version": self._model, "score": localization.score, "result": result}
+        self._tasks.append(
+            {"data": {"image": self._reference(localization)}, "predictions": [prediction]}
+        )
 
     def add_error(self, path: Path, reason: str) -> None:
         """Write that an image could not be read, and so is no task."""

@@ -29,18 +29,22 @@ class NpyWriter(Writer):
         self._rows = csv.writer(self._open("maps.csv"))
         self._rows.writerow(["file", "map", "x0", "y0", "x1", "y1", "error"])
 
-    def add(self, found: Localization) -> None:
+    def add(self, localization: Localization) -> None:
         """Write the map of one image.
 
         Raises:
             ValueError: the localization has no steps, as those that come from map files
         """
-        if not found.steps:
-            raise ValueError(f"Expected a localization with steps but got none for {found.path}")
-        stem = unique_stem(found.path, self._taken)
-        maps = np.stack([step.map for step in found.steps]).astype(np.float32)
+        if not localization.steps:
+            raise ValueError(
+                f"Expected a localization with steps but got none for {localization.path}"
+            )
+        stem = unique_stem(localization.path, self._taken)
+        maps = np.stack([step.map for step in localization.steps]).astype(np.float32)
         np.save(self.folder / "maps" / f"{stem}.npy", maps, allow_pickle=False)
-        self._rows.writerow([found.path, f"maps/{stem}.npy", *found.steps[-1].region, ""])
+        self._rows.writerow(
+            [localization.path, f"maps/{stem}.npy", *localization.steps[-1].region, ""]
+        )
 
     def add_error(self, path: Path, reason: str) -> None:
         """Write that an image could not be read, and so has no map."""

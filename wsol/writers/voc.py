@@ -44,10 +44,12 @@ class VocWriter(Writer):
         if all(map(_LABEL.fullmatch, names)):
             self._open("voc/labelmap.txt").writelines(f"{name}:::\n" for name in names)
 
-    def add(self, found: Localization) -> None:
+    def add(self, localization: Localization) -> None:
         """Write the localizations of one image."""
-        stem = unique_stem(found.path, self._taken)
-        write_xml(_describe(found, stem), self.folder / "voc" / "Annotations" / f"{stem}.xml")
+        stem = unique_stem(localization.path, self._taken)
+        write_xml(
+            _describe(localization, stem), self.folder / "voc" / "Annotations" / f"{stem}.xml"
+        )
         self._list.write(stem + "\n")
 
     def add_error(self, path: Path, reason: str) -> None:
@@ -55,22 +57,22 @@ class VocWriter(Writer):
         self._errors.add(path, reason)
 
 
-def _describe(found: Localization, stem: str) -> Element:
+def _describe(localization: Localization, stem: str) -> Element:
     """Build the annotation of one image; `stem` names one that came from memory."""
     root = Element("annotation")
-    path = found.path
+    path = localization.path
     add_text(root, "folder", "" if path is None else path.absolute().parent.name)
     add_text(root, "filename", stem if path is None else path.name)
     add_text(root, "path", "" if path is None else path)
     size = SubElement(root, "size")
-    add_text(size, "width", found.width)
-    add_text(size, "height", found.height)
+    add_text(size, "width", localization.width)
+    add_text(size, "height", localization.height)
     add_text(size, "depth", 3)
     add_text(root, "segmented", 0)
-    for each, box, score in each_box(found):
-        x0, y0, x1, y1 = clip_box(box, found.width, found.height)
-        xmin, xmax = to_pixels(x0, x1, found.width)
-        ymin, ymax = to_pixels(y0, y1, found.height)
+    for each, box, score in each_box(localization):
+        x0, y0, x1, y1 = clip_box(box, localization.width, localization.height)
+        xmin, xmax = to_pixels(x0, x1, localization.width)
+        ymin, ymax = to_pixels(y0, y1, localization.height)
         item = SubElement(root, "object")
         add_text(item, "name", each.name)
         add_text(item, "pose", "Unspecified")

@@ -56,24 +56,33 @@ class YoloWriter(Writer):
         self._taken: set[str] = set()
         self._linked: set[str] = set()
 
-    def add(self, found: Localization) -> None:
+    def add(self, localization: Localization) -> None:
         """Write the labels of one image, and link to it if it is a file."""
-        stem = unique_stem(found.path, self._taken)
+        stem = unique_stem(localization.path, self._taken)
         text = "".join(
-            self._line(each.label, clip_box(box, found.width, found.height), score, found)
-            for each, box, score in each_box(found)
+            self._line(
+                each.label,
+                clip_box(box, localization.width, localization.height),
+                score,
+                localization,
+            )
+            for each, box, score in each_box(localization)
         )
         (self._labels / f"{stem}.txt").write_text(text, encoding="ascii", newline="\n")
-        if found.path is not None and found.path.is_file():
-            name = stem + found.path.suffix
-            place_image(found.path, self._images / name)
+        if localization.path is not None and localization.path.is_file():
+            name = stem + localization.path.suffix
+            place_image(localization.path, self._images / name)
             self._linked.add(name)
 
     def _line(
-        self, label: int, box: tuple[float, float, float, float], score: float, found: Localization
+        self,
+        label: int,
+        box: tuple[float, float, float, float],
+        score: float,
+        localization: Localization,
     ) -> str:
-        xc, width = to_shares(box[0], box[2], found.width)
-        yc, height = to_shares(box[1], box[3], found.height)
+        xc, width = to_shares(box[0], box[2], localization.width)
+        yc, height = to_shares(box[1], box[3], localization.height)
         shares = " ".join(f"{value:.{DIGITS}f}" for value in (xc, yc, width, height))
         return f"{label} {shares}" + (f" {score:.8g}\n" if self._confidence else "\n")
 
