@@ -8,10 +8,11 @@ import torch
 from torch import nn
 from torch.nn import functional as F  # noqa: N812, torch's own short name
 
+from tdam.attentions import SEARCHLIGHTS
+
 if TYPE_CHECKING:
     from torch import Tensor
 
-SEARCHLIGHTS = ("top", "joint", "joint_sum")
 ORDERS = ("channel->spatial", "spatial->channel", "channel", "spatial")
 POOLINGS = ("average", "max", "both")
 

@@ -36,6 +36,8 @@ class Attention:
         return partial(import_builder(self.path), **self.options)
 
 
+SEARCHLIGHTS = ("top", "joint", "joint_sum")  # of `tdam`
+
 _SE = {"rd_ratio": 1 / 16, "rd_divisor": 1, "bias": False}
 _CBAM = {"rd_ratio": 1 / 16, "rd_divisor": 1}
 

@@ -3,6 +3,7 @@
 import copy
 import json
 import pickle
+import re
 from pathlib import Path
 
 import numpy as np
@@ -11,15 +12,19 @@ import torch
 from PIL import Image
 from torch import nn
 
+from eval.builders import BUILDERS
+from eval.protocols import PROTOCOLS
 from eval.splits import Split
 from tdam import create_model
+from tdam.attentions import ATTENTIONS, SEARCHLIGHTS
 from tdam.preprocessing import Preprocessing
+from tdam.training import list_recipes
 from wsol import Localizer, evaluate, maps
 from wsol.maps import METHODS, MapExtractor, find_method
 from wsol.maps.names import check_method, settle_method
 from wsol.out_folders import OutputError
 from wsol.prediction import ArgumentError, PredictionSummary, predict
-from wsol.writers import Writer, create_writer, formats_with
+from wsol.writers import WRITERS, Writer, create_writer, formats_with
 
 SMALL = Preprocessing(size=64, mean=(0.5,) * 3, std=(0.5,) * 3)
 
@@ -260,3 +265,20 @@ def test_predict_names_the_argument_at_fault(tmp_path, network, pictures, argume
         predict(network, pictures, tmp_path / "out", formats=["csv"], **options)
     assert error.value.argument == argument
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("command", "names"),
+    [
+        (("predict",), [*METHODS, *WRITERS, *ATTENTIONS, *SEARCHLIGHTS]),
+        (("evaluate",), [*METHODS, *PROTOCOLS]),
+        (("benchmark",), [*METHODS, *PROTOCOLS]),
+        (("train",), [*list_recipes(), *ATTENTIONS, *SEARCHLIGHTS]),
+        (("manifest", "build"), BUILDERS),
+    ],
+)
+def test_help_lists_what_the_registries_hold(run, command, names):
+    code, out, _ = run(*command, "--help")
+    words = re.split(r"[\s,.;]+", out)
+    assert code == 0
+    assert [name for name in names if name not in words] == []

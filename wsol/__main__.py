@@ -3,8 +3,6 @@
 import importlib.util
 from pathlib import Path
 
-from wsol.cli import main
-
 if __name__ == "__main__":
     spec = importlib.util.find_spec("eval")
     stray = Path(spec.origin) if spec and spec.origin else Path("eval")
@@ -13,4 +11,6 @@ if __name__ == "__main__":
             f"Error: {stray} hides this project's package of the same name; run the command "
             "`wsol`, which is not affected, or start from another folder"
         )
+    from wsol.cli import main  # needs the package
+
     main()

@@ -1,6 +1,11 @@
-"""Numbers as people read them."""
+"""Numbers and choices as people read them."""
 
 from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 
 def count_things(count: int, thing: str) -> str:
@@ -20,3 +25,13 @@ def write_time(seconds: float) -> str:
     """
     minutes = max(round(seconds / 60), 1)
     return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
+
+
+def list_choices(names: Iterable[str]) -> str:
+    """Write what there is to choose from.
+
+    >>> list_choices(["cam", "gradcam", "layercam"]), list_choices(["cam"])
+    ('cam, gradcam or layercam', 'cam')
+    """
+    *others, last = names
+    return f"{', '.join(others)} or {last}" if others else last

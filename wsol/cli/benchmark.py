@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from eval.protocols import PROTOCOLS
 from wsol.cli import common
 from wsol.cli.console import ConsoleEvents
 from wsol.cli.score_tables import print_outcome
@@ -30,7 +31,7 @@ def benchmark(
     split: common.SplitName = "test",
     root: common.Root = None,
     protocol: Annotated[
-        str, typer.Option(help="wsoleval, tdam, clean, or a .toml file.", metavar="NAME")
+        str, typer.Option(help=f"{', '.join(PROTOCOLS)}, or a .toml file.", metavar="NAME")
     ] = "wsoleval",
     thresholds: Annotated[
         list[str] | None,
@@ -46,8 +47,7 @@ def benchmark(
         list[str] | None,
         typer.Option(
             "--method",
-            help="Map method: auto, cam, gradcam, gradcam++, xgradcam, layercam or scorecam "
-            "(slow); repeatable.",
+            help=f"Map method: {common.METHOD_CHOICES}; repeatable.",
             metavar="NAME",
         ),
     ] = None,

@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from tdam.attentions import ATTENTIONS
+from tdam.attentions import ATTENTIONS, SEARCHLIGHTS
+from wsol.maps.names import METHODS, SLOW_METHODS
+from wsol.text import list_choices
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -44,9 +46,7 @@ Checkpoint = Annotated[
         "along; cannot be combined with --model or --weights."
     ),
 ]
-Attention = Annotated[
-    str | None, typer.Option(help=f"One of {', '.join(ATTENTIONS)}.", metavar="NAME")
-]
+Attention = Annotated[str | None, typer.Option(help=f"{list_choices(ATTENTIONS)}.", metavar="NAME")]
 Steps = Annotated[
     int | None, typer.Option(help="T, how often a TDAM block's end runs (2).", metavar="T")
 ]
@@ -54,7 +54,8 @@ Distance = Annotated[
     int | None, typer.Option(help="m, how many convolutions run again (1).", metavar="M")
 ]
 Searchlight = Annotated[
-    str | None, typer.Option(help="top, joint (default) or joint_sum.", metavar="NAME")
+    str | None,
+    typer.Option(help=f"{list_choices(SEARCHLIGHTS)}; default: joint.", metavar="NAME"),
 ]
 OutputStride = Annotated[
     int | None, typer.Option(help="Input pixels a map pixel: 32 (default), 16 or 8.")
@@ -77,10 +78,13 @@ ClassName = Annotated[str | None, typer.Option("--class", help="The class of all
 ClassFromFolder = Annotated[
     bool, typer.Option("--class-from-folder", help="An image's folder names its class.")
 ]
+METHOD_CHOICES = list_choices(
+    ["auto", *(f"{name} (slow)" if name in SLOW_METHODS else name for name in METHODS)]
+)
 Method = Annotated[
     str,
     typer.Option(
-        help="Map method: auto, cam, gradcam, gradcam++, xgradcam, layercam or scorecam (slow).",
+        help=f"Map method: {METHOD_CHOICES}.",
         metavar="NAME",
     ),
 ]

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from eval.protocols import PROTOCOLS
 from wsol.cli import common, networks
 from wsol.cli.console import ConsoleEvents
 from wsol.cli.usage import usage
@@ -50,7 +51,7 @@ def evaluate(
         ),
     ] = None,
     protocol: Annotated[
-        str, typer.Option(help="wsoleval, tdam, clean, all, or a .toml file.", metavar="NAME")
+        str, typer.Option(help=f"{', '.join(PROTOCOLS)}, all, or a .toml file.", metavar="NAME")
     ] = "wsoleval",
     threshold: Annotated[
         str | None,

@@ -7,8 +7,10 @@ from typing import Annotated
 
 import typer
 
+from eval.builders import BUILDERS
 from wsol.cli import common
 from wsol.cli.usage import fail
+from wsol.text import list_choices
 
 app = typer.Typer(
     help="Data sets: list what comes along, build from official downloads, check your own.",
@@ -33,7 +35,7 @@ def list_() -> None:
 
 @app.command()
 def build(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="cub or ilsvrc.")],
+    name: Annotated[str, typer.Argument(metavar="NAME", help=f"{list_choices(BUILDERS)}.")],
     source: Annotated[Path, typer.Option(help="Folder of the official download.")],
     out: Annotated[Path, typer.Option(help="Folder to write, which becomes DATA.")],
     val: Annotated[

@@ -13,7 +13,8 @@ from wsol import prediction
 from wsol.cli import common, networks
 from wsol.cli.console import ConsoleEvents
 from wsol.cli.usage import usage
-from wsol.text import count_things
+from wsol.text import count_things, list_choices
+from wsol.writers import WRITERS
 
 if TYPE_CHECKING:
     from tdam.backbones.base import Backbone
@@ -31,13 +32,14 @@ class Order(StrEnum):
 def predict(
     sources: common.Sources,
     out: Annotated[
-        Path | None, typer.Option(help="Folder for files; default: wsol-predictions.")
+        Path | None,
+        typer.Option(help=f"Folder for files; default: {prediction.DEFAULT_FOLDER}."),
     ] = None,
     formats: Annotated[
         list[str] | None,
         typer.Option(
             "--format",
-            help="coco, coco-dataset, csv, jsonl, labelstudio, npy, voc or yolo; repeatable.",
+            help=f"{list_choices(sorted(WRITERS))}; repeatable.",
             metavar="NAME",
         ),
     ] = None,

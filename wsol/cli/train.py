@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from tdam.attentions import SEARCHLIGHTS
+from tdam.training.recipe import list_recipes
 from wsol.cli import common
 from wsol.cli.console import ConsoleEvents
 from wsol.cli.usage import usage
-from wsol.text import count_things
+from wsol.text import count_things, list_choices
 
 if TYPE_CHECKING:
     from wsol.training.train import TrainedRun
@@ -30,7 +32,7 @@ def train(
     recipe: Annotated[
         str | None,
         typer.Option(
-            help="finetune (default), scratch_small, add_attention, or a .toml file.",
+            help=f"{', '.join(list_recipes())}, or a .toml file; default: finetune.",
             metavar="NAME",
         ),
     ] = None,

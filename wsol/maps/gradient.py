@@ -94,8 +94,8 @@ class XGradCAM(GradientExtractor):
 
     def _weigh(self, activation: Tensor, gradient: Tensor) -> Tensor:
         total = activation.sum(dim=(2, 3), keepdim=True)
-        found = (gradient * activation).sum(dim=(2, 3), keepdim=True) / total
-        weights = torch.where(total == 0, 0, found)
+        shares = (gradient * activation).sum(dim=(2, 3), keepdim=True) / total
+        weights = torch.where(total == 0, 0, shares)
         return (weights * activation).sum(dim=1).relu()
 
 

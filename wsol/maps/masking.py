@@ -62,10 +62,10 @@ class ScoreCAM(MapExtractor):
         try:
             with torch.no_grad(), evaluation_mode(self.model):
                 made = []
-                for place, activation in enumerate(activations):
+                for index, activation in enumerate(activations):
                     parts = dict(enumerate(activation.split(count)))
                     if steps > 1 and len(activations) > 1:  # one a step, its first rows count
-                        parts = {place: parts[0]}
+                        parts = {index: parts[0]}
                     maps = [
                         self._weigh(part, images, ids[:count], step, steps)
                         for step, part in parts.items()
@@ -79,14 +79,14 @@ class ScoreCAM(MapExtractor):
         self, activation: Tensor, images: Tensor, ids: Tensor, step: int, steps: int
     ) -> Tensor:
         """Make the maps of one step, (N, h, w)."""
-        found = []
+        maps = []
         for channels, image, label in zip(activation.float(), images, ids.tolist(), strict=True):
             said = [self._say(each, step, steps)[:, label] for each in _mask(channels, image)]
             flat = channels.amax(dim=(1, 2)) == channels.amin(dim=(1, 2))
             weights = torch.cat(said).float().masked_fill(flat, -torch.inf).softmax(dim=0)
             weights = torch.where(flat, 0, weights)  # also where no channel has contrast
-            found.append(torch.einsum("c,chw->hw", weights, channels).relu())
-        return torch.stack(found)
+            maps.append(torch.einsum("c,chw->hw", weights, channels).relu())
+        return torch.stack(maps)
 
     def _say(self, images: Tensor, step: int, steps: int) -> Tensor:
         """Give the class scores of images at a step, (B, K)."""

@@ -20,6 +20,9 @@ METHODS: dict[str, str] = {
 }
 
 
+SLOW_METHODS = frozenset({"scorecam"})  # seconds to minutes an image
+
+
 class OwnMethod(str):
     """The name of a map method that is not registered: its class's, in lower case.
 
