@@ -8,12 +8,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from tdam.attentions import SEARCHLIGHTS
 from tdam.training.recipe import list_recipes
 from wsol.cli import common
 from wsol.cli.console import ConsoleEvents
 from wsol.cli.usage import usage
-from wsol.text import count_things, list_choices
+from wsol.text import count_things
 
 if TYPE_CHECKING:
     from wsol.training.train import TrainedRun

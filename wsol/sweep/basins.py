@@ -152,7 +152,7 @@ def _number(zones: np.ndarray, higher: np.ndarray) -> tuple[np.ndarray, int]:
     basins. Every step leads higher, so the climb ends.
     """
     basins = np.full(zones.size, -1, np.int32)
-    for hill in range(zones.size):  # a way up from any hill of a zone is one for all of it
+    for hill in range(zones.size):
         if higher[hill] >= 0:
             higher[find_root(zones, hill)] = higher[hill]
     count = 0

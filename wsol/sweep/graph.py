@@ -118,11 +118,7 @@ def _pass(
 
 @compiled
 def _sort_cells(across: np.ndarray, down: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Turn every basin's profiles into the boxes that change from level to level.
-
-    A basin has pixels of a level or above in a column exactly if the highest of the column is, so
-    its profiles give its box at every level without another look at its pixels.
-    """
+    """Turn every basin's profiles into the boxes that change from level to level."""
     count = across.shape[0]
     boxes = np.full((LEVELS, count, 4), -1, np.int32)
     _reach(across, boxes, 0)
@@ -146,11 +142,7 @@ def _sort_cells(across: np.ndarray, down: np.ndarray) -> tuple[np.ndarray, np.nd
 
 @compiled
 def _reach(profiles: np.ndarray, boxes: np.ndarray, column: int) -> None:
-    """For every level, find where a profile first reaches it, and behind where it last does.
-
-    Seen from an end, what first reaches a level has reached all lower ones too, so that `top` only
-    rises, and each end takes one walk for all levels.
-    """
+    """For every level, find where a profile first reaches it, and behind where it last does."""
     for basin in range(profiles.shape[0]):
         top = -1
         for i in range(profiles.shape[1]):
@@ -171,7 +163,7 @@ def _sort_edges(saddles: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     starts = np.zeros(LEVELS + 1, np.int32)
     for a in range(count):
         for b in range(a):
-            if saddles[a, b] > 0:  # pixels of level 0 exceed no level
+            if saddles[a, b] > 0:
                 starts[saddles[a, b] + 1] += 1
     for level in range(LEVELS):
         starts[level + 1] += starts[level]

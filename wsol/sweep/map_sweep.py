@@ -75,7 +75,7 @@ def _regions(
         labels = _label(starts, basins, levels.size)
         graph = join_basins(levels, starts, rows, basins, count, width, eight)
     else:
-        labels = np.arange(levels.size, dtype=np.int32)  # each pixel is a node
+        labels = np.arange(levels.size, dtype=np.int32)
         count = levels.size
         graph = join_pixels(levels, height, width, eight)
     return merge_regions(*graph, count, labels, levels, width + 2, wants_all, wants_largest)
@@ -150,7 +150,7 @@ def _add_holes(
     joined_spans = np.zeros((LEVELS, 2), np.int32)
     used = 0
     for above in range(LEVELS - 2, -1, -1):
-        under = LEVELS - 2 - above  # of the map upside down
+        under = LEVELS - 2 - above
         if spans[above, 0] == spans[above, 1]:
             continue
         if (  # neither regions nor holes have changed since the level above
@@ -158,7 +158,7 @@ def _add_holes(
             and spans[above, 1] == spans[above + 1, 1]
             and hole_spans[under, 0] == hole_spans[under - 1, 0]
             and hole_spans[under, 1] == hole_spans[under - 1, 1]
-        ):  # regions and holes are those of the level above
+        ):
             joined_spans[above, 0] = joined_spans[above + 1, 0]
             joined_spans[above, 1] = joined_spans[above + 1, 1]
             continue

@@ -58,8 +58,6 @@ def merge_regions(
     used = 0
     spans = np.zeros((LEVELS, 2), np.int32)
     largest = np.zeros((LEVELS, 4), np.int32)
-    # Downwards, since a forest of parents can be joined but not taken apart. Cells come before
-    # edges: what touches at a level has appeared there, or above.
     for above in range(LEVELS - 2, -1, -1):
         level = above + 1
         begin, end = cell_starts[level], cell_starts[level + 1]
@@ -79,7 +77,8 @@ def merge_regions(
             if used + count > boxes.shape[0]:
                 boxes = _lengthen(boxes, used, 2 * (used + count))
             for i in range(count):
-                boxes[used + i] = regions[alive[i]]
+                for k in range(4):
+                    boxes[used + i, k] = regions[alive[i], k]
             spans[above, 0], spans[above, 1] = used, used + count
             used += count
     return boxes, spans, largest
@@ -180,14 +179,12 @@ def _pick(
     no more than the outer border of their region, and are listed after it.
 
     A region's box bounds its area from above, and any area that it once had from below, since
-    regions only grow. A border is walked only where these leave several in question. OpenCV lists
-    contours from the last one in reading order to the first, and the field takes the first of the
-    largest.
+    regions only grow. A border is walked only where these leave several in question.
     """
     least = 0
     for i in range(count):
         least = max(least, areas[alive[i]])
-    rivals = 0  # those that may be the largest come to the front
+    rivals = 0
     for i in range(count):
         if _area_bound(regions, alive[i]) >= least:
             alive[i], alive[rivals] = alive[rivals], alive[i]

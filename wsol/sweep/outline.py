@@ -35,8 +35,6 @@ def trace_area(levels: np.ndarray, stride: int, first: int, above: int) -> int:
     pixel, way = first, start
     while True:
         dx, dy = across[way], down[way]
-        # Twice the area of the triangle from the first pixel to this step; all of them add up to
-        # the polygon, those outside it with the other sign.
         doubled += x * (y + dy) - (x + dx) * y
         x, y = x + dx, y + dy
         pixel += dy * stride + dx
