@@ -118,7 +118,7 @@ def _turn(heights: np.ndarray) -> None:
 def _label(starts: np.ndarray, basins: np.ndarray, size: int) -> np.ndarray:
     """Give every pixel the basin of its hill.
 
-    A row's last hill runs on into the padding, which does no harm: no level lies below that.
+    A row's last hill runs on into the padding, which does no harm: no region holds that.
     """
     labels = np.full(size, -1, np.int32)
     for hill in range(basins.size):
