@@ -2,6 +2,7 @@ import io
 import os
 from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
+from tempfile import mkdtemp
 
 import numpy as np
 import pytest
@@ -9,6 +10,8 @@ from PIL import Image
 
 # Several test processes share the cores: waiting threads must not spin.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+# An app that ends deletes its files, which are named by their content: each process has its own.
+os.environ["GRADIO_TEMP_DIR"] = mkdtemp(prefix="wsol-tests-gradio-")
 
 
 def pytest_addoption(parser):

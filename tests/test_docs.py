@@ -221,6 +221,7 @@ def tables_of(name):
     return text.split(begin)[1].split("\n<!-- end -->\n")[0]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", list_experiments())
 def test_the_tables_of_a_card_are_those_of_its_record(name, run, tmp_path):
     code, _, told = run("reproduce", name, "--recorded", "--out", tmp_path / "out")

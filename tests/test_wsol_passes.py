@@ -66,6 +66,7 @@ def test_every_step_equals_a_network_with_so_many_steps(name, steps, distance, k
     torch.testing.assert_close(last.probabilities[:, 0], seen.probabilities[:, -1])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("layer", [None, "layer4.1.bn2"])
 def test_scorecam_asks_each_step_for_its_own_scores(layer):
     """A network with so many steps says the same; with m = 1 the last norm runs at every step."""
