@@ -43,6 +43,26 @@ def class_names(count: int, own: tuple[str, ...] | None = None) -> tuple[str, ..
     return imagenet_names() if count == 1000 else tuple(f"class {i}" for i in range(count))
 
 
+def check_names(names: Sequence[str], count: int | None) -> tuple[str, ...]:
+    """Check names of a network's outputs that somebody gave.
+
+    Args:
+        names: one an output, in order
+        count: of the outputs; None where it is not known
+
+    Raises:
+        TypeError: a text in place of several
+        ArgumentError: more or fewer names than outputs
+    """
+    if isinstance(names, str):
+        raise TypeError(f"Expected names to be several, one a class, but got {names!r}")
+    if count is not None and len(names) != count:
+        raise ArgumentError(
+            "names", f"Expected names for the network's {count} classes but got {len(names)}"
+        )
+    return tuple(names)
+
+
 def name_outputs(network: Any, names: Sequence[str] | None = None) -> tuple[str, ...]:
     """Name the outputs of a network.
 
@@ -54,10 +74,12 @@ def name_outputs(network: Any, names: Sequence[str] | None = None) -> tuple[str,
         one name an output
 
     Raises:
-        ArgumentError: no names for a network that is not registered
+        TypeError: a text in place of several
+        ArgumentError: no names for a network that is not registered, or more or fewer than outputs
     """
     if names is not None:
-        return tuple(names)
+        settings = getattr(network, "settings", None)
+        return check_names(names, None if settings is None else settings["num_classes"])
     if not hasattr(network, "settings"):
         message = "Expected names for a network that is not registered: one a class, in order"
         raise ArgumentError("names", message)
@@ -105,8 +127,11 @@ def find_class(text: str, names: tuple[str, ...]) -> int:
         the class's index
 
     Raises:
+        TypeError: something that is no text
         ValueError: no class is meant, or several are; the message lists near names
     """
+    if not isinstance(text, str):
+        raise TypeError(f"Expected the name or number of a class as text but got {text!r}")
     plain = text.strip().replace("_", " ")
     wanted = plain.casefold()
     spaced = [name.replace("_", " ") for name in names]

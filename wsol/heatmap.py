@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from numbers import Integral
+from typing import Any
+
 import cv2
 import numpy as np
 
@@ -26,7 +29,7 @@ def to_heatmap(
         before or after resizing, or holds NaN or infinities
 
     Raises:
-        ValueError: a map that is not of shape (h, w)
+        ValueError: a map that is not of shape (h, w), or a size or interpolation that is none
 
     >>> to_heatmap(np.array([[1.0, 3.0]]))
     array([[0., 1.]])
@@ -52,21 +55,34 @@ def resize_map(
         (height, width), float32
 
     Raises:
-        ValueError: a map that is not of shape (h, w)
+        ValueError: a map that is not of shape (h, w), or a size or interpolation that is none
 
     >>> resize_map(np.array([[2.0, 2.0]]), (3, 1))
     array([[2., 2., 2.]], dtype=float32)
     """
-    scores: np.ndarray = np.asarray(raw, dtype=np.float32)
+    scores = _to_array(raw)
     if scores.ndim != 2 or scores.size == 0:
         raise ValueError(f"Expected raw to be of shape (h, w) but got {scores.shape}")
     if size is None:
         return scores
+    whole = isinstance(size, (tuple, list)) and all(isinstance(each, Integral) for each in size)
+    if not whole or len(size) != 2 or min(size) < 1:
+        raise ValueError(f"Expected size to be width and height, from 1, but got {size!r}")
+    if interpolation not in _INTERPOLATIONS:
+        known = " or ".join(_INTERPOLATIONS)
+        raise ValueError(f"Expected interpolation to be {known} but got {interpolation!r}")
     resized: np.ndarray = cv2.resize(scores, size, interpolation=_INTERPOLATIONS[interpolation])
     return resized
 
 
+def _to_array(raw: Any) -> np.ndarray:
+    """Take numbers out of an array, a list, or a tensor of whatever device and gradient mode."""
+    if hasattr(raw, "detach"):
+        raw = raw.detach().cpu()
+    return np.asarray(raw, dtype=np.float32)
+
+
 def varies(raw: np.ndarray) -> bool:
     """Tell whether a map has something to show: all its values are finite, and two differ."""
-    scores: np.ndarray = np.asarray(raw, dtype=np.float32)
+    scores = _to_array(raw)
     return bool(np.isfinite(scores).all() and scores.max() > scores.min())

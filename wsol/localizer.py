@@ -14,13 +14,13 @@ import torch
 
 from eval.geometry import square_to_image
 from wsol.boxes import CONTOURS, DEFAULT_THRESHOLD, threshold_boxes
-from wsol.classes import class_names
+from wsol.classes import check_names, class_names
 from wsol.heatmap import to_heatmap
 from wsol.images import ImageError
 from wsol.inputs import to_image
 from wsol.loading import read_images
 from wsol.maps import find_method
-from wsol.maps.names import settle_method
+from wsol.maps.names import head_options, settle_method
 from wsol.maps.passes import run_pass
 from wsol.results import Localization, Prediction, Step
 from wsol.runtime import evaluation_mode, find_device
@@ -60,6 +60,7 @@ class Localizer:
         workers: threads that read images ahead
 
     Raises:
+        TypeError: a model that is no network
         ValueError: an unknown method, layer, block or kind of contour, or a threshold outside
             [0, 1]
 
@@ -90,6 +91,11 @@ class Localizer:
         batch_size: int = 16,
         workers: int = 2,
     ) -> None:
+        if not isinstance(model, torch.nn.Module):
+            raise TypeError(
+                f"Expected model to be a network but got {model!r}; tdam.load_checkpoint makes one "
+                "of a file or a name"
+            )
         spec = getattr(model, "spec", None)
         method = settle_method(method, model)
         if threshold is None:
@@ -120,8 +126,10 @@ class Localizer:
         self.workers = workers
         self.preprocessing = preprocessing
         known = None if spec is None else getattr(model, "class_names", None)
-        self.names = known if names is None else tuple(names)
-        options = {} if fc_layer is None else {"fc_layer": fc_layer}
+        settings = None if spec is None else getattr(model, "settings", None)
+        count = None if settings is None else settings["num_classes"]
+        self.names = known if names is None else check_names(names, count)
+        options = head_options(method, fc_layer)
         self._turn = Lock()  # hooks and modes are the network's: threads go through one by one
         self.extractor = find_method(method)(model, target_layer, **options)
         self._stepwise = target_layer is None and hasattr(model, "forward_steps")
@@ -227,7 +235,8 @@ class Localizer:
             name: seen.searchlights[block].float().cpu().numpy()
             for name, block in self._lights.items()
         }
-        names = self.names or class_names(probabilities.shape[2])
+        count = probabilities.shape[2]
+        names = class_names(count) if self.names is None else check_names(self.names, count)
         best, leaders = (each.tolist() for each in probabilities.max(dim=2))
         results = []
         for row, ((item, _), size) in enumerate(batch.readable):

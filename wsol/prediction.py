@@ -50,7 +50,7 @@ def predict(
     sources: str | Path | Iterable[str | Path],
     out: str | Path | None = None,
     *,
-    formats: Iterable[str | type[Writer]] = (),
+    formats: str | type[Writer] | Iterable[str | type[Writer]] = (),
     save_images: bool = False,
     confidence: bool = False,
     method: str | type[MapExtractor] = "auto",
@@ -82,7 +82,8 @@ def predict(
             else has been checked
         sources: as `wsol.images.find_images` takes them; one or several
         out: folder for the files; None for `wsol-predictions`
-        formats: names in `wsol.writers.WRITERS`, or classes derived from `wsol.writers.Writer`
+        formats: one or several: names in `wsol.writers.WRITERS`, or classes derived from
+            `wsol.writers.Writer`
         save_images: also draw boxes and map of every image, into `pictures`
         confidence: add the score in formats that leave it out
         method: as `Localizer` takes it
@@ -176,12 +177,12 @@ def _check_names(method: str | type[MapExtractor], sort: str) -> None:
 
 
 def _check_formats(
-    formats: Iterable[str | type[Writer]], confidence: bool
+    formats: str | type[Writer] | Iterable[str | type[Writer]], confidence: bool
 ) -> list[str | type[Writer]]:
     """Drop what comes twice, and see to it that all formats exist and one takes a confidence."""
     from wsol.writers import find_writer, formats_with
 
-    kinds = list(dict.fromkeys(formats))
+    kinds = list(dict.fromkeys([formats] if isinstance(formats, (str, type)) else formats))
     with about("formats"):
         writers = [find_writer(kind) for kind in kinds]
     if confidence and not any("confidence" in writer.options for writer in writers):
@@ -206,14 +207,14 @@ def _check_maps(
     fc_layer: str | nn.Module | None,
 ) -> str:
     """Settle the method, and see to it that it can make maps of the layer."""
-    from wsol.maps.names import settle_method
+    from wsol.maps.names import head_options, settle_method
     from wsol.maps.passes import check_layer
 
     with about("method"):
         name = settle_method(method, network)
     shown: Any = preprocessing or getattr(getattr(network, "spec", None), "preprocessing", None)
     if shown is not None:  # else the localizer asks for it
-        options = {} if fc_layer is None else {"fc_layer": fc_layer}
+        options = head_options(name, fc_layer)
         with about("layer"):
             check_layer(network, name, layer, size=shown.size, **options)
     return name

@@ -139,6 +139,7 @@ class NetworkMaps:
         import torch
 
         from wsol.maps import find_method
+        from wsol.maps.names import head_options
         from wsol.maps.passes import run_pass
         from wsol.runtime import evaluation_mode, find_device
 
@@ -146,7 +147,7 @@ class NetworkMaps:
         self.model.to(where)
         targets = None
         load = partial(_read_image, root=self.root, split=self.split, preprocessing=self.input)
-        options = {} if self.fc_layer is None else {"fc_layer": self.fc_layer}
+        options = head_options(self.method, self.fc_layer)
         extractor = find_method(self.method)(self.model, self.map_layer, **options)
         at = -1 if self.step is None else self.step - 1
         with evaluation_mode(self.model):

@@ -149,8 +149,22 @@ class MapExtractor(ABC):
             raise ValueError(
                 f"Expected class_ids from 0 to {scores.shape[1] - 1} but got {ids.tolist()}"
             )
-        maps = [m.detach().float() for m in self._compute(activations, ids, scores)]
+        made = self._compute(activations, ids, scores)
+        self._check_made(made, activations)
+        maps = [m.detach().float() for m in made]
         return [stretch(m) for m in maps] if normalized else maps
+
+    def _check_made(self, made: Any, activations: list[Tensor]) -> None:
+        """See to it that a method of whoever's writing gives maps."""
+        several = isinstance(made, (list, tuple)) and len(made) == len(activations)
+        if not several or not all(
+            isinstance(each, torch.Tensor) and each.ndim == 3 and len(each) == len(activation)
+            for each, activation in zip(made, activations, strict=True)
+        ):
+            raise ValueError(
+                f"Expected {type(self).__name__}._compute to return one (N, h, w) tensor for each "
+                "activation, in a list"
+            )
 
     @abstractmethod
     def _compute(self, activations: list[Tensor], ids: Tensor, scores: Tensor) -> list[Tensor]:

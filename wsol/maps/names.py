@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from importlib import import_module
-from typing import TYPE_CHECKING
+from inspect import signature
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from torch import nn
@@ -64,6 +65,11 @@ def check_method(method: str | type[MapExtractor]) -> str:
         return method
     if isinstance(method, type):
         return _name_class(method)
+    if not isinstance(method, str):
+        raise TypeError(
+            "Expected method to be a name or a subclass of wsol.maps.MapExtractor but got "
+            f"{method!r}"
+        )
     key = method.lower().replace("-", "").replace("_", "").replace("++", "pp")
     if key not in METHODS:
         raise ValueError(f"Expected method to be one of {', '.join(METHODS)} but got {method!r}")
@@ -134,3 +140,28 @@ def find_method(method: str | type[MapExtractor]) -> type[MapExtractor]:
     module, _, attribute = METHODS[name].partition(":")
     extractor: type[MapExtractor] = getattr(import_module(module), attribute)
     return extractor
+
+
+def head_options(method: str | type[MapExtractor], fc_layer: Any) -> dict[str, Any]:
+    """Give a method the classifier's linear layer, where it takes one.
+
+    Args:
+        method: as for `check_method`
+        fc_layer: name or module; None where none was given
+
+    Returns:
+        further arguments of the extractor's class
+
+    Raises:
+        ValueError: a layer for a method that takes none
+
+    >>> head_options("cam", "fc"), head_options("layercam", None)
+    ({'fc_layer': 'fc'}, {})
+    """
+    if fc_layer is None:
+        return {}
+    if "fc_layer" not in signature(find_method(method)).parameters:
+        raise ValueError(
+            f"Expected fc_layer to be None for the method {check_method(method)}, which takes none"
+        )
+    return {"fc_layer": fc_layer}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
@@ -13,7 +14,7 @@ from wsol.workflows.evaluation_job import load_apart
 from wsol.workflows.report_job import free_report, write_page
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from eval.manifest import DataSet
     from eval.splits import Split
@@ -208,6 +209,8 @@ def _read_runs(runs: Mapping[str, str | Path]) -> list[Entry]:
     from tdam.weights import find_weights
     from wsol.benchmarking.experiment import PRETRAINED, Entry
 
+    if not isinstance(runs, Mapping):
+        raise TypeError(f"Expected runs to be checkpoints by name but got {runs!r}")
     entries = []
     for name, checkpoint in runs.items():
         if name != Path(name).name or name in ("", ".", ".."):

@@ -257,7 +257,9 @@ def _find_protocols(protocol: Protocols) -> tuple[Protocol, ...]:
         several = [protocol] if isinstance(protocol, (str, Protocol)) else list(protocol)
         protocols = tuple(map(find_protocol, several))
         names = [rules.name for rules in protocols]
-        if not names or len(set(names)) < len(names):
+        if not names:
+            raise ValueError("Expected at least one protocol but got none")
+        if len(set(names)) < len(names):
             raise ValueError(f"Expected protocols with different names but got {names}")
         return protocols
 
@@ -279,8 +281,9 @@ def _check_threshold(wanted: Wanted, choose: str | Split) -> Any:
 
 def _check_outputs(wanted: Wanted, protocols: tuple[Protocol, ...]) -> list[Any]:
     """Refuse outputs that do not go together; gives the formats, each once."""
+    given = [wanted.formats] if isinstance(wanted.formats, str) else wanted.formats
     with about("formats"):
-        kinds = [check_format(kind) for kind in dict.fromkeys(wanted.formats)]
+        kinds = [check_format(kind) for kind in dict.fromkeys(given)]
     if "npy" in kinds:
         raise ArgumentError("formats", "npy is --save-maps float64 here")
     into_out: dict[str, Any] = {

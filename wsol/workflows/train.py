@@ -7,6 +7,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from eval.manifest import DataSet
 from tdam.events import SILENT, Events
 from wsol.errors import ArgumentError, about
 from wsol.out_folders import free_file
@@ -14,7 +15,6 @@ from wsol.out_folders import free_file
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from eval.manifest import DataSet
     from tdam.training.recipe import Recipe
     from wsol.training.train import TrainedRun
 
@@ -71,8 +71,10 @@ def train(
     """
     folder = Path(out)
     settled = settle_recipe(recipe, changes, choices, folder, resume)
-    if not isinstance(data, (str, Path)):
+    if isinstance(data, DataSet):
         data = data.path
+    elif not isinstance(data, (str, Path)):
+        raise TypeError(f"Expected data to be a path or an opened data set but got {data!r}")
     if not Path(data).exists():
         raise ArgumentError("data", f"{data}: no such file or folder")
     if root is not None and not Path(root).is_dir():
@@ -155,7 +157,7 @@ def settle_recipe(
         else:
             settled = load_recipe("finetune" if recipe is None else str(recipe))
     with about("changes"):
-        settled = settled.change_by_text(list(changes))
+        settled = settled.change_by_text([changes] if isinstance(changes, str) else list(changes))
     for key, value in choices.items():
         with about(key):
             settled = settled.change(**{key: value})
