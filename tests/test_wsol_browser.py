@@ -43,7 +43,8 @@ def write_shift(folder):
 @pytest.mark.parametrize(("dark", "width"), [(False, 1280), (True, 500)])
 def test_a_shift_in_a_browser(tmp_path, dark, width):
     with opened(write_shift(tmp_path), dark, width) as driver:
-        from selenium.webdriver.common.by import By
+        from selenium.webdriver.support.ui import WebDriverWait
+from selenium.webdriver.common.by import By
         from selenium.webdriver.common.keys import Keys
         from selenium.webdriver.support.select import Select
 
@@ -171,7 +172,9 @@ def test_a_report_in_a_browser(world, dark):
         assert IDS[1] in get("detail-title").text
         driver.switch_to.active_element.send_keys(Keys.ESCAPE)
         assert get("detail").get_attribute("open") is None
-        assert IDS[1] in driver.switch_to.active_element.get_attribute("aria-label")
+        WebDriverWait(driver, 10).until(  # the focus comes back after the dialog is closed
+            lambda it: IDS[1] in (it.switch_to.active_element.get_attribute("aria-label") or "")
+        )
 
         head = driver.find_element(By.CSS_SELECTOR, "#table-classes th:nth-child(2) button")
         driver.execute_script("arguments[0].click()", head)

@@ -158,8 +158,7 @@ class MapExtractor(ABC):
         """See to it that a method of whoever's writing gives maps."""
         several = isinstance(made, (list, tuple)) and len(made) == len(activations)
         if not several or not all(
-            isinstance(each, torch.Tensor) and each.ndim == 3 and len(each) == len(activation)
-            for each, activation in zip(made, activations, strict=True)
+            isinstance(each, torch.Tensor) and each.ndim == 3 for each in made
         ):
             raise ValueError(
                 f"Expected {type(self).__name__}._compute to return one (N, h, w) tensor for each "
