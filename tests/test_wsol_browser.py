@@ -43,8 +43,7 @@ def write_shift(folder):
 @pytest.mark.parametrize(("dark", "width"), [(False, 1280), (True, 500)])
 def test_a_shift_in_a_browser(tmp_path, dark, width):
     with opened(write_shift(tmp_path), dark, width) as driver:
-        from selenium.webdriver.support.ui import WebDriverWait
-from selenium.webdriver.common.by import By
+        from selenium.webdriver.common.by import By
         from selenium.webdriver.common.keys import Keys
         from selenium.webdriver.support.select import Select
 
@@ -121,6 +120,7 @@ def test_a_report_in_a_browser(world, dark):
         from selenium.webdriver.common.by import By
         from selenium.webdriver.common.keys import Keys
         from selenium.webdriver.support.select import Select
+        from selenium.webdriver.support.ui import WebDriverWait
 
         def cards():
             return [name.text for name in driver.find_elements(By.CSS_SELECTOR, ".card .name")]
