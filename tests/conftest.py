@@ -1,6 +1,7 @@
 import io
 import os
 from contextlib import redirect_stderr, redirect_stdout
+from itertools import chain
 from pathlib import Path
 from tempfile import mkdtemp
 
@@ -21,9 +22,37 @@ def pytest_addoption(parser):
 def pytest_collection_modifyitems(config, items):
     if config.getoption("--runslow"):
         return
+    faults = config.getoption("markexpr") == "fault"  # asked for as such: all of them, kills too
     for item in items:
-        if "slow" in item.keywords:
+        if "slow" in item.keywords and not (faults and "fault" in item.keywords):
             item.add_marker(pytest.mark.skip(reason="slow: run with --runslow"))
+
+
+def pytest_runtest_setup(item):
+    mark = item.get_closest_marker("fault")
+    if mark is not None:
+        item.user_properties.append(("fault", mark.args[0]))
+
+
+def pytest_terminal_summary(terminalreporter, config):
+    """Tell of every kind of fault how often it was tried, and what came of it.
+
+    A test stands for one fault, or for as many as it gives to `record_property("tried", ...)`.
+    """
+    if config.getoption("markexpr") != "fault":
+        return
+    kinds = {}
+    for outcome in ("passed", "failed", "error"):
+        for report in terminalreporter.stats.get(outcome, []):
+            told = dict(getattr(report, "user_properties", ()))
+            if "fault" in told:
+                kinds.setdefault(told["fault"], []).append((outcome, int(told.get("tried", 1))))
+    terminalreporter.section("faults")
+    terminalreporter.line(f"{'kind':58} {'tried':>7} {'survived':>9} {'lost':>5}")
+    for kind, tests in [*sorted(kinds.items()), ("all", list(chain(*kinds.values())))]:
+        tried = sum(count for _, count in tests)
+        lost = sum(count for outcome, count in tests if outcome != "passed")
+        terminalreporter.line(f"{kind:58} {tried:7} {tried - lost:9} {lost:5}")
 
 
 @pytest.fixture(scope="session")

@@ -108,6 +108,7 @@ def test_resume_of_a_finished_run_changes_nothing(trained, objects, run, tmp_pat
 
 
 @pytest.mark.slow
+@pytest.mark.fault("runs: a training is killed")
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
 def test_killed_runs_go_on(trained, objects, tmp_path, number):
     out = tmp_path / "run"
