@@ -46,7 +46,10 @@ class CAM(MapExtractor):
     ) -> None:
         super().__init__(model, target_layer)
         if fc_layer is None:
-            fc_layer = default_layer(model, "classifier", "fc_layer")
+            try:
+                fc_layer = default_layer(model, "classifier", "fc_layer")
+            except ValueError as error:
+                raise ValueError(f"{error}; gradcampp, layercam and others need none") from error
         self.classifier = find_layer(model, fc_layer)
         if getattr(self.classifier, "weight", None) is None:
             raise ValueError(f"Expected fc_layer to have a weight but got {self.classifier}")

@@ -24,6 +24,13 @@ class MapExtractor(ABC):
     Used as a context manager around forward passes; the hooks are gone afterwards, also after an
     exception. The model's parameters and gradients are never touched, its modes left as they were.
 
+    A method of your own is a subclass that overrides `_compute`, and says by `needs_gradients` and
+    `needs_images` what it uses:
+
+    >>> class MeanCAM(MapExtractor):
+    ...     def _compute(self, activations, ids, scores):
+    ...         return [activation.mean(1) for activation in activations]
+
     Args:
         model: any network that ends in class scores, (N, K)
         target_layer: module or its name, or several, whose output is (N, C, h, w); by default
