@@ -43,7 +43,7 @@ def free_folder(folder: Path, force: bool = False) -> Path:
     """
     with writing(folder):
         if folder.is_dir() and any(folder.iterdir()) and not force:
-            raise OutputError(f"{folder} exists; choose another folder or add --force (force=True in Python)")
+            raise OutputError(f"{folder} exists; choose another folder or add --force (force=True)")
         with writing(folder, "a folder"):
             folder.mkdir(parents=True, exist_ok=True)
         TemporaryFile(dir=folder).close()
@@ -63,7 +63,7 @@ def free_file(path: Path, force: bool = False) -> Path:
     with writing(path):
         exists = path.exists()
         if path.is_dir() or (exists and not force):
-            raise OutputError(f"{path} exists; choose another file or add --force (force=True in Python)")
+            raise OutputError(f"{path} exists; choose another file or add --force (force=True)")
         with writing(path.parent, "a folder"):
             path.parent.mkdir(parents=True, exist_ok=True)
         path.open("ab").close()
