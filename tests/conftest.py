@@ -1,8 +1,10 @@
+import atexit
 import io
 import os
 from contextlib import redirect_stderr, redirect_stdout
 from itertools import chain
 from pathlib import Path
+from shutil import rmtree
 from tempfile import mkdtemp
 
 import numpy as np
@@ -12,7 +14,9 @@ from PIL import Image
 # Several test processes share the cores: waiting threads must not spin.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 # An app that ends deletes its files, which are named by their content: each process has its own.
-os.environ["GRADIO_TEMP_DIR"] = mkdtemp(prefix="wsol-tests-gradio-")
+_gradio = mkdtemp(prefix="wsol-tests-gradio-")
+os.environ["GRADIO_TEMP_DIR"] = _gradio
+atexit.register(rmtree, _gradio, ignore_errors=True)
 
 
 def pytest_addoption(parser):
