@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from eval.four_files import FILES
 from eval.splits import ManifestError, Split
+from eval.tables import guard_cell
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -55,6 +56,7 @@ def write_data_set(
             _write_split(new / split.name, split)
         _write_text(new / "classes.csv", _table(classes))
         _write_text(new / "manifest.toml", _describe(new, splits, description, licence, root))
+        check_free(out, force)  # another process may have been faster
         _put_in_place(new, out, old)
     except OSError as error:
         raise ManifestError(f"{out}: cannot be written ({error.strerror})") from error
@@ -124,7 +126,7 @@ def _table(rows: Sequence[dict[str, str | int]]) -> str:
     text = io.StringIO()
     writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
     writer.writeheader()
-    writer.writerows(rows)
+    writer.writerows({key: guard_cell(value) for key, value in row.items()} for row in rows)
     return text.getvalue()
 
 

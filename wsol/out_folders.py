@@ -9,6 +9,7 @@ from tempfile import TemporaryFile
 from typing import TYPE_CHECKING
 
 from wsol.errors import OutputError
+from wsol.folder_lock import has_files
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -42,7 +43,7 @@ def free_folder(folder: Path, force: bool = False) -> Path:
         OutputError: it has files, or takes none
     """
     with writing(folder):
-        if folder.is_dir() and any(folder.iterdir()) and not force:
+        if has_files(folder) and not force:
             raise OutputError(f"{folder} exists; choose another folder or add --force (force=True)")
         with writing(folder, "a folder"):
             folder.mkdir(parents=True, exist_ok=True)

@@ -9,8 +9,9 @@ import typer
 
 from eval.builders import BUILDERS
 from wsol.cli import common
-from wsol.cli.usage import fail
-from wsol.text import list_choices
+from wsol.cli.usage import fail, usage
+from wsol.folder_lock import hold_file
+from wsol.text import escape, list_choices
 
 app = typer.Typer(
     help="Data sets: list what comes along, build from official downloads, check your own.",
@@ -54,7 +55,6 @@ def build(
     a val split; --val SHARE makes one out of train, with boxes, for --threshold val.
     """
     from eval.builders import find_builder
-    from eval.manifest import ManifestError
     from eval.writing import check_free
 
     with common.wrong_use("NAME"):
@@ -63,12 +63,10 @@ def build(
         raise typer.BadParameter(f"{source}: no such folder", param_hint="--source")
     if val is not None and not 0 < val < 1:
         raise typer.BadParameter(f"expected between 0 and 1, got {val}", param_hint="--val")
-    with common.wrong_use("--out"):
-        check_free(out, force)
-    try:
+    with usage(), hold_file(out):
+        with common.wrong_use("--out"):
+            check_free(out, force)
         built = builder(source, out, val=val, seed=seed, force=force)
-    except ManifestError as error:
-        fail(str(error))
     for split in built.splits:
         typer.echo(split.summary)
     typer.echo(f"in {out}; images: --root {built.root}")
@@ -105,6 +103,6 @@ def check(
         wanted = None if against is None else find_data_set(against)
     try:
         for line in check_data(data, root, wanted):
-            typer.echo(line)
+            typer.echo(escape(line))
     except ManifestError as error:
         fail(str(error))

@@ -6,6 +6,7 @@ import csv
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, ClassVar, TextIO
 
+from eval.tables import guard_cell
 from wsol.writers.names import unique_stem
 
 if TYPE_CHECKING:
@@ -75,7 +76,7 @@ class ErrorTable:
             table = csv.writer(file)
             if first:
                 table.writerow(["file", "error"])
-            table.writerow([path, reason])
+            table.writerow(map(guard_cell, (path, reason)))
 
 
 def each_box(localization: Localization) -> Iterator[tuple[Localization, list[float], float]]:
