@@ -2,16 +2,30 @@
 
 from __future__ import annotations
 
+import errno
 import os
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import TYPE_CHECKING
 
+from tdam.atomic import naming
 from wsol.errors import OutputError
+from wsol.folder_lock import LOCK, hold_folder
+from wsol.out_files import LIST, listing
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+
+    from wsol.out_files import FileList
+
+# What is wrong with a path, rather than with the disk that it lies on.
+_WRONG_PATH = (
+    errno.EACCES, errno.EEXIST, errno.EINVAL, errno.EISDIR, errno.ELOOP, errno.ENAMETOOLONG,
+    errno.ENOENT, errno.ENOTDIR, errno.ENOTEMPTY, errno.EPERM,
+)  # fmt: skip
+JOURNAL = ".wsol-predict"  # folder of what a prediction has found so far
+_OURS = (LOCK, LIST, JOURNAL)  # that are no results
 
 
 @contextmanager
@@ -23,12 +37,38 @@ def writing(path: Path, what: str = "written") -> Iterator[None]:
         what: the system would not let it be
 
     Raises:
-        OutputError: an OSError within the block
+        OutputError: an OSError within the block that another path would not have
+        OSError: any other one, such as that of a disk which is full or gone
     """
     try:
-        yield
+        with naming(path):
+            yield
     except OSError as error:
+        if error.errno not in _WRONG_PATH:
+            raise
         raise OutputError(f"{path} cannot be {what} ({error.strerror})") from error
+
+
+@contextmanager
+def own_folder(folder: Path) -> Iterator[FileList]:
+    """Work in a folder for results as the only process, and keep a list of what is written there.
+
+    Args:
+        folder: created where it does not exist
+
+    Yields:
+        the list, with what earlier runs wrote
+
+    Raises:
+        OutputError: it takes no files
+        wsol.folder_lock.FolderHeldError: another process works in it
+    """
+    with ExitStack() as stack:
+        with writing(folder, "a folder"):
+            folder.mkdir(parents=True, exist_ok=True)
+        with writing(folder):
+            stack.enter_context(hold_folder(folder))
+        yield stack.enter_context(listing(folder))
 
 
 def free_folder(folder: Path, force: bool = False) -> Path:
@@ -36,13 +76,14 @@ def free_folder(folder: Path, force: bool = False) -> Path:
 
     Args:
         folder: created where it does not exist
-        force: whether it may hold files already
+        force: whether it may hold files already, other than those that a run began with
 
     Raises:
         OutputError: it has files, or takes none
     """
     with writing(folder):
-        if folder.is_dir() and any(folder.iterdir()) and not force:
+        taken = folder.is_dir() and any(path.name not in _OURS for path in folder.iterdir())
+        if taken and not force:
             raise OutputError(f"{folder} exists; choose another folder or add --force")
         with writing(folder, "a folder"):
             folder.mkdir(parents=True, exist_ok=True)

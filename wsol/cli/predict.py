@@ -72,6 +72,9 @@ def predict(
     batch_size: common.BatchSize = 16,
     workers: common.Workers = 2,
     seed: common.Seed = 0,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with a run that was cut off, or begin it.")
+    ] = False,
     force: common.Force = False,
 ) -> None:
     """Predict boxes for images.
@@ -114,6 +117,7 @@ def predict(
             device=device,
             batch_size=batch_size,
             workers=workers,
+            resume=resume,
             force=force,
             on_result=_print_result,
             events=events,
