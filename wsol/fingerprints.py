@@ -6,10 +6,10 @@ import hashlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
-    from torch import nn
+    from torch import Tensor
 
     from eval.splits import Split
 
@@ -32,15 +32,19 @@ def hash_files(split: Split, find: Callable[[str], Path], times: bool = False) -
     return digest.hexdigest()
 
 
-def hash_weights(model: nn.Module) -> str:
-    """Hash the names and values of all parameters and buffers, in hexadecimal."""
-    import numpy as np
+def hash_weights(state: Mapping[str, Tensor]) -> str:
+    """Hash tensors, in hexadecimal: their names, kinds of numbers, shapes and values.
+
+    The same weights have the same hash, whatever file or device they lie in.
+
+    Args:
+        state: tensors by name
+    """
     import torch
 
     digest = hashlib.sha256()
-    for name, tensor in model.state_dict().items():
+    for name, tensor in sorted(state.items()):
         digest.update(f"{name}\t{tensor.dtype}\t{tuple(tensor.shape)}\n".encode())
-        values = tensor.detach().cpu().contiguous().view(-1)
-        if values.numel():
-            digest.update(np.ascontiguousarray(values.view(torch.uint8).numpy()))
+        numbers = tensor.detach().cpu().contiguous().reshape(-1)
+        digest.update(numbers.view(torch.uint8).numpy().data)
     return digest.hexdigest()

@@ -113,9 +113,8 @@ def predict(
     Raises:
         ArgumentError: an argument that cannot be followed, which it names
         wsol.images.SourceError: a source that names no images
-        wsol.errors.OutputError: a folder that the files cannot go to, or a run in it that cannot
-            go on, as other images or settings were asked for
-        wsol.folder_lock.FolderHeldError: another process writes into the folder
+        wsol.errors.OutputError: a folder that takes no files, or whose run is of something else
+        FolderHeldError: another process writes into the folder
         OSError: the disk is full or gone; `resume` goes on once it is there again
         TypeError: a class that is no map method or no writer
 
@@ -155,7 +154,7 @@ def predict(
         events.say(note)
     if folder is None:
         failed = _tell(localizer, paths, labels, sort, on_result, events)
-        return PredictionSummary(len(paths), failed, None)
+        return PredictionSummary(len(paths), failed, folder)
     from wsol.stored_prediction import StoredPrediction
 
     layers = {"layer": layer, "fc_layer": fc_layer}

@@ -111,7 +111,7 @@ class StoredPrediction:
         """Name everything that results and files depend on, but for the images."""
         localizer, model = self.localizer, self.localizer.model
         return {
-            "weights": hash_weights(model),
+            "weights": hash_weights(model.state_dict()),
             "network": getattr(model, "settings", None) or _name(type(model)),
             "method": _name(type(localizer.extractor)),
             **{name: value and str(value) for name, value in self.layers.items()},
