@@ -55,6 +55,7 @@ def write_data_set(
             _write_split(new / split.name, split)
         _write_text(new / "classes.csv", _table(classes))
         _write_text(new / "manifest.toml", _describe(new, splits, description, licence, root))
+        check_free(out, force)  # another process may have been faster
         _put_in_place(new, out, old)
     except OSError as error:
         raise ManifestError(f"{out}: cannot be written ({error.strerror})") from error

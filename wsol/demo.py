@@ -21,6 +21,7 @@ from wsol.evaluation.network_maps import NetworkMaps
 from wsol.evaluation.result import Evaluation
 from wsol.evaluation.score_maps import score_maps
 from wsol.figures import draw_localization, save_figure
+from wsol.folder_lock import holds
 from wsol.images import read_image
 from wsol.localizer import Localizer
 from wsol.maps.names import settle_method
@@ -78,6 +79,7 @@ def copy_photos(folder: Path) -> list[Path]:
     return copies
 
 
+@holds("folder")
 def run_demo(model: nn.Module, folder: Path, name: str) -> tuple[list[DemoPhoto], Evaluation]:
     """Localize, draw and score the photographs.
 

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 LIST = ".wsol-files"
+JOURNAL = ".wsol-predict"  # folder of what a prediction has found so far
+KEPT = (LIST, JOURNAL)  # what a run keeps for itself: no results
 _LONGEST = 1 << 16  # of a line; a longer one is none of ours
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import os
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -10,22 +9,14 @@ from tempfile import TemporaryFile
 from typing import TYPE_CHECKING
 
 from tdam.atomic import naming
-from wsol.errors import OutputError
-from wsol.folder_lock import LOCK, hold_folder
-from wsol.out_files import LIST, listing
+from wsol.errors import OutputError, is_disk_fault
+from wsol.folder_lock import has_files, hold_folder
+from wsol.out_files import listing
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from wsol.out_files import FileList
-
-# What is wrong with a path, rather than with the disk that it lies on.
-_WRONG_PATH = (
-    errno.EACCES, errno.EEXIST, errno.EINVAL, errno.EISDIR, errno.ELOOP, errno.ENAMETOOLONG,
-    errno.ENOENT, errno.ENOTDIR, errno.ENOTEMPTY, errno.EPERM,
-)  # fmt: skip
-JOURNAL = ".wsol-predict"  # folder of what a prediction has found so far
-_OURS = (LOCK, LIST, JOURNAL)  # that are no results
 
 
 @contextmanager
@@ -44,7 +35,7 @@ def writing(path: Path, what: str = "written") -> Iterator[None]:
         with naming(path):
             yield
     except OSError as error:
-        if error.errno not in _WRONG_PATH:
+        if is_disk_fault(error):
             raise
         raise OutputError(f"{path} cannot be {what} ({error.strerror})") from error
 
@@ -64,10 +55,7 @@ def own_folder(folder: Path) -> Iterator[FileList]:
         wsol.folder_lock.FolderHeldError: another process works in it
     """
     with ExitStack() as stack:
-        with writing(folder, "a folder"):
-            folder.mkdir(parents=True, exist_ok=True)
-        with writing(folder):
-            stack.enter_context(hold_folder(folder))
+        stack.enter_context(hold_folder(folder))
         yield stack.enter_context(listing(folder))
 
 
@@ -82,8 +70,7 @@ def free_folder(folder: Path, force: bool = False) -> Path:
         OutputError: it has files, or takes none
     """
     with writing(folder):
-        taken = folder.is_dir() and any(path.name not in _OURS for path in folder.iterdir())
-        if taken and not force:
+        if has_files(folder) and not force:
             raise OutputError(f"{folder} exists; choose another folder or add --force")
         with writing(folder, "a folder"):
             folder.mkdir(parents=True, exist_ok=True)

@@ -154,7 +154,7 @@ def predict(
         events.say(note)
     if folder is None:
         failed = _tell(localizer, paths, labels, sort, on_result, events)
-        return PredictionSummary(len(paths), failed, folder)
+        return PredictionSummary(len(paths), failed, None)
     from wsol.stored_prediction import StoredPrediction
 
     layers = {"layer": layer, "fc_layer": fc_layer}
@@ -162,8 +162,7 @@ def predict(
         folder, localizer, paths, labels, names, kinds, confidence, save_images,
         sort == "uncertain", layers, on_result, events,
     )  # fmt: skip
-    failed = stored.run(resume, force)
-    return PredictionSummary(len(paths), failed, folder)
+    return PredictionSummary(len(paths), stored.run(resume, force), folder)
 
 
 def _check_beginning(folder: Path | None, resume: bool, force: bool) -> None:

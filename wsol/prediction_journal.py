@@ -19,7 +19,7 @@ from tdam.atomic import naming, open_atomic, remove_unfinished, write_atomic
 from wsol.errors import OutputError
 from wsol.heatmap import to_heatmap
 from wsol.images import ImageError
-from wsol.out_folders import JOURNAL
+from wsol.out_files import JOURNAL
 from wsol.results import Localization, Prediction, Step
 
 if TYPE_CHECKING:

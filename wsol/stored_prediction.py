@@ -96,7 +96,7 @@ class StoredPrediction:
                 return done
             try:
                 failed = self._localize(journal)
-            except OSError:  # there is no room for files either
+            except OSError:  # of a disk that has no room for files either
                 raise
             except BaseException:
                 self._write(journal, files)

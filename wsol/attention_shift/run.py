@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from tdam.events import SILENT
 from wsol.errors import ArgumentError, about
+from wsol.folder_lock import holds
 from wsol.networks import get_network
 from wsol.out_folders import free_folder
 from wsol.sources import list_photographs
@@ -52,6 +53,7 @@ class ShiftRun:
     without_true_box: int
 
 
+@holds("out")
 def shift(
     model: nn.Module | Callable[[], nn.Module] | str | Path,
     sources: str | Path | Iterable[str | Path],

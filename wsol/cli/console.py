@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
-from typing import TYPE_CHECKING, Any
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, TextIO
 
 from tdam.events import Events
 
@@ -76,3 +78,11 @@ def _start_bar(task: str, total: int | None, done: int) -> Progress:
     bar.add_task(task, total=total, completed=done, note="")
     bar.start()
     return bar
+
+
+def silence(stream: TextIO) -> None:
+    """Let what a stream still holds go nowhere, so that nobody complains at the end."""
+    with suppress(OSError, ValueError):
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, stream.fileno())
+        os.close(nowhere)

@@ -9,6 +9,7 @@ import typer
 
 from wsol.cli import common, networks
 from wsol.cli.usage import usage
+from wsol.folder_lock import hold_folder
 from wsol.out_folders import free_folder
 
 OWN_FOLDER = Path("wsol-demo")
@@ -19,16 +20,16 @@ def demo(
     force: common.Force = False,
 ) -> None:
     """Localize, draw and score five photographs that installed packages carry."""
-    with usage():
+    with usage(), hold_folder(out):
         free_folder(out, force or out == OWN_FOLDER)
-    model = networks.load_model(None, "auto", 0)
+        model = networks.load_model(None, "auto", 0)
 
-    from tdam.spec import describe_network
-    from wsol.demo import run_demo
+        from tdam.spec import describe_network
+        from wsol.demo import run_demo
 
-    name = f"{describe_network(model.settings)}, {model.spec.method}"
-    typer.echo(f"weights {common.DEFAULT_WEIGHTS}: {name}", err=True)
-    photos, scores = run_demo(model, out, name)
+        name = f"{describe_network(model.settings)}, {model.spec.method}"
+        typer.echo(f"weights {common.DEFAULT_WEIGHTS}: {name}", err=True)
+        photos, scores = run_demo(model, out, name)
     rows = [
         [
             photo.picture.stem,

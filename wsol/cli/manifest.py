@@ -9,7 +9,8 @@ import typer
 
 from eval.builders import BUILDERS
 from wsol.cli import common
-from wsol.cli.usage import fail
+from wsol.cli.usage import fail, usage
+from wsol.folder_lock import hold_file
 from wsol.text import list_choices
 
 app = typer.Typer(
@@ -54,7 +55,6 @@ def build(
     a val split; --val SHARE makes one out of train, with boxes, for --threshold val.
     """
     from eval.builders import find_builder
-    from eval.manifest import ManifestError
     from eval.writing import check_free
 
     with common.wrong_use("NAME"):
@@ -63,12 +63,10 @@ def build(
         raise typer.BadParameter(f"{source}: no such folder", param_hint="--source")
     if val is not None and not 0 < val < 1:
         raise typer.BadParameter(f"expected between 0 and 1, got {val}", param_hint="--val")
-    with common.wrong_use("--out"):
-        check_free(out, force)
-    try:
+    with usage(), hold_file(out):
+        with common.wrong_use("--out"):
+            check_free(out, force)
         built = builder(source, out, val=val, seed=seed, force=force)
-    except ManifestError as error:
-        fail(str(error))
     for split in built.splits:
         typer.echo(split.summary)
     typer.echo(f"in {out}; images: --root {built.root}")

@@ -23,7 +23,7 @@ from wsol.errors import ArgumentError
 from wsol.evaluation.calibration import Calibration, choose_threshold
 from wsol.evaluation.network_maps import NetworkMaps
 from wsol.fingerprints import hash_files
-from wsol.folder_lock import hold_folder
+from wsol.folder_lock import hold_file, hold_folder
 from wsol.runtime import find_device, is_half_fast
 from wsol.training.curves import CurveWriter
 from wsol.training.data import TrainingData, load_training_data
@@ -312,8 +312,10 @@ def _open_images(
         return SplitImages(training_data.train, training_data.root, least)
     packed = _packed_file(training_data, recipe.size, folder)
     if ranks.first and not packed.is_file():
-        side = packed_side(recipe.size)
-        pack_images(training_data.whole, training_data.root, side, packed, workers, events)
+        with hold_file(packed, patient=True, tell=events.say):  # runs may share it
+            if not packed.is_file():
+                side = packed_side(recipe.size)
+                pack_images(training_data.whole, training_data.root, side, packed, workers, events)
     ranks.agree(None)  # so that what the first process writes is there
     return PackedImages(training_data.train, packed)
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from tdam.events import SILENT, Events
 from wsol.errors import ArgumentError, about
+from wsol.folder_lock import holds
 from wsol.out_folders import free_folder, writing
 from wsol.workflows.evaluation_job import load_apart
 from wsol.workflows.report_job import free_report, write_page
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 MARKER = "benchmark.json"  # says that a folder is a benchmark's, before any result is there
 
 
+@holds("out", "report")
 def benchmark(
     data: str | Path | DataSet,
     runs: Mapping[str, str | Path],

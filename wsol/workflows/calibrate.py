@@ -8,11 +8,14 @@ from typing import TYPE_CHECKING
 
 from tdam.events import SILENT, Events
 from wsol.errors import ArgumentError, about
+from wsol.folder_lock import hold_file, hold_folder
 from wsol.label_matching import match_labels
 from wsol.out_folders import free_file, writing
 from wsol.text import count_things
 
 if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
     from wsol.evaluation.calibration import Calibration
     from wsol.maps import MapExtractor
 
@@ -72,52 +75,60 @@ def calibrate(
             raise ArgumentError(argument, f"{path}: no such file or folder")
     if weights != Path(checkpoint) and out is None:
         raise ArgumentError("out", "needed to keep the weights that come along as they are")
-    target = _choose_target(Path(checkpoint), None if out is None else Path(out), force)
-    split, home = load_drawn_boxes(boxes, "corrected", root, events)
-    with about("checkpoint"):
-        network, _ = load_checkpoint(checkpoint)
-    with about("method"):
-        method = settle_method(method, network)
-    names = class_names(network.settings["num_classes"], network.class_names)
-    match = match_labels(split, names, numbers="no names")
-    if split.class_names is None:
-        events.say("no file names the classes: their numbers are taken for the network's")
-    elif match.missing:
-        events.say(f"{match.strangers}; the maps of the predicted classes are measured")
-    with about("device"):
-        where = str(find_device(device))
-    source = NetworkMaps(
-        network,
-        split,
-        home,
-        method,
-        match.outputs,
-        "predicted" if match.outputs is None else "ground_truth",
-        batch_size=batch_size,
-        workers=workers,
-        device=where,
-    )
-    events.begin("calibrate", len(split))
-    try:
-        with about("boxes"):
-            chosen = choose_threshold(source, events)
-    finally:
-        events.end()
-    for line in chosen.unreadable:
-        events.say(line)
-    if chosen.unreadable:
-        count = count_things(len(chosen.unreadable), "image")
-        events.say(f"{count} could not be read: left out")
-    network.threshold = chosen.threshold
-    network.spec = replace(network.spec, method=source.method_name)
-    with about("out"), writing(target):
-        save_checkpoint(network, target)
-    if chosen.overlap > _OWN and chosen.images > 1:
-        events.say(
-            "these boxes are what the network predicts itself: was the file saved after they were "
-            "corrected?"
+    with _hold(Path(checkpoint), None if out is None else Path(out)):
+        target = _choose_target(Path(checkpoint), None if out is None else Path(out), force)
+        split, home = load_drawn_boxes(boxes, "corrected", root, events)
+        with about("checkpoint"):
+            network, _ = load_checkpoint(checkpoint)
+        with about("method"):
+            method = settle_method(method, network)
+        names = class_names(network.settings["num_classes"], network.class_names)
+        match = match_labels(split, names, numbers="no names")
+        if split.class_names is None:
+            events.say("no file names the classes: their numbers are taken for the network's")
+        elif match.missing:
+            events.say(f"{match.strangers}; the maps of the predicted classes are measured")
+        with about("device"):
+            where = str(find_device(device))
+        source = NetworkMaps(
+            network,
+            split,
+            home,
+            method,
+            match.outputs,
+            "predicted" if match.outputs is None else "ground_truth",
+            batch_size=batch_size,
+            workers=workers,
+            device=where,
         )
-    return replace(chosen, path=target, method=source.method_name)
+        events.begin("calibrate", len(split))
+        try:
+            with about("boxes"):
+                chosen = choose_threshold(source, events)
+        finally:
+            events.end()
+        for line in chosen.unreadable:
+            events.say(line)
+        if chosen.unreadable:
+            count = count_things(len(chosen.unreadable), "image")
+            events.say(f"{count} could not be read: left out")
+        network.threshold = chosen.threshold
+        network.spec = replace(network.spec, method=source.method_name)
+        with about("out"), writing(target):
+            save_checkpoint(network, target)
+        if chosen.overlap > _OWN and chosen.images > 1:
+            events.say(
+                "these boxes are what the network predicts itself: was the file saved after they "
+                "were corrected?"
+            )
+        return replace(chosen, path=target, method=source.method_name)
+
+
+def _hold(checkpoint: Path, out: Path | None) -> AbstractContextManager[None]:
+    """Hold the file to write, and the whole run that it belongs to."""
+    if out is None and checkpoint.is_dir():
+        return hold_folder(checkpoint)
+    return hold_file(checkpoint if out is None else out)
 
 
 def _choose_target(checkpoint: Path, out: Path | None, force: bool) -> Path:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from tdam.events import SILENT, Events
 from wsol.errors import ArgumentError
 from wsol.evaluation.comparison import compare_results
+from wsol.folder_lock import holds
 from wsol.workflows.report_job import free_report, write_page
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ class Comparison:
     differences: dict[str, Difference]
 
 
+@holds("report")
 def compare(
     first: str | Path,
     second: str | Path,

@@ -11,6 +11,7 @@ from tdam.events import SILENT, Events
 from wsol.errors import ArgumentError, about
 from wsol.evaluation.folder_maps import FolderMaps
 from wsol.evaluation.network_maps import NetworkMaps
+from wsol.folder_lock import holds
 from wsol.label_matching import match_evaluated, name_labels
 from wsol.networks import get_network
 from wsol.workflows.evaluation_job import Wanted, check_root, open_job
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from wsol.workflows.evaluation_job import EvaluationJob, Protocols
 
 
+@holds("out", "report")
 def evaluate(
     model: nn.Module | str | Path | Callable[[], nn.Module],
     data: Split | DataSet | str | Path,
@@ -189,6 +191,7 @@ def _describe(
     return subject, names, outputs, method
 
 
+@holds("out", "report")
 def evaluate_maps(
     data: Split | DataSet | str | Path,
     maps: str | Path,

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from wsol.errors import about
+from wsol.folder_lock import LOCK
 from wsol.out_folders import free_folder, writing
 
 if TYPE_CHECKING:
@@ -80,7 +81,7 @@ def free_report(
     """
     unfinished = folder / UNFINISHED
     with about("report"), writing(folder):
-        begun = folder.is_dir() and [path.name for path in folder.iterdir()] == [UNFINISHED]
+        begun = {path.name for path in folder.glob("*")} - {LOCK} == {UNFINISHED}
         same = out is not None and out.resolve() == folder.resolve()
         free_folder(folder, force or begun or same)
         if unfinished.is_dir() and not goes_on:

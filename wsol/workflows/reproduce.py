@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from tdam.events import SILENT, Events
 from wsol.errors import ArgumentError, about
+from wsol.folder_lock import has_files, hold_folder
 from wsol.out_folders import free_folder, writing
 
 if TYPE_CHECKING:
@@ -95,7 +96,8 @@ def reproduce(
     for argument, folder in (("data", data), ("root", root), ("weights", weights)):
         if folder is not None and not Path(folder).exists():
             raise ArgumentError(argument, f"{folder}: no such file or folder")
-    _free(home, whole)
+    with about("out"), hold_folder(home, patient=True, tell=events.say):
+        _free(home, whole)
     left = len(whole.expected) - len(chosen.expected)
     if expect and left:
         events.say(f"{left} expected values are of models or seeds that are left out")
@@ -129,20 +131,20 @@ def _run(
     from wsol.benchmarking import runs
     from wsol.benchmarking.outcome import NothingScoredError, read_runs
     from wsol.benchmarking.reproduction import Reproduction, open_scored
-    from wsol.folder_lock import hold_folder
     from wsol.runtime import find_device
     from wsol.workflows.report_job import write_page
 
     with about("device"):
         where = str(find_device(device))
-    on = None if data is None else open_scored(experiment, data, root, out, events)
+    with hold_folder(out, patient=True, tell=events.say):  # splits may be written to it
+        on = None if data is None else open_scored(experiment, data, root, out, events)
     with about("experiment"):
         rules = find_protocol(experiment.scoring.protocol)
     work = Reproduction(experiment, on, out, device=where, events=events, **options)
     results = work.run()
     if not results.scores:
         raise NothingScoredError("no run could be scored")
-    with hold_folder(out, patient=True):
+    with hold_folder(out, patient=True, tell=events.say):
         outcome = _write(work, results, expect)
         work.write_record(bool(results.recorded))
         if on is not None:
@@ -269,7 +271,7 @@ def _free(out: Path, experiment: Experiment) -> None:
             other = load_experiment(str(out / COPY)).name
             if other != experiment.name:
                 raise ValueError(f"{out} holds experiment {other!r}; choose another folder")
-        elif out.is_dir() and any(out.iterdir()):
+        elif has_files(out):
             raise ValueError(f"{out} exists and holds no experiment; choose another folder")
         free_folder(out, force=True)
         (out / COPY).write_text(experiment.text, encoding="utf-8")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from contextlib import nullcontext
 from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from eval.manifest import DataSet
 from tdam.events import SILENT, Events
 from wsol.errors import ArgumentError, about
-from wsol.out_folders import free_file
+from wsol.folder_lock import has_files, hold_folder
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -88,22 +89,23 @@ def train(
     with about("device"):
         where = join_ranks(find_device(device))
     first = find_ranks(where).first
-    if first and not resume:
-        _check_free(folder, force)
     try:
-        return train_localizer(
-            data,
-            folder,
-            settled,
-            root=root,
-            resume=resume,
-            force=force,
-            device=str(where),
-            workers=workers,
-            cache=cache,
-            save_every=save_every,
-            events=events if first else SILENT,
-        )
+        with hold_folder(folder) if first else nullcontext():
+            if first and not resume:
+                _check_free(folder, force)
+            return train_localizer(
+                data,
+                folder,
+                settled,
+                root=root,
+                resume=resume,
+                force=force,
+                device=str(where),
+                workers=workers,
+                cache=cache,
+                save_every=save_every,
+                events=events if first else SILENT,
+            )
     except OSError as error:
         message = f"{error.filename or folder}: {error.strerror or error}"
         raise TrainingError(message) from error
@@ -173,11 +175,9 @@ def _check_free(out: Path, force: bool) -> None:
     from wsol.training.run_files import RECIPE
 
     with about("out"):
-        if not out.is_dir():
-            free_file(out, force)
-        elif any(out.iterdir()) and not force:
+        if has_files(out) and not force:
             raise ValueError(
                 f"{out} exists; choose another folder, go on with --resume, or add --force"
             )
-        elif any(out.iterdir()) and not (out / RECIPE).is_file():
+        if has_files(out) and not (out / RECIPE).is_file():
             raise ValueError(f"{out} holds something that is no run; choose another folder")
