@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
 
 class Events:
@@ -48,3 +49,13 @@ class Events:
 
 
 SILENT = Events()
+
+
+@contextmanager
+def working(events: Events, task: str, total: int | None = None, done: int = 0) -> Iterator[None]:
+    """Open a task for a block; the arguments are those of `Events.begin`."""
+    events.begin(task, total, done)
+    try:
+        yield
+    finally:
+        events.end()

@@ -15,6 +15,7 @@ from small_results import (
     yolo_files,
 )
 
+from wsol.out_files import listing
 from wsol.writers import WRITERS
 
 
@@ -80,15 +81,22 @@ def test_yolo_without_files(tmp_path):
 
 
 def test_yolo_shows_the_last_run_only(tmp_path):
+    """A person's own images stay, and so do a person's own links."""
     cats = [image_file(tmp_path / name) for name in ("a/cat.jpg", "b/cat.jpg")]
     dog = image_file(tmp_path / "c/dog.jpg", "blue")
-    write(tmp_path, "yolo", [replace(FIRST, path=path) for path in cats])
-    own = image_file(tmp_path / "yolo/images/train/own.jpg")  # a person's, not a link
+    with listing(tmp_path):
+        write(tmp_path, "yolo", [replace(FIRST, path=path) for path in cats])
+    own = image_file(tmp_path / "yolo/images/train/own.jpg")
+    linked = tmp_path / "yolo/images/train/linked.jpg"
+    linked.symlink_to(dog)
     cache = tmp_path / "yolo/labels/train.cache"
     cache.touch()
-    label_path(own).touch()
-    write(tmp_path, "yolo", [replace(FIRST, path=path) for path in (dog, cats[1])])
-    assert list(yolo_files(tmp_path)) == ["cat.jpg", "dog.jpg", "own.jpg"]
+    for each in (own, linked):
+        label_path(each).touch()
+    with listing(tmp_path) as files:
+        files.remove()
+        write(tmp_path, "yolo", [replace(FIRST, path=path) for path in (dog, cats[1])])
+    assert list(yolo_files(tmp_path)) == ["cat.jpg", "dog.jpg", "linked.jpg", "own.jpg"]
     assert (tmp_path / "yolo/images/train/cat.jpg").samefile(cats[1])
     assert not cache.exists()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -24,6 +25,16 @@ class ArgumentError(ValueError):
 
 class OutputError(ValueError):
     """A file or folder that cannot be written, or that must not be overwritten."""
+
+
+# What is wrong with a disk, rather than with the path that somebody chose.
+_DISK = ("EDQUOT", "EFBIG", "EIO", "EMFILE", "ENFILE", "ENODEV", "ENOSPC", "ENOTCONN", "ENXIO",
+         "EROFS", "ESTALE", "ETIMEDOUT")  # fmt: skip
+
+
+def is_disk_fault(error: OSError) -> bool:
+    """Tell whether a disk is full, read-only or gone, where no other name would help."""
+    return errno.errorcode.get(error.errno or 0) in _DISK
 
 
 @contextmanager

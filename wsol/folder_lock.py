@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
 from filelock import FileLock, Timeout
 
-from wsol.errors import OutputError, about
+from wsol.errors import OutputError, about, is_disk_fault
+from wsol.out_files import KEPT
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -124,8 +125,8 @@ def holds(*names: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
 
 
 def has_files(folder: Path) -> bool:
-    """Tell whether a folder holds anything but a lock."""
-    return folder.is_dir() and any(path.name != LOCK for path in folder.iterdir())
+    """Tell whether a folder holds anything but what a run keeps for itself."""
+    return folder.is_dir() and any(path.name not in (LOCK, *KEPT) for path in folder.iterdir())
 
 
 @contextmanager
@@ -164,6 +165,8 @@ def _acquire(
             ) from None
         except (OSError, NotImplementedError) as error:
             if not (left and isinstance(error, FileNotFoundError)):
+                if isinstance(error, OSError) and is_disk_fault(error):
+                    raise
                 reason = getattr(error, "strerror", None) or str(error)
                 raise OutputError(f"{what} cannot be written or locked ({reason})") from error
         else:
@@ -186,6 +189,8 @@ def _make(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
+        if is_disk_fault(error):
+            raise
         raise OutputError(f"{folder} cannot be a folder ({error.strerror})") from error
 
 

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import os
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import TYPE_CHECKING
 
-from wsol.errors import OutputError
-from wsol.folder_lock import has_files
+from tdam.atomic import naming
+from wsol.errors import OutputError, is_disk_fault
+from wsol.folder_lock import has_files, hold_folder
+from wsol.out_files import listing
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+
+    from wsol.out_files import FileList
 
 
 @contextmanager
@@ -24,12 +28,35 @@ def writing(path: Path, what: str = "written") -> Iterator[None]:
         what: the system would not let it be
 
     Raises:
-        OutputError: an OSError within the block
+        OutputError: an OSError within the block that another path would not have
+        OSError: any other one, such as that of a disk which is full or gone
     """
     try:
-        yield
+        with naming(path):
+            yield
     except OSError as error:
+        if is_disk_fault(error):
+            raise
         raise OutputError(f"{path} cannot be {what} ({error.strerror})") from error
+
+
+@contextmanager
+def own_folder(folder: Path) -> Iterator[FileList]:
+    """Work in a folder for results as the only process, and keep a list of what is written there.
+
+    Args:
+        folder: created where it does not exist
+
+    Yields:
+        the list, with what earlier runs wrote
+
+    Raises:
+        OutputError: it takes no files
+        wsol.folder_lock.FolderHeldError: another process works in it
+    """
+    with ExitStack() as stack:
+        stack.enter_context(hold_folder(folder))
+        yield stack.enter_context(listing(folder))
 
 
 def free_folder(folder: Path, force: bool = False) -> Path:
@@ -37,7 +64,7 @@ def free_folder(folder: Path, force: bool = False) -> Path:
 
     Args:
         folder: created where it does not exist
-        force: whether it may hold files already
+        force: whether it may hold files already, other than those that a run began with
 
     Raises:
         OutputError: it has files, or takes none

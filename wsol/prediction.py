@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from tdam.events import SILENT
+from tdam.events import SILENT, working
 from wsol.errors import ArgumentError, about
 from wsol.networks import get_network
-from wsol.out_folders import free_folder
 from wsol.sources import list_photographs
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from torch import nn
 
@@ -67,14 +65,16 @@ def predict(
     device: str = "auto",
     batch_size: int = 16,
     workers: int = 2,
+    resume: bool = False,
     force: bool = False,
     on_result: Callable[[Path, Localization | ImageError], object] | None = None,
     events: Events = SILENT,
 ) -> PredictionSummary:
     """Localize the objects on photographs, and write files for the next tool.
 
-    Memory does not grow with the number of images, but for `sort="uncertain"`, which keeps all
-    results until the last is there. After an interruption the files hold what there was by then.
+    Where files are asked for, results are on the disk as soon as they are found, and memory does
+    not grow with their number. A run that was cut off, at whatever moment, goes on with `resume`,
+    to the files of one that was not; after an interruption they hold what there was by then.
 
     Args:
         model: a registered network, or any other with `preprocessing`, `layer` and `names` given;
@@ -100,9 +100,11 @@ def predict(
         device: `auto`, `cpu`, `cuda`, or any name that torch knows
         batch_size: how many images go through the network at once
         workers: threads that read images ahead
-        force: write into a folder that has files already
+        resume: go on with the run of these images and settings that was cut off in `out`; begin
+            where there is none
+        force: write into a folder that has files already; those of earlier runs go first
         on_result: called with each image's path and what was found on it, or why it could not be
-            read
+            read; with `resume`, also with what was found before
         events: is told how far it is, and what people should know
 
     Returns:
@@ -111,7 +113,9 @@ def predict(
     Raises:
         ArgumentError: an argument that cannot be followed, which it names
         wsol.images.SourceError: a source that names no images
-        wsol.errors.OutputError: a folder that the files cannot go to
+        wsol.errors.OutputError: a folder that takes no files, or whose run is of something else
+        FolderHeldError: another process writes into the folder
+        OSError: the disk is full or gone; `resume` goes on once it is there again
         TypeError: a class that is no map method or no writer
 
     >>> from tempfile import TemporaryDirectory
@@ -131,6 +135,7 @@ def predict(
 
     kinds = _check_formats(formats, confidence)
     folder = _choose_folder(out, bool(kinds) or save_images)
+    _check_beginning(folder, resume, force)
     _check_names(method, sort)
     paths = list_photographs(sources, folder, events)
     network = get_network(model)
@@ -140,30 +145,33 @@ def predict(
     method = _check_maps(network, method, layer, **options)
     names = name_outputs(network, names)
     labels = _find_labels(paths, names, class_name, class_from_folder)
+    contours = "outer" if multi else "largest"
     localizer = Localizer(
-        network,
-        method,
-        threshold,
-        "outer" if multi else "largest",
-        topk,
-        target_layer=layer,
-        names=names,
-        device=device,
-        batch_size=batch_size,
-        workers=workers,
-        **options,
-    )
+        network, method, threshold, contours, topk, target_layer=layer, names=names,
+        device=device, batch_size=batch_size, workers=workers, **options,
+    )  # fmt: skip
     if note := explain_threshold(network, threshold, localizer.threshold):
         events.say(note)
-    failed, drawn = 0, localizer.threshold if save_images else None
-    files = _Files(folder, force, kinds, names, confidence, drawn, events)
-    with files, _task(events, len(paths)):
-        for path, result in _in_order(localizer, paths, labels, sort):
-            if on_result is not None:
-                on_result(path, result)
-            failed += not files.add(path, result)
-            events.advance()
-    return PredictionSummary(len(paths), failed, folder)
+    if folder is None:
+        failed = _tell(localizer, paths, labels, sort, on_result, events)
+        return PredictionSummary(len(paths), failed, None)
+    from wsol.stored_prediction import StoredPrediction
+
+    layers = {"layer": layer, "fc_layer": fc_layer}
+    stored = StoredPrediction(
+        folder, localizer, paths, labels, names, kinds, confidence, save_images,
+        sort == "uncertain", layers, on_result, events,
+    )  # fmt: skip
+    return PredictionSummary(len(paths), stored.run(resume, force), folder)
+
+
+def _check_beginning(folder: Path | None, resume: bool, force: bool) -> None:
+    """See to it that a run goes on or begins anew, and has a folder to do so."""
+    if resume and force:
+        raise ArgumentError("resume", "goes on with a run, and cannot be combined with --force")
+    if resume and folder is None:
+        message = "needs formats or save_images: without files there is nothing to go on with"
+        raise ArgumentError("resume", message)
 
 
 def _check_names(method: str | type[MapExtractor], sort: str) -> None:
@@ -229,6 +237,27 @@ def _find_labels(
         return known_labels(paths, names, class_name, class_from_folder)
 
 
+def _tell(
+    localizer: Localizer,
+    paths: list[Path],
+    labels: list[int] | None,
+    sort: str,
+    on_result: Callable[[Path, Localization | ImageError], object] | None,
+    events: Events,
+) -> int:
+    """Localize and tell, without files; gives how many images could not be read."""
+    from wsol.images import ImageError
+
+    failed = 0
+    with working(events, "predict", len(paths)):
+        for path, result in _in_order(localizer, paths, labels, sort):
+            failed += isinstance(result, ImageError)
+            if on_result is not None:
+                on_result(path, result)
+            events.advance()
+    return failed
+
+
 def _in_order(
     localizer: Localizer, paths: list[Path], labels: list[int] | None, sort: str
 ) -> Iterable[tuple[Path, Localization | ImageError]]:
@@ -236,85 +265,3 @@ def _in_order(
     if sort == "given":
         return results
     return sorted(results, key=lambda pair: getattr(pair[1], "score", -1.0))
-
-
-@contextmanager
-def _task(events: Events, total: int) -> Iterator[None]:
-    events.begin("predict", total)
-    try:
-        yield
-    finally:
-        events.end()
-
-
-class _Files:
-    """The files of a prediction; what is written only at the end, is also after an interruption.
-
-    Args:
-        folder: None where nothing is written
-        force: the folder may have files already
-        kinds: formats
-        names: of all classes
-        confidence: for the formats that take it
-        drawn: threshold that made the boxes, to be drawn in pictures; None for no pictures
-        events: is told of images that have vanished before they could be drawn
-    """
-
-    def __init__(
-        self,
-        folder: Path | None,
-        force: bool,
-        kinds: list[str | type[Writer]],
-        names: tuple[str, ...],
-        confidence: bool,
-        drawn: float | None,
-        events: Events,
-    ) -> None:
-        from wsol.writers import create_writer
-
-        self._folder, self._drawn, self._events = folder, drawn, events
-        self._writers: list[Writer] = []
-        if folder is not None:
-            free_folder(folder, force)
-            self._writers = [
-                create_writer(kind, folder, names, confidence=confidence) for kind in kinds
-            ]
-        self._taken: set[str] = set()
-
-    def __enter__(self) -> _Files:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        with ExitStack() as stack:  # one that fails keeps no other from closing
-            for writer in self._writers:
-                stack.callback(writer.close)
-
-    def add(self, path: Path, result: Localization | ImageError) -> bool:
-        """Write one image's result, and tell whether the image could be read."""
-        from wsol.images import ImageError
-
-        if isinstance(result, ImageError):
-            reason = str(result).removeprefix(f"{path}: ")
-            for writer in self._writers:
-                writer.add_error(path, reason)
-            return False
-        for writer in self._writers:
-            writer.add(result)
-        try:
-            self._draw(path, result)
-        except ImageError as error:  # it has vanished by now
-            self._events.say(f"{path}: {error}")
-            return False
-        return True
-
-    def _draw(self, path: Path, localization: Localization) -> None:
-        if self._folder is None or self._drawn is None:
-            return
-        from wsol.figures import draw_localization, save_figure
-        from wsol.images import read_image
-        from wsol.writers.names import unique_stem
-
-        folder = self._folder / "pictures"
-        folder.mkdir(exist_ok=True)
-        figure = draw_localization(read_image(path), localization, self._drawn)
-        save_figure(figure, folder / f"{unique_stem(path, self._taken)}.png")

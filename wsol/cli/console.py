@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
-from contextlib import ExitStack
-from typing import TYPE_CHECKING, Any
+from contextlib import ExitStack, suppress
+from typing import TYPE_CHECKING, Any, TextIO
 
 from tdam.events import Events
 from wsol.cli.streams import lines_above, unescaped
@@ -86,3 +87,11 @@ def _start_bar(task: str, total: int | None, done: int) -> Progress:
     bar.add_task(escape(task), total=total, completed=done, note="")
     bar.start()
     return bar
+
+
+def silence(stream: TextIO) -> None:
+    """Let what a stream still holds go nowhere, so that nobody complains at the end."""
+    with suppress(OSError, ValueError):
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, stream.fileno())
+        os.close(nowhere)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -11,12 +12,15 @@ import typer
 
 from wsol import prediction
 from wsol.cli import common, networks
-from wsol.cli.console import ConsoleEvents
+from wsol.cli.console import ConsoleEvents, silence
+from wsol.cli.interrupts import exit_code, terminable
 from wsol.cli.usage import usage
 from wsol.text import count_things, escape, list_choices
 from wsol.writers import WRITERS
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from tdam.backbones.base import Backbone
     from wsol.images import ImageError
     from wsol.results import Localization
@@ -72,6 +76,9 @@ def predict(
     batch_size: common.BatchSize = 16,
     workers: common.Workers = 2,
     seed: common.Seed = 0,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with a run that was cut off, or begin it.")
+    ] = False,
     force: common.Force = False,
 ) -> None:
     """Predict boxes for images.
@@ -95,7 +102,8 @@ def predict(
             model, weights, seed, checkpoint, output_stride=output_stride, **asked
         )
 
-    with ConsoleEvents() as events, usage():
+    shown = _Printer(Path(out or prediction.DEFAULT_FOLDER) if kinds or save_images else None)
+    with _resumable(shown), ConsoleEvents() as events, usage():
         summary = prediction.predict(
             load,
             sources,
@@ -114,8 +122,9 @@ def predict(
             device=device,
             batch_size=batch_size,
             workers=workers,
+            resume=resume,
             force=force,
-            on_result=_print_result,
+            on_result=shown,
             events=events,
         )
     if summary.folder is not None:
@@ -123,7 +132,48 @@ def predict(
         sys.stderr.write(f"{count} localized, files in {summary.folder}\n")
     if summary.failed:
         sys.stderr.write(f"{summary.failed} of {summary.images} images could not be read\n")
+    if summary.failed or shown.failed:
         raise typer.Exit(1)
+
+
+class _Printer:
+    """Prints results, until standard output fails; where files are written, those are worth more.
+
+    Args:
+        folder: of the files; None where there are none
+    """
+
+    def __init__(self, folder: Path | None) -> None:
+        self.folder = folder
+        self.failed = False
+
+    def __call__(self, path: Path, result: Localization | ImageError) -> None:
+        if self.failed:
+            return
+        try:
+            _print_result(path, result)
+        except OSError as error:
+            if self.folder is None:
+                raise
+            self.failed = True
+            silence(sys.stdout)
+            reason = f"Error: standard output: {error.strerror}"
+            sys.stderr.write(f"{reason}; the files in {self.folder} are written all the same\n")
+
+
+@contextmanager
+def _resumable(shown: _Printer) -> Iterator[None]:
+    """Say after an interruption how to go on."""
+    with terminable():
+        try:
+            yield
+        except KeyboardInterrupt as stop:
+            if shown.folder is None:
+                said = "Interrupted"
+            else:
+                said = f"Interrupted; --resume goes on from what is saved in {shown.folder}"
+            sys.stderr.write(f"{said}\n")
+            raise typer.Exit(exit_code(stop)) from None
 
 
 def _print_result(path: Path, result: Localization | ImageError) -> None:

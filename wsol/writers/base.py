@@ -3,21 +3,30 @@
 from __future__ import annotations
 
 import csv
+import json
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, ClassVar, TextIO
+from contextlib import suppress
+from tempfile import TemporaryFile
+from typing import IO, TYPE_CHECKING, Any, ClassVar
 
 from eval.tables import guard_cell
+from tdam.atomic import naming
+from wsol.out_files import open_file
 from wsol.writers.names import unique_stem
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
 
+    from tdam.atomic import AtomicFile
     from wsol.results import Localization
 
 
 class Writer(ABC):
-    """Writes localizations in one format.
+    """Writes localizations in one format; its files appear when it is closed.
+
+    As a context manager it closes at the end of the block, unless an error ends that: then the
+    files are as they were before.
 
     Args:
         folder: that the files go to; exists
@@ -29,15 +38,26 @@ class Writer(ABC):
     def __init__(self, folder: Path, names: tuple[str, ...]) -> None:
         self.folder = folder
         self.names = names
-        self._files: list[TextIO] = []
+        self._files: list[AtomicFile] = []
         self._unnamed: set[str] = set()
 
-    def _open(self, name: str) -> TextIO:
-        """Open a text file of the folder that `close` will close."""
-        path = self.folder / name  # written with whatever bytes a file's name holds
-        file = path.open("w", encoding="utf-8", errors="surrogateescape", newline="")
+    def __enter__(self) -> Writer:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *error: object) -> None:
+        try:
+            if kind is None:
+                self.close()
+        finally:
+            self.discard()
+
+    def _open(self, name: str) -> IO[str]:
+        """Open a text file of the folder, which `close` will put in its place."""
+        file = open_file(  # written with whatever bytes a file's name holds
+            self.folder / name, encoding="utf-8", errors="surrogateescape", newline=""
+        )
         self._files.append(file)
-        return file
+        return file.file
 
     def _reference(self, localization: Localization) -> str:
         """Return an image's path as it was given, or a name for one that came from memory."""
@@ -53,30 +73,87 @@ class Writer(ABC):
         """Write that an image could not be read."""
 
     def close(self) -> None:
-        """Finish the files."""
+        """Put the files in their places, in the order in which they were opened."""
         for file in self._files:
-            file.close()
+            file.commit()
+
+    def discard(self) -> None:
+        """Drop what has not been put in its place."""
+        for file in self._files:
+            file.discard()
 
 
 class ErrorTable:
     """A table of the images that could not be read, where a format has no place for them.
 
     Args:
-        path: of the table, which exists from the first error on; an earlier one is removed
+        path: of the table, which there is only where there are errors; an earlier one is removed
+        files: of the writer, which puts them in their places
     """
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
+    def __init__(self, path: Path, files: list[AtomicFile]) -> None:
+        self._path, self._files = path, files
+        self._table: Any = None
         path.unlink(missing_ok=True)
 
     def add(self, path: Path, reason: str) -> None:
         """Append a line: the image's path and why it could not be read."""
-        first = not self._path.exists()
-        with self._path.open("a", encoding="utf-8", errors="surrogateescape", newline="") as file:
-            table = csv.writer(file)
-            if first:
-                table.writerow(["file", "error"])
-            table.writerow(map(guard_cell, (path, reason)))
+        if self._table is None:
+            file = open_file(self._path, encoding="utf-8", errors="surrogateescape", newline="")
+            self._files.append(file)
+            self._table = csv.writer(file.file)
+            self._table.writerow(["file", "error"])
+        self._table.writerow(map(guard_cell, (path, reason)))
+
+
+class Records:
+    """Records that a format needs again at its end, on the disk, since memory is for few.
+
+    Args:
+        folder: whose disk takes them, in a file without a name
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._file = TemporaryFile("w+", encoding="ascii", dir=folder)  # noqa: SIM115
+        self.count = 0
+
+    def append(self, record: dict[str, Any]) -> None:
+        """Keep a record, in values that `json` can write."""
+        with naming(self._folder):
+            self._file.write(json.dumps(record) + "\n")
+        self.count += 1
+
+    def __iter__(self) -> Iterator[Any]:
+        """Read all records again, in order."""
+        with naming(self._folder):
+            self._file.flush()
+            self._file.seek(0)
+        yield from map(json.loads, self._file)
+
+    def close(self) -> None:
+        """Forget them."""
+        with suppress(OSError):
+            self._file.close()
+
+
+def write_list(items: Iterable[Any], file: IO[str]) -> None:
+    """Write a list as `json.dump` does, item by item."""
+    file.write("[")
+    for number, item in enumerate(items):
+        file.write((", " if number else "") + json.dumps(item))
+    file.write("]")
+
+
+def write_object(parts: dict[str, Any], file: IO[str]) -> None:
+    """Write an object as `json.dump` does; values that are iterators become lists, item by item."""
+    for number, (key, value) in enumerate(parts.items()):
+        file.write(f"{', ' if number else '{'}{json.dumps(key)}: ")
+        if hasattr(value, "__next__"):
+            write_list(value, file)
+        else:
+            file.write(json.dumps(value))
+    file.write("}")
 
 
 def each_box(localization: Localization) -> Iterator[tuple[Localization, list[float], float]]:

@@ -6,10 +6,9 @@ many readers keep 0 for the background; images are numbered from 1 in the order 
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any
 
-from wsol.writers.base import Writer, each_box
+from wsol.writers.base import Records, Writer, each_box, write_list, write_object
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -22,13 +21,11 @@ class CocoRecords(Writer):
 
     def __init__(self, folder: Path, names: tuple[str, ...]) -> None:
         super().__init__(folder, names)
-        self._images: list[dict[str, Any]] = []
-        self._results: list[dict[str, Any]] = []
-        self._errors: list[dict[str, str]] = []
+        self._images, self._results, self._errors = (Records(folder) for _ in range(3))
 
     def add(self, localization: Localization) -> None:
         """Collect the localizations of one image."""
-        image_id = len(self._images) + 1
+        image_id = self._images.count + 1
         self._images.append(
             {
                 "id": image_id,
@@ -56,7 +53,18 @@ class CocoRecords(Writer):
 
     def _error_keys(self) -> dict[str, Any]:
         """Return the errors, if any, under a key that COCO readers pass over."""
-        return {"errors": self._errors} if self._errors else {}
+        return {"errors": iter(self._errors)} if self._errors.count else {}
+
+    def close(self) -> None:
+        """Put the files in their places, and forget the records."""
+        super().close()
+        self.discard()
+
+    def discard(self) -> None:
+        """Drop what has not been put in its place."""
+        super().discard()
+        for records in (self._images, self._results, self._errors):
+            records.close()
 
 
 class CocoWriter(CocoRecords):
@@ -65,11 +73,11 @@ class CocoWriter(CocoRecords):
     def close(self) -> None:
         """Write both files, the results last."""
         images = {
-            "images": self._images,
+            "images": iter(self._images),
             "categories": self._categories(),
             "annotations": [],
             **self._error_keys(),
         }
-        json.dump(images, self._open("coco_images.json"))
-        json.dump(self._results, self._open("coco_results.json"))
+        write_object(images, self._open("coco_images.json"))
+        write_list(self._results, self._open("coco_results.json"))
         super().close()

@@ -8,13 +8,16 @@ holds all images, which `info.image_root` names.
 
 from __future__ import annotations
 
-import json
 import os
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from wsol.writers.base import write_object
 from wsol.writers.coco import CocoRecords
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 
 class CocoDatasetWriter(CocoRecords):
@@ -22,25 +25,25 @@ class CocoDatasetWriter(CocoRecords):
 
     def close(self) -> None:
         """Write the file."""
-        root, file_names = split_common_folder([image["file_name"] for image in self._images])
+        root = common_folder(image["file_name"] for image in self._images)
         occurring = {result["category_id"] for result in self._results}
         dataset = {
             "info": {
                 "description": f"Boxes predicted by wsol-tdam {version('wsol-tdam')}",
                 "image_root": root,
             },
-            "images": [
-                {**image, "file_name": name}
-                for image, name in zip(self._images, file_names, strict=True)
-            ],
+            "images": (
+                {**image, "file_name": name_below(root, image["file_name"])}
+                for image in self._images
+            ),
             "categories": [each for each in self._categories() if each["id"] in occurring],
-            "annotations": [
+            "annotations": (
                 _to_annotation(number, result)
                 for number, result in enumerate(self._results, start=1)
-            ],
+            ),
             **self._error_keys(),
         }
-        json.dump(dataset, self._open("coco_dataset.json"))
+        write_object(dataset, self._open("coco_dataset.json"))
         super().close()
 
 
@@ -50,23 +53,34 @@ def _to_annotation(number: int, result: dict[str, Any]) -> dict[str, Any]:
     return {"id": number, **result, **rest}
 
 
-def split_common_folder(paths: list[str]) -> tuple[str, list[str]]:
-    """Split off the deepest folder that holds all files.
+def common_folder(paths: Iterable[str]) -> str:
+    """Find the deepest folder that holds all files.
 
     Args:
         paths: of files
 
     Returns:
-        the folder, and the paths relative to it with forward slashes; `.` and the paths as they
-        are where no folder holds all
+        the folder; `.` where none holds all
 
-    >>> split_common_folder(["photos/cats/a.jpg", "photos/dogs/a.jpg"])
-    ('photos', ['cats/a.jpg', 'dogs/a.jpg'])
-    >>> split_common_folder(["/photos/a.jpg", "b.jpg"])
-    ('.', ['/photos/a.jpg', 'b.jpg'])
+    >>> common_folder(["photos/cats/a.jpg", "photos/dogs/a.jpg"])
+    'photos'
+    >>> common_folder(["/photos/a.jpg", "b.jpg"])
+    '.'
     """
-    try:
-        folder = os.path.commonpath([str(Path(path).parent) for path in paths])
-    except ValueError:  # none, absolute and relative ones, or several drives
-        return ".", paths
-    return folder or ".", [Path(path).relative_to(folder).as_posix() for path in paths]
+    folder: str | None = None
+    for path in paths:
+        parent = str(Path(path).parent)
+        try:
+            folder = os.path.commonpath([parent] if folder is None else [folder, parent])
+        except ValueError:  # absolute and relative ones, or several drives
+            return "."
+    return folder or "."
+
+
+def name_below(folder: str, path: str) -> str:
+    """Name a file relative to a folder that `common_folder` found, with forward slashes.
+
+    >>> name_below("photos", "photos/cats/a.jpg"), name_below(".", "/photos/a.jpg")
+    ('cats/a.jpg', '/photos/a.jpg')
+    """
+    return (Path(path) if folder == "." else Path(path).relative_to(folder)).as_posix()

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class JsonLinesWriter(Writer):
-    """Writes `predictions.jsonl` image by image, so that a stopped run keeps what it had."""
+    """Writes `predictions.jsonl`, image by image."""
 
     def __init__(self, folder: Path, names: tuple[str, ...]) -> None:
         super().__init__(folder, names)
@@ -22,7 +22,6 @@ class JsonLinesWriter(Writer):
 
     def _write(self, record: dict[str, Any]) -> None:
         self._lines.write(json.dumps(record) + "\n")
-        self._lines.flush()
 
     def add(self, localization: Localization) -> None:
         """Write the localizations of one image."""

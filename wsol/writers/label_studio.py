@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import json
 from importlib.metadata import version
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from xml.etree.ElementTree import Element, SubElement
 
 from wsol.writers.base import ErrorTable, Writer, clip_box, each_box
@@ -33,14 +33,16 @@ class LabelStudioWriter(Writer):
 
     def __init__(self, folder: Path, names: tuple[str, ...]) -> None:
         super().__init__(folder, names)
-        self._errors = ErrorTable(folder / "labelstudio_errors.csv")
+        self._errors = ErrorTable(folder / "labelstudio_errors.csv", self._files)
         self._model = f"wsol-tdam {version('wsol-tdam')}"
-        self._tasks: list[dict[str, Any]] = []
+        self._tasks = self._open("labelstudio.json")
+        self._count = 0
         self._labels: dict[int, str] = {}
 
     def add(self, localization: Localization) -> None:
-        """Collect the localizations of one image."""
-        task = len(self._tasks) + 1
+        """Write the localizations of one image."""
+        self._count += 1
+        task = self._count
         result = []
         for number, (each, box, score) in enumerate(each_box(localization), start=1):
             name = self._labels.setdefault(each.label, xml_text(each.name))
@@ -60,7 +62,8 @@ class LabelStudioWriter(Writer):
             )
         prediction = {"model_version": self._model, "score": localization.score, "result": result}
         data = {"image": self._reference(localization)}
-        self._tasks.append({"data": data, "predictions": [prediction]})
+        record = {"data": data, "predictions": [prediction]}
+        self._tasks.write(("[" if task == 1 else ", ") + json.dumps(record))
 
     def add_error(self, path: Path, reason: str) -> None:
         """Write that an image could not be read, and so has no task."""
@@ -74,7 +77,7 @@ class LabelStudioWriter(Writer):
         for _, name in sorted(self._labels.items()):
             SubElement(labels, "Label", value=name)
         write_xml(view, self.folder / "labelstudio_config.xml")
-        json.dump(self._tasks, self._open("labelstudio.json"))
+        self._tasks.write("]" if self._count else "[]")
         super().close()
 
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import csv
+from io import BytesIO
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from eval.tables import guard_cell
+from wsol.out_files import make_folder, write_file
 from wsol.writers.base import Writer
 from wsol.writers.names import unique_stem
 
@@ -25,7 +27,7 @@ class NpyWriter(Writer):
 
     def __init__(self, folder: Path, names: tuple[str, ...]) -> None:
         super().__init__(folder, names)
-        (folder / "maps").mkdir(exist_ok=True)
+        make_folder(folder / "maps")
         self._taken: set[str] = set()
         self._rows = csv.writer(self._open("maps.csv"))
         self._rows.writerow(["file", "map", "x0", "y0", "x1", "y1", "error"])
@@ -42,7 +44,9 @@ class NpyWriter(Writer):
             )
         stem = unique_stem(localization.path, self._taken)
         maps = np.stack([step.map for step in localization.steps]).astype(np.float32)
-        np.save(self.folder / "maps" / f"{stem}.npy", maps, allow_pickle=False)
+        content = BytesIO()
+        np.save(content, maps, allow_pickle=False)
+        write_file(self.folder / "maps" / f"{stem}.npy", content.getvalue(), sync=False)
         region = localization.steps[-1].region
         cells = [localization.path, f"maps/{stem}.npy", *region, ""]
         self._rows.writerow(map(guard_cell, cells))

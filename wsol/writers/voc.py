@@ -13,6 +13,7 @@ import re
 from typing import TYPE_CHECKING
 from xml.etree.ElementTree import Element, SubElement
 
+from wsol.out_files import make_folder
 from wsol.writers.base import ErrorTable, Writer, clip_box, each_box
 from wsol.writers.names import unique_stem
 from wsol.writers.xml_files import add_text, write_xml
@@ -36,8 +37,8 @@ class VocWriter(Writer):
         super().__init__(folder, names)
         home = folder / "voc"
         for part in ("Annotations", "ImageSets/Main"):
-            (home / part).mkdir(parents=True, exist_ok=True)
-        self._errors = ErrorTable(home / "errors.csv")
+            make_folder(home / part)
+        self._errors = ErrorTable(home / "errors.csv", self._files)
         self._taken: set[str] = set()
         self._list = self._open("voc/ImageSets/Main/train.txt")
         (home / "labelmap.txt").unlink(missing_ok=True)
@@ -48,7 +49,7 @@ class VocWriter(Writer):
         """Write the localizations of one image."""
         stem = unique_stem(localization.path, self._taken)
         path = self.folder / "voc" / "Annotations" / f"{stem}.xml"
-        write_xml(_describe(localization, stem), path)
+        write_xml(_describe(localization, stem), path, sync=False)
         self._list.write(stem + "\n")
 
     def add_error(self, path: Path, reason: str) -> None:

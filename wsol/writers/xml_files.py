@@ -6,6 +6,8 @@ import re
 from typing import TYPE_CHECKING
 from xml.etree import ElementTree
 
+from wsol.out_files import write_file
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -38,7 +40,7 @@ def add_text(parent: ElementTree.Element, tag: str, value: object = "") -> Eleme
     return element
 
 
-def write_xml(root: ElementTree.Element, path: Path) -> None:
+def write_xml(root: ElementTree.Element, path: Path, sync: bool = True) -> None:
     """Write an element tree, indented, in UTF-8.
 
     There is no declaration: UTF-8 needs none, and readers that hand the file's text to lxml,
@@ -46,8 +48,9 @@ def write_xml(root: ElementTree.Element, path: Path) -> None:
 
     Args:
         root: is indented in place
-        path: of the file
+        path: of the file, which appears whole
+        sync: whether to wait for the disk
     """
     ElementTree.indent(root)
     text = ElementTree.tostring(root, encoding="unicode")
-    path.write_text(text + "\n", encoding="utf-8", newline="\n")
+    write_file(path, text + "\n", sync=sync)

@@ -11,9 +11,9 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
 from typing import TYPE_CHECKING
 
+from wsol.out_files import link_file, make_folder, write_file
 from wsol.writers.base import ErrorTable, Writer, clip_box, each_box
 from wsol.writers.names import unique_stem
 
@@ -33,8 +33,7 @@ _UNPRINTABLE = re.compile(
 class YoloWriter(Writer):
     """Writes the folder `yolo`; images that could not be read are in `yolo/errors.csv`.
 
-    `close` removes links that an earlier run left among the images, and the trainer's cache of
-    their labels.
+    `close` removes the trainer's cache of the labels.
 
     Args:
         folder: that the files go to; exists
@@ -51,10 +50,9 @@ class YoloWriter(Writer):
         self._labels = self._home / "labels" / "train"
         self._images = self._home / "images" / "train"
         for each in (self._labels, self._images):
-            each.mkdir(parents=True, exist_ok=True)
-        self._errors = ErrorTable(self._home / "errors.csv")
+            make_folder(each)
+        self._errors = ErrorTable(self._home / "errors.csv", self._files)
         self._taken: set[str] = set()
-        self._linked: set[str] = set()
 
     def add(self, localization: Localization) -> None:
         """Write the labels of one image, and link to it if it is a file."""
@@ -63,11 +61,9 @@ class YoloWriter(Writer):
             self._line(each.label, box, score, localization)
             for each, box, score in each_box(localization)
         )
-        (self._labels / f"{stem}.txt").write_text(text, encoding="ascii", newline="\n")
+        write_file(self._labels / f"{stem}.txt", text, sync=False)
         if localization.path is not None and localization.path.is_file():
-            name = stem + localization.path.suffix
-            place_image(localization.path, self._images / name)
-            self._linked.add(name)
+            link_file(localization.path, self._images / (stem + localization.path.suffix))
 
     def _line(self, label: int, box: list[float], score: float, localization: Localization) -> str:
         x0, y0, x1, y1 = clip_box(box, localization.width, localization.height)
@@ -82,9 +78,6 @@ class YoloWriter(Writer):
 
     def close(self) -> None:
         """Write `data.yaml`."""
-        for image in self._images.iterdir():
-            if image.is_symlink() and image.name not in self._linked:
-                image.unlink()
         self._labels.with_suffix(".cache").unlink(missing_ok=True)
         lines = [
             "# These boxes are predictions. If you move this folder, change `path`.",
@@ -116,22 +109,6 @@ def to_shares(low: float, high: float, length: int) -> tuple[float, float]:
     centre = round((low + high) / 2 / length, DIGITS)
     size = round((high - low) / length, DIGITS)
     return centre, round(min(size, 2 * centre, 2 * (1 - centre)), DIGITS)
-
-
-def place_image(source: Path, target: Path) -> None:
-    """Make a file a link to an image, or a copy of it where links are impossible.
-
-    Args:
-        source: the image
-        target: overwritten, unless it is the image already
-    """
-    if target.exists() and target.samefile(source):
-        return
-    target.unlink(missing_ok=True)
-    try:
-        target.symlink_to(source.resolve())
-    except (OSError, NotImplementedError):
-        shutil.copyfile(source, target)
 
 
 def yaml_text(text: str) -> str:

@@ -1,0 +1,248 @@
+"""A prediction that loses nothing: results go to the disk as they come, files are made of them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
+
+from tdam.atomic import naming
+from tdam.events import working
+from wsol.errors import OutputError
+from wsol.fingerprints import hash_weights
+from wsol.out_files import make_folder, writing_file
+from wsol.out_folders import free_folder, own_folder
+from wsol.prediction_journal import (
+    Journal,
+    count_results,
+    discard_journal,
+    is_begun,
+    is_ended,
+)
+from wsol.text import count_things
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
+
+    from tdam.events import Events
+    from wsol.images import ImageError
+    from wsol.localizer import Localizer
+    from wsol.out_files import FileList
+    from wsol.results import Localization
+    from wsol.writers import Writer
+
+_PICTURES = "pictures"
+
+
+@dataclass(frozen=True, eq=False)
+class StoredPrediction:
+    """Images whose results go into files of a folder.
+
+    A run that was cut off, at whatever moment, goes on to the same files as one that was not: all
+    of them are made of the journal, but for the pictures, which are drawn as results come.
+
+    Args:
+        folder: for the files
+        localizer: finds the boxes
+        paths: of the images
+        labels: known class of each; None where the network chooses
+        names: of all classes
+        kinds: of formats
+        confidence: for the formats that take it
+        pictures: also draw every image
+        uncertain: the least certain images come first
+        layers: `layer` and `fc_layer` as they were asked for
+        on_result: as for `wsol.prediction.predict`
+        events: is told how far it is
+    """
+
+    folder: Path
+    localizer: Localizer
+    paths: list[Path]
+    labels: Sequence[int] | None
+    names: tuple[str, ...]
+    kinds: Sequence[str | type[Writer]]
+    confidence: bool
+    pictures: bool
+    uncertain: bool
+    layers: dict[str, Any]
+    on_result: Callable[[Path, Localization | ImageError], object] | None
+    events: Events
+
+    def run(self, resume: bool = False, force: bool = False) -> int:
+        """Localize what has no result yet, and write the files.
+
+        After an interruption the files hold what there was by then.
+
+        Args:
+            resume: go on with a run that was cut off
+            force: begin anew, without the files of earlier runs
+
+        Returns:
+            how many images could not be read
+
+        Raises:
+            OutputError: the folder is not free, or holds a run of other images or settings
+            wsol.folder_lock.FolderHeldError: another process works in it
+            OSError: the disk is full or gone; what was finished stays, and can go on
+        """
+        with own_folder(self.folder) as files:
+            journal = Journal(self.folder, self.paths, self._describe(), self.localizer.batch_size)
+            done = self._begin(journal, files, resume, force)
+            if done is not None:
+                return done
+            try:
+                failed = self._localize(journal)
+            except OSError:  # of a disk that has no room for files either
+                raise
+            except BaseException:
+                self._write(journal, files)
+                raise
+            finally:
+                journal.close()
+            self._write(journal, files)
+            journal.finish(failed)
+        return failed
+
+    def _describe(self) -> dict[str, Any]:
+        """Name everything that results and files depend on, but for the images."""
+        localizer, model = self.localizer, self.localizer.model
+        return {
+            "weights": hash_weights(model.state_dict()),
+            "network": getattr(model, "settings", None) or _name(type(model)),
+            "method": _name(type(localizer.extractor)),
+            **{name: value and str(value) for name, value in self.layers.items()},
+            "preprocessing": repr(localizer.preprocessing),
+            "threshold": localizer.threshold,
+            "multi": localizer.contours != "largest",
+            "topk": localizer.topk,
+            "class": _summarize(self.labels),
+            "names": _summarize(self.names),
+            "batch_size": localizer.batch_size,
+            "device": localizer.device.type,
+            "formats": [kind if isinstance(kind, str) else _name(kind) for kind in self.kinds],
+            "confidence": self.confidence,
+            "pictures": self.pictures,
+            "sort": "uncertain" if self.uncertain else "given",
+            "versions": {name: version(name) for name in ("wsol-tdam", "torch")},
+        }
+
+    def _begin(self, journal: Journal, files: FileList, resume: bool, force: bool) -> int | None:
+        """Begin anew or go on; gives the count of failures where nothing is left to do."""
+        folder, say = self.folder, self.events.say
+        if force:
+            discard_journal(folder)
+        elif is_begun(folder):
+            if not resume:
+                count = f"{count_results(folder)} of {count_things(len(self.paths), 'image')}"
+                raise OutputError(
+                    f"{folder} holds an unfinished prediction ({count}); go on with --resume, "
+                    "choose another folder, or add --force"
+                )
+            journal.resume()
+            say(f"going on in {folder} after {journal.done} of {len(self.paths)} images")
+            return None
+        elif resume and is_ended(folder):
+            return self._check_ended(journal, files)
+        elif resume:
+            say(f"nothing was begun in {folder}: this begins")
+        free_folder(folder, force)
+        files.remove()
+        journal.begin()
+        return None
+
+    def _check_ended(self, journal: Journal, files: FileList) -> int:
+        failed = journal.check_ended()
+        if missing := files.missing():
+            count = count_things(len(missing), "file")
+            raise OutputError(
+                f"{self.folder}: the prediction has ended, but {count} that it wrote are gone, "
+                f"such as {missing[0]}; --force begins anew"
+            )
+        self.events.say(f"the prediction in {self.folder} has ended: nothing is left to do")
+        return failed
+
+    def _localize(self, journal: Journal) -> int:
+        """Find what is missing, and tell of all; gives the number of failures."""
+        from wsol.images import ImageError
+        from wsol.writers.names import unique_stem
+
+        tell = None if self.uncertain else self.on_result
+        failed, taken, done = 0, set[str](), journal.done
+        with working(self.events, "predict", len(self.paths), done):
+            for path, result, fault in journal.read():
+                failed += isinstance(result, ImageError) or fault is not None
+                if not isinstance(result, ImageError):
+                    unique_stem(path, taken)
+                if tell is not None:
+                    tell(path, result)
+            labels = None if self.labels is None else self.labels[done:]
+            for path, result in self.localizer.stream(self.paths[done:], labels):
+                fault = None
+                if self.pictures and not isinstance(result, ImageError):
+                    fault = self._draw(path, result, unique_stem(path, taken))
+                journal.append(result, fault)
+                failed += isinstance(result, ImageError) or fault is not None
+                if tell is not None:
+                    tell(path, result)
+                self.events.advance()
+        if self.uncertain and self.on_result is not None:
+            for path, result, _ in journal.read(uncertain=True):
+                self.on_result(path, result)
+        return failed
+
+    def _draw(self, path: Path, localization: Localization, stem: str) -> str | None:
+        """Draw one image; gives the reason where it has vanished by now."""
+        from wsol.figures import draw_localization, save_figure
+        from wsol.images import ImageError, read_image
+
+        try:
+            image = read_image(path)
+        except ImageError as error:
+            self.events.say(f"{path}: {error}")
+            return str(error)
+        make_folder(self.folder / _PICTURES)
+        figure = draw_localization(image, localization, self.localizer.threshold)
+        target = self.folder / _PICTURES / f"{stem}.png"
+        with writing_file(target, sync=False, mode="wb") as file:
+            save_figure(figure, file)
+        return None
+
+    def _write(self, journal: Journal, files: FileList) -> None:
+        """Make the files of all formats, one after the other: what one has, no other can lose."""
+        from wsol.images import ImageError
+        from wsol.writers import create_writer
+
+        files.remove(keep=_PICTURES)
+        problem: OSError | None = None
+        for kind in self.kinds:
+            options = {"confidence": self.confidence}
+            try:
+                with (
+                    naming(self.folder),
+                    create_writer(kind, self.folder, self.names, **options) as writer,
+                ):
+                    for path, result, _ in journal.read(self.uncertain):
+                        if isinstance(result, ImageError):
+                            writer.add_error(path, str(result).removeprefix(f"{path}: "))
+                        else:
+                            writer.add(result)
+            except OSError as error:
+                problem = problem or error
+        if problem is not None:
+            raise problem
+        files.tidy()
+
+
+def _name(kind: type) -> str:
+    return f"{kind.__module__}.{kind.__qualname__}"
+
+
+def _summarize(values: Sequence[int] | Sequence[str] | None) -> Any:
+    """Name the only value there is, or hash several."""
+    if values is None or len(set(values)) == 1:
+        return values and values[0]
+    return hashlib.sha256(json.dumps(list(values)).encode()).hexdigest()
