@@ -78,6 +78,7 @@ def train(
     cache: common.Cache = None,
     device: common.Device = "auto",
     workers: common.Readers = 2,
+    allow_overlap: common.AllowOverlap = False,
     force: common.Force = False,
 ) -> None:
     """Train a classifier with image labels, so that predict can localize with it.
@@ -129,6 +130,7 @@ def train(
                 cache=cache,
                 device=device,
                 workers=workers,
+                allow_overlap=allow_overlap,
                 events=events,
                 **{name: value for name, value in given.items() if value is not None},
             )
@@ -148,6 +150,8 @@ def _report(run: TrainedRun) -> None:
         "last": "the last one",
     }[run.recipe.select]
     typer.echo(f"result: epoch {best['epoch']} of {run.recipe.epochs}, {by}")
+    for line in run.overlaps:
+        typer.echo(f"not apart: {line}")
     if run.calibration is not None:
         calibration = run.calibration
         low, high = calibration.interval
