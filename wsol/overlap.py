@@ -61,8 +61,8 @@ class ImageSet:
     @cached_property
     def paths(self) -> list[str]:
         """Where each image lies, spelled in one way."""
-        root = "" if self.root is None else os.path.realpath(self.root)
-        return [os.path.normpath(os.path.join(root, each)) for each in self.ids]
+        root = "." if self.root is None else os.path.realpath(self.root)
+        return [os.path.normpath(f"{root}/{image_id}") for image_id in self.ids]
 
     @cached_property
     def file_sizes(self) -> Sequence[int]:
@@ -86,7 +86,7 @@ class ImageSet:
 
 
 def of_split(split: Split, use: Use, root: Path | None, name: str = "") -> ImageSet:
-    """Say what the images of a split serve for; they are called by its name unless given another."""
+    """Say what the images of a split serve for; without a name they are called by its own."""
     return ImageSet(name or f"split {split.name}", use, split.ids, root)
 
 
@@ -167,14 +167,14 @@ def hash_file(path: str) -> str | None:
 
 @lru_cache(maxsize=200_000)  # an experiment asks for the same files with every run
 def _hash_content(path: str, size: int, time: int) -> str:
-    with open(path, "rb") as file:
+    with Path(path).open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _stat(path: str) -> tuple[int, int]:
     """Size and time of change of a file; the size is -1 where there is none."""
     try:
-        stat = os.stat(path)
+        stat = Path(path).stat()
     except (OSError, ValueError):
         return _NO_FILE, 0
     return (stat.st_size, stat.st_mtime_ns) if S_ISREG(stat.st_mode) else (_NO_FILE, 0)

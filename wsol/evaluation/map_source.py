@@ -88,7 +88,7 @@ class MapSource(Protocol):
 
     @property
     def overlaps(self) -> tuple[str, ...]:
-        """What its scores have to tell of images that are not only scored, as `check_apart` says it."""
+        """What its scores have to tell of images that are not only scored."""
         ...
 
     def describe(self) -> dict[str, Any]:
