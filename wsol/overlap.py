@@ -137,7 +137,7 @@ def find_overlaps(sets: Iterable[ImageSet]) -> list[str]:
             more = ", ..." if len(pairs) > _SHOWN else ""
             count = count_things(len(pairs), "image")
             lines.append(f"{other.name} and {one.name} share {count}: {shown}{more}")
-    return lines
+    return list(dict.fromkeys(lines))
 
 
 def _list_shared(one: ImageSet, other: ImageSet) -> list[tuple[str, str]]:

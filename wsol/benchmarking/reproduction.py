@@ -147,7 +147,8 @@ class Reproduction:
         """Hold the images of every run against each other, before hours go into the first."""
         scoring = self.experiment.scoring
         for task in tasks:
-            sets = sources.list_run_sets(on.data, scoring, on.scored, task)
+            folder = self.out / "runs" / task.name
+            sets = sources.list_run_sets(on.data, scoring, on.scored, task, folder)
             task.overlaps = check_apart(sets, self.allow_overlap)
         for line in dict.fromkeys(line for task in tasks for line in task.overlaps):
             self.events.say(f"allowed: {line}")

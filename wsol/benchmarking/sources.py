@@ -84,14 +84,17 @@ def load_chooser(data: DataSet, scoring: Scoring, recipe: Recipe | None) -> Spli
     return chooser if any(map(len, chooser.boxes or ())) else None
 
 
-def list_run_sets(data: DataSet, scoring: Scoring, scored: Split, task: Task) -> list[ImageSet]:
+def list_run_sets(
+    data: DataSet, scoring: Scoring, scored: Split, task: Task, folder: Path
+) -> list[ImageSet]:
     """Say which images a run is trained on, which are chosen by, and which are scored.
 
     Args:
         data: the data set
         scoring: names the split to choose thresholds on
         scored: the split that is reported
-        task: the run, which need not have begun
+        task: the run
+        folder: of its training, which need not have begun
 
     Raises:
         ManifestError: a fault in the data set
@@ -103,7 +106,7 @@ def list_run_sets(data: DataSet, scoring: Scoring, scored: Split, task: Task) ->
     recipe = task.recipe
     if task.weights is not None:
         return sets if task.weights == PRETRAINED else [*sets, *read_image_sets(task.weights)]
-    if recipe is None:
-        return sets
+    if recipe is None or task.state != "missing":
+        return [*sets, *read_image_sets(folder)]
     training_data = load_training_data(data, None, recipe.val_share, recipe.seed, recipe.per_class)
     return [*sets, *list_image_sets(training_data, recipe, task.name)]

@@ -88,20 +88,11 @@ def train(
     Started by torchrun, every process works on its part of each batch.
     """
     given: dict[str, Any] = {
-        "model": model,
-        "attention": attention,
-        "steps": steps,
-        "distance": distance,
-        "searchlight": searchlight,
-        "weights": weights,
-        "size": size,
-        "epochs": epochs,
-        "batch_size": batch_size,
-        "lr": lr,
-        "select": select,
-        "seed": seed,
+        "model": model, "attention": attention, "steps": steps, "distance": distance,
+        "searchlight": searchlight, "weights": weights, "size": size, "epochs": epochs,
+        "batch_size": batch_size, "lr": lr, "select": select, "seed": seed,
         "pick_threshold": None if pick_threshold is None else True,
-    }
+    }  # fmt: skip
     if not data.exists():
         raise typer.BadParameter(f"{data}: no such file or folder", param_hint="DATA")
     if pick_threshold not in (None, "val"):

@@ -30,19 +30,24 @@ def list_image_sets(training_data: TrainingData, recipe: Recipe, run: str) -> tu
 
     Args:
         training_data: what is learned from, and what the epoch is chosen by
-        recipe: of the training; by `select = "last"` nothing is chosen
+        recipe: of the training, which may choose nothing by validation images
         run: its name, for messages
 
     Raises:
         ManifestError: a damaged list of the run that it begins with
     """
-    root = training_data.root
-    sets = [of_split(training_data.train, "training", root, f"the training images of {run}")]
-    if recipe.select != "last":
-        name = f"the validation images of {run}"
-        sets.append(of_split(training_data.val, "choosing", root, name))
+    name = f"the training images of {run}"
+    sets = [of_split(training_data.train, "training", training_data.root, name)]
+    if recipe.select != "last" or recipe.pick_threshold:
+        sets.append(list_validation(training_data, run))
     before = () if recipe.weights in ("pretrained", "random") else read_image_sets(recipe.weights)
     return (*sets, *before)
+
+
+def list_validation(training_data: TrainingData, run: str) -> ImageSet:
+    """List the images that a training measures itself on."""
+    name = f"the validation images of {run}"
+    return of_split(training_data.val, "choosing", training_data.root, name)
 
 
 def warn_of_splits(training_data: TrainingData, sets: Iterable[ImageSet], events: Events) -> None:
@@ -63,9 +68,7 @@ def warn_of_splits(training_data: TrainingData, sets: Iterable[ImageSet], events
         except ManifestError:
             continue  # of no concern to a training
         for line in find_overlaps([scored, *(each for each in sets if each.use == "training")]):
-            events.say(
-                f"these weights will not be scored on {name} without --allow-overlap: {line}"
-            )
+            events.say(f"{name} cannot be scored with these weights but by --allow-overlap: {line}")
 
 
 def write_image_sets(folder: Path, sets: tuple[ImageSet, ...]) -> None:
@@ -140,9 +143,7 @@ def _to_set(content: dict[str, Any]) -> ImageSet:
         for image_id, size, digest in rows
     ):
         raise ValueError("a record of another form")
-    ids, sizes, hashes = (
-        (tuple(column) for column in zip(*rows, strict=True)) if rows else ((),) * 3
-    )
+    ids, sizes, hashes = (tuple(row[column] for row in rows) for column in range(3))
     return ImageSet(name, use, ids, None if root is None else Path(root), sizes, hashes)
 
 

@@ -32,6 +32,7 @@ from wsol.training.distillation import TARGETS, check_distillation, write_teache
 from wsol.training.image_list import (
     TRAINED_ON,
     list_image_sets,
+    list_validation,
     warn_of_splits,
     write_image_sets,
 )
@@ -153,7 +154,8 @@ def train_localizer(
         check_same_run(out, recipe, record)
         allow_overlap |= bool(read_record(out).get("overlaps"))
     sets = list_image_sets(training_data, recipe, out.resolve().name)
-    overlaps = record["overlaps"] = check_apart(sets, allow_overlap, events)
+    measured_on = list_validation(training_data, out.resolve().name)
+    overlaps = record["overlaps"] = check_apart([*sets, measured_on], allow_overlap, events)
     warn_of_splits(training_data, sets, events)
     ranks = find_ranks(where)
     with hold_folder(out) if ranks.first else nullcontext():

@@ -93,9 +93,8 @@ def evaluate(
         batch_size: images at once
         workers: threads that read images and score maps
         device: `auto`, `cpu`, `cuda`, or any name that torch knows
-        allow_overlap: score images all the same that the threshold is chosen on or that the weights
-            were trained on or chosen by, by path or content, and say so in every result; the folder
-            of the run that made the weights tells which these are
+        allow_overlap: score also images that the threshold is chosen on, or that the weights' run,
+            as its folder tells, was trained on or chosen by; every result then says so
         force: overwrite what an earlier run wrote
         events: told of what is done
 
@@ -113,8 +112,6 @@ def evaluate(
         workers, force, events, allow_overlap,
     )  # fmt: skip
     job = open_job(data, root, choose, wanted, partial(get_network, model))
-    if job.root is None:
-        raise ArgumentError("root", "needed to find the images")
     network = job.network
     if preprocessing is None and not hasattr(network, "spec"):
         raise ArgumentError(
@@ -130,7 +127,7 @@ def evaluate(
     make = partial(
         NetworkMaps,
         network,
-        root=job.root,
+        root=job.image_root,
         method=method,
         classes=outputs,
         class_map=job.class_map,

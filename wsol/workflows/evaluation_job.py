@@ -107,6 +107,17 @@ class EvaluationJob:
     report: ReportJob | None
 
     @property
+    def image_root(self) -> Path:
+        """Folder that the ids are relative to, for those who read images.
+
+        Raises:
+            ArgumentError: it is not known
+        """
+        if self.root is None:
+            raise ArgumentError("root", "needed to find the images")
+        return self.root
+
+    @property
     def splits(self) -> list[Split]:
         """The split to score and, where there is one, that to choose on."""
         return [self.scored] if self.chooser is None else [self.scored, self.chooser]
