@@ -16,7 +16,7 @@ from tdam.preprocessing import Preprocessing
 from tdam.published import rename
 from tdam.registry import create_model
 from tdam.regularizers import REGULARIZERS
-from tdam.weights import fill, read_file
+from tdam.weights import fill, find_weights, read_file
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -92,6 +92,7 @@ def load_checkpoint(
         wanted.pop("regularized", None)
     model = create_model(**wanted)
     fill(model, rename(state))
+    model.weights_file = find_weights(path).absolute()
     if learned is not None:
         _recall(model, learned)
     metric = rest.get("metric")

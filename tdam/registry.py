@@ -149,7 +149,7 @@ def create_model(
     from tdam.recurrence import check_steps
     from tdam.regularizers import add_regularizer, find_regularizer, is_of_layer
     from tdam.stride import set_output_stride
-    from tdam.weights import fill, fit_classifier, read_state_dict
+    from tdam.weights import fill, find_weights, fit_classifier, read_state_dict
 
     spec = find_spec(name)
     label = find_attention(attention)
@@ -178,6 +178,7 @@ def create_model(
         state = fit_classifier(model, family.pretrained(name), new_head)
     elif weights is not None:
         state = read_state_dict(weights)
+        model.weights_file = find_weights(weights).absolute()
         if new_head:
             state = fit_classifier(model, state, new_head)
     whole = state is not None and any(map(is_added, state))

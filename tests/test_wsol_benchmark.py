@@ -331,12 +331,12 @@ def test_thresholds_are_chosen_on_held_out_images_where_there_is_no_val(birds, t
         place = open_data(folder, None, tmp_path / "out")
         scored = load_scored(place, scoring)
         assert len(scored) == 2
-        chooser = load_chooser(place, scoring, scored, recipe)
+        chooser = load_chooser(place, scoring, recipe)
         held = load_training_data(place, None, recipe.val_share, recipe.seed).val
         assert chooser.ids == held.ids
         assert not set(chooser.ids) & set(scored.ids)
         assert all(len(boxes) == 1 for boxes in chooser.boxes)
-        assert load_chooser(place, scoring, scored, None) is None  # trained elsewhere
+        assert load_chooser(place, scoring, None) is None  # trained elsewhere
 
 
 def test_data_is_found_where_people_keep_it(world, tmp_path):
@@ -347,11 +347,8 @@ def test_data_is_found_where_people_keep_it(world, tmp_path):
     assert (again.path, again.root) == there
     with pytest.raises(ManifestError, match="--root"):
         open_data(place.path, None, tmp_path)
-    scored = load_scored(place, Scoring())
-    chooser = load_chooser(place, Scoring(), scored, None)
+    chooser = load_chooser(place, Scoring(), None)
     assert (chooser.name, len(chooser)) == ("val", 6)
-    with pytest.raises(ManifestError, match="to share no image"):
-        load_chooser(place, Scoring(), chooser, None)
 
 
 def test_the_time_left_is_of_what_takes_time(monkeypatch):

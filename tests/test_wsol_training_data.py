@@ -15,6 +15,7 @@ from tdam.training import UnreadableImageError
 from tdam.training.recipe import load_recipe
 from wsol.training.data import load_training_data
 from wsol.training.images import PackedImages, SplitImages, pack_images, packed_side, side_needed
+from wsol.workflows.train import train
 
 
 def test_a_changed_file_is_packed_anew(objects, run, tmp_path):
@@ -65,8 +66,9 @@ def test_validation_images_are_never_trained_on(tmp_path):
         (four / name / "image_ids.txt").write_text("\n".join(ids))
         labels = "\n".join(f"{i},{list(COLOURS).index(i.split('/')[0])}" for i in ids)
         (four / name / "class_labels.txt").write_text(labels)
-    with pytest.raises(ManifestError, match="train and val to share no image but both have blue"):
-        load_training_data(four, root)
+    with pytest.raises(ManifestError, match=r"run and the training .* share 6 images: blue"):
+        train(four, tmp_path / "run", root=root, weights="random", freeze_norms=False)
+    assert not (tmp_path / "run").exists()
 
 
 def test_packed_images(tmp_path):

@@ -16,6 +16,7 @@ from tdam.regularizers import run_layer_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from torch import Tensor
 
@@ -43,12 +44,14 @@ class Backbone(nn.Module):
 
     The subclass is also a subclass of the origin's class and adds nothing to its tensors; an
     origin's network becomes one by `adopt`. `spec` says what it wants as input, `settings` repeats
-    the arguments it was built with; training may add the names of its classes, and the share of a
-    map's range that boxes are cut at.
+    the arguments it was built with, `weights_file` names the file or folder that its weights were
+    read from; training may add the names of its classes, and the share of a map's range that boxes
+    are cut at.
     """
 
     spec: ModelSpec
     settings: dict[str, Any]
+    weights_file: Path | None = None
     class_names: tuple[str, ...] | None = None
     threshold: float | None = None
 

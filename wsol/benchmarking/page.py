@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from wsol.benchmarking.tables import (
     difference_table,
+    list_overlaps,
     name_compared,
     name_differences,
     score_table,
@@ -65,6 +66,7 @@ def write_summary_page(
         verdicts=verdicts,
         facts=facts or {},
         failures=failures,
+        overlaps=list_overlaps(rows),
         compared=name_differences([row for row in rows if row.compared]),
         charts=[chart for chart in charts if chart is not None],
         tables=tables,

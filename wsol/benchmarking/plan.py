@@ -28,6 +28,7 @@ class Task:
         recipe: of the training
         state: how far it has come
         recorded: whether its scores are read from the experiment's record
+        overlaps: what its scores have to tell of images that are not only scored
     """
 
     entry: Entry
@@ -36,6 +37,7 @@ class Task:
     recipe: Recipe | None = None
     state: runs.State = "missing"
     recorded: bool = False
+    overlaps: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:

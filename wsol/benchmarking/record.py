@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 TRAINING = "training.json"  # what a run was made of, without paths of this machine
 _TOLD = (
     "training_images", "validation_images", "data_sha256", "seed", "versions", "machine",
-    "revision", "result",
+    "revision", "result", "overlaps",
 )  # fmt: skip
 
 

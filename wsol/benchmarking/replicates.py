@@ -28,6 +28,7 @@ class RunScores:
         level: the threshold that it gave
         replicates: by score, (1001,) percent: bootstrap replicates, and last the score itself
         images: how many were scored
+        overlaps: what is told of images that were not only scored
     """
 
     model: str
@@ -39,6 +40,7 @@ class RunScores:
     level: float
     replicates: dict[str, np.ndarray]
     images: int
+    overlaps: tuple[str, ...] = ()
 
 
 def name_rule(rule: str | float) -> str:

@@ -21,10 +21,11 @@ from wsol.benchmarking.train_run import train_run
 from wsol.evaluation.comparison import ResultError, check_comparable, check_truth, read_results
 from wsol.folder_lock import hold_folder
 from wsol.label_matching import match_evaluated
+from wsol.overlap import check_apart
 from wsol.text import count_things
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping
+    from collections.abc import Callable, Collection, Mapping, Sequence
     from pathlib import Path
 
     from eval.manifest import DataSet
@@ -94,6 +95,7 @@ class Reproduction:
         cache: folder of packed images that stays; None for one in `out` that goes
         device: that networks run on
         workers: processes that read images
+        allow_overlap: go on where images are trained on, chosen by or scored at once, and say so
         events: told of what is done
     """
 
@@ -105,6 +107,7 @@ class Reproduction:
     cache: Path | None
     device: str
     workers: int
+    allow_overlap: bool
     events: Events
 
     @property
@@ -118,6 +121,8 @@ class Reproduction:
         tasks = plan_tasks(
             self.experiment, self.out, self.weights, data, self.recorded, self.device
         )
+        if self.on is not None:
+            self._check_apart([task for task in tasks if not task.recorded], self.on)
         todo = [task for task in tasks if task.must_train]
         epochs = sum(task.recipe.epochs for task in todo if task.recipe is not None)
         remaining = Remaining({EPOCHS: epochs, SCORINGS: len(tasks)})
@@ -138,6 +143,16 @@ class Reproduction:
             self.events.say(remaining.describe())
         return results
 
+    def _check_apart(self, tasks: Sequence[Task], on: ScoredData) -> None:
+        """Hold the images of every run against each other, before hours go into the first."""
+        scoring = self.experiment.scoring
+        for task in tasks:
+            folder = self.out / "runs" / task.name
+            sets = sources.list_run_sets(on.data, scoring, on.scored, task, folder)
+            task.overlaps = check_apart(sets, self.allow_overlap)
+        for line in dict.fromkeys(line for task in tasks for line in task.overlaps):
+            self.events.say(f"allowed: {line}")
+
     def _add(
         self, task: Task, results: RunResults, remaining: Remaining, counted: _CountedEvents
     ) -> None:
@@ -154,6 +169,7 @@ class Reproduction:
                     device=self.device,
                     workers=self.workers,
                     remaining=remaining,
+                    allow_overlap=self.allow_overlap,
                     events=self.events,
                 )
             remaining.start()
@@ -194,7 +210,7 @@ class Reproduction:
     ) -> tuple[list[RunScores], Path]:
         """Score a run's weights."""
         scoring, folder = self.experiment.scoring, self.out / "scores" / task.name
-        chooser = sources.load_chooser(on.data, scoring, on.scored, task.recipe)
+        chooser = sources.load_chooser(on.data, scoring, task.recipe)
         self._note_without_val(task, chooser is not None)
         trained = self.out / "runs" / task.name
         with hold_folder(folder, patient=True):
@@ -202,7 +218,7 @@ class Reproduction:
                 task.entry,
                 task.seed,
                 task.weights or str(trained),
-                Images(on.scored, chooser, on.data.image_root, on.find_classes),
+                Images(on.scored, chooser, on.data.image_root, on.find_classes, task.overlaps),
                 scoring,
                 folder,
                 shows=shows,

@@ -119,6 +119,7 @@ def read_run_scores(
                     level=at,
                     replicates=replicates,
                     images=len(results.rows),
+                    overlaps=tuple(map(str, results.scores.get("overlaps") or ())),
                 )
                 for name, at, replicates in taken
             ]

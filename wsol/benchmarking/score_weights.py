@@ -51,12 +51,14 @@ class Images:
         root: folder that the ids are relative to
         find_classes: gives, for the outputs' names, the index among them by label, or None
             where labels and outputs do not fit
+        overlaps: what the scores have to tell of images that are not only scored
     """
 
     scored: Split
     chooser: Split | None
     root: Path
     find_classes: Callable[[tuple[str, ...]], Mapping[int, int] | None]
+    overlaps: tuple[str, ...] = ()
 
 
 def build_network(entry: Entry, weights: str, output_stride: int, size: int) -> Backbone:
@@ -142,6 +144,7 @@ def score_weights(
             batch_size=batch_size,
             workers=workers,
             device=device,
+            overlaps=images.overlaps,
         )
         for wanted in scoring.methods:
             method = settle_method(wanted, network)

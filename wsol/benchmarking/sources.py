@@ -6,7 +6,10 @@ from typing import TYPE_CHECKING
 
 from eval.cub import build_cub
 from eval.manifest import DataSet, ManifestError, open_data_set
+from wsol.benchmarking.experiment import PRETRAINED
+from wsol.overlap import list_sets
 from wsol.training.data import load_training_data
+from wsol.training.image_list import list_image_sets, read_image_sets
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -14,6 +17,8 @@ if TYPE_CHECKING:
     from eval.splits import Split
     from tdam.training.recipe import Recipe
     from wsol.benchmarking.experiment import Scoring
+    from wsol.benchmarking.plan import Task
+    from wsol.overlap import ImageSet
 
 _CUB = ("images.txt", "train_test_split.txt")
 
@@ -50,15 +55,12 @@ def load_scored(data: DataSet, scoring: Scoring) -> Split:
     return scored
 
 
-def load_chooser(
-    data: DataSet, scoring: Scoring, scored: Split, recipe: Recipe | None
-) -> Split | None:
+def load_chooser(data: DataSet, scoring: Scoring, recipe: Recipe | None) -> Split | None:
     """Read the images that thresholds are chosen on.
 
     Args:
         data: the data set
         scoring: names the split
-        scored: the split that is reported, which must share no image with it
         recipe: of the training, whose held-out images serve where there is no such split; None
             for weights that were trained elsewhere
 
@@ -66,7 +68,7 @@ def load_chooser(
         images with boxes; None where there are none
 
     Raises:
-        ManifestError: a fault in the data set, or an image that is also scored
+        ManifestError: a fault in the data set
     """
     if scoring.choose in data.splits:
         chooser = data.load(scoring.choose)
@@ -79,12 +81,32 @@ def load_chooser(
         if not training_data.held_out:
             return None
         chooser = training_data.val
-    if not any(map(len, chooser.boxes or ())):
-        return None
-    shared = set(chooser.ids) & set(scored.ids)
-    if shared:
-        raise ManifestError(
-            f"{data.path}: expected {chooser.name} and {scored.name} to share no image but both "
-            f"have {min(shared)}"
-        )
-    return chooser
+    return chooser if any(map(len, chooser.boxes or ())) else None
+
+
+def list_run_sets(
+    data: DataSet, scoring: Scoring, scored: Split, task: Task, folder: Path
+) -> list[ImageSet]:
+    """Say which images a run is trained on, which are chosen by, and which are scored.
+
+    Args:
+        data: the data set
+        scoring: names the split to choose thresholds on
+        scored: the split that is reported
+        task: the run
+        folder: of its training, which need not have begun
+
+    Raises:
+        ManifestError: a fault in the data set
+    """
+    chooser = None
+    if "val" in scoring.thresholds:
+        chooser = load_chooser(data, scoring, task.recipe)
+    sets = list_sets(scored, chooser, data.image_root)
+    recipe = task.recipe
+    if task.weights is not None:
+        return sets if task.weights == PRETRAINED else [*sets, *read_image_sets(task.weights)]
+    if recipe is None or task.state != "missing":
+        return [*sets, *read_image_sets(folder)]
+    training_data = load_training_data(data, None, recipe.val_share, recipe.seed, recipe.per_class)
+    return [*sets, *list_image_sets(training_data, recipe, task.name)]

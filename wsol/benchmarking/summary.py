@@ -51,6 +51,7 @@ class Row:
         reference: name of the model that it is compared with, its own if with no other
         images: how many were scored
         values: by score
+        overlaps: what is told of images that were not only scored
     """
 
     model: str
@@ -64,6 +65,7 @@ class Row:
     reference: str
     images: int
     values: dict[str, Value]
+    overlaps: tuple[str, ...] = ()
 
     def value(self, score: str, difference: bool = False) -> float | None:
         """Give a mean, or a difference from the reference; None where it is not known."""
@@ -156,6 +158,7 @@ def _make_row(own: dict[int, RunScores], base: dict[int, RunScores], reference: 
         reference=reference,
         images=one.images,
         values=values,
+        overlaps=tuple(dict.fromkeys(line for seed in seeds for line in own[seed].overlaps)),
     )
 
 

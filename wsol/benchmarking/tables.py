@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from tdam.atomic import write_atomic
 from wsol.benchmarking.expected import SCORES
-from wsol.report.tables import Table
+from wsol.report.tables import Table, plain
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -145,13 +145,20 @@ def full_table(rows: Sequence[Row]) -> Table:
                     *(" ".join(map(str, row.seeds)), row.images, name, value.mean),
                     *((min(value.by_seed), max(value.by_seed)), value.interval95),
                     *(row.reference, " ".join(map(str, row.compared)), points, ends),
+                    "; ".join(row.overlaps),
                 )
             )
     header = (
         "model", "method", "output_stride", "threshold", "levels", "seeds", "images", "score",
         "mean", "spread", "interval95", "reference", "compared_seeds", "difference", "difference95",
+        "overlaps",
     )  # fmt: skip
     return Table("table", "All values", header, cells, {})
+
+
+def list_overlaps(rows: Sequence[Row]) -> list[str]:
+    """Tell once each which images were not only scored."""
+    return list(dict.fromkeys(line for row in rows for line in row.overlaps))
 
 
 def to_plain(rows: Sequence[Row]) -> list[dict[str, Any]]:
@@ -269,6 +276,7 @@ def write_tables(
         record: what else the JSON says
     """
     parts = [f"# {title}", "\n".join(f"- {line}" for line in lines)]
+    parts += [f"**Not apart:** {plain(line)}" for line in list_overlaps(rows)]
     parts += [table.to_markdown() for table in list_variant_tables(rows)]
     parts += [_SPREAD, *([_PAIRED] if any(row.compared for row in rows) else [])]
     text = "\n\n".join(part.strip() for part in parts if part) + "\n"

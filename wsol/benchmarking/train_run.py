@@ -48,6 +48,7 @@ def train_run(
     device: str,
     workers: int,
     remaining: Remaining,
+    allow_overlap: bool,
     events: Events,
 ) -> None:
     """Train a run, or go on with it.
@@ -60,6 +61,7 @@ def train_run(
         device: that the network runs on
         workers: processes that read images
         remaining: told of every epoch
+        allow_overlap: train also where images are trained on and chosen by
         events: told of what is done
 
     Raises:
@@ -83,6 +85,7 @@ def train_run(
             device=device,
             workers=workers,
             cache=cache,
+            allow_overlap=allow_overlap,
             events=timed,
         )
     finally:

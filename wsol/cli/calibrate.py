@@ -34,6 +34,7 @@ def calibrate(
     device: common.Device = "auto",
     batch_size: common.BatchSize = 16,
     workers: common.Workers = 2,
+    allow_overlap: common.AllowOverlap = False,
     force: common.Force = False,
 ) -> None:
     """Pick the threshold at which a network's boxes overlap corrected ones most.
@@ -49,7 +50,7 @@ def calibrate(
     with ConsoleEvents() as events, usage(checkpoint="CHECKPOINT"):
         chosen = run(
             checkpoint, boxes, root, out=out, method=method, device=device, batch_size=batch_size,
-            workers=workers, force=force, events=events,
+            workers=workers, allow_overlap=allow_overlap, force=force, events=events,
         )  # fmt: skip
     typer.echo(
         f"threshold: {chosen.threshold:.3f} (95 % interval {chosen.interval[0]:.3f} to "
@@ -59,6 +60,8 @@ def calibrate(
         f"mean overlap on these very images: {chosen.overlap:.3f}; at the classic 0.2 "
         f"{chosen.classic_overlap:.3f}"
     )
+    for line in chosen.overlaps:
+        typer.echo(f"not apart: {line}")
     typer.echo(
         f"stored in {chosen.path}; predict takes it, and maps by {chosen.method}, by default"
     )

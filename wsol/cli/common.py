@@ -118,6 +118,14 @@ ClassTable = Annotated[
 ]
 Cache = Annotated[Path | None, typer.Option(help="Folder of packed images, which runs may share.")]
 Readers = Annotated[int, typer.Option(help="Processes that read images.", min=0)]
+AllowOverlap = Annotated[
+    bool,
+    typer.Option(
+        "--allow-overlap",
+        help="Take images all the same that are trained on, chosen by or scored at once; every "
+        "result then says so.",
+    ),
+]
 Force = Annotated[bool, typer.Option("--force", help="Overwrite what an earlier run wrote.")]
 
 

@@ -93,6 +93,7 @@ def evaluate(
     batch_size: common.BatchSize = 32,
     workers: common.Workers = 2,
     seed: common.Seed = 0,
+    allow_overlap: common.AllowOverlap = False,
     force: common.Force = False,
 ) -> None:
     """Score localizations against true boxes or masks.
@@ -122,6 +123,7 @@ def evaluate(
             "split": split, "protocol": protocol, "threshold": level, "class_map": class_map,
             "mask_root": mask_root, "out": out, "formats": formats or (), "save_maps": save_maps,
             "report": report, "coco": coco, "workers": workers, "force": force,
+            "allow_overlap": allow_overlap,
         }  # fmt: skip
         with ConsoleEvents() as events:
             if maps is not None:

@@ -68,6 +68,7 @@ def reproduce(
     ] = None,
     device: common.Device = "auto",
     workers: common.Readers = 2,
+    allow_overlap: common.AllowOverlap = False,
 ) -> None:
     """Reproduce an experiment: train what is missing, score everything, compare, give a verdict.
 
@@ -88,7 +89,8 @@ def reproduce(
                 outcome = run(
                     name, data, out, models=None if models is None else _split(models),
                     seeds=numbers, weights=weights, recorded=recorded, root=root, expect=expect,
-                    cache=cache, device=device, workers=workers, events=events,
+                    cache=cache, device=device, workers=workers, allow_overlap=allow_overlap,
+                    events=events,
                 )  # fmt: skip
             except KeyboardInterrupt:
                 events.say("interrupted; the same command goes on from what is saved")

@@ -11,6 +11,8 @@ from wsol.cli import common
 from wsol.evaluation.metric_names import list_scores, name_score
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from wsol.benchmarking.outcome import Outcome
     from wsol.evaluation.result import Evaluation
 
@@ -45,6 +47,7 @@ def print_evaluation(evaluation: Evaluation, what: str) -> None:
     common.print_table(title, ["score", "percent", "95 % interval"], rows)
     content = evaluation.to_dict()
     typer.echo(_choices(evaluation))
+    _print_overlaps(evaluation.overlaps)
     if content["errors"] is not None:
         counts = {name: count for name, count in content["errors"].items() if count is not None}
         wrong = counts.pop("misclassified", None)
@@ -55,6 +58,11 @@ def print_evaluation(evaluation: Evaluation, what: str) -> None:
         typer.echo(f"several true boxes on {content['several_true_boxes']:.1%} of the images")
         if content["without_true_box"]:
             typer.echo(f"{content['without_true_box']} images have no true box and count as missed")
+
+
+def _print_overlaps(lines: Sequence[str]) -> None:
+    for line in lines:
+        typer.echo(f"not apart: {line}")
 
 
 def print_protocols(evaluations: list[Evaluation], what: str) -> None:
@@ -81,6 +89,7 @@ def print_protocols(evaluations: list[Evaluation], what: str) -> None:
     common.print_table(title, header, rows)
     for each in evaluations:
         typer.echo(f"{each.protocol.name}: {_choices(each)}")
+    _print_overlaps(first.overlaps)
 
 
 def print_outcome(outcome: Outcome) -> None:
@@ -89,7 +98,7 @@ def print_outcome(outcome: Outcome) -> None:
     Args:
         outcome: of a benchmark or an experiment; values that are off go to stderr
     """
-    from wsol.benchmarking.tables import difference_table, score_table
+    from wsol.benchmarking.tables import difference_table, list_overlaps, score_table
 
     typer.echo(outcome.title)
     for table in (score_table(outcome.rows), difference_table(outcome.rows)):
@@ -97,6 +106,7 @@ def print_outcome(outcome: Outcome) -> None:
             common.print_table(table.title, list(table.header), table.texts())
             typer.echo("\n".join(table.notes))
     typer.echo("\n".join(outcome.verdicts))
+    _print_overlaps(list_overlaps(outcome.rows))
     if outcome.expected is not None:
         sys.stderr.writelines(f"{fault}\n" for fault in outcome.faults)
         typer.echo(f"{outcome.met} of {len(outcome.expected)} expected values found")

@@ -78,6 +78,7 @@ def train(
     cache: common.Cache = None,
     device: common.Device = "auto",
     workers: common.Readers = 2,
+    allow_overlap: common.AllowOverlap = False,
     force: common.Force = False,
 ) -> None:
     """Train a classifier with image labels, so that predict can localize with it.
@@ -87,20 +88,11 @@ def train(
     Started by torchrun, every process works on its part of each batch.
     """
     given: dict[str, Any] = {
-        "model": model,
-        "attention": attention,
-        "steps": steps,
-        "distance": distance,
-        "searchlight": searchlight,
-        "weights": weights,
-        "size": size,
-        "epochs": epochs,
-        "batch_size": batch_size,
-        "lr": lr,
-        "select": select,
-        "seed": seed,
+        "model": model, "attention": attention, "steps": steps, "distance": distance,
+        "searchlight": searchlight, "weights": weights, "size": size, "epochs": epochs,
+        "batch_size": batch_size, "lr": lr, "select": select, "seed": seed,
         "pick_threshold": None if pick_threshold is None else True,
-    }
+    }  # fmt: skip
     if not data.exists():
         raise typer.BadParameter(f"{data}: no such file or folder", param_hint="DATA")
     if pick_threshold not in (None, "val"):
@@ -129,6 +121,7 @@ def train(
                 cache=cache,
                 device=device,
                 workers=workers,
+                allow_overlap=allow_overlap,
                 events=events,
                 **{name: value for name, value in given.items() if value is not None},
             )
@@ -148,6 +141,8 @@ def _report(run: TrainedRun) -> None:
         "last": "the last one",
     }[run.recipe.select]
     typer.echo(f"result: epoch {best['epoch']} of {run.recipe.epochs}, {by}")
+    for line in run.overlaps:
+        typer.echo(f"not apart: {line}")
     if run.calibration is not None:
         calibration = run.calibration
         low, high = calibration.interval

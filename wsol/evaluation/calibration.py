@@ -35,6 +35,8 @@ class Calibration:
         unreadable: those that were not, with the reason
         path: file of weights that it is stored in, or None
         method: of the maps that it is of; empty where it is not stored
+        overlaps: a line for each set of images that it shares some with and the weights were
+            trained on, where that was allowed
     """
 
     threshold: float
@@ -45,6 +47,7 @@ class Calibration:
     unreadable: tuple[str, ...]
     path: Path | None = None
     method: str = ""
+    overlaps: tuple[str, ...] = ()
 
 
 def choose_threshold(source: MapSource, events: Events = SILENT) -> Calibration:

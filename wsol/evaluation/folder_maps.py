@@ -37,6 +37,7 @@ class FolderMaps:
         allow_missing: count maps that are missing or broken as missed, instead of an error
         others: gives the ids of other splits, whose maps may lie in the same folder; called where
             a map is of no image of this split
+        overlaps: what the scores have to tell of images that are not only scored
     """
 
     split: Split
@@ -44,6 +45,7 @@ class FolderMaps:
     class_map: ClassMap = "ground_truth"
     allow_missing: bool = False
     others: Callable[[], Iterable[str]] = tuple
+    overlaps: tuple[str, ...] = ()
     batch_size: int = 32
     image: str = "squash"  # files do not say what they show: the whole image
 

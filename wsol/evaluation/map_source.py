@@ -86,6 +86,11 @@ class MapSource(Protocol):
         """Whether a map that cannot be had counts as missed, instead of an error."""
         ...
 
+    @property
+    def overlaps(self) -> tuple[str, ...]:
+        """What its scores have to tell of images that are not only scored."""
+        ...
+
     def describe(self) -> dict[str, Any]:
         """Name everything that the maps depend on, in plain values."""
         ...

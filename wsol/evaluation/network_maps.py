@@ -49,6 +49,7 @@ class NetworkMaps:
             the last
         fc_layer: the classifier's linear layer, which class activation maps need; None for the
             registered network's own
+        overlaps: what the scores have to tell of images that are not only scored
 
     Raises:
         ValueError: a step that the network lacks, or a step beside a layer
@@ -68,6 +69,7 @@ class NetworkMaps:
     layer: str | None = None
     step: int | None = None
     fc_layer: str | None = None
+    overlaps: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.step is None:

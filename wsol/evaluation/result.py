@@ -27,6 +27,8 @@ class Evaluation:
         unreadable_val: the same of the split that the threshold was chosen on
         subject: what was scored, in a line for people
         coco: COCO's AP and AR by name, where they were asked for
+        overlaps: a line for each two sets of images that share some though one was trained on,
+            chosen by or scored, where that was allowed
     """
 
     protocol: Protocol
@@ -39,6 +41,7 @@ class Evaluation:
     unreadable_val: tuple[str, ...] = ()
     subject: str = ""
     coco: dict[str, float] | None = None
+    overlaps: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """Return the JSON output: scores in percent, null for what was not asked or not known."""
@@ -57,6 +60,7 @@ class Evaluation:
             "image": self.image,
             "choices": asdict(self.protocol),
             "unreadable": list(self.unreadable),
+            "overlaps": list(self.overlaps),
         }
 
 

@@ -149,6 +149,7 @@ class ScoringPass:
                 class_map=source.class_map,
                 result=scorer.compute(source.class_map == "ground_truth"),
                 unreadable=tuple(self.unreadable),
+                overlaps=source.overlaps,
             )
             for scorer in self.scorers
         ]
@@ -345,4 +346,5 @@ def _describe(
         "mask_root": None if split.masks is None else str(Path(mask_root or "").resolve()),
         "save_maps": None if save is None else save.precision,
         "version": version("wsol-tdam"),
+        **({"overlaps": list(source.overlaps)} if source.overlaps else {}),
     }

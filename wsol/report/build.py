@@ -158,6 +158,7 @@ def _introduce(run: Run) -> dict[str, Any]:
         "what": run.what if run.what != run.name else "",
         "threshold": "none" if not rule else f"{threshold['value']:.3f}, {rule}",
         "unreadable": run.scores["unreadable"],
+        "overlaps": run.scores.get("overlaps") or [],
     }
 
 

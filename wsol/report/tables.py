@@ -67,9 +67,9 @@ class Table:
 
     def to_markdown(self) -> str:
         """Write the table under its title, with its notes below."""
-        lines = [f"## {_plain(self.title)}", ""]
+        lines = [f"## {plain(self.title)}", ""]
         divider = ["---", *["---:"] * (len(self.header) - 1)]
-        cells = [list(map(_plain, row)) for row in (self.header, *self.texts())]
+        cells = [list(map(plain, row)) for row in (self.header, *self.texts())]
         lines += [f"| {' | '.join(row)} |" for row in (cells[0], divider, *cells[1:])]
         lines += ["", *self.notes] if self.notes else []
         return "\n".join(lines) + "\n"
@@ -91,7 +91,7 @@ def _write(cell: Cell, digits: int) -> str:
     return f"{cell:.{digits}f}" if isinstance(cell, float) else str(cell)
 
 
-def _plain(text: str) -> str:
+def plain(text: str) -> str:
     """Take from a text what Markdown would take for markup."""
     for sign in "\\`*_[]<>|#":
         if sign in text:

@@ -114,12 +114,6 @@ def load_training_data(
     _check_classes(data, train, val, classes)
     _check_readable(source, train, classes)
     if val is not None:
-        shared = set(train.ids) & set(val.ids)
-        if shared:
-            raise ManifestError(
-                f"{data}: expected splits {train.name} and {val.name} to share no image but both "
-                f"have {min(shared)}"
-            )
         return TrainingData(source, train, val, False, classes)
     chosen = choose_share(train.ids, train.labels.tolist(), val_share, seed)
     rest = np.setdiff1d(np.arange(len(train)), chosen).tolist()

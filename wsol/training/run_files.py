@@ -11,6 +11,7 @@ from tdam.training.run_folder import CHECKPOINTS, LOG
 from tdam.weights import RESULT
 from wsol.training.curves import CURVES, EVENTS
 from wsol.training.distillation import TARGETS
+from wsol.training.image_list import TRAINED_ON
 from wsol.training.record import RECORD, read_record, write_record
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 RECIPE = "recipe.toml"
 RUN_FILES = (
     *(RECIPE, RECORD, LOG, CURVES, EVENTS, RESULT, CHECKPOINTS),
-    *(TARGETS, "validation.txt", "cache"),
+    *(TARGETS, TRAINED_ON, "validation.txt", "cache"),
 )
 
 

@@ -24,10 +24,18 @@ from wsol.evaluation.calibration import Calibration, choose_threshold
 from wsol.evaluation.network_maps import NetworkMaps
 from wsol.fingerprints import hash_files
 from wsol.folder_lock import hold_file, hold_folder
+from wsol.overlap import check_apart
 from wsol.runtime import find_device, is_half_fast
 from wsol.training.curves import CurveWriter
 from wsol.training.data import TrainingData, load_training_data
 from wsol.training.distillation import TARGETS, check_distillation, write_teacher_targets
+from wsol.training.image_list import (
+    TRAINED_ON,
+    list_image_sets,
+    list_validation,
+    warn_of_splits,
+    write_image_sets,
+)
 from wsol.training.images import (
     PackedImages,
     SplitImages,
@@ -62,6 +70,7 @@ class TrainedRun:
         history: rows of all epochs, the first before any training
         unreadable: reason by id of images that could not be read
         calibration: of the threshold, where one was asked for
+        overlaps: a line for each two sets of images that share some, where that was allowed
     """
 
     weights: Path
@@ -71,6 +80,7 @@ class TrainedRun:
     history: list[dict[str, Any]]
     unreadable: dict[str, str]
     calibration: Calibration | None
+    overlaps: tuple[str, ...] = ()
 
 
 def prepare_recipe(recipe: Recipe, device: torch.device) -> Recipe:
@@ -105,6 +115,7 @@ def train_localizer(
     workers: int = 2,
     cache: str | Path | None = None,
     save_every: float = 300.0,
+    allow_overlap: bool = False,
     events: Events = SILENT,
 ) -> TrainedRun:
     """Train a classifier on image labels, so that it can localize.
@@ -122,6 +133,7 @@ def train_localizer(
         workers: processes that read images
         cache: folder for packed images, which runs may share; by default in `out`, and removed
         save_every: seconds after which an epoch that still runs is saved
+        allow_overlap: go on where images are trained on and chosen by, and say so
         events: told of what is done
 
     Raises:
@@ -140,6 +152,11 @@ def train_localizer(
     record = describe_run(training_data.source.path, training_data, recipe.seed, str(where))
     if resume:
         check_same_run(out, recipe, record)
+        allow_overlap |= bool(read_record(out).get("overlaps"))
+    sets = list_image_sets(training_data, recipe, out.resolve().name)
+    measured_on = list_validation(training_data, out.resolve().name)
+    overlaps = record["overlaps"] = check_apart([*sets, measured_on], allow_overlap, events)
+    warn_of_splits(training_data, sets, events)
     ranks = find_ranks(where)
     with hold_folder(out) if ranks.first else nullcontext():
         saved = RunFolder(out).list_checkpoints() if resume else []
@@ -148,6 +165,8 @@ def train_localizer(
             if force:
                 discard(out)
             begin(out, recipe, record, training_data)
+        if ranks.first and not (out / TRAINED_ON).is_file():  # nor had runs of before one
+            write_image_sets(out, sets)
         _tell(training_data, recipe, events)
         packed = Path(cache or out / "cache")
         images = _open_images(recipe, training_data, packed, ranks, workers, events)
@@ -186,7 +205,7 @@ def train_localizer(
             }
             write_record(out, record)
     return TrainedRun(
-        out / RESULT, recipe, training_data, best, state.history, unreadable, calibration
+        out / RESULT, recipe, training_data, best, state.history, unreadable, calibration, overlaps
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
@@ -11,7 +12,8 @@ from tdam.events import SILENT, Events
 from wsol.errors import ArgumentError, about
 from wsol.folder_lock import holds
 from wsol.out_folders import free_folder, writing
-from wsol.workflows.evaluation_job import load_apart
+from wsol.overlap import check_apart, list_sets
+from wsol.workflows.evaluation_job import load_splits
 from wsol.workflows.report_job import free_report, write_page
 
 if TYPE_CHECKING:
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
     from wsol.benchmarking.expected import Expected
     from wsol.benchmarking.experiment import Entry, Scoring
     from wsol.benchmarking.outcome import Outcome
+    from wsol.overlap import ImageSet
 
 MARKER = "benchmark.json"  # says that a folder is a benchmark's, before any result is there
 
@@ -45,6 +48,7 @@ def benchmark(
     device: str = "auto",
     batch_size: int = 32,
     workers: int = 2,
+    allow_overlap: bool = False,
     force: bool = False,
     events: Events = SILENT,
 ) -> Outcome:
@@ -73,6 +77,8 @@ def benchmark(
         device: `auto`, `cpu`, `cuda`, or any name that torch knows
         batch_size: images at once
         workers: threads that read images and score maps
+        allow_overlap: score images all the same that a threshold is chosen on or that a run's
+            weights were trained on or chosen by, as for `evaluate`, and say so in every result
         force: overwrite what an earlier run wrote
         events: told of what is done
 
@@ -81,7 +87,7 @@ def benchmark(
 
     Raises:
         wsol.errors.ArgumentError: a ValueError that says which argument cannot be used, and why
-        eval.manifest.ManifestError: a fault in the data set
+        eval.manifest.ManifestError: a fault in the data set, or images that are not only scored
         wsol.benchmarking.outcome.NothingScoredError: no run could be scored
     """
     from eval.manifest import ManifestError, open_data_set
@@ -106,16 +112,19 @@ def benchmark(
             ["val", "oracle"] if has_val else ["oracle" if rules.threshold is None else "own"]
         )
     scoring = _settle(protocol, thresholds, methods, output_strides, size, split)
-    scored, chooser = load_apart(opened, split, "val" if "val" in scoring.thresholds else None)
+    scored, chooser = load_splits(opened, split, "val" if "val" in scoring.thresholds else None)
     if scored.boxes is None:
         raise ArgumentError("data", f"{opened.path} has no boxes")
+    overlaps = _find_overlaps(
+        entries, list_sets(scored, chooser, opened.image_root), allow_overlap, events
+    )
     home = None if out is None else Path(out)
     if home is not None:
         _free(home, force)
     page = None if report is None else free_report(Path(report), force, out=home)
     with TemporaryDirectory() as temporary:
         outcome, folders = _score(
-            entries, scoring, opened, scored, chooser, home or Path(temporary),
+            entries, scoring, opened, scored, chooser, home or Path(temporary), overlaps,
             classes=None if classes is None else Path(classes), shows=page is not None,
             expected=expected, device=device, batch_size=batch_size, workers=workers,
             events=events,
@@ -138,6 +147,7 @@ def _score(
     scored: Split,
     chooser: Split | None,
     folder: Path,
+    overlaps: Mapping[str, tuple[str, ...]],
     *,
     classes: Path | None,
     shows: bool,
@@ -164,7 +174,8 @@ def _score(
     for entry in entries:
         try:
             of_entry, folders[entry.name] = score_weights(
-                entry, 0, str(entry.checkpoint), images, scoring, folder / entry.name,
+                entry, 0, str(entry.checkpoint), replace(images, overlaps=overlaps[entry.name]),
+                scoring, folder / entry.name,
                 shows=shows, device=where, events=events, **options,
             )  # fmt: skip
             scores += of_entry
@@ -191,6 +202,22 @@ def _score(
         title, tuple(rows), tuple(list_verdicts(rows)), tuple(failures), record, expected
     )
     return outcome, folders
+
+
+def _find_overlaps(
+    entries: Sequence[Entry], sets: list[ImageSet], allow: bool, events: Events
+) -> dict[str, tuple[str, ...]]:
+    """Hold every run's images against those that are scored and chosen by, before it is scored."""
+    from wsol.benchmarking.experiment import PRETRAINED
+    from wsol.training.image_list import read_image_sets
+
+    overlaps = {}
+    for entry in entries:
+        of_run = () if entry.checkpoint == PRETRAINED else read_image_sets(entry.checkpoint)
+        overlaps[entry.name] = check_apart([*of_run, *sets], allow)
+    for line in dict.fromkeys(line for lines in overlaps.values() for line in lines):
+        events.say(f"allowed: {line}")
+    return overlaps
 
 
 def _read_expected(

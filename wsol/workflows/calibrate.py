@@ -11,6 +11,7 @@ from wsol.errors import ArgumentError, about
 from wsol.folder_lock import hold_file, hold_folder
 from wsol.label_matching import match_labels
 from wsol.out_folders import free_file, writing
+from wsol.overlap import check_apart, of_split
 from wsol.text import count_things
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ def calibrate(
     device: str = "auto",
     batch_size: int = 16,
     workers: int = 2,
+    allow_overlap: bool = False,
     force: bool = False,
     events: Events = SILENT,
 ) -> Calibration:
@@ -49,6 +51,8 @@ def calibrate(
         device: `auto`, `cpu`, `cuda`, or any name that torch knows
         batch_size: images at once
         workers: threads that read images
+        allow_overlap: choose all the same on images that the weights were trained on, by path or
+            content, as far as the folder of their run tells, and say so
         force: overwrite `out`
         events: told of what is done
 
@@ -57,7 +61,7 @@ def calibrate(
 
     Raises:
         wsol.errors.ArgumentError: a ValueError that says which argument cannot be used, and why
-        eval.manifest.ManifestError: a fault in the boxes' files
+        eval.manifest.ManifestError: a fault in the boxes' files, or images that were trained on
         tdam.weights.WeightsError: weights that cannot be read
     """
     from tdam import load_checkpoint, save_checkpoint
@@ -68,6 +72,7 @@ def calibrate(
     from wsol.evaluation.network_maps import NetworkMaps
     from wsol.maps.names import settle_method
     from wsol.runtime import find_device
+    from wsol.training.image_list import read_image_sets
 
     weights = find_weights(checkpoint)
     for argument, path in (("checkpoint", weights), ("boxes", Path(boxes))):
@@ -78,6 +83,8 @@ def calibrate(
     with _hold(Path(checkpoint), None if out is None else Path(out)):
         target = _choose_target(Path(checkpoint), None if out is None else Path(out), force)
         split, home = load_drawn_boxes(boxes, "corrected", root, events)
+        chosen_by = of_split(split, "choosing", home, f"the images of {Path(boxes).name}")
+        overlaps = check_apart([*read_image_sets(weights), chosen_by], allow_overlap, events)
         with about("checkpoint"):
             network, _ = load_checkpoint(checkpoint)
         with about("method"):
@@ -121,7 +128,7 @@ def calibrate(
                 "these boxes are what the network predicts itself: was the file saved after they "
                 "were corrected?"
             )
-        return replace(chosen, path=target, method=source.method_name)
+        return replace(chosen, path=target, method=source.method_name, overlaps=overlaps)
 
 
 def _hold(checkpoint: Path, out: Path | None) -> AbstractContextManager[None]:

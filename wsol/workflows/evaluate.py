@@ -14,7 +14,7 @@ from wsol.evaluation.network_maps import NetworkMaps
 from wsol.folder_lock import holds
 from wsol.label_matching import match_evaluated, name_labels
 from wsol.networks import get_network
-from wsol.workflows.evaluation_job import Wanted, check_root, open_job
+from wsol.workflows.evaluation_job import Wanted, open_job
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -55,6 +55,7 @@ def evaluate(
     batch_size: int = 32,
     workers: int = 2,
     device: str = "auto",
+    allow_overlap: bool = False,
     force: bool = False,
     events: Events = SILENT,
 ) -> Evaluation | list[Evaluation]:
@@ -94,6 +95,8 @@ def evaluate(
         batch_size: images at once
         workers: threads that read images and score maps
         device: `auto`, `cpu`, `cuda`, or any name that torch knows
+        allow_overlap: score also images that the threshold is chosen on, or that the weights' run,
+            as its folder tells, was trained on or chosen by; every result then says so
         force: overwrite what an earlier run wrote
         events: told of what is done
 
@@ -103,18 +106,15 @@ def evaluate(
 
     Raises:
         wsol.errors.ArgumentError: a ValueError that says which argument cannot be used, and why
-        eval.manifest.ManifestError: a fault in the data set
+        eval.manifest.ManifestError: a fault in the data set, or images that are not only scored
         wsol.evaluation.resume_file.ResumeError: `out` holds an unfinished run with other settings
     """
     wanted = Wanted(
         split, protocol, threshold, class_map, mask_root, out, formats, save_maps, report, coco,
-        workers, force, events,
+        workers, force, events, allow_overlap,
     )  # fmt: skip
-    job = open_job(data, root, choose, wanted, of_maps=False)
-    if job.root is None:
-        raise ArgumentError("root", "needed to find the images")
-    check_root(job.scored, job.root)
-    network = get_network(model)
+    job = open_job(data, root, choose, wanted, partial(get_network, model))
+    network = job.network
     if preprocessing is None and not hasattr(network, "spec"):
         raise ArgumentError(
             "preprocessing",
@@ -129,7 +129,7 @@ def evaluate(
     make = partial(
         NetworkMaps,
         network,
-        root=job.root,
+        root=job.image_root,
         method=method,
         classes=outputs,
         class_map=job.class_map,
@@ -141,6 +141,7 @@ def evaluate(
         layer=layer,
         fc_layer=fc_layer,
         step=step,
+        overlaps=job.overlaps,
     )
     with about("step"):
         sources = [make(split=each) for each in job.splits]
@@ -211,6 +212,7 @@ def evaluate_maps(
     report: str | Path | None = None,
     coco: bool = False,
     workers: int = 2,
+    allow_overlap: bool = False,
     force: bool = False,
     events: Events = SILENT,
 ) -> Evaluation | list[Evaluation]:
@@ -238,6 +240,7 @@ def evaluate_maps(
         report: folder for a page
         coco: whether to add COCO's AP and AR
         workers: threads that read and score maps
+        allow_overlap: score images all the same that the threshold is chosen on
         force: overwrite what an earlier run wrote
         events: told of what is done
 
@@ -247,7 +250,7 @@ def evaluate_maps(
     Raises:
         MapError: a map that is missing, has another shape or leaves [0, 1], or one of no image
         wsol.errors.ArgumentError: a ValueError that says which argument cannot be used, and why
-        eval.manifest.ManifestError: a fault in the data set
+        eval.manifest.ManifestError: a fault in the data set, or images that are not only scored
         wsol.evaluation.resume_file.ResumeError: `out` holds an unfinished run with other settings
     """
     folder = Path(maps)
@@ -257,16 +260,17 @@ def evaluate_maps(
         mask_root = maps
     wanted = Wanted(
         split, protocol, threshold, class_map, mask_root, out, formats, save_maps, report, coco,
-        workers, force, events,
+        workers, force, events, allow_overlap,
     )  # fmt: skip
-    job = open_job(data, root, choose, wanted, of_maps=True)
+    job = open_job(data, root, choose, wanted, None)
 
     def list_others() -> Iterable[str]:
         beside = [image_id for each in job.splits for image_id in each.ids]
         return {*others, *beside, *(() if job.data is None else job.data.ids)}
 
     sources = [
-        FolderMaps(each, folder, job.class_map, allow_missing, list_others) for each in job.splits
+        FolderMaps(each, folder, job.class_map, allow_missing, list_others, overlaps=job.overlaps)
+        for each in job.splits
     ]
     if allow_missing:
         for line in sources[0].list_extra():

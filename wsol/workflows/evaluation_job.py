@@ -21,11 +21,13 @@ from wsol.evaluation.map_source import MapError
 from wsol.evaluation.resume_file import SETTINGS, ResumeError, is_unfinished
 from wsol.evaluation.score_maps import finished_thresholds, score_maps
 from wsol.out_folders import free_folder, writing
+from wsol.overlap import check_apart, list_sets
+from wsol.training.image_list import find_weights_file, read_image_sets
 from wsol.workflows.report_job import ReportJob, free_report
 from wsol.writers import check_format
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from tdam.events import Events
     from wsol.evaluation.map_source import MapSource
@@ -53,6 +55,7 @@ class Wanted:
         workers: threads that score
         force: overwrite what an earlier run wrote
         events: told of what is done
+        allow_overlap: score images that were also chosen by or trained on, and say so
     """
 
     split: str
@@ -68,6 +71,7 @@ class Wanted:
     workers: int
     force: bool
     events: Events
+    allow_overlap: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,6 +86,8 @@ class EvaluationJob:
         root: of the images; None where it is not known or not asked for
         scored: split to score
         chooser: split to choose thresholds on, or None
+        network: what `load` gave, or None
+        overlaps: what the scores have to tell of shared images
         out: folder for results, free or with an unfinished run
         save: of maps, or None
         report: of the page, or None
@@ -94,9 +100,22 @@ class EvaluationJob:
     root: Path | None
     scored: Split
     chooser: Split | None
+    network: Any
+    overlaps: tuple[str, ...]
     out: Path | None
     save: MapWriter | None
     report: ReportJob | None
+
+    @property
+    def image_root(self) -> Path:
+        """Folder that the ids are relative to, for those who read images.
+
+        Raises:
+            ArgumentError: it is not known
+        """
+        if self.root is None:
+            raise ArgumentError("root", "needed to find the images")
+        return self.root
 
     @property
     def splits(self) -> list[Split]:
@@ -195,7 +214,7 @@ def open_job(
     root: str | Path | None,
     choose: str | Split,
     wanted: Wanted,
-    of_maps: bool,
+    load: Callable[[], Any] | None,
 ) -> EvaluationJob:
     """Check what is wanted, read the splits, and make room for the results.
 
@@ -204,11 +223,13 @@ def open_job(
         root: of the images
         choose: split to choose thresholds on, or its name
         wanted: of the evaluation
-        of_maps: whether maps on disk are scored, so that images need not be there
+        load: gives the network, once all else is checked, and before anything is removed; None
+            where maps on disk are scored, so that images need not be there
 
     Raises:
         ArgumentError: an argument that cannot be used
         ManifestError: a fault in the data set
+        OverlapError: images that are scored and also chosen by or trained on
     """
     protocols = _find_protocols(wanted.protocol)
     wanted = replace(wanted, threshold=_check_threshold(wanted, choose))
@@ -223,7 +244,7 @@ def open_job(
     if out is not None and wanted.save_maps is not None:
         with about("save_maps"):
             save = MapWriter(out / "maps", wanted.save_maps)
-    opened, home = _open(data, root, of_maps)
+    opened, home = _open(data, root, of_maps=load is None)
     for argument, folder in (("root", home), ("mask_root", wanted.mask_root)):
         if folder is not None and not Path(folder).is_dir():
             raise ArgumentError(argument, f"{folder}: no such folder")
@@ -232,6 +253,16 @@ def open_job(
         if asked and scored.boxes is None:
             what = scored.name if opened is None else opened.path
             raise ArgumentError(argument, f"needs boxes but {what} has none")
+    network = None
+    if load is not None and home is not None:
+        check_root(scored, home)
+        network = load()
+    images = home or (None if opened is None else opened.root)
+    overlaps = check_apart(
+        [*list_sets(scored, chooser, images), *read_image_sets(find_weights_file(network))],
+        wanted.allow_overlap,
+        wanted.events,
+    )
     goes_on = out is not None and _free_results(out, wanted)
     report = None
     if wanted.report is not None:
@@ -244,6 +275,8 @@ def open_job(
         root=home,
         scored=scored,
         chooser=chooser,
+        network=network,
+        overlaps=overlaps,
         out=out,
         save=save,
         report=report,
@@ -343,12 +376,13 @@ def _load_splits(
             raise ArgumentError("threshold", "needs the split to choose on (choose)")
         return data, choose if chooses and isinstance(choose, Split) else None
     opened = open_data_set(data)
-    scored, chooser = load_apart(opened, wanted.split, choose if chooses else None)
-    return scored, chooser
+    return load_splits(opened, wanted.split, choose if chooses else None)
 
 
-def load_apart(data: DataSet, split: str, choose: str | Split | None) -> tuple[Split, Split | None]:
-    """Read a split to score and one to choose thresholds on, which share no image.
+def load_splits(
+    data: DataSet, split: str, choose: str | Split | None
+) -> tuple[Split, Split | None]:
+    """Read a split to score and one to choose thresholds on.
 
     Args:
         data: the data set
@@ -356,7 +390,7 @@ def load_apart(data: DataSet, split: str, choose: str | Split | None) -> tuple[S
         choose: the other one, or its name; None where nothing is chosen
 
     Raises:
-        ArgumentError: a split that is not there, or one that shares an image with the other
+        ArgumentError: a split that is not there
         ManifestError: a fault in one of them
     """
     unknown = set(split.split("+")) - set(data.splits) if data.path.is_dir() else set()
@@ -365,14 +399,7 @@ def load_apart(data: DataSet, split: str, choose: str | Split | None) -> tuple[S
         raise ArgumentError("split", f"{data.path} has no split {min(unknown)!r}; it has {known}")
     if isinstance(choose, str) and choose not in data.splits:
         raise ArgumentError("threshold", f"{data.path} has no split {choose}")
-    scored = data.load(split)
-    chooser = data.load(choose) if isinstance(choose, str) else choose
-    shared = set(scored.ids) & set(() if chooser is None else chooser.ids)
-    if shared and chooser is not None:
-        raise ArgumentError(
-            "threshold", f"{chooser.name} has {min(shared)} too, which {split!r} scores"
-        )
-    return scored, chooser
+    return data.load(split), data.load(choose) if isinstance(choose, str) else choose
 
 
 def _free_results(out: Path, wanted: Wanted) -> bool:

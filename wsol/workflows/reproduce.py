@@ -36,6 +36,7 @@ def reproduce(
     cache: str | Path | None = None,
     device: str = "auto",
     workers: int = 2,
+    allow_overlap: bool = False,
     events: Events = SILENT,
 ) -> Outcome:
     """Reproduce an experiment: train what is missing, score everything, compare, give a verdict.
@@ -61,6 +62,8 @@ def reproduce(
         cache: folder of packed images, which is kept
         device: `auto`, `cpu`, `cuda`, or any name that torch knows
         workers: processes that read images
+        allow_overlap: train, choose thresholds on and score the same images all the same, as for
+            `evaluate`, and say so in every result
         events: told of what is done
 
     Returns:
@@ -68,7 +71,8 @@ def reproduce(
 
     Raises:
         wsol.errors.ArgumentError: a ValueError that says which argument cannot be used, and why
-        eval.manifest.ManifestError: a data set that cannot be used
+        eval.manifest.ManifestError: a data set that cannot be used, or images that are trained on,
+            chosen by or scored at once
         wsol.benchmarking.outcome.NothingScoredError: no run could be scored
         KeyboardInterrupt: somebody asked to stop; the same call goes on from what is saved
     """
@@ -112,6 +116,7 @@ def reproduce(
         cache=None if cache is None else Path(cache),
         device=device,
         workers=workers,
+        allow_overlap=allow_overlap,
         events=events,
     )
 

@@ -33,6 +33,7 @@ def train(
     device: str = "auto",
     workers: int = 2,
     save_every: float = 300.0,
+    allow_overlap: bool = False,
     events: Events = SILENT,
     **choices: Any,
 ) -> TrainedRun:
@@ -56,6 +57,8 @@ def train(
         device: `auto`, `cpu`, `cuda`, or any name that torch knows
         workers: processes that read images
         save_every: seconds after which an epoch that still runs is saved
+        allow_overlap: train all the same where validation images are trained on too, by path or
+            content, and say so in the run's record
         events: told of what is done
         choices: fields of `tdam.training.Recipe` to change, such as `epochs=5`
 
@@ -64,7 +67,8 @@ def train(
 
     Raises:
         wsol.errors.ArgumentError: a ValueError that says which argument cannot be used, and why
-        eval.manifest.ManifestError: data that cannot be trained on
+        eval.manifest.ManifestError: data that cannot be trained on, or images that are trained on
+            and chosen by
         tdam.training.TrainingError: a training that cannot go on
         tdam.weights.WeightsError: weights that cannot be had
         wsol.folder_lock.FolderHeldError: another process trains in `out`
@@ -104,6 +108,7 @@ def train(
                 workers=workers,
                 cache=cache,
                 save_every=save_every,
+                allow_overlap=allow_overlap,
                 events=events if first else SILENT,
             )
     except OSError as error:

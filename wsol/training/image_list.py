@@ -1,0 +1,161 @@
+"""Which images weights were trained on and chosen by, kept in the run's folder beside them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from eval.manifest import ManifestError
+from tdam.atomic import write_atomic
+from tdam.training.recipe import load_recipe
+from tdam.training.run_folder import CHECKPOINTS
+from tdam.weights import find_weights
+from wsol.overlap import USES, ImageSet, find_overlaps, of_split
+from wsol.training.data import load_training_data
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from tdam.events import Events
+    from tdam.training.recipe import Recipe
+    from wsol.training.data import TrainingData
+
+TRAINED_ON = "trained-on.json"
+_RECORD, _RECIPE = "run.json", "recipe.toml"  # of a run, whose modules need torch
+
+
+def list_image_sets(training_data: TrainingData, recipe: Recipe, run: str) -> tuple[ImageSet, ...]:
+    """List the images that a training depends on, those of the run that it begins with too.
+
+    Args:
+        training_data: what is learned from, and what the epoch is chosen by
+        recipe: of the training, which may choose nothing by validation images
+        run: its name, for messages
+
+    Raises:
+        ManifestError: a damaged list of the run that it begins with
+    """
+    name = f"the training images of {run}"
+    sets = [of_split(training_data.train, "training", training_data.root, name)]
+    if recipe.select != "last" or recipe.pick_threshold:
+        sets.append(list_validation(training_data, run))
+    before = () if recipe.weights in ("pretrained", "random") else read_image_sets(recipe.weights)
+    return (*sets, *before)
+
+
+def list_validation(training_data: TrainingData, run: str) -> ImageSet:
+    """List the images that a training measures itself on."""
+    name = f"the validation images of {run}"
+    return of_split(training_data.val, "choosing", training_data.root, name)
+
+
+def warn_of_splits(training_data: TrainingData, sets: Iterable[ImageSet], events: Events) -> None:
+    """Say which images of the data set's other splits, which may be scored one day, are trained on.
+
+    Args:
+        training_data: a data set, of which a split `test` is no part of the training
+        sets: of `list_image_sets`
+        events: told
+    """
+    source = training_data.source
+    others = set(source.splits) - {training_data.train.name, training_data.val.name}
+    if training_data.train.name not in source.splits:
+        return
+    for name in sorted(others):
+        try:
+            scored = of_split(source.load(name), "scoring", training_data.root)
+        except ManifestError:
+            continue  # of no concern to a training
+        for line in find_overlaps([scored, *(each for each in sets if each.use == "training")]):
+            events.say(f"{name} cannot be scored with these weights but by --allow-overlap: {line}")
+
+
+def write_image_sets(folder: Path, sets: tuple[ImageSet, ...]) -> None:
+    """Write path, size and hash of every image of a run, so that copies are known anywhere.
+
+    Args:
+        folder: of the run
+        sets: of `list_image_sets`; the files are read
+    """
+    content = []
+    for each in map(ImageSet.read, sets):
+        rows = zip(each.ids, each.sizes or (), each.hashes or (), strict=True)
+        root = None if each.root is None else str(each.root.resolve())
+        content.append({"name": each.name, "use": each.use, "root": root, "images": list(rows)})
+    text = json.dumps({"schema": 1, "sets": content}, separators=(",", ":")).replace("],[", "],\n[")
+    write_atomic(folder / TRAINED_ON, f"{text}\n".encode())
+
+
+def read_image_sets(weights: str | Path | None) -> tuple[ImageSet, ...]:
+    """Tell which images weights depend on, as far as the folder that they lie in knows.
+
+    Args:
+        weights: a run's folder, a file in it, or any other weights; None for a network that was
+            read from no file
+
+    Returns:
+        sets of images; none where nothing is known, as of weights whose run is not beside them, or
+        of a run from before such lists whose data is gone or has changed
+
+    Raises:
+        ManifestError: a damaged list
+    """
+    folder = None if weights is None else _find_run(find_weights(weights))
+    if folder is None:
+        return ()
+    if not (folder / TRAINED_ON).is_file():
+        return _list_again(folder)
+    try:
+        content = json.loads((folder / TRAINED_ON).read_text(encoding="utf-8"))
+        return tuple(_to_set(each) for each in content["sets"])
+    except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
+        raise ManifestError(
+            f"{folder / TRAINED_ON}: expected a list of the run's images but {error!r}; without "
+            "the file nothing is known of them"
+        ) from error
+
+
+def find_weights_file(network: object) -> Path | None:
+    """Tell which file or folder a network's weights were read from, if that is known."""
+    path = getattr(network, "weights_file", None)
+    return path if isinstance(path, Path) else None
+
+
+def _find_run(path: Path) -> Path | None:
+    """Find the folder of the run that weights are of, be they a link to it or a checkpoint."""
+    for each in dict.fromkeys((path, path.resolve())):
+        folder = each if each.is_dir() else each.parent
+        if folder.parent.name == CHECKPOINTS:
+            folder = folder.parent.parent
+        if (folder / TRAINED_ON).is_file() or (folder / _RECORD).is_file():
+            return folder
+    return None
+
+
+def _to_set(content: dict[str, Any]) -> ImageSet:
+    rows = content["images"]
+    root, name, use = content["root"], str(content["name"]), content["use"]
+    if use not in USES or not all(
+        isinstance(image_id, str)
+        and isinstance(size, int)
+        and (digest is None or isinstance(digest, str))
+        for image_id, size, digest in rows
+    ):
+        raise ValueError("a record of another form")
+    ids, sizes, hashes = (tuple(row[column] for row in rows) for column in range(3))
+    return ImageSet(name, use, ids, None if root is None else Path(root), sizes, hashes)
+
+
+def _list_again(folder: Path) -> tuple[ImageSet, ...]:
+    """List the images of a run that kept no list, if its data is there as it was."""
+    try:
+        record = json.loads((folder / _RECORD).read_text(encoding="utf-8"))
+        recipe = load_recipe(str(folder / _RECIPE))
+        training_data = load_training_data(
+            record["data"], record["root"], recipe.val_share, recipe.seed, recipe.per_class
+        )
+        known = training_data.digest() == record["data_sha256"]
+    except (OSError, ValueError, TypeError, KeyError, RecursionError):
+        return ()
+    return list_image_sets(training_data, recipe, folder.resolve().name) if known else ()
