@@ -15,6 +15,7 @@ from safetensors import SafetensorError, safe_open
 from tdam.published import rename
 from tdam.regularizers import match_layers
 from tdam.toml_records import show
+from tdam.unfinished import warn_unfinished
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -93,7 +94,7 @@ def shipped_path(name: str) -> Path:
 
 
 def read_file(path: str | Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
-    """Read a file of weights.
+    """Read a file of weights; a warning tells where they are of a training that has not ended.
 
     Nothing in the file is run: torch unpickles tensors and plain values, and one class more,
     `argparse.Namespace`, in which timm's trainer keeps its arguments.
@@ -111,6 +112,7 @@ def read_file(path: str | Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]
         WeightsError: the file is missing, broken, or holds something else, or tensors that no
             network has: sparse, complex, quantised, or with numbers that are not finite
     """
+    warn_unfinished(path)
     path = find_file(path)
     content = _load(path)
     rest: dict[str, Any] = {}

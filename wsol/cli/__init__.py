@@ -23,6 +23,7 @@ from wsol.cli import (
     speed,
     train,
 )
+from wsol.cli.console import show_warnings
 
 app = typer.Typer(
     name="wsol",
@@ -79,6 +80,7 @@ def main(arguments: list[str] | None = None) -> None:
     for stream in (sys.stdin, sys.stdout, sys.stderr):  # file names need not be text
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="surrogateescape")
+    show_warnings()
     try:
         code = app(arguments, standalone_mode=False)
     except (KeyboardInterrupt, typer.Abort):

@@ -4,12 +4,29 @@ from __future__ import annotations
 
 import sys
 import time
+import warnings
 from typing import TYPE_CHECKING, Any
 
 from tdam.events import Events
+from tdam.unfinished import UnfinishedRunWarning
 
 if TYPE_CHECKING:
     from rich.progress import Progress
+
+
+def show_warnings() -> None:
+    """Write the library's own warnings as lines on stderr, without the code that gave them."""
+    usual = warnings.showwarning
+
+    def show(message: Warning | str, category: type[Warning], *where: Any, **more: Any) -> None:
+        if issubclass(category, UnfinishedRunWarning):
+            sys.stderr.write(f"{message}\n")
+        else:
+            usual(message, category, *where, **more)
+
+    warnings.simplefilter("always", UnfinishedRunWarning)
+    warnings.showwarning = show
+
 
 _ANNOUNCED = "score "  # tasks of hours: named where there is no bar to see
 

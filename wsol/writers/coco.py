@@ -6,9 +6,9 @@ many readers keep 0 for the background; images are numbered from 1 in the order 
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any
 
+from tdam.strict_json import dumps
 from wsol.writers.base import Writer, each_box
 
 if TYPE_CHECKING:
@@ -70,6 +70,6 @@ class CocoWriter(CocoRecords):
             "annotations": [],
             **self._error_keys(),
         }
-        json.dump(images, self._open("coco_images.json"))
-        json.dump(self._results, self._open("coco_results.json"))
+        self._open("coco_images.json").write(dumps(images))
+        self._open("coco_results.json").write(dumps(self._results))
         super().close()

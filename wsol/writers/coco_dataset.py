@@ -8,12 +8,12 @@ holds all images, which `info.image_root` names.
 
 from __future__ import annotations
 
-import json
 import os
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from tdam.strict_json import dumps
 from wsol.writers.coco import CocoRecords
 
 
@@ -40,7 +40,7 @@ class CocoDatasetWriter(CocoRecords):
             ],
             **self._error_keys(),
         }
-        json.dump(dataset, self._open("coco_dataset.json"))
+        self._open("coco_dataset.json").write(dumps(dataset))
         super().close()
 
 

@@ -11,11 +11,11 @@ percent of the image; the score of an image's first class sorts the tasks.
 
 from __future__ import annotations
 
-import json
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 from xml.etree.ElementTree import Element, SubElement
 
+from tdam.strict_json import dumps
 from wsol.writers.base import ErrorTable, Writer, clip_box, each_box
 from wsol.writers.xml_files import write_xml, xml_text
 
@@ -74,7 +74,7 @@ class LabelStudioWriter(Writer):
         for _, name in sorted(self._labels.items()):
             SubElement(labels, "Label", value=name)
         write_xml(view, self.folder / "labelstudio_config.xml")
-        json.dump(self._tasks, self._open("labelstudio.json"))
+        self._open("labelstudio.json").write(dumps(self._tasks))
         super().close()
 
 
