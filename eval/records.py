@@ -19,7 +19,7 @@ def read_json(path: Path) -> dict[str, Any]:
         ManifestError: no JSON object
     """
     try:
-        content = json.loads(path.read_bytes())
+        content = json.loads(path.read_bytes(), parse_constant=_refuse_constant)
     except OSError as error:
         raise ManifestError(f"{path}: cannot be read ({error.strerror})") from error
     except json.JSONDecodeError as error:
@@ -34,6 +34,11 @@ def read_json(path: Path) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise ManifestError(f"{path}: expected a COCO data set but got {show(content)}")
     return content
+
+
+def _refuse_constant(text: str) -> None:
+    """Refuse NaN and Infinity, which JSON does not have."""
+    raise ValueError(f"{text} is no number of JSON")
 
 
 class Records:

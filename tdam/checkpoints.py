@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import sys
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,13 +10,16 @@ from typing import TYPE_CHECKING, Any
 from safetensors.torch import save
 
 from tdam.atomic import write_atomic
+from tdam.attach import find_module
 from tdam.attentions import ATTENTIONS
-from tdam.identify import tell_settings
+from tdam.identify import check_classifier, tell_settings
+from tdam.metadata import LEARNED, read_metadata
 from tdam.preprocessing import Preprocessing
 from tdam.published import rename
 from tdam.registry import create_model
 from tdam.regularizers import REGULARIZERS
-from tdam.weights import fill, find_weights, read_file
+from tdam.strict_json import dumps
+from tdam.weights import WeightsError, check_tensors, fill, find_weights, read_file
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -24,7 +27,6 @@ if TYPE_CHECKING:
     from tdam.backbones.base import Backbone
 
 _SETTINGS = "wsol-tdam"  # key of our settings among the metadata of our files
-_LEARNED = "learned"  # key, among the settings, of what training adds: input, names, threshold
 
 
 @dataclass(frozen=True)
@@ -75,8 +77,7 @@ def load_checkpoint(
     state, rest = read_file(path)
     learned = None
     if _SETTINGS in rest:
-        source, told = "wsol-tdam", json.loads(rest[_SETTINGS])
-        learned = told.pop(_LEARNED, None)
+        source, (told, learned) = "wsol-tdam", _read_metadata(path, rest)
     else:
         source, told = tell_settings(state, settings)
     wanted = {**told, **settings}
@@ -90,18 +91,19 @@ def load_checkpoint(
     _check_given(path, "regularizer", told, settings, ("none", *REGULARIZERS))
     if wanted.get("regularizer") is None:
         wanted.pop("regularized", None)
+    check_classifier(wanted["name"], classes, state)
     model = create_model(**wanted)
     fill(model, rename(state))
     model.weights_file = find_weights(path).absolute()
     if learned is not None:
         _recall(model, learned)
-    metric = rest.get("metric")
-    epoch = rest.get("epoch")
+    metric = _find_number(rest, "metric")
+    epoch = _find_number(rest, "epoch")
     return model, CheckpointInfo(
         source=source,
         settings=model.settings,
         epoch=epoch if isinstance(epoch, int) else None,
-        metric=float(metric) if isinstance(metric, (int, float)) else None,
+        metric=None if metric is None else float(metric),
     )
 
 
@@ -119,7 +121,8 @@ def save_checkpoint(model: Backbone, path: str | Path, half: bool = False) -> Pa
 
     Raises:
         OSError: it cannot be written; what was there is unchanged
-        ValueError: another suffix
+        ValueError: another suffix, weights that are not finite, also by rounding, or settings
+            that `load_checkpoint` would not take
     """
     path = Path(path)
     if path.suffix != ".safetensors":
@@ -127,6 +130,7 @@ def save_checkpoint(model: Backbone, path: str | Path, half: bool = False) -> Pa
     state = {name: tensor.contiguous() for name, tensor in model.state_dict().items()}
     if half:
         state = {name: t.half() if t.squeeze().ndim > 1 else t for name, t in state.items()}
+    check_tensors(state)
     learned = {
         "class_names": model.class_names,
         "threshold": model.threshold,
@@ -135,8 +139,9 @@ def save_checkpoint(model: Backbone, path: str | Path, half: bool = False) -> Pa
         "preprocessing": asdict(model.spec.preprocessing),
     }
     # One key alone: several would be written in any order, and equal files would differ.
-    metadata = {_SETTINGS: json.dumps({**model.settings, _LEARNED: learned})}
-    write_atomic(path, save(state, metadata))
+    text = dumps({**model.settings, LEARNED: learned})
+    read_metadata(text)
+    write_atomic(path, save(state, {_SETTINGS: text}))
     return path
 
 
@@ -150,14 +155,35 @@ def read_settings(path: str | Path) -> dict[str, Any]:
     _, rest = read_file(path)
     if _SETTINGS not in rest:
         raise ValueError(f"Expected one of our own files but got {path}")
-    return {key: value for key, value in json.loads(rest[_SETTINGS]).items() if key != _LEARNED}
+    return _read_metadata(path, rest)[0]
 
 
 def read_class_names(path: str | Path) -> tuple[str, ...] | None:
     """Read the names of the classes that one of our own files knows; None where it has none."""
     _, rest = read_file(path)
-    names = json.loads(rest.get(_SETTINGS, "{}")).get(_LEARNED, {}).get("class_names")
-    return None if names is None else tuple(names)
+    learned = _read_metadata(path, rest)[1] if _SETTINGS in rest else None
+    return None if learned is None else learned["class_names"]
+
+
+def _read_metadata(
+    path: str | Path, rest: Mapping[str, Any]
+) -> tuple[dict[str, Any], dict[str, Any] | None]:
+    """Read what a file says of its network, with the file's name in every complaint."""
+    try:
+        if len(rest) > 1:
+            raise ValueError(
+                f"Expected no metadata beside {_SETTINGS} but got {len(rest) - 1} more"
+            )
+        return read_metadata(rest[_SETTINGS])
+    except ValueError as error:
+        raise WeightsError(f"{path}: not a file of weights ({error})") from error
+
+
+def _find_number(rest: Mapping[str, Any], key: str) -> float | None:
+    """Give a number that a trainer may have left beside the weights, if it is one."""
+    value: Any = rest.get(key)
+    usual = type(value) in (int, float) and abs(value) <= sys.float_info.max  # and no NaN
+    return value if usual else None
 
 
 def _check_given(
@@ -177,16 +203,17 @@ def _check_given(
 
 
 def _recall(model: Backbone, learned: dict[str, Any]) -> None:
-    """Give a network what its training added."""
-    names = learned["class_names"]
-    model.class_names = None if names is None else tuple(names)
+    """Give a network what its training added.
+
+    Raises:
+        ValueError: maps of a module that the network does not have
+    """
+    find_module(model, learned["map_layer"])
+    model.class_names = learned["class_names"]
     model.threshold = learned["threshold"]
-    wanted: dict[str, Any] = {
-        k: tuple(v) if isinstance(v, list) else v for k, v in learned["preprocessing"].items()
-    }
     model.spec = replace(
         model.spec,
         method=learned["method"],
         map_layer=learned["map_layer"],
-        preprocessing=Preprocessing(**wanted),
+        preprocessing=Preprocessing(**learned["preprocessing"]),
     )

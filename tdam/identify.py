@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from tdam.published import LIGHT, NORM
+from tdam.recurrence import check_steps
 from tdam.registry import MODELS, create_model, find_spec
-from tdam.weights import list_misfits
+from tdam.weights import join_misfits, list_misfits
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -42,6 +43,7 @@ def tell_settings(
     norms = [norm for key in state if (norm := NORM.fullmatch(key))]
     if norms:
         told["steps"] = 1 + max(int(norm["step"]) for norm in norms)
+        check_steps(told["steps"])
         one = norms[0]["block"]
         told["distance"] = len({norm["norm"] for norm in norms if norm["block"] == one})
     elif not {"steps", "distance"} <= set(given):
@@ -52,6 +54,31 @@ def tell_settings(
     return "published", told
 
 
+def check_classifier(name: str, num_classes: int, state: Mapping[str, Tensor]) -> None:
+    """Check that a file has the classifier that a network is to have, before any is built.
+
+    Its size is the only one that a file may choose, so that no network is larger than its file.
+
+    Args:
+        name: of a registered network
+        num_classes: width of the classifier
+        state: tensors of the file, by name
+
+    Raises:
+        ValueError: no such network, or tensors that are missing or of another shape
+    """
+    spec = find_spec(name)
+    with torch.device("meta"):
+        whole = create_model(name, num_classes=num_classes).state_dict()
+    part = f"{spec.classifier}."
+    wanted = {key: tensor for key, tensor in whole.items() if key.startswith(part)}
+    faults = list_misfits(wanted, {k: t for k, t in state.items() if k in wanted})
+    if faults:
+        raise ValueError(
+            f"weights do not fit {name} with {num_classes} classes: {join_misfits(faults)}"
+        )
+
+
 def _tell_searchlight(state: Mapping[str, Tensor], blocks: list[str]) -> str:
     """Tell the searchlight from the first block that has the layers to tell it by."""
     for block in blocks:
@@ -59,7 +86,7 @@ def _tell_searchlight(state: Mapping[str, Tensor], blocks: list[str]) -> str:
         last = state.get(f"{block}RA_block.Ug_mlp.0.weight")
         if f"{block}RA_block.Ug_mlp.2.weight" in state:
             return "top"
-        if hidden is not None and last is not None:
+        if hidden is not None and last is not None and hidden.ndim == last.ndim == 4:
             return "joint" if last.shape[1] == 2 * hidden.shape[0] else "joint_sum"
     raise ValueError("Expected the layers of a searchlight but no block has them all")
 
@@ -78,7 +105,7 @@ def _tell_name(plain: Mapping[str, Tensor], name: str | None) -> tuple[str, int]
         if not faults:
             return spec.name, weight.shape[0]
         if nearest is None or len(faults) < nearest[0]:
-            nearest = len(faults), f"nearest is {spec.name}: {'; '.join(faults)}"
+            nearest = len(faults), f"nearest is {spec.name}: {join_misfits(faults)}"
     known = ", ".join(spec.name for spec in candidates)
     detail = nearest[1] if nearest else "no classifier of theirs is in the file"
     raise ValueError(f"Expected the tensors of one of {known} but got others: {detail}")

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
+MIN_SIDE, MAX_SIDE = 16, 2048  # of an input that is trained on, or that a file may ask for; pixels
 
 
 @dataclass(frozen=True)

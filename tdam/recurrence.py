@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
+MAX_STEPS = 64  # each step has norms of its own, which take memory and time to build
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -272,12 +274,14 @@ def check_steps(steps: int) -> None:
 
     Raises:
         TypeError: not a whole number
-        ValueError: below 1
+        ValueError: below 1, or above 64
     """
     if not isinstance(steps, int):
         raise TypeError(f"Expected steps to be a whole number but got {steps!r}")
     if steps < 1:
         raise ValueError(f"Expected steps to be at least 1 but got {steps}")
+    if steps > MAX_STEPS:
+        raise ValueError(f"Expected steps to be at most {MAX_STEPS} but got {steps}")
 
 
 def stand_ins(model: nn.Module, module: nn.Module) -> list[nn.Module]:

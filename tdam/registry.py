@@ -149,7 +149,14 @@ def create_model(
     from tdam.recurrence import check_steps
     from tdam.regularizers import add_regularizer, find_regularizer, is_of_layer
     from tdam.stride import set_output_stride
-    from tdam.weights import fill, find_weights, fit_classifier, read_state_dict
+    from tdam.weights import (
+        WeightsError,
+        check_tensors,
+        fill,
+        find_weights,
+        fit_classifier,
+        read_state_dict,
+    )
 
     spec = find_spec(name)
     label = find_attention(attention)
@@ -175,7 +182,12 @@ def create_model(
     }
     state = None
     if weights == "pretrained":
-        state = fit_classifier(model, family.pretrained(name), new_head)
+        given = family.pretrained(name)
+        try:
+            check_tensors(given)
+        except ValueError as error:
+            raise WeightsError(f"pretrained weights of {name}: {error}") from error
+        state = fit_classifier(model, given, new_head)
     elif weights is not None:
         state = read_state_dict(weights)
         model.weights_file = find_weights(weights).absolute()

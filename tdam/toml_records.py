@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 import tomllib
 from dataclasses import MISSING, fields
-from types import UnionType
+from types import NoneType, UnionType
 from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin, get_type_hints
 
 if TYPE_CHECKING:
@@ -12,6 +13,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _WORDS = {int: "a whole number", float: "a number", str: "a text", bool: "true or false"}
+_SHOWN = 5  # unknown keys that a message lists
 _SEVERAL = {int: "whole numbers", float: "numbers", str: "texts", bool: "true or false"}
 
 
@@ -37,6 +39,17 @@ def read_toml(path: Path, what: str) -> tuple[dict[str, Any], str]:
         raise ValueError(f"Expected {what} but {path}: {error}") from error
 
 
+def show(value: Any) -> str:
+    """Quote a value in a message, shortened if need be."""
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+def _is_plain(key: str) -> bool:
+    """Tell whether a key can stand in a message without quotes."""
+    return key.isprintable() and len(key) <= 60
+
+
 def check_keys(what: str, content: Any, known: Collection[str]) -> None:
     """Check the keys of a table.
 
@@ -49,11 +62,13 @@ def check_keys(what: str, content: Any, known: Collection[str]) -> None:
         ValueError: no table, or another key; the message lists those there are
     """
     if not isinstance(content, dict):
-        raise ValueError(f"Expected {what} to be a table but got {content!r}")
+        raise ValueError(f"Expected {what} to be a table but got {show(content)}")
     unknown = sorted(set(content) - set(known))
     if unknown:
+        few = ", ".join(key if _is_plain(key) else show(key) for key in unknown[:_SHOWN])
+        more = ", ..." if len(unknown) > _SHOWN else ""
         raise ValueError(
-            f"Expected {what} to have keys among {', '.join(known)} but got {', '.join(unknown)}"
+            f"Expected {what} to have keys among {', '.join(known)} but got {few}{more}"
         )
 
 
@@ -87,20 +102,24 @@ def fit_fields(what: str, record: type, content: Any) -> dict[str, Any]:
 
 
 def _fit(name: str, value: Any, kind: Any) -> Any:
-    """Give a value a field's type, where nothing is lost."""
+    """Give a value a field's type, where nothing is lost; None is what a missing key gives."""
+    options = [each for each in _options(kind) if each is not NoneType]
+    kind = options[0] if get_origin(kind) is UnionType and len(options) == 1 else kind
     if get_origin(kind) is tuple and isinstance(value, (list, tuple)):
         each = get_args(kind)[0]
         if all(_fits(one, each) for one in value):
             return tuple(float(one) if each is float else one for one in value)
     elif _fits(value, kind):
         return float(value) if kind is float else value
-    raise ValueError(f"Expected {name} to be {_describe(kind)} but got {value!r}")
+    raise ValueError(f"Expected {name} to be {_describe(kind)} but got {show(value)}")
 
 
 def _fits(value: Any, kind: Any) -> bool:
     """Tell whether a value is of a type: whole numbers are numbers, truth values are not."""
     allowed = {type(each) if get_origin(kind) is Literal else each for each in _options(kind)}
-    return type(value) in allowed or (type(value) is int and float in allowed)
+    if type(value) is int and float in allowed and int not in allowed:
+        return abs(value) <= sys.float_info.max
+    return type(value) in allowed
 
 
 def _options(kind: Any) -> tuple[Any, ...]:

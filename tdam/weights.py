@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import warnings
+import zipfile
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import TYPE_CHECKING, Any
@@ -12,6 +14,8 @@ from safetensors import SafetensorError, safe_open
 
 from tdam.published import rename
 from tdam.regularizers import match_layers
+from tdam.toml_records import show
+from tdam.unfinished import warn_unfinished
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -23,6 +27,10 @@ if TYPE_CHECKING:
 
 SHIPPED = Path(__file__).parent / "shipped"  # weights of our own training, each with its card
 _SHOWN = 8  # tensors that a message lists
+_LONGEST_HEADER = 16 * 2**20  # bytes of a safetensors header; names and shapes of 100,000 tensors
+_LONGEST_NAME = 500  # characters of a tensor's name
+_FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
+_INTEGERS = (torch.int8, torch.int16, torch.int32, torch.int64, torch.uint8, torch.bool)
 RESULT = "model.safetensors"  # of a training run, in its folder
 
 
@@ -40,7 +48,8 @@ def torchvision_weights(name: str) -> dict[str, torch.Tensor]:
 
     weights = models.get_model_weights(name).DEFAULT
     try:
-        return weights.get_state_dict(progress=False, check_hash=True)
+        state: dict[str, torch.Tensor] = weights.get_state_dict(progress=False, check_hash=True)
+        return state
     except (OSError, RuntimeError) as error:
         raise WeightsError(f"no weights for {name}: {weights.url} gave {error}") from error
 
@@ -85,7 +94,7 @@ def shipped_path(name: str) -> Path:
 
 
 def read_file(path: str | Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
-    """Read a file of weights.
+    """Read a file of weights; a warning tells where they are of a training that has not ended.
 
     Nothing in the file is run: torch unpickles tensors and plain values, and one class more,
     `argparse.Namespace`, in which timm's trainer keeps its arguments.
@@ -100,20 +109,63 @@ def read_file(path: str | Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]
         else the file holds
 
     Raises:
-        WeightsError: the file is missing, broken, or holds something else
+        WeightsError: the file is missing, broken, or holds something else, or tensors that no
+            network has: sparse, complex, quantised, or with numbers that are not finite
+    """
+    warn_unfinished(path)
+    path = find_file(path)
+    content = _load(path)
+    rest: dict[str, Any] = {}
+    if path.suffix == ".safetensors":
+        content, rest = content
+    elif not isinstance(content, dict) or not content:
+        raise WeightsError(f"{path}: expected tensors by name but got {type(content).__name__}")
+    for key in ("state_dict", "model"):
+        if isinstance(content.get(key), dict):
+            rest = {k: v for k, v in content.items() if k != key}
+            content = content[key]
+            break
+    try:
+        state = _strip_names(content)
+        check_tensors(state)
+    except ValueError as error:
+        raise WeightsError(f"{path}: {error}") from error
+    return state, rest
+
+
+def find_file(path: str | Path) -> Path:
+    """Find the file that weights are in.
+
+    Args:
+        path: of a file, the folder of a training run, or the name of shipped weights
+
+    Raises:
+        WeightsError: there is none
     """
     path = find_weights(path)
-    if path.is_dir():
-        path = path / RESULT
-    if not path.is_file():
-        named = f" (by name there is {', '.join(list_shipped())})" if not path.suffix else ""
-        raise WeightsError(f"{path}: no such file{named}")
     try:
+        if path.is_dir():
+            path = path / RESULT
+        if path.is_file():
+            return path
+    except (OSError, ValueError) as error:  # a name too long, or none for this system
+        raise WeightsError(f"{path}: no such file ({error})") from error
+    named = f" (by name there is {', '.join(list_shipped())})" if not path.suffix else ""
+    raise WeightsError(f"{path}: no such file{named}")
+
+
+def _load(path: Path) -> Any:
+    """Read a file as it is: of safetensors tensors by name and metadata, else what was saved."""
+    try:
+        _check_sizes(path)
         if path.suffix == ".safetensors":
             with safe_open(path, framework="pt") as file:
                 return {k: file.get_tensor(k) for k in file.keys()}, file.metadata() or {}  # noqa: SIM118
-        with torch.serialization.safe_globals([argparse.Namespace]):
-            content = torch.load(path, map_location="cpu", weights_only=True)
+        with (
+            torch.serialization.safe_globals([argparse.Namespace]),
+            warnings.catch_warnings(action="ignore"),  # of tensors that are refused anyway
+        ):
+            return torch.load(path, map_location="cpu", weights_only=True)
     except UnpicklingError as error:  # whose own text advises to run the file's code
         raise WeightsError(
             f"{path}: not a file of weights (expected tensors and plain values and nothing else)"
@@ -125,18 +177,81 @@ def read_file(path: str | Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]
         raise WeightsError(
             f"{path}: not a file of weights (expected one of torch.save or safetensors)"
         ) from error
-    if not isinstance(content, dict) or not content:
-        raise WeightsError(f"{path}: expected tensors by name but got {type(content).__name__}")
-    rest: dict[str, Any] = {}
-    for key in ("state_dict", "model"):
-        if isinstance(content.get(key), dict):
-            rest = {k: v for k, v in content.items() if k != key}
-            content = content[key]
-            break
-    strays = [key for key, value in content.items() if not isinstance(value, torch.Tensor)]
-    if strays:
-        raise WeightsError(f"{path}: expected tensors by name but {strays[0]!r} is not one")
-    return {str(key).removeprefix("module."): tensor for key, tensor in content.items()}, rest
+
+
+def _check_sizes(path: Path) -> None:
+    """Refuse a file that would take far more memory than room on the disk.
+
+    Raises:
+        ValueError: it is one
+        OSError: it cannot be read
+    """
+    with path.open("rb") as file:
+        start = file.read(8)
+    if path.suffix == ".safetensors":
+        length = int.from_bytes(start, "little")
+        if length > _LONGEST_HEADER:
+            raise ValueError(f"a header of {length} bytes, more than {_LONGEST_HEADER}")
+    elif start.startswith(b"PK"):  # torch puts parts into it as they are, uncompressed
+        try:
+            with zipfile.ZipFile(path) as archive:
+                entries = archive.infolist()
+        except Exception as error:  # the headers of a zip archive can lie in many ways
+            raise ValueError(f"a broken archive, {error}") from error
+        if any(entry.compress_type != zipfile.ZIP_STORED for entry in entries):
+            raise ValueError("compressed, as torch saves no weights")
+        if sum(entry.file_size for entry in entries) > path.stat().st_size:
+            raise ValueError("an archive whose parts are larger than the whole")
+
+
+def _strip_names(content: Mapping[Any, Any]) -> dict[str, Tensor]:
+    """Name tensors without the prefix of a parallel trainer, and refuse what is no tensor.
+
+    Raises:
+        ValueError: a name that no tensor has, or one that comes twice; or no tensor
+    """
+    state: dict[str, Tensor] = {}
+    for key, value in content.items():
+        if not isinstance(key, str) or len(key) > _LONGEST_NAME or not key.isprintable():
+            raise ValueError(f"expected tensors by name but got {show(key)}")
+        if not isinstance(value, torch.Tensor):
+            raise ValueError(f"expected tensors by name but {show(key)} is not one")
+        name = key.removeprefix("module.")
+        if name in state:
+            raise ValueError(f"expected every tensor once but {name} comes twice")
+        state[name] = value
+    return state
+
+
+def check_tensors(state: Mapping[str, Tensor]) -> None:
+    """Check that a network can work with tensors: dense numbers, all of them finite as float32.
+
+    Args:
+        state: tensors by name
+
+    Raises:
+        ValueError: the first tensor that is sparse, complex, quantised, without memory of its own
+            for every number, not finite, or a negative variance; the message names it
+    """
+    for name, tensor in state.items():
+        if tensor.layout != torch.strided or tensor.is_nested or tensor.device.type == "meta":
+            raise ValueError(f"expected a dense tensor but {name} is none")
+        if tensor.dtype not in (*_FLOATS, *_INTEGERS):
+            raise ValueError(f"expected numbers but {name} has {tensor.dtype}")
+        if tensor.device.type == "cpu":
+            room = tensor.untyped_storage().nbytes()
+            if room < tensor.numel() * tensor.element_size():
+                raise ValueError(f"expected memory for every number but {name} repeats some")
+        if tensor.dtype not in _FLOATS:
+            continue
+        numbers = tensor.detach().float()  # what is finite as float64 need not be so here
+        bad = int((~torch.isfinite(numbers)).sum())
+        if bad:
+            raise ValueError(
+                f"expected finite numbers but {name} has {bad} of {tensor.numel()} that are not"
+            )
+        if name.endswith(".running_var") and bool((numbers < 0).any()):
+            raise ValueError(f"expected a variance from 0 but {name} has a negative one")
 
 
 def read_state_dict(path: str | Path) -> dict[str, torch.Tensor]:
@@ -165,6 +280,12 @@ def list_misfits(wanted: Mapping[str, Tensor], state: Mapping[str, Tensor]) -> l
     return faults
 
 
+def join_misfits(faults: list[str]) -> str:
+    """List the first misfits in a line, and count the others."""
+    more = f"; and {len(faults) - _SHOWN} more" if len(faults) > _SHOWN else ""
+    return "; ".join(faults[:_SHOWN]) + more
+
+
 def fill(model: nn.Module, state: Mapping[str, torch.Tensor]) -> None:
     """Fill a network with weights that fit it exactly, regularizing layers aside.
 
@@ -184,7 +305,5 @@ def fill(model: nn.Module, state: Mapping[str, torch.Tensor]) -> None:
         spec = getattr(model, "spec", None)
         other = spec is not None and any(f.startswith(f"{spec.classifier}.") for f in faults)
         hint = "; for other classes leave its classifier out (new_head)" if other else ""
-        more = f"; and {len(faults) - _SHOWN} more" if len(faults) > _SHOWN else ""
-        shown = "; ".join(faults[:_SHOWN])
-        raise ValueError(f"weights do not fit the network: {shown}{more}{hint}")
+        raise ValueError(f"weights do not fit the network: {join_misfits(faults)}{hint}")
     model.load_state_dict(state)

@@ -34,6 +34,9 @@ _OTHERS = (
     ".heic", ".heif", ".avif", ".jxl", ".jp2", ".dng", ".cr2", ".cr3", ".nef", ".arw", ".raf"
 )  # fmt: skip
 
+# What is said of an image for which a network has no numbers, and so neither class nor box.
+NOT_FINITE = "the network's scores or maps are not finite numbers"
+
 
 class ImageError(ValueError):
     """An image that cannot be read; the message is the reason, without the file's name."""

@@ -16,7 +16,7 @@ from eval.geometry import square_to_image
 from wsol.boxes import CONTOURS, DEFAULT_THRESHOLD, threshold_boxes
 from wsol.classes import check_names, class_names
 from wsol.heatmap import to_heatmap
-from wsol.images import ImageError
+from wsol.images import NOT_FINITE, ImageError
 from wsol.inputs import to_image
 from wsol.loading import read_images
 from wsol.maps import find_method
@@ -162,7 +162,8 @@ class Localizer:
             one localization for one image, a list for several
 
         Raises:
-            ImageError: a path that cannot be read as an image
+            ImageError: a path that cannot be read as an image, or one for which the network's
+                numbers are not finite
             TypeError: something that is not an image, or a class's name in place of its number
             ValueError: an array of the wrong shape, or a class that does not exist
         """
@@ -222,7 +223,8 @@ class Localizer:
 
     def _localize(
         self, batch: ImageBatch[tuple[Any, int | None], tuple[int, int]]
-    ) -> list[Localization]:
+    ) -> list[Localization | ImageError]:
+        """Localize on the images of a batch, in order; numbers that are none are an error."""
         if batch.images is None:
             return []
         known = [label for (_, label), _ in batch.readable]
@@ -238,8 +240,13 @@ class Localizer:
         count = probabilities.shape[2]
         names = class_names(count) if self.names is None else check_names(self.names, count)
         best, leaders = (each.tolist() for each in probabilities.max(dim=2))
-        results = []
+        finite = probabilities.flatten(1).isfinite().all(dim=1).tolist()
+        results: list[Localization | ImageError] = []
         for row, ((item, _), size) in enumerate(batch.readable):
+            parts = (*(each[row] for each in maps), *(each[row] for each in lights.values()))
+            if not finite[row] or not all(np.isfinite(part).all() for part in parts):
+                results.append(ImageError(f"{item}: {NOT_FINITE}"))
+                continue
             first, *others = (
                 self._describe(
                     raw=maps[rank][row],

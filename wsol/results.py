@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, field
 from importlib import import_module
 from importlib.metadata import version
@@ -11,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from tdam.strict_json import dumps
 from wsol.heatmap import to_heatmap
 
 
@@ -175,5 +175,5 @@ class Localization:
             "region": list(self.steps[-1].region),
             **self.to_dict(),
         }
-        (folder / "localization.json").write_text(json.dumps(record, indent=2), encoding="utf-8")
+        (folder / "localization.json").write_text(dumps(record, indent=2), encoding="utf-8")
         return folder

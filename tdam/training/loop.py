@@ -170,7 +170,7 @@ class _Training:
         if resume:
             self.state = self.folder.load(self.model, self.average, self.optimizer)
         if self.ranks.first and not self.state.history:
-            add_row(self.state, self.validate(self.model), self.recipe.select)
+            add_row(self.state, self._measure(self.model), self.recipe.select)
             self._write(events, measured=True)
         self.state.history = self.ranks.agree(self.state.history)
         self.network = self.ranks.wrap(self.model)
@@ -239,11 +239,29 @@ class _Training:
         if ranks.first:
             if ends_epoch:
                 rate = self.optimizer.param_groups[0]["lr"]
-                if add_row(state, self.validate(self.result), self.recipe.select, rate):
+                if add_row(state, self._measure(self.result, batch), self.recipe.select, rate):
                     self.folder.save_result(self.result)
             self._write(events, measured=ends_epoch)
         state.history, state.best = ranks.agree((state.history, state.best))
         self._learn_again()
+
+    def _measure(self, model: Backbone, batch: Batch | None = None) -> dict[str, float]:
+        """Validate a network.
+
+        Args:
+            model: of finite weights, which may still give numbers that are not
+            batch: the last one; None before any training
+        """
+        measured = self.validate(model)
+        wrong = [name for name, value in measured.items() if not isfinite(value)]
+        if wrong and batch is None:
+            raise TrainingError(
+                f"{', '.join(wrong)} on the validation images is not finite before any training: "
+                "begin with other weights"
+            )
+        if wrong and batch is not None:
+            raise self._diverged(f"{', '.join(wrong)} on the validation images not finite", batch)
+        return measured
 
     def _write(self, events: Events, measured: bool) -> None:
         if measured:

@@ -9,6 +9,7 @@ from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from tdam.preprocessing import MAX_SIDE, MIN_SIDE
 from tdam.toml_records import fit_fields, read_toml
 from tdam.training.losses import LOSSES
 
@@ -28,8 +29,8 @@ _RANGES: dict[str, tuple[float, float]] = {
     "epochs": (1, 100_000),
     "batch_size": (1, 1_000_000),
     "accumulate": (1, 10_000),
-    "size": (0, 4096),
-    "small_size": (0, 4096),
+    "size": (0, MAX_SIDE),
+    "small_size": (0, MAX_SIDE),
     "small_epochs": (0, 100_000),
     "lr": (0, 100),
     "head_lr": (0, 10_000),
@@ -173,6 +174,11 @@ class Recipe:
             value = getattr(self, name)
             if not low <= value <= high:
                 raise ValueError(f"Expected {name} to be from {low} to {high} but got {value}")
+        for name in ("size", "small_size"):
+            if 0 < getattr(self, name) < MIN_SIDE:
+                raise ValueError(
+                    f"Expected {name} to be 0 or at least {MIN_SIDE} but got {getattr(self, name)}"
+                )
 
     def change(self, **choices: Any) -> Recipe:
         """Return a recipe with some choices replaced.

@@ -15,6 +15,7 @@ import torch
 from tdam.atomic import write_atomic
 from tdam.checkpoints import save_checkpoint
 from tdam.training.errors import TrainingError
+from tdam.unfinished import LOG
 from tdam.weights import RESULT, WeightsError, fill, read_state_dict
 
 if TYPE_CHECKING:
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
     from tdam.backbones.base import Backbone
 
 CHECKPOINTS = "checkpoints"
-LOG = "log.csv"
 _KEPT = 2
 
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any
 
+from tdam.strict_json import dumps
 from wsol.attention_shift.figures import draw_frames, save_animation, save_strip
 from wsol.attention_shift.page import make_card, write_shift_page
 from wsol.images import ImageError, read_image
@@ -70,7 +70,7 @@ class ShiftWriter:
         frames = draw_frames(image, shift, self.colours)
         save_animation(frames, self.folder / f"{stem}.gif")
         if self._file is not None:
-            self._file.write(json.dumps(shift.to_dict()) + "\n")
+            self._file.write(dumps(shift.to_dict()) + "\n")
         self._count += 1
         if self._count <= GALLERY:
             self._cards.append(make_card(image, shift, self.colours))

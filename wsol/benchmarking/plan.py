@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from tdam.unfinished import refuse_unfinished
 from wsol.benchmarking import runs
 from wsol.errors import about
 
@@ -76,6 +77,9 @@ def plan_tasks(
     tasks = []
     for entry, seed in experiment.runs:
         task = Task(entry, seed, runs.weights_to_score(entry, seed, weights))
+        if task.weights is not None:
+            with about("experiment" if weights is None else "weights"):
+                refuse_unfinished(task.weights)
         folder = out / "runs" / task.name
         if entry.checkpoint is None:
             with about("experiment"):

@@ -5,7 +5,6 @@ Tables, intervals and differences can be made from it again, without data, weigh
 
 from __future__ import annotations
 
-import json
 import shutil
 import zipfile
 import zlib
@@ -14,13 +13,15 @@ from pathlib import Path, PurePath, PurePosixPath
 from typing import TYPE_CHECKING
 
 from tdam.atomic import write_atomic
+from tdam.strict_json import dumps
 from tdam.training.recipe import differing_keys, load_recipe
+from tdam.unfinished import RECIPE
 from wsol.benchmarking.score_store import VARIANTS, read_variants
 from wsol.evaluation.comparison import ResultError
 from wsol.evaluation.image_results import LINES, NAMES, SCORES
 from wsol.folder_lock import LOCK
 from wsol.training.record import read_record
-from wsol.training.run_files import RECIPE, saved_recipe
+from wsol.training.run_files import saved_recipe
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -29,8 +30,8 @@ if TYPE_CHECKING:
 
 TRAINING = "training.json"  # what a run was made of, without paths of this machine
 _TOLD = (
-    "training_images", "validation_images", "data_sha256", "seed", "versions", "machine",
-    "revision", "result", "overlaps",
+    "training_images", "validation_images", "data_sha256", "start_sha256", "seed", "versions",
+    "machine", "revision", "sessions", "result", "overlaps",
 )  # fmt: skip
 
 
@@ -47,7 +48,7 @@ def note_training(scores: Path, run: Path | None) -> None:
         return
     (scores / RECIPE).write_text(_without_folder(saved_recipe(run)).to_toml(), encoding="utf-8")
     told = {key: value for key, value in read_record(run).items() if key in _TOLD}
-    (scores / TRAINING).write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
+    (scores / TRAINING).write_text(dumps(told, indent=1) + "\n", encoding="utf-8")
 
 
 def _without_folder(recipe: Recipe) -> Recipe:

@@ -5,12 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from tdam.unfinished import RECIPE, RECORD
 from tdam.weights import RESULT
 from wsol.benchmarking.experiment import PRETRAINED
 from wsol.runtime import find_device
 from wsol.training.data import load_training_data
-from wsol.training.record import RECORD, describe_run, read_record
-from wsol.training.run_files import RECIPE, check_same_run, saved_recipe
+from wsol.training.record import describe_run, read_record
+from wsol.training.run_files import check_same_run, saved_recipe
 from wsol.training.train import prepare_recipe
 
 if TYPE_CHECKING:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
+from tdam.strict_json import dumps, loads
 from wsol.benchmarking.replicates import RunScores, score_rules
 from wsol.evaluation.comparison import ResultError, read_results
 
@@ -49,7 +49,7 @@ class ScoringVariant:
 
 def write_variants(folder: Path, variants: Sequence[ScoringVariant]) -> None:
     """Write down the variants that a run was scored in, once all of them are on disk."""
-    text = json.dumps([asdict(variant) for variant in variants], indent=1)
+    text = dumps([asdict(variant) for variant in variants], indent=1)
     (folder / VARIANTS).write_text(text + "\n", encoding="utf-8")
 
 
@@ -60,7 +60,7 @@ def read_variants(folder: Path) -> list[ScoringVariant]:
         ResultError: the folder holds no scores of a run
     """
     try:
-        content = json.loads((folder / VARIANTS).read_text(encoding="utf-8"))
+        content = loads((folder / VARIANTS).read_text(encoding="utf-8"))
         return [ScoringVariant(**{**each, "wanted": tuple(each["wanted"])}) for each in content]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ResultError(f"{folder}: expected scores of a run but {VARIANTS}: {error}") from error
@@ -128,7 +128,7 @@ def read_run_scores(
 
 def _check(variant: ScoringVariant, results: Results, rules: Protocol, scoring: Scoring) -> None:
     """Refuse scores of other rules than are wanted."""
-    plain = json.loads(json.dumps(asdict(rules)))
+    plain = loads(dumps(asdict(rules)))
     for name, then, now in (
         ("protocol", results.scores.get("choices"), plain),
         ("split", results.scores.get("split"), scoring.split),

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from tdam.atomic import write_atomic
+from tdam.strict_json import dumps
 from wsol.benchmarking.expected import SCORES
 from wsol.report.tables import Table, plain
 
@@ -283,4 +283,4 @@ def write_tables(
     write_atomic(folder / "table.md", text.encode("utf-8", "backslashreplace"))
     full_table(rows).save(folder, markdown=False)
     content = {"schema": 1, **record, "verdicts": list(lines), "rows": to_plain(rows)}
-    write_atomic(folder / "results.json", (json.dumps(content, indent=1) + "\n").encode())
+    write_atomic(folder / "results.json", (dumps(content, indent=1) + "\n").encode())

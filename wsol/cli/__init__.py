@@ -24,6 +24,7 @@ from wsol.cli import (
     speed,
     train,
 )
+from wsol.cli.console import show_warnings
 from wsol.cli.streams import escaped_streams
 from wsol.cli.usage import debugging, describe_error, show_traceback
 
@@ -83,6 +84,7 @@ def main(arguments: list[str] | None = None) -> None:
         arguments: without the program's name; by default those of the process
     """
     given, debug = _take_debug(sys.argv[1:] if arguments is None else arguments)
+    show_warnings()
     with escaped_streams():
         token = debugging.set(debug)
         try:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from eval.protocols import PROTOCOLS
+from tdam.strict_json import dumps
 from wsol.cli import common
 from wsol.cli.console import ConsoleEvents
 from wsol.cli.score_tables import print_outcome
@@ -108,7 +108,7 @@ def benchmark(
             )  # fmt: skip
         if json_file is not None:
             with about("json"), writing(json_file):
-                json_file.write_text(json.dumps(outcome.to_dict()) + "\n", encoding="utf-8")
+                json_file.write_text(dumps(outcome.to_dict()) + "\n", encoding="utf-8")
     print_outcome(outcome)
     if not outcome.good:
         raise typer.Exit(1)

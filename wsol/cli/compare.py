@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from tdam.strict_json import dumps
 from wsol.cli import common
 from wsol.cli.console import ConsoleEvents
 from wsol.cli.usage import usage
@@ -55,7 +55,7 @@ def compare(
         _print_difference(first, path, each)
     if json_file is not None:
         content = [{name: asdict(gap) for name, gap in each.differences.items()} for each in shown]
-        text = json.dumps(content[0] if len(content) == 1 else content) + "\n"
+        text = dumps(content[0] if len(content) == 1 else content) + "\n"
         json_file.write_text(text, encoding="utf-8")
 
 

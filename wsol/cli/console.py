@@ -5,15 +5,32 @@ from __future__ import annotations
 import os
 import sys
 import time
+import warnings
 from contextlib import ExitStack, suppress
 from typing import TYPE_CHECKING, Any, TextIO
 
 from tdam.events import Events
+from tdam.unfinished import UnfinishedRunWarning
 from wsol.cli.streams import lines_above, unescaped
 from wsol.text import escape
 
 if TYPE_CHECKING:
     from rich.progress import Progress
+
+
+def show_warnings() -> None:
+    """Write the library's own warnings as lines on stderr, without the code that gave them."""
+    usual = warnings.showwarning
+
+    def show(message: Warning | str, category: type[Warning], *where: Any, **more: Any) -> None:
+        if issubclass(category, UnfinishedRunWarning):
+            sys.stderr.write(f"{message}\n")
+        else:
+            usual(message, category, *where, **more)
+
+    warnings.simplefilter("always", UnfinishedRunWarning)
+    warnings.showwarning = show
+
 
 _ANNOUNCED = "score "  # tasks of hours: named where there is no bar to see
 

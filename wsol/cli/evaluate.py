@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from functools import partial
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from eval.protocols import PROTOCOLS
+from tdam.strict_json import dumps
 from wsol.cli import common, networks
 from wsol.cli.console import ConsoleEvents
 from wsol.cli.usage import usage
@@ -155,7 +155,7 @@ def _report(
     evaluations = scored if isinstance(scored, list) else [scored]
     if json_file is not None:
         content = [each.to_dict() for each in evaluations]
-        text = json.dumps(content if several else content[0]) + "\n"
+        text = dumps(content if several else content[0]) + "\n"
         with usage(), about("json"), writing(json_file):
             json_file.write_text(text, encoding="utf-8")
     _print(evaluations, several)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +13,7 @@ from eval.metrics.failures import KINDS
 from eval.metrics.localization import MODES, LocalizationScores, Outcome
 from eval.protocols import Protocol
 from eval.statistics import Difference, interval, mcnemar
+from tdam.strict_json import loads
 from wsol.evaluation.image_results import CHOSEN, LINES, SCORES
 from wsol.evaluation.map_source import NO_RANK
 
@@ -70,9 +70,9 @@ def read_results(path: str | Path, slim: bool = False) -> Results:
     if folder.is_file():
         folder = folder.parent
     try:
-        scores = json.loads((folder / SCORES).read_text(encoding="utf-8"))
+        scores = loads((folder / SCORES).read_text(encoding="utf-8"))
         with (folder / LINES).open(encoding="utf-8") as lines:
-            rows = {row["id"]: row for row in map(_without_hits if slim else json.loads, lines)}
+            rows = {row["id"]: row for row in map(_without_hits if slim else loads, lines)}
         if len(rows) != scores["images"]:
             raise ValueError(f"{LINES} has {len(rows)} images, {SCORES} {scores['images']}")
     except OSError as error:
@@ -88,7 +88,7 @@ def read_results(path: str | Path, slim: bool = False) -> Results:
 
 
 def _without_hits(line: str) -> dict[str, Any]:
-    row: dict[str, Any] = json.loads(line)
+    row: dict[str, Any] = loads(line)
     row.pop("hits", None)
     return row
 

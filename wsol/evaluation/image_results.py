@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import csv
-import json
 from typing import TYPE_CHECKING, Any
 
 from eval.tables import guard_cell
 from tdam.atomic import write_atomic
+from tdam.strict_json import dumps
 from wsol.evaluation.resume_file import DATA, HEADER, SETTINGS
 
 if TYPE_CHECKING:
@@ -40,13 +40,13 @@ def write_results(folder: Path, scores: dict[str, Any], rows: Iterable[dict[str,
         table = csv.DictWriter(file, _COLUMNS, extrasaction="ignore")
         table.writeheader()
         for row in rows:
-            lines.write(json.dumps(row) + "\n")
+            lines.write(dumps(row) + "\n")
             box = dict(zip(("x0", "y0", "x1", "y1"), row.get("box") or (), strict=False))
             flat = {**row, **box}
             if "true_boxes" in row:
                 flat["true_boxes"] = len(row["true_boxes"])
             table.writerow({key: guard_cell(value) for key, value in flat.items()})
-    write_atomic(folder / SCORES, (json.dumps(scores) + "\n").encode())
+    write_atomic(folder / SCORES, (dumps(scores) + "\n").encode())
 
 
 def name_results(
@@ -66,7 +66,7 @@ def name_results(
         "outputs": None if outputs is None else list(outputs),
     }
     for home in _result_folders(folder):
-        (home / NAMES).write_text(json.dumps(names) + "\n", encoding="utf-8")
+        (home / NAMES).write_text(dumps(names) + "\n", encoding="utf-8")
 
 
 def _result_folders(folder: Path) -> list[Path]:

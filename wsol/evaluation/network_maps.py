@@ -11,7 +11,7 @@ import numpy as np
 
 from wsol.evaluation.map_source import NO_RANK, FoundMap
 from wsol.heatmap import to_heatmap
-from wsol.images import ImageError, read_image
+from wsol.images import NOT_FINITE, ImageError, read_image
 from wsol.label_matching import true_outputs
 from wsol.loading import read_images
 
@@ -174,11 +174,17 @@ class NetworkMaps:
                 if self.class_map == "ground_truth":
                     chosen = torch.as_tensor(true, device=where)
                 maps = seen.maps(chosen)[:, at].detach().cpu().numpy()
-                likely = seen.probabilities[:, at].gather(1, chosen[:, None])[:, 0].tolist()
+                all_likely = seen.probabilities[:, at]
+                likely = all_likely.gather(1, chosen[:, None])[:, 0].tolist()
+                finite = all_likely.isfinite().all(dim=1).tolist()
                 for index, (label, rank) in enumerate(
                     zip(chosen.tolist(), _ranks(scores, true), strict=True)
                 ):
                     row, region = readable[index]
+                    if not finite[index] or not np.isfinite(maps[index]).all():
+                        fault = f"{self.split.ids[row]}: {NOT_FINITE}"
+                        maps_of[row] = FoundMap(row, None, fault, rank=NO_RANK)
+                        continue
                     maps_of[row] = FoundMap(
                         row=row,
                         heat=partial(_upsample, maps[index]),

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from tdam.atomic import write_atomic
+from tdam.strict_json import dumps, loads
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -96,15 +96,15 @@ def is_finished(folder: Path, header: dict[str, Any], dtype: np.dtype) -> bool:
 
 
 def _write(header: dict[str, Any]) -> str:
-    return json.dumps(header, indent=1, sort_keys=True, default=str)
+    return dumps(header, indent=1, sort_keys=True, default=str)
 
 
 def _differences(old: str, new: str) -> str:
     """Name the entries in which two headers differ."""
     try:
-        before = json.loads(old)
+        before = loads(old)
     except ValueError:
         return "its header is broken"
-    after = json.loads(new)
+    after = loads(new)
     names = sorted({*before, *after})
     return ", ".join(name for name in names if before.get(name) != after.get(name))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from contextlib import closing
 from dataclasses import asdict
 from functools import partial
@@ -15,6 +14,7 @@ import numpy as np
 
 from eval.protocols import ClassMap
 from tdam.events import SILENT, Events
+from tdam.strict_json import loads
 from wsol.evaluation.box_scorer import BoxScorer
 from wsol.evaluation.image_results import SCORES, write_results
 from wsol.evaluation.map_source import MapError
@@ -285,7 +285,7 @@ def finished_thresholds(
         return None
     folders = [out] if len(protocols) == 1 else [out / rules.name for rules in protocols]
     try:
-        scores = [json.loads((folder / SCORES).read_text(encoding="utf-8")) for folder in folders]
+        scores = [loads((folder / SCORES).read_text(encoding="utf-8")) for folder in folders]
     except OSError:
         return None
     return [each["max_box_acc_threshold"] for each in scores], list(scores[0]["unreadable"])

@@ -111,7 +111,7 @@ def settle_method(method: str | type[MapExtractor], model: nn.Module) -> str:
     """
     spec = getattr(model, "spec", None)
     if method == "auto":
-        return "cam" if spec is None else spec.method
+        method = "cam" if spec is None else spec.method  # which a file may have told
     name = check_method(method)
     if name == "cam" and spec is not None and not spec.cam:
         raise ValueError(

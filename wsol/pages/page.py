@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import hashlib
 import io
-import json
 import re
 from functools import cache
 from importlib import resources
@@ -15,6 +14,7 @@ import jinja2
 from markupsafe import Markup
 from PIL import Image, features
 
+from tdam.strict_json import dumps
 from wsol.palette import css_variables
 
 if TYPE_CHECKING:
@@ -94,7 +94,7 @@ def to_json(value: Any) -> Markup:
     >>> print(to_json("</script>"))
     "\u003c/script\u003e"
     """
-    text = json.dumps(value, allow_nan=False, separators=(",", ":"))
+    text = dumps(value, separators=(",", ":"))
     for character in "<>&":
         text = text.replace(character, f"\\u{ord(character):04x}")
     return Markup(text)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from tdam.strict_json import loads
 from wsol.evaluation.comparison import ResultError, Results, read_results
 from wsol.evaluation.image_results import NAMES
 from wsol.evaluation.kept_maps import KeptMap, MapKeeper
@@ -132,7 +132,7 @@ def read_run(
 
 def _read_json(path: Path) -> dict[str, Any]:
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         return {}
     except (OSError, ValueError) as error:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from math import ceil, sqrt
 from pathlib import Path
@@ -14,6 +13,7 @@ from PIL import Image
 
 from tdam.atomic import write_atomic
 from tdam.events import SILENT, Events
+from tdam.strict_json import dumps, loads
 from tdam.training.errors import UnreadableImageError
 from wsol.images import ImageError, read_image
 from wsol.loading import read_ahead
@@ -63,7 +63,7 @@ class PackedImages:
     def __init__(self, split: Split, path: Path) -> None:
         self.ids, self.labels = split.ids, split.labels
         self.path = path
-        content = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
+        content = loads(path.with_suffix(".json").read_text(encoding="utf-8"))
         self.faults: dict[str, str] = content["faults"]
         sizes = np.array(content["sizes"], np.int64)
         ends = np.cumsum(3 * sizes.prod(axis=1))
@@ -152,7 +152,7 @@ def pack_images(
                         file.write(outcome.tobytes())
                 events.advance(len(batch))
         content = {"ids": split.ids, "sizes": sizes, "faults": faults}
-        write_atomic(path.with_suffix(".json"), json.dumps(content).encode())
+        write_atomic(path.with_suffix(".json"), dumps(content).encode())
         unfinished.replace(path)
     finally:
         unfinished.unlink(missing_ok=True)

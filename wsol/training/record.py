@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import platform
 import subprocess
 from importlib.metadata import PackageNotFoundError, version
@@ -12,11 +11,12 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from tdam.atomic import write_atomic
+from tdam.strict_json import dumps, loads
+from tdam.unfinished import RECORD
 
 if TYPE_CHECKING:
     from wsol.training.data import TrainingData
 
-RECORD = "run.json"
 _PACKAGES = ("wsol-tdam", "torch", "torchvision", "timm", "numpy", "pillow")
 
 
@@ -42,6 +42,13 @@ def describe_run(data: Path, training_data: TrainingData, seed: int, device: str
         "classes": list(training_data.class_names),
         "data_sha256": training_data.digest(),
         "seed": seed,
+        **_describe_session(device),
+    }
+
+
+def _describe_session(device: str) -> dict[str, Any]:
+    """Describe by what something is computed now."""
+    return {
         "versions": {"python": platform.python_version(), **_versions()},
         "machine": {
             "device": device,
@@ -53,9 +60,34 @@ def describe_run(data: Path, training_data: TrainingData, seed: int, device: str
     }
 
 
+def add_session(record: dict[str, Any], command: str, device: str, **what: Any) -> dict[str, Any]:
+    """Add to a run's record by what it is begun, gone on with, or changed.
+
+    Args:
+        record: of the run; what it says of earlier sessions stays
+        command: that does it, `train` or `calibrate`
+        device: that the network runs on
+        what: that it does, in plain values, such as the `step` that it goes on from
+
+    Returns:
+        the record with a list `sessions`, the first of which began the run
+    """
+    new = {"command": command, **what, **_describe_session(device)}
+    return {**record, "sessions": [*list_sessions(record), new]}
+
+
+def list_sessions(record: dict[str, Any]) -> list[Any]:
+    """List by what a run was begun, gone on with and changed."""
+    sessions = record.get("sessions")
+    if isinstance(sessions, list):
+        return sessions
+    first = {key: record[key] for key in ("versions", "machine", "revision") if key in record}
+    return [{"command": "train", "step": 0, **first}]
+
+
 def write_record(folder: Path, record: dict[str, Any]) -> None:
     """Write what is known of a run."""
-    text = json.dumps(record, indent=1, ensure_ascii=False) + "\n"
+    text = dumps(record, indent=1, ensure_ascii=False) + "\n"
     write_atomic(folder / RECORD, text.encode("utf-8", "surrogateescape"))
 
 
@@ -66,7 +98,7 @@ def read_record(folder: Path) -> dict[str, Any]:
         ValueError: the folder holds no run
     """
     try:
-        content = json.loads((folder / RECORD).read_text(encoding="utf-8"))
+        content = loads((folder / RECORD).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise ValueError(f"{folder}: expected a run's folder but {RECORD}: {error}") from error
     if not isinstance(content, dict):

@@ -7,19 +7,21 @@ from typing import TYPE_CHECKING, Any
 
 from tdam.atomic import write_atomic
 from tdam.training.recipe import Recipe, differing_keys, load_recipe
-from tdam.training.run_folder import CHECKPOINTS, LOG
-from tdam.weights import RESULT
+from tdam.training.run_folder import CHECKPOINTS
+from tdam.unfinished import LOG, RECIPE, RECORD
+from tdam.weights import RESULT, WeightsError
 from wsol.training.curves import CURVES, EVENTS
 from wsol.training.distillation import TARGETS
 from wsol.training.image_list import TRAINED_ON
-from wsol.training.record import RECORD, read_record, write_record
+from wsol.training.record import add_session, list_sessions, read_record, write_record
+from wsol.training.start import hash_start
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from wsol.training.data import TrainingData
 
-RECIPE = "recipe.toml"
+START = "start_sha256"  # key, in a run's record, of the weights that it started from
 RUN_FILES = (
     *(RECIPE, RECORD, LOG, CURVES, EVENTS, RESULT, CHECKPOINTS),
     *(TARGETS, TRAINED_ON, "validation.txt", "cache"),
@@ -36,7 +38,7 @@ def saved_recipe(out: Path) -> Recipe:
 
 
 def check_same_run(out: Path, recipe: Recipe, record: dict[str, Any]) -> None:
-    """Refuse to go on with a run that another recipe or other data began.
+    """Refuse to go on with a run that another recipe, other data or other weights began.
 
     Args:
         out: folder of the run
@@ -54,6 +56,34 @@ def check_same_run(out: Path, recipe: Recipe, record: dict[str, Any]) -> None:
     for key in ("data_sha256", "classes"):
         if then.get(key) != record[key]:
             raise ValueError(f"Expected the data of the run in {out} but the images differ ({key})")
+    start = then.get(START)
+    if start is not None and start != _hash_now(recipe, start):
+        raise ValueError(
+            f"Expected the weights that the run in {out} started from but {recipe.weights} has "
+            "changed since: put them back, or begin anew in another folder"
+        )
+
+
+def _hash_now(recipe: Recipe, otherwise: str) -> str | None:
+    """Hash the weights that a run started from; those that are gone cannot have changed."""
+    try:
+        return hash_start(recipe)
+    except WeightsError:
+        return otherwise
+
+
+def go_on(out: Path, record: dict[str, Any], step: int) -> dict[str, Any]:
+    """Write down that a run goes on, and give its record.
+
+    Args:
+        out: folder of the run
+        record: of `describe_run` as it is now; only where the data lies may be new
+        step: that it goes on from
+    """
+    then = {**read_record(out), "data": record["data"], "root": record["root"]}
+    kept = add_session(then, "train", record["machine"]["device"], step=step)
+    write_record(out, kept)
+    return kept
 
 
 def discard(out: Path) -> None:
@@ -66,11 +96,20 @@ def discard(out: Path) -> None:
             path.unlink(missing_ok=True)
 
 
-def begin(out: Path, recipe: Recipe, record: dict[str, Any], training_data: TrainingData) -> None:
-    """Write down what a run is made of, before it begins."""
+def begin(
+    out: Path, recipe: Recipe, record: dict[str, Any], training_data: TrainingData
+) -> dict[str, Any]:
+    """Write down what a run is made of, before it begins, and give its whole record.
+
+    Raises:
+        tdam.weights.WeightsError: weights to start from that cannot be had
+    """
+    record = {**record, START: hash_start(recipe)}
+    record["sessions"] = list_sessions(record)
     out.mkdir(parents=True, exist_ok=True)
     write_record(out, record)
     write_atomic(out / RECIPE, recipe.to_toml().encode())
     (out / "validation.txt").write_text(
         "".join(f"{i}\n" for i in training_data.val.ids), encoding="utf-8", errors="surrogateescape"
     )
+    return record

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import warnings
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,7 @@ from tdam.training.loop import train
 from tdam.training.ranks import find_ranks
 from tdam.training.recipe import Recipe
 from tdam.training.run_folder import RunFolder
+from tdam.unfinished import UnfinishedRunWarning, refuse_unfinished
 from tdam.weights import RESULT, find_weights
 from wsol.errors import ArgumentError
 from wsol.evaluation.calibration import Calibration, choose_threshold
@@ -45,7 +47,7 @@ from wsol.training.images import (
 )
 from wsol.training.network import begin_network
 from wsol.training.record import describe_run, read_record, write_record
-from wsol.training.run_files import begin, check_same_run, discard
+from wsol.training.run_files import begin, check_same_run, discard, go_on
 from wsol.training.validation import Validator
 
 if TYPE_CHECKING:
@@ -148,6 +150,8 @@ def train_localizer(
     where = find_device(device)
     recipe = prepare_recipe(recipe, where)
     training_data = load_training_data(data, root, recipe.val_share, recipe.seed, recipe.per_class)
+    if not resume:
+        refuse_unfinished(recipe.weights)
     _check(recipe, training_data, out, cache)
     record = describe_run(training_data.source.path, training_data, recipe.seed, str(where))
     if resume:
@@ -164,7 +168,10 @@ def train_localizer(
         if ranks.first and not resume:
             if force:
                 discard(out)
-            begin(out, recipe, record, training_data)
+            record = begin(out, recipe, record, training_data)
+        elif ranks.first:
+            step = int(saved[0].name.removeprefix("step-")) if saved else 0
+            record = go_on(out, record, step)
         if ranks.first and not (out / TRAINED_ON).is_file():  # nor had runs of before one
             write_image_sets(out, sets)
         _tell(training_data, recipe, events)
@@ -375,7 +382,9 @@ def _pick(
     device: str,
     workers: int,
 ) -> Calibration:
-    model, _ = load_checkpoint(weights)
+    with warnings.catch_warnings():  # this is what ends the training
+        warnings.simplefilter("ignore", UnfinishedRunWarning)
+        model, _ = load_checkpoint(weights)
     source = NetworkMaps(
         model,
         training_data.val,

@@ -235,6 +235,7 @@ def _read_runs(runs: Mapping[str, str | Path]) -> list[Entry]:
     """Find every run's weights, before the first is scored."""
     from tdam.registry import list_models
     from tdam.training.recipe import Recipe
+    from tdam.unfinished import refuse_unfinished
     from tdam.weights import find_weights
     from wsol.benchmarking.experiment import PRETRAINED, Entry
 
@@ -245,6 +246,8 @@ def _read_runs(runs: Mapping[str, str | Path]) -> list[Entry]:
         if name != Path(name).name or name in ("", ".", ".."):
             raise ArgumentError("runs", f"expected a name that a folder can have, got {name!r}")
         path = find_weights(checkpoint)
+        with about("runs"):
+            refuse_unfinished(path)
         if path.exists():
             entries.append(Entry(name, Recipe(), checkpoint=str(path)))
         elif str(checkpoint) in list_models():

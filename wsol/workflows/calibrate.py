@@ -123,6 +123,7 @@ def calibrate(
         network.spec = replace(network.spec, method=source.method_name)
         with about("out"), writing(target):
             save_checkpoint(network, target)
+            _note_in_run(target, where, boxes, chosen.threshold)
         if chosen.overlap > _OWN and chosen.images > 1:
             events.say(
                 "these boxes are what the network predicts itself: was the file saved after they "
@@ -136,6 +137,18 @@ def _hold(checkpoint: Path, out: Path | None) -> AbstractContextManager[None]:
     if out is None and checkpoint.is_dir():
         return hold_folder(checkpoint)
     return hold_file(checkpoint if out is None else out)
+
+
+def _note_in_run(weights: Path, device: str, boxes: str | Path, threshold: float) -> None:
+    """Add to the record of a run that its weights hold another threshold, if it is one's."""
+    from tdam.unfinished import RECORD
+    from tdam.weights import RESULT
+    from wsol.training.record import add_session, read_record, write_record
+
+    folder = weights.resolve().parent
+    if weights.resolve() == folder / RESULT and (folder / RECORD).is_file():
+        what = {"boxes": str(Path(boxes).resolve()), "threshold": threshold}
+        write_record(folder, add_session(read_record(folder), "calibrate", device, **what))
 
 
 def _choose_target(checkpoint: Path, out: Path | None, force: bool) -> Path:

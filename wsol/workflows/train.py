@@ -152,7 +152,7 @@ def settle_recipe(
     """
     from tdam.registry import find_attention, find_spec
     from tdam.training.recipe import Recipe, load_recipe
-    from wsol.training.run_files import RECIPE
+    from tdam.unfinished import RECIPE
 
     with about("recipe"):
         if isinstance(recipe, Recipe):
@@ -177,7 +177,7 @@ def settle_recipe(
 
 def _check_free(out: Path, force: bool) -> None:
     """Refuse a folder where a run would overwrite something or, with `force`, what is no run."""
-    from wsol.training.run_files import RECIPE
+    from tdam.unfinished import RECIPE
 
     with about("out"):
         if has_files(out) and not force:

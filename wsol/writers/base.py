@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import json
 from abc import ABC, abstractmethod
 from contextlib import suppress
 from tempfile import TemporaryFile
@@ -11,6 +10,7 @@ from typing import IO, TYPE_CHECKING, Any, ClassVar
 
 from eval.tables import guard_cell
 from tdam.atomic import naming
+from tdam.strict_json import dumps, loads
 from wsol.out_files import open_file
 from wsol.writers.names import unique_stem
 
@@ -121,7 +121,7 @@ class Records:
     def append(self, record: dict[str, Any]) -> None:
         """Keep a record, in values that `json` can write."""
         with naming(self._folder):
-            self._file.write(json.dumps(record) + "\n")
+            self._file.write(dumps(record) + "\n")
         self.count += 1
 
     def __iter__(self) -> Iterator[Any]:
@@ -129,7 +129,7 @@ class Records:
         with naming(self._folder):
             self._file.flush()
             self._file.seek(0)
-        yield from map(json.loads, self._file)
+        yield from map(loads, self._file)
 
     def close(self) -> None:
         """Forget them."""
@@ -141,18 +141,18 @@ def write_list(items: Iterable[Any], file: IO[str]) -> None:
     """Write a list as `json.dump` does, item by item."""
     file.write("[")
     for number, item in enumerate(items):
-        file.write((", " if number else "") + json.dumps(item))
+        file.write((", " if number else "") + dumps(item))
     file.write("]")
 
 
 def write_object(parts: dict[str, Any], file: IO[str]) -> None:
     """Write an object as `json.dump` does; values that are iterators become lists, item by item."""
     for number, (key, value) in enumerate(parts.items()):
-        file.write(f"{', ' if number else '{'}{json.dumps(key)}: ")
+        file.write(f"{', ' if number else '{'}{dumps(key)}: ")
         if hasattr(value, "__next__"):
             write_list(value, file)
         else:
-            file.write(json.dumps(value))
+            file.write(dumps(value))
     file.write("}")
 
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any
 
+from tdam.strict_json import dumps
 from wsol.writers.base import Writer
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ class JsonLinesWriter(Writer):
         self._lines = self._open("predictions.jsonl")
 
     def _write(self, record: dict[str, Any]) -> None:
-        self._lines.write(json.dumps(record) + "\n")
+        self._lines.write(dumps(record) + "\n")
 
     def add(self, localization: Localization) -> None:
         """Write the localizations of one image."""

@@ -11,11 +11,11 @@ percent of the image; the score of an image's first class sorts the tasks.
 
 from __future__ import annotations
 
-import json
 from importlib.metadata import version
 from typing import TYPE_CHECKING
 from xml.etree.ElementTree import Element, SubElement
 
+from tdam.strict_json import dumps
 from wsol.writers.base import ErrorTable, Writer, clip_box, each_box
 from wsol.writers.xml_files import write_xml, xml_text
 
@@ -63,7 +63,7 @@ class LabelStudioWriter(Writer):
         prediction = {"model_version": self._model, "score": localization.score, "result": result}
         data = {"image": self._reference(localization)}
         record = {"data": data, "predictions": [prediction]}
-        self._tasks.write(("[" if task == 1 else ", ") + json.dumps(record))
+        self._tasks.write(("[" if task == 1 else ", ") + dumps(record))
 
     def add_error(self, path: Path, reason: str) -> None:
         """Write that an image could not be read, and so has no task."""
