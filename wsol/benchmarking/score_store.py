@@ -6,6 +6,7 @@ import json
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
+from tdam.atomic import write_atomic
 from wsol.benchmarking.replicates import RunScores, score_rules
 from wsol.evaluation.comparison import ResultError, read_results
 
@@ -50,7 +51,12 @@ class ScoringVariant:
 def write_variants(folder: Path, variants: Sequence[ScoringVariant]) -> None:
     """Write down the variants that a run was scored in, once all of them are on disk."""
     text = json.dumps([asdict(variant) for variant in variants], indent=1)
-    (folder / VARIANTS).write_text(text + "\n", encoding="utf-8")
+    write_atomic(folder / VARIANTS, (text + "\n").encode())
+
+
+def remove_variants(folder: Path) -> None:
+    """Say that the scores in a folder are not those of a whole run, for as long as they change."""
+    (folder / VARIANTS).unlink(missing_ok=True)
 
 
 def read_variants(folder: Path) -> list[ScoringVariant]:

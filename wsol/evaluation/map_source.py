@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator
+    from collections.abc import Callable, Generator, Mapping
 
     import numpy as np
 
@@ -84,6 +84,11 @@ class MapSource(Protocol):
     @property
     def allow_missing(self) -> bool:
         """Whether a map that cannot be had counts as missed, instead of an error."""
+        ...
+
+    @property
+    def origin(self) -> Mapping[str, str]:
+        """What records tell of weights and images; empty for maps on disk."""
         ...
 
     def describe(self) -> dict[str, Any]:

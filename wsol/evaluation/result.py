@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from eval.metrics.localization import LocalizationResult
     from eval.metrics.pixels import PixelResult
     from eval.protocols import ClassMap, Protocol
@@ -27,6 +29,7 @@ class Evaluation:
         unreadable_val: the same of the split that the threshold was chosen on
         subject: what was scored, in a line for people
         coco: COCO's AP and AR by name, where they were asked for
+        origin: hashes of weights and images, the same on every machine; empty for maps on disk
     """
 
     protocol: Protocol
@@ -39,6 +42,7 @@ class Evaluation:
     unreadable_val: tuple[str, ...] = ()
     subject: str = ""
     coco: dict[str, float] | None = None
+    origin: Mapping[str, str] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the JSON output: scores in percent, null for what was not asked or not known."""
@@ -57,9 +61,12 @@ class Evaluation:
             "image": self.image,
             "choices": asdict(self.protocol),
             "unreadable": list(self.unreadable),
+            **dict.fromkeys(ORIGIN),
+            **self.origin,
         }
 
 
+ORIGIN = ("weights_sha256", "images_sha256")
 _KEYS = (
     "images", "max_box_acc", "max_box_acc_threshold", "max_box_acc_v2", "box_acc", "curves", "pxap",
     "peak_pixel_iou", "gt_known_loc", "top1_loc", "top5_loc", "top1_cls", "top5_cls", "intervals95",
