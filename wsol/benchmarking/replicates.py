@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -28,6 +28,8 @@ class RunScores:
         level: the threshold that it gave
         replicates: by score, (1001,) percent: bootstrap replicates, and last the score itself
         images: how many were scored
+        unreadable: of these, why they could not be read, by id; they count as missed
+        unreadable_chosen_on: the same of the images that a threshold was chosen on
     """
 
     model: str
@@ -39,6 +41,8 @@ class RunScores:
     level: float
     replicates: dict[str, np.ndarray]
     images: int
+    unreadable: dict[str, str] = field(default_factory=dict)
+    unreadable_chosen_on: dict[str, str] = field(default_factory=dict)
 
 
 def name_rule(rule: str | float) -> str:

@@ -106,10 +106,10 @@ def read_run_scores(
             folders.append(scored)
             results = read_results(scored)
             _check(variant, results, rules, scoring)
-            level = None
+            level, missed = None, {}
             if variant.chooses:
                 chosen = read_results(folder / variant.folder / CHOSEN, slim=True)
-                level = chosen.scores["max_box_acc_threshold"]
+                level, missed = chosen.scores["max_box_acc_threshold"], _unreadable(chosen)
             try:
                 taken = score_rules(results, rules, scoring, level)
             except (KeyError, TypeError, IndexError) as error:
@@ -125,10 +125,17 @@ def read_run_scores(
                     level=at,
                     replicates=replicates,
                     images=len(results.rows),
+                    unreadable=_unreadable(results),
+                    unreadable_chosen_on=missed,
                 )
                 for name, at, replicates in taken
             ]
     return run_scores, folders[0]
+
+
+def _unreadable(results: Results) -> dict[str, str]:
+    rows = results.rows.items()
+    return {image_id: row["unreadable"] for image_id, row in rows if row.get("unreadable")}
 
 
 def _check(variant: ScoringVariant, results: Results, rules: Protocol, scoring: Scoring) -> None:

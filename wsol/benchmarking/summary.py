@@ -51,6 +51,7 @@ class Row:
         reference: name of the model that it is compared with, its own if with no other
         images: how many were scored
         values: by score
+        unreadable: ids of images that could not be read with some seed; they count as missed
     """
 
     model: str
@@ -64,6 +65,7 @@ class Row:
     reference: str
     images: int
     values: dict[str, Value]
+    unreadable: tuple[str, ...] = ()
 
     def value(self, score: str, difference: bool = False) -> float | None:
         """Give a mean, or a difference from the reference; None where it is not known."""
@@ -144,6 +146,7 @@ def _make_row(own: dict[int, RunScores], base: dict[int, RunScores], reference: 
             difference=difference,
             differences=differences,
         )
+    missed = dict.fromkeys(image_id for each in own.values() for image_id in each.unreadable)
     return Row(
         model=one.model,
         variant=one.variant,
@@ -156,6 +159,7 @@ def _make_row(own: dict[int, RunScores], base: dict[int, RunScores], reference: 
         reference=reference,
         images=one.images,
         values=values,
+        unreadable=tuple(missed),
     )
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from tdam.atomic import write_atomic
 from wsol.benchmarking.expected import SCORES
+from wsol.benchmarking.unreadable import pair_unreadable
 from wsol.report.tables import Table
 
 if TYPE_CHECKING:
@@ -128,7 +129,11 @@ def _write_difference(value: Value) -> str | None:
 
 
 def full_table(rows: Sequence[Row]) -> Table:
-    """Tell everything in numbers, a line a model, variant and score."""
+    """Tell everything in numbers, a line a model, variant and score.
+
+    Where images could not be read, two more columns count and name those of each model.
+    """
+    misses = any(row.unreadable for row in rows)
     cells: list[tuple[Cell, ...]] = []
     for row in rows:
         for name in SCORES:
@@ -145,11 +150,13 @@ def full_table(rows: Sequence[Row]) -> Table:
                     *(" ".join(map(str, row.seeds)), row.images, name, value.mean),
                     *((min(value.by_seed), max(value.by_seed)), value.interval95),
                     *(row.reference, " ".join(map(str, row.compared)), points, ends),
+                    *((len(row.unreadable), "; ".join(row.unreadable)) if misses else ()),
                 )
             )
     header = (
         "model", "method", "output_stride", "threshold", "levels", "seeds", "images", "score",
         "mean", "spread", "interval95", "reference", "compared_seeds", "difference", "difference95",
+        *(("unreadable", "unreadable_images") if misses else ()),
     )  # fmt: skip
     return Table("table", "All values", header, cells, {})
 
@@ -266,9 +273,12 @@ def write_tables(
         title: of the Markdown
         lines: verdicts
         rows: of the tables
-        record: what else the JSON says
+        record: what else the JSON says; also names the images that could not be read
     """
     parts = [f"# {title}", "\n".join(f"- {line}" for line in lines)]
+    for sentence, named in pair_unreadable(record):
+        listed: list[tuple[Cell, ...]] = [(line,) for line in named]
+        parts.append(Table("unreadable", sentence, ("image",), listed, {}).to_markdown())
     parts += [table.to_markdown() for table in list_variant_tables(rows)]
     parts += [_SPREAD, *([_PAIRED] if any(row.compared for row in rows) else [])]
     text = "\n\n".join(part.strip() for part in parts if part) + "\n"
