@@ -1,17 +1,26 @@
-"""Whether files and networks are still those that something was made of."""
+"""What a kept result was made of, told in hashes: files by their states, weights, and code."""
 
 from __future__ import annotations
 
 import hashlib
-from typing import TYPE_CHECKING
+import inspect
+from pathlib import Path
+from types import CellType, CodeType, FunctionType
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-    from pathlib import Path
+    from collections.abc import Callable, Iterable, Mapping
 
-    from torch import Tensor
+    from torch import Tensor, nn
 
     from eval.splits import Split
+
+# Of the rules by which images are read and maps are scored. Whoever changes one that can change a
+# number counts one up, so that nothing that older rules made is taken for the newer ones'.
+RULES = 1
+
+_PLAIN = (bool, int, float, complex, str, bytes, type(None))
+_KNOWN = {"torch", "torchvision", "timm", "numpy", "tdam", "wsol", "eval", "builtins", "abc"}
 
 
 def hash_files(split: Split, find: Callable[[str], Path], times: bool = False) -> str:
@@ -24,12 +33,24 @@ def hash_files(split: Split, find: Callable[[str], Path], times: bool = False) -
     """
     digest = hashlib.sha256()
     for image_id, label in zip(split.ids, split.labels.tolist(), strict=True):
-        path = find(image_id)
-        stat = path.stat() if path.is_file() else None
-        size = -1 if stat is None else stat.st_size
-        time = stat.st_mtime_ns if stat is not None and times else 0
-        digest.update(f"{image_id}\t{label}\t{size}\t{time}\n".encode("utf-8", "surrogateescape"))
+        size, time = _state(find(image_id))
+        line = f"{image_id}\t{label}\t{size}\t{time if times else 0}\n"
+        digest.update(line.encode("utf-8", "surrogateescape"))
     return digest.hexdigest()
+
+
+def hash_states(paths: Iterable[Path]) -> str:
+    """Hash paths, sizes and times of change of files, in hexadecimal."""
+    digest = hashlib.sha256()
+    for path in paths:
+        digest.update(f"{path}\t{_state(path)}\n".encode("utf-8", "surrogateescape"))
+    return digest.hexdigest()
+
+
+def _state(path: Path) -> tuple[int, int]:
+    """Give a file's size in bytes and its time of change in nanoseconds; -1 and 0 without one."""
+    stat = path.stat() if path.is_file() else None
+    return (-1, 0) if stat is None else (stat.st_size, stat.st_mtime_ns)
 
 
 def hash_weights(state: Mapping[str, Tensor]) -> str:
@@ -48,3 +69,104 @@ def hash_weights(state: Mapping[str, Tensor]) -> str:
         numbers = tensor.detach().cpu().contiguous().reshape(-1)
         digest.update(numbers.view(torch.uint8).numpy().data)
     return digest.hexdigest()
+
+
+def hash_modules(model: nn.Module) -> str:
+    """Hash what a network is beside its weights, in hexadecimal.
+
+    That is every module's class and plain attributes, such as a stride, and the code of classes
+    from outside; this package's own has a number of its rules, `RULES`.
+
+    Args:
+        model: any network
+    """
+    digest = hashlib.sha256()
+    own: dict[type, str] = {}
+    for name, module in model.named_modules():
+        kind = type(module)
+        if kind not in own:
+            own[kind] = hash_code(kind)
+        plain = [
+            (key, value)
+            for key, value in sorted(vars(module).items())
+            if key != "training" and not key.startswith("_") and _is_plain(value)
+        ]
+        digest.update(f"{name}\t{own[kind]}\t{plain!r}\n".encode("utf-8", "surrogateescape"))
+    return digest.hexdigest()
+
+
+def _is_plain(value: Any) -> bool:
+    if isinstance(value, dict):
+        return all(map(_is_plain, value.items()))
+    if isinstance(value, (tuple, list)):
+        return all(map(_is_plain, value))
+    return isinstance(value, _PLAIN)
+
+
+def hash_code(thing: Any) -> str:
+    """Hash the code of a class or function and of all that it calls by name, in hexadecimal.
+
+    Comments do not count. Of what belongs to this package or to torch the name alone does.
+
+    Args:
+        thing: a class or a function
+    """
+    digest = hashlib.sha256()
+    waiting, seen = [thing], set()
+    while waiting:
+        each = waiting.pop()
+        if id(each) in seen:
+            continue
+        seen.add(id(each))
+        text, further = _describe_code(each)
+        digest.update(f"{text}\n".encode("utf-8", "surrogateescape"))
+        waiting += further
+    return digest.hexdigest()
+
+
+def _describe_code(thing: Any) -> tuple[str, list[Any]]:
+    """Tell what a thing is in a line, and give the things that it is made of."""
+    if _is_plain(thing):
+        return repr(thing), []
+    thing = inspect.unwrap(thing) if callable(thing) else thing
+    name = f"{getattr(thing, '__module__', '')}:{getattr(thing, '__qualname__', type(thing))}"
+    if name.partition(".")[0].partition(":")[0] in _KNOWN:
+        return name, []
+    if isinstance(thing, (staticmethod, classmethod)):
+        return name, [thing.__func__]
+    if isinstance(thing, property):
+        return name, [each for each in (thing.fget, thing.fset) if each is not None]
+    if isinstance(thing, type):
+        own = sorted(vars(thing).items())
+        kept = [(key, value) for key, value in own if key not in ("__doc__", "__dict__")]
+        return f"{name} {[key for key, _ in kept]}", [*thing.__bases__, *(v for _, v in kept)]
+    if isinstance(thing, FunctionType):
+        defaults = thing.__kwdefaults__ or {}
+        code, names = _read_code(thing.__code__)
+        further = [thing.__globals__[each] for each in names if each in thing.__globals__]
+        further += [cell.cell_contents for cell in thing.__closure__ or () if _is_filled(cell)]
+        further += [thing.__defaults__, *(value for _, value in sorted(defaults.items()))]
+        return f"{name} {code}", further
+    return name, []
+
+
+def _is_filled(cell: CellType) -> bool:
+    """Tell whether a variable of an outer function has a value yet."""
+    try:
+        _ = cell.cell_contents
+    except ValueError:
+        return False
+    return True
+
+
+def _read_code(code: CodeType) -> tuple[str, list[str]]:
+    """Write out instructions, names and constants, those of inner functions too; and the names."""
+    constants, names = [], list(code.co_names)
+    for each in code.co_consts:
+        if isinstance(each, CodeType):
+            inner, further = _read_code(each)
+            constants.append(inner)
+            names += further
+        else:  # the order in a set is another in every process
+            constants.append(repr(sorted(map(repr, each)) if isinstance(each, frozenset) else each))
+    return f"{code.co_code.hex()} {code.co_names} {constants}", names

@@ -39,6 +39,9 @@ class Outcome:
         record: what else the JSON says, in plain values
         expected: values to check; None where none were asked for
         page: the page, where one was written
+        unreadable: a line an image that was scored but could not be read, so that it counts as
+            missed; such scores are made anew by the next call
+        unreadable_chosen_on: the same of images that thresholds were chosen on
     """
 
     title: str
@@ -48,6 +51,8 @@ class Outcome:
     record: dict[str, Any]
     expected: tuple[Expected, ...] | None = None
     page: Path | None = None
+    unreadable: tuple[str, ...] = ()
+    unreadable_chosen_on: tuple[str, ...] = ()
 
     @property
     def faults(self) -> list[str]:
@@ -62,8 +67,9 @@ class Outcome:
 
     @property
     def good(self) -> bool:
-        """Whether every run was scored and every expected value measured."""
-        return not self.failures and not self.faults
+        """Whether every run and image was scored and every expected value measured."""
+        missed = self.unreadable or self.unreadable_chosen_on
+        return not (self.failures or self.faults or missed)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the JSON output."""

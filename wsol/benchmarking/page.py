@@ -34,6 +34,7 @@ def write_summary_page(
     verdicts: Sequence[str] = (),
     facts: dict[str, str] | None = None,
     failures: Sequence[str] = (),
+    unreadable: Sequence[tuple[str, Sequence[str]]] = (),
     pictures: str | None = None,
 ) -> Path:
     """Write `index.html` and, beside it, its tables.
@@ -46,6 +47,7 @@ def write_summary_page(
         verdicts: a line a model
         facts: what was done, by a label for people
         failures: runs that are missing, with the reason
+        unreadable: a sentence, and a line an image that could not be read
         pictures: link to the page with pictures
 
     Returns:
@@ -67,6 +69,7 @@ def write_summary_page(
         facts=facts or {},
         failures=failures,
         overlaps=list_overlaps(rows),
+        unreadable=unreadable,
         compared=name_differences([row for row in rows if row.compared]),
         charts=[chart for chart in charts if chart is not None],
         tables=tables,

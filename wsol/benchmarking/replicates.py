@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -29,6 +29,8 @@ class RunScores:
         replicates: by score, (1001,) percent: bootstrap replicates, and last the score itself
         images: how many were scored
         overlaps: what is told of images that were not only scored
+        unreadable: of these, why they could not be read, by id; they count as missed
+        unreadable_chosen_on: the same of the images that a threshold was chosen on
     """
 
     model: str
@@ -41,6 +43,8 @@ class RunScores:
     replicates: dict[str, np.ndarray]
     images: int
     overlaps: tuple[str, ...] = ()
+    unreadable: dict[str, str] = field(default_factory=dict)
+    unreadable_chosen_on: dict[str, str] = field(default_factory=dict)
 
 
 def name_rule(rule: str | float) -> str:

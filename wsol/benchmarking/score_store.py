@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
+from tdam.atomic import write_atomic
 from tdam.strict_json import dumps, loads
 from wsol.benchmarking.replicates import RunScores, score_rules
 from wsol.evaluation.comparison import ResultError, read_results
@@ -50,7 +51,12 @@ class ScoringVariant:
 def write_variants(folder: Path, variants: Sequence[ScoringVariant]) -> None:
     """Write down the variants that a run was scored in, once all of them are on disk."""
     text = dumps([asdict(variant) for variant in variants], indent=1)
-    (folder / VARIANTS).write_text(text + "\n", encoding="utf-8")
+    write_atomic(folder / VARIANTS, (text + "\n").encode())
+
+
+def remove_variants(folder: Path) -> None:
+    """Say that the scores in a folder are not those of a whole run, for as long as they change."""
+    (folder / VARIANTS).unlink(missing_ok=True)
 
 
 def read_variants(folder: Path) -> list[ScoringVariant]:
@@ -100,10 +106,10 @@ def read_run_scores(
             folders.append(scored)
             results = read_results(scored)
             _check(variant, results, rules, scoring)
-            level = None
+            level, missed = None, {}
             if variant.chooses:
                 chosen = read_results(folder / variant.folder / CHOSEN, slim=True)
-                level = chosen.scores["max_box_acc_threshold"]
+                level, missed = chosen.scores["max_box_acc_threshold"], _unreadable(chosen)
             try:
                 taken = score_rules(results, rules, scoring, level)
             except (KeyError, TypeError, IndexError) as error:
@@ -120,10 +126,17 @@ def read_run_scores(
                     replicates=replicates,
                     images=len(results.rows),
                     overlaps=tuple(map(str, results.scores.get("overlaps") or ())),
+                    unreadable=_unreadable(results),
+                    unreadable_chosen_on=missed,
                 )
                 for name, at, replicates in taken
             ]
     return run_scores, folders[0]
+
+
+def _unreadable(results: Results) -> dict[str, str]:
+    rows = results.rows.items()
+    return {image_id: row["unreadable"] for image_id, row in rows if row.get("unreadable")}
 
 
 def _check(variant: ScoringVariant, results: Results, rules: Protocol, scoring: Scoring) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,14 +16,15 @@ from wsol.benchmarking.score_store import (
     SCORED,
     ScoringVariant,
     read_run_scores,
+    remove_variants,
     write_variants,
 )
 from wsol.classes import class_names
-from wsol.evaluation.comparison import read_results
+from wsol.evaluation.comparison import ResultError, read_results
 from wsol.evaluation.image_results import discard_results, name_results
 from wsol.evaluation.kept_maps import MapKeeper
 from wsol.evaluation.network_maps import NetworkMaps
-from wsol.evaluation.resume_file import ResumeError, is_unfinished
+from wsol.evaluation.resume_file import ResumeError
 from wsol.evaluation.score_maps import is_scored, score_maps
 from wsol.maps.names import settle_method
 from wsol.report import choose_images
@@ -198,18 +198,17 @@ def _score_once(
     rule: str | None = None,
     keep: bool = False,
 ) -> dict[str, Any]:
-    """Score a split, unless that was done with the same weights and rules; gives the scores."""
-    maps = folder / MAPS
-    if is_scored(source, [rules], [threshold], folder) and (maps.is_dir() or not keep):
-        return read_results(folder, slim=True).scores
-    if not is_unfinished(folder):
-        shutil.rmtree(maps, ignore_errors=True)
+    """Score a split, unless all that its scores depend on is as it was; gives the scores."""
+    keeper = None
+    if keep:
+        ids = source.split.ids
+        keeper = MapKeeper(folder / MAPS, ids, choose_images(ids), rules.levels, rules.rounding)
+    kept = _read_kept(source, rules, threshold, folder, rule, keeper)
+    if kept is not None:
+        return kept
+    remove_variants(folder.parents[1])  # until all variants are of the same weights again
 
     def score() -> None:
-        keeper = None
-        if keep:
-            ids = source.split.ids
-            keeper = MapKeeper(maps, ids, choose_images(ids), rules.levels, rules.rounding)
         events.begin(f"score {text}, {source.split.name}", len(source.split))
         try:
             score_maps(
@@ -229,6 +228,23 @@ def _score_once(
         score()
     except ResumeError:  # cut off with other weights, which are gone
         discard_results(folder)
-        shutil.rmtree(maps, ignore_errors=True)
         score()
     return read_results(folder, slim=True).scores
+
+
+def _read_kept(
+    source: NetworkMaps,
+    rules: Protocol,
+    threshold: Any,
+    folder: Path,
+    rule: str | None,
+    keeper: MapKeeper | None,
+) -> dict[str, Any] | None:
+    """Read scores that count as they are: of the same images, weights and rules, all readable."""
+    if not is_scored(source, [rules], [threshold], folder, rule=rule, keep=keeper):
+        return None
+    try:
+        scores = read_results(folder, slim=True).scores
+    except ResultError:  # somebody removed or broke a file
+        return None
+    return None if scores["unreadable"] else scores

@@ -52,6 +52,7 @@ class Row:
         images: how many were scored
         values: by score
         overlaps: what is told of images that were not only scored
+        unreadable: ids of images that could not be read with some seed; they count as missed
     """
 
     model: str
@@ -66,6 +67,7 @@ class Row:
     images: int
     values: dict[str, Value]
     overlaps: tuple[str, ...] = ()
+    unreadable: tuple[str, ...] = ()
 
     def value(self, score: str, difference: bool = False) -> float | None:
         """Give a mean, or a difference from the reference; None where it is not known."""
@@ -146,6 +148,7 @@ def _make_row(own: dict[int, RunScores], base: dict[int, RunScores], reference: 
             difference=difference,
             differences=differences,
         )
+    missed = dict.fromkeys(image_id for each in own.values() for image_id in each.unreadable)
     return Row(
         model=one.model,
         variant=one.variant,
@@ -159,6 +162,7 @@ def _make_row(own: dict[int, RunScores], base: dict[int, RunScores], reference: 
         images=one.images,
         values=values,
         overlaps=tuple(dict.fromkeys(line for seed in seeds for line in own[seed].overlaps)),
+        unreadable=tuple(missed),
     )
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from tdam.atomic import write_atomic
 from tdam.strict_json import dumps
 from wsol.benchmarking.expected import SCORES
+from wsol.benchmarking.unreadable import pair_unreadable
 from wsol.report.tables import Table, plain
 
 if TYPE_CHECKING:
@@ -128,7 +129,12 @@ def _write_difference(value: Value) -> str | None:
 
 
 def full_table(rows: Sequence[Row]) -> Table:
-    """Tell everything in numbers, a line a model, variant and score."""
+    """Tell everything in numbers, a line a model, variant and score.
+
+    Where images could not be read, two more columns count and name those of each model.
+    """
+    shared = any(row.overlaps for row in rows)
+    misses = any(row.unreadable for row in rows)
     cells: list[tuple[Cell, ...]] = []
     for row in rows:
         for name in SCORES:
@@ -145,13 +151,15 @@ def full_table(rows: Sequence[Row]) -> Table:
                     *(" ".join(map(str, row.seeds)), row.images, name, value.mean),
                     *((min(value.by_seed), max(value.by_seed)), value.interval95),
                     *(row.reference, " ".join(map(str, row.compared)), points, ends),
-                    "; ".join(row.overlaps),
+                    *(("; ".join(row.overlaps),) if shared else ()),
+                    *((len(row.unreadable), "; ".join(row.unreadable)) if misses else ()),
                 )
             )
     header = (
         "model", "method", "output_stride", "threshold", "levels", "seeds", "images", "score",
         "mean", "spread", "interval95", "reference", "compared_seeds", "difference", "difference95",
-        "overlaps",
+        *(("overlaps",) if shared else ()),
+        *(("unreadable", "unreadable_images") if misses else ()),
     )  # fmt: skip
     return Table("table", "All values", header, cells, {})
 
@@ -273,10 +281,13 @@ def write_tables(
         title: of the Markdown
         lines: verdicts
         rows: of the tables
-        record: what else the JSON says
+        record: what else the JSON says; also names the images that could not be read
     """
     parts = [f"# {title}", "\n".join(f"- {line}" for line in lines)]
     parts += [f"**Not apart:** {plain(line)}" for line in list_overlaps(rows)]
+    for sentence, named in pair_unreadable(record):
+        listed: list[tuple[Cell, ...]] = [(line,) for line in named]
+        parts.append(Table("unreadable", sentence, ("image",), listed, {}).to_markdown())
     parts += [table.to_markdown() for table in list_variant_tables(rows)]
     parts += [_SPREAD, *([_PAIRED] if any(row.compared for row in rows) else [])]
     text = "\n\n".join(part.strip() for part in parts if part) + "\n"

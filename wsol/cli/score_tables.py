@@ -96,9 +96,11 @@ def print_outcome(outcome: Outcome) -> None:
     """Print means, differences and verdicts of several models, and how many expected values hold.
 
     Args:
-        outcome: of a benchmark or an experiment; values that are off go to stderr
+        outcome: of a benchmark or an experiment; values that are off and images that could not be
+            read go to stderr
     """
     from wsol.benchmarking.tables import difference_table, list_overlaps, score_table
+    from wsol.benchmarking.unreadable import pair_unreadable
 
     typer.echo(outcome.title)
     for table in (score_table(outcome.rows), difference_table(outcome.rows)):
@@ -110,3 +112,5 @@ def print_outcome(outcome: Outcome) -> None:
     if outcome.expected is not None:
         sys.stderr.writelines(f"{fault}\n" for fault in outcome.faults)
         typer.echo(f"{outcome.met} of {len(outcome.expected)} expected values found")
+    for sentence, lines in pair_unreadable(vars(outcome)):
+        sys.stderr.writelines(f"{line}\n" for line in (*lines, sentence))

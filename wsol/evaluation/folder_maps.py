@@ -49,6 +49,11 @@ class FolderMaps:
     batch_size: int = 32
     image: str = "squash"  # files do not say what they show: the whole image
 
+    @property
+    def origin(self) -> dict[str, str]:
+        """Files do not say what they were made of."""
+        return {}
+
     def describe(self) -> dict[str, Any]:
         """Name the folder, and the size and time of change of every map."""
         return {

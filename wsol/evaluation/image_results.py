@@ -76,9 +76,17 @@ def _result_folders(folder: Path) -> list[Path]:
     return [path.parent for path in folder.glob(f"*/{SCORES}")]
 
 
-def discard_results(folder: Path) -> None:
-    """Delete what evaluations left in a folder, under any number of protocols."""
-    for home in (folder, *(path for path in folder.glob("*") if path.is_dir())):
+def discard_results(folder: Path, keep_unfinished: bool = False) -> None:
+    """Delete what evaluations left in a folder, under any number of protocols.
+
+    Args:
+        folder: of the results; those that a threshold was chosen by have a folder of their own
+        keep_unfinished: whether the records of a run that has begun there stay
+    """
+    begun = () if keep_unfinished else (DATA, HEADER)
+    inside = (path for path in folder.glob("*") if path.is_dir() and path.name != CHOSEN)
+    for home in (folder, *inside):
         if home == folder or (home / SCORES).is_file() or (home / HEADER).is_file():
-            for name in (SCORES, LINES, TABLE, NAMES, SETTINGS, DATA, HEADER):
+            # The settings first: without them nothing that is left is taken for a result.
+            for name in (SETTINGS, SCORES, LINES, TABLE, NAMES, *begun):
                 (home / name).unlink(missing_ok=True)

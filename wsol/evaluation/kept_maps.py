@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import zipfile
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from tdam.atomic import write_atomic
+from wsol.evaluation.resume_file import write_header
 from wsol.levels import quantise
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
-    from pathlib import Path
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,10 +46,33 @@ class MapKeeper:
     ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self._folder = folder
+        self._settings = folder.with_name(f"{folder.name}.json")
         self._levels, self._rounding = levels, rounding
         kept = set(wanted)
         self.rows = {image_id: row for row, image_id in enumerate(ids) if image_id in kept}
         self._wanted = set(self.rows.values())
+
+    def begin(self, header: dict[str, Any]) -> None:
+        """Keep maps of a pass from now on, and remove those of any other.
+
+        Args:
+            header: everything that the maps depend on, in plain values
+        """
+        if not self._is_same(header):
+            for old in self._folder.glob("*.npz"):
+                old.unlink()
+            write_atomic(self._settings, write_header(header).encode())
+
+    def has_all(self, header: dict[str, Any]) -> bool:
+        """Tell whether every map that is wanted is there, and of this very pass."""
+        return self._is_same(header) and all(map(Path.is_file, map(self._path, self._wanted)))
+
+    def _is_same(self, header: dict[str, Any]) -> bool:
+        path = self._settings
+        return path.is_file() and path.read_text(encoding="utf-8") == write_header(header)
+
+    def _path(self, row: int) -> Path:
+        return self._folder / f"{row}.npz"
 
     def write(self, row: int, heat: np.ndarray, region: np.ndarray) -> None:
         """Keep the map of an image, if it is one of those that are wanted.
@@ -59,7 +84,7 @@ class MapKeeper:
         """
         if row in self._wanted:
             levels = quantise(heat, self._levels, self._rounding)
-            np.savez_compressed(self._folder / f"{row}.npz", levels=levels, region=region)
+            np.savez_compressed(self._path(row), levels=levels, region=region)
 
     def write_steps(self, row: int, maps: np.ndarray, notes: np.ndarray) -> None:
         """Keep the maps of an image's steps.

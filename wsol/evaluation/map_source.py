@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator
+    from collections.abc import Callable, Generator, Mapping
 
     import numpy as np
 
@@ -89,6 +89,11 @@ class MapSource(Protocol):
     @property
     def overlaps(self) -> tuple[str, ...]:
         """What its scores have to tell of images that are not only scored."""
+        ...
+
+    @property
+    def origin(self) -> Mapping[str, str]:
+        """What records tell of weights and images; empty for maps on disk."""
         ...
 
     def describe(self) -> dict[str, Any]:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 import numpy as np
 
 from wsol.evaluation.map_source import NO_RANK, FoundMap
+from wsol.fingerprints import hash_code, hash_files, hash_modules, hash_weights
 from wsol.heatmap import to_heatmap
 from wsol.images import NOT_FINITE, ImageError, read_image
 from wsol.label_matching import true_outputs
@@ -92,21 +92,30 @@ class NetworkMaps:
         """Images that cannot be read count as missed."""
         return True
 
-    def describe(self) -> dict[str, Any]:
-        """Name network, weights and settings."""
-        digest = hashlib.sha256()
-        for name, tensor in self.model.state_dict().items():
-            digest.update(name.encode())
-            digest.update(np.ascontiguousarray(tensor.detach().cpu().float().numpy()).tobytes())
+    @cached_property
+    def origin(self) -> dict[str, str]:
+        """Hashes of weights and images that are the same on every machine."""
         return {
-            "weights": digest.hexdigest(),
+            "weights_sha256": hash_weights(self.model.state_dict()),
+            "images_sha256": hash_files(self.split, self.root.joinpath),
+        }
+
+    def describe(self) -> dict[str, Any]:
+        """Name images, network, weights and settings."""
+        from wsol.maps import METHODS, find_method
+
+        registered = self.method_name in METHODS
+        return {
+            "weights": self.origin["weights_sha256"],
             "network": getattr(self.model, "settings", type(self.model).__name__),
+            "modules": hash_modules(self.model),
             "root": str(self.root.resolve()),
+            "image_files": hash_files(self.split, self.root.joinpath, times=True),
             "image": self.image,
-            "method": self.method_name,
+            "method": self.method_name if registered else hash_code(find_method(self.method)),
             "layer": self.map_layer,
             "class_map": self.class_map,
-            "preprocessing": repr(self.input),
+            "preprocessing": f"{self.input!r} {hash_code(type(self.input))}",
             "classes": sorted((self.classes or {}).items()),
             "batch_size": self.batch_size,
             **({} if self.step is None else {"step": self.step}),

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from eval.metrics.localization import LocalizationResult
     from eval.metrics.pixels import PixelResult
     from eval.protocols import ClassMap, Protocol
@@ -29,6 +31,7 @@ class Evaluation:
         coco: COCO's AP and AR by name, where they were asked for
         overlaps: a line for each two sets of images that share some though one was trained on,
             chosen by or scored, where that was allowed
+        origin: hashes of weights and images, the same on every machine; empty for maps on disk
     """
 
     protocol: Protocol
@@ -42,6 +45,7 @@ class Evaluation:
     subject: str = ""
     coco: dict[str, float] | None = None
     overlaps: tuple[str, ...] = ()
+    origin: Mapping[str, str] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the JSON output: scores in percent, null for what was not asked or not known."""
@@ -61,9 +65,12 @@ class Evaluation:
             "choices": asdict(self.protocol),
             "unreadable": list(self.unreadable),
             "overlaps": list(self.overlaps),
+            **dict.fromkeys(ORIGIN),
+            **self.origin,
         }
 
 
+ORIGIN = ("weights_sha256", "images_sha256")
 _KEYS = (
     "images", "max_box_acc", "max_box_acc_threshold", "max_box_acc_v2", "box_acc", "curves", "pxap",
     "peak_pixel_iou", "gt_known_loc", "top1_loc", "top5_loc", "top1_cls", "top5_cls", "intervals95",

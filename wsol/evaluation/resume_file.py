@@ -39,17 +39,14 @@ class ResumeFile:
         self._folder = folder
         self._data, self._header = folder / DATA, folder / HEADER
         self._dtype = dtype
-        text = _write(header | {"record": str(dtype.descr)})
+        text = write_header(header | {"record": str(dtype.descr)})
         self.done = 0
         if self._header.exists() and self._data.exists():
             before = self._header.read_text(encoding="utf-8")
             if before == text:
                 self.done = self._data.stat().st_size // dtype.itemsize // batch * batch
             elif self._data.stat().st_size:
-                raise ResumeError(
-                    f"{folder}: expected to go on with an unfinished run but its settings differ "
-                    f"({_differences(before, text)})"
-                )
+                raise ResumeError(_refuse("an unfinished run", folder, before, text))
         write_atomic(self._header, text.encode())
         self._file = self._data.open("r+b" if self._data.exists() else "w+b")
         self._file.truncate(self.done * dtype.itemsize)
@@ -91,12 +88,32 @@ def is_unfinished(folder: Path) -> bool:
 def is_finished(folder: Path, header: dict[str, Any], dtype: np.dtype) -> bool:
     """Tell whether a run with these very settings ended in this folder."""
     path = folder / SETTINGS
-    text = _write(header | {"record": str(dtype.descr)})
+    text = write_header(header | {"record": str(dtype.descr)})
     return path.is_file() and path.read_text(encoding="utf-8") == text
 
 
-def _write(header: dict[str, Any]) -> str:
+def check_finished(folder: Path, header: dict[str, Any], dtype: np.dtype) -> None:
+    """Refuse what a finished run left in a folder, unless it had these very settings.
+
+    Raises:
+        ResumeError: they differ
+    """
+    if not is_finished(folder, header, dtype):
+        before = (folder / SETTINGS).read_text(encoding="utf-8")
+        text = write_header(header | {"record": str(dtype.descr)})
+        raise ResumeError(_refuse("the run", folder, before, text))
+
+
+def write_header(header: dict[str, Any]) -> str:
+    """Write what records depend on, the same text for the same values."""
     return dumps(header, indent=1, sort_keys=True, default=str)
+
+
+def _refuse(run: str, folder: Path, before: str, after: str) -> str:
+    return (
+        f"{folder}: expected to go on with {run} but its settings differ "
+        f"({_differences(before, after)}); choose another folder, or begin anew with force"
+    )
 
 
 def _differences(old: str, new: str) -> str:

@@ -6,7 +6,6 @@ import hashlib
 from contextlib import closing
 from dataclasses import asdict
 from functools import partial
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
@@ -16,11 +15,12 @@ from eval.protocols import ClassMap
 from tdam.events import SILENT, Events
 from tdam.strict_json import loads
 from wsol.evaluation.box_scorer import BoxScorer
-from wsol.evaluation.image_results import SCORES, write_results
+from wsol.evaluation.image_results import SCORES, discard_results, write_results
 from wsol.evaluation.map_source import MapError
 from wsol.evaluation.mask_scorer import MaskScorer
 from wsol.evaluation.result import Evaluation
-from wsol.evaluation.resume_file import SETTINGS, ResumeFile, is_finished
+from wsol.evaluation.resume_file import SETTINGS, ResumeFile, check_finished, is_finished
+from wsol.fingerprints import RULES, hash_states
 from wsol.images import ImageError
 from wsol.loading import read_ahead
 
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from eval.protocols import Protocol
+    from eval.splits import MaskPaths
     from wsol.evaluation.kept_maps import MapKeeper
     from wsol.evaluation.map_files import MapWriter
     from wsol.evaluation.map_source import FoundMap, MapSource
@@ -54,6 +55,7 @@ class ScoringPass:
         source: of the maps
         protocols: at least one
         thresholds: one a protocol, as for `evaluate`
+        rule: that gave thresholds which are numbers, for the record; `fixed` by default
         mask_root: folder that the split's mask paths are relative to
         save: also writes the first protocol's maps
         keep: also keeps what a report shows of them
@@ -68,6 +70,7 @@ class ScoringPass:
         protocols: Sequence[Protocol],
         thresholds: Sequence[Threshold],
         *,
+        rule: str | None = None,
         mask_root: str | Path | None = None,
         save: MapWriter | None = None,
         keep: MapKeeper | None = None,
@@ -77,7 +80,7 @@ class ScoringPass:
                 f"Expected class_map to be one of {get_args(ClassMap)} but got {source.class_map!r}"
             )
         self.source, self.protocols = source, tuple(protocols)
-        self.mask_root, self.save, self.keep = mask_root, save, keep
+        self.rule, self.mask_root, self.save, self.keep = rule, mask_root, save, keep
         boxes = source.split.masks is None
         scorer_of = BoxScorer if boxes else partial(MaskScorer, root=mask_root)
         self.scorers: list[BoxScorer | MaskScorer] = [
@@ -135,9 +138,9 @@ class ScoringPass:
     def describe(self) -> dict[str, Any]:
         """Name everything that the records depend on, in plain values."""
         levels = [scorer.threshold for scorer in self.scorers]
-        return _describe(self.source, self.protocols, levels, self.mask_root, self.save)
+        return _describe(self.source, self.protocols, levels, self.rule, self.mask_root, self.save)
 
-    def evaluations(self, rule: str | None) -> list[Evaluation]:
+    def evaluations(self) -> list[Evaluation]:
         """Turn what was added into scores, one record a protocol."""
         source = self.source
         return [
@@ -145,11 +148,12 @@ class ScoringPass:
                 protocol=scorer.protocol,
                 split=source.split.name,
                 image=source.image,
-                rule=_rule(scorer, rule),
+                rule=_rule(scorer, self.rule),
                 class_map=source.class_map,
                 result=scorer.compute(source.class_map == "ground_truth"),
                 unreadable=tuple(self.unreadable),
                 overlaps=source.overlaps,
+                origin=source.origin,
             )
             for scorer in self.scorers
         ]
@@ -201,19 +205,28 @@ def score_maps(
         ValueError: an unknown name, or a split without boxes
         wsol.evaluation.resume_file.ResumeError: `out` holds an unfinished run with other settings
     """
-    scoring = ScoringPass(source, protocols, thresholds, mask_root=mask_root, save=save, keep=keep)
+    scoring = ScoringPass(
+        source, protocols, thresholds, rule=rule, mask_root=mask_root, save=save, keep=keep
+    )
+    header = scoring.describe() if out is not None or keep is not None else {}
     if out is None:
+        if keep is not None:
+            keep.begin(header)
         _score_rest(scoring, None, workers, events)
-        return scoring.evaluations(rule)
+        return scoring.evaluations()
     folder = Path(out)
     folder.mkdir(parents=True, exist_ok=True)
-    records = ResumeFile(folder, scoring.describe(), scoring.dtype, source.batch_size)
+    records = ResumeFile(folder, header, scoring.dtype, source.batch_size)
     try:
+        if keep is not None:
+            keep.begin(header)
+        if not records.done:
+            discard_results(folder, keep_unfinished=True)  # what is there is of another pass
         for record in records:
             scoring.add(record)
             events.advance()
         _score_rest(scoring, records, workers, events)
-        evaluations = scoring.evaluations(rule)
+        evaluations = scoring.evaluations()
         scoring.write(folder, records, evaluations)
         records.finish()
     finally:
@@ -247,30 +260,36 @@ def is_scored(
     thresholds: Sequence[Threshold],
     out: Path,
     *,
+    rule: str | None = None,
     save: MapWriter | None = None,
+    keep: MapKeeper | None = None,
 ) -> bool:
-    """Tell whether this very run over boxes has ended in a folder: same maps, truth and rules.
+    """Tell whether this very run over boxes has ended in a folder: same images, truth and rules.
 
     Args:
         source: of the maps
-        protocols: as for `score_maps`, like the next three
+        protocols: as for `score_maps`, like the next five
         thresholds: one a protocol
         out: folder of the results
+        rule: that gave the thresholds
         save: of maps
+        keep: of maps for a report, which must be of this run too
     """
     if not (out / SETTINGS).is_file():  # most often: before all weights are read for a header
         return False
     levels = [
         settle_threshold(rules, each) for rules, each in zip(protocols, thresholds, strict=True)
     ]
-    header = _describe(source, protocols, levels, None, save)
+    header = _describe(source, protocols, levels, rule, None, save)
+    if keep is not None and not keep.has_all(header):
+        return False
     return is_finished(out, header, _record_type([BoxScorer.dtype] * len(protocols)))
 
 
 def finished_thresholds(
     source: MapSource, protocols: Sequence[Protocol], out: Path, save: MapWriter | None
-) -> tuple[list[float], list[str]] | None:
-    """Read the best thresholds of a run that ended in a folder, if it is this very run.
+) -> list[float] | None:
+    """Read the best thresholds of a run that ended in a folder, if all of it could be read.
 
     Args:
         source: of the maps
@@ -279,16 +298,23 @@ def finished_thresholds(
         save: as for `score_maps`
 
     Returns:
-        one a protocol, and what could not be read; None where the folder holds something else
+        one a protocol; None where the folder holds no finished run, or one with images that could
+        not be read
+
+    Raises:
+        wsol.evaluation.resume_file.ResumeError: the folder holds another finished run
     """
-    if not is_scored(source, protocols, ["oracle"] * len(protocols), out, save=save):
+    if not (out / SETTINGS).is_file():
         return None
+    header = _describe(source, protocols, [None] * len(protocols), None, None, save)
+    check_finished(out, header, _record_type([BoxScorer.dtype] * len(protocols)))
     folders = [out] if len(protocols) == 1 else [out / rules.name for rules in protocols]
     try:
         scores = [loads((folder / SCORES).read_text(encoding="utf-8")) for folder in folders]
-    except OSError:
+        levels = [float(each["max_box_acc_threshold"]) for each in scores]
+        return None if scores[0]["unreadable"] else levels
+    except (OSError, ValueError, KeyError, TypeError):
         return None
-    return [each["max_box_acc_threshold"] for each in scores], list(scores[0]["unreadable"])
 
 
 def _record_type(traces: Sequence[np.dtype]) -> np.dtype:
@@ -324,17 +350,21 @@ def _describe(
     source: MapSource,
     protocols: Sequence[Protocol],
     thresholds: Sequence[float | None],
+    rule: str | None,
     mask_root: str | Path | None,
     save: MapWriter | None,
 ) -> dict[str, Any]:
-    """Name everything that the records depend on."""
+    """Name everything that the records depend on.
+
+    A kept record counts only where all of this is the same.
+    """
     split = source.split
     digest = hashlib.sha256("\n".join(split.ids).encode("utf-8", "surrogateescape"))
     digest.update(split.labels.tobytes())
     if split.sizes is not None:
         digest.update(split.sizes.tobytes())
     for boxes in split.boxes or ():
-        digest.update(np.asarray(boxes, np.float64).tobytes())
+        digest.update(f"{len(boxes)}\n".encode() + np.asarray(boxes, np.float64).tobytes())
     digest.update(repr(split.masks).encode("utf-8", "surrogateescape"))
     return {
         **source.describe(),
@@ -343,8 +373,15 @@ def _describe(
         "truth": digest.hexdigest(),
         "protocols": [{**asdict(rules), "source": ""} for rules in protocols],
         "thresholds": list(thresholds),
+        "rule": rule,
         "mask_root": None if split.masks is None else str(Path(mask_root or "").resolve()),
+        "mask_files": None if split.masks is None else _hash_masks(split.masks, mask_root),
         "save_maps": None if save is None else save.precision,
-        "version": version("wsol-tdam"),
         **({"overlaps": list(source.overlaps)} if source.overlaps else {}),
+        "rules": RULES,
     }
+
+
+def _hash_masks(masks: Sequence[MaskPaths], root: str | Path | None) -> str:
+    paths = (part for each in masks for part in (*each.instances, each.ignore) if part is not None)
+    return hash_states(Path(root or "") / part for part in paths)

@@ -159,5 +159,21 @@ def pack_images(
     return PackedImages(split, path)
 
 
+def is_packed(split: Split, path: Path) -> bool:
+    """Tell whether a file that `pack_images` wrote is whole and holds these images.
+
+    Args:
+        split: ids of the images
+        path: of the file
+    """
+    try:
+        content = loads(path.with_suffix(".json").read_text(encoding="utf-8"))
+        pixels = sum(height * width for height, width in content["sizes"])
+        same = content["ids"] == list(split.ids) and len(content["sizes"]) == len(split)
+        return same and path.stat().st_size == 3 * pixels
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+
+
 def _to_tensor(pixels: np.ndarray) -> Tensor:
     return torch.from_numpy(pixels).permute(2, 0, 1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import shutil
 import warnings
 from contextlib import nullcontext
@@ -24,7 +25,7 @@ from tdam.weights import RESULT, find_weights
 from wsol.errors import ArgumentError
 from wsol.evaluation.calibration import Calibration, choose_threshold
 from wsol.evaluation.network_maps import NetworkMaps
-from wsol.fingerprints import hash_files
+from wsol.fingerprints import RULES, hash_files
 from wsol.folder_lock import hold_file, hold_folder
 from wsol.overlap import check_apart
 from wsol.runtime import find_device, is_half_fast
@@ -41,6 +42,7 @@ from wsol.training.image_list import (
 from wsol.training.images import (
     PackedImages,
     SplitImages,
+    is_packed,
     pack_images,
     packed_side,
     side_needed,
@@ -337,9 +339,9 @@ def _open_images(
         least = side_needed(recipe.size, recipe.min_scale)
         return SplitImages(training_data.train, training_data.root, least)
     packed = _packed_file(training_data, recipe.size, folder)
-    if ranks.first and not packed.is_file():
+    if ranks.first and not is_packed(training_data.whole, packed):
         with hold_file(packed, patient=True, tell=events.say):  # runs may share it
-            if not packed.is_file():
+            if not is_packed(training_data.whole, packed):
                 side = packed_side(recipe.size)
                 pack_images(training_data.whole, training_data.root, side, packed, workers, events)
     ranks.agree(None)  # so that what the first process writes is there
@@ -370,7 +372,8 @@ def _check_apart(name: str, folder: str | Path | None, data: Path, root: Path) -
 
 def _packed_file(training_data: TrainingData, size: int, folder: Path) -> Path:
     """Name the file of all training images, the held-out ones too, which runs may share."""
-    key = hash_files(training_data.whole, training_data.root.joinpath, times=True)[:16]
+    states = hash_files(training_data.whole, training_data.root.joinpath, times=True)
+    key = hashlib.sha256(f"{RULES} {states}".encode()).hexdigest()[:16]
     return folder / f"{key}-{packed_side(size)}.u8"
 
 

@@ -135,8 +135,15 @@ def benchmark(
             write_tables(home, outcome.title, list(outcome.verdicts), outcome.rows, outcome.record)
         if page is not None:
             from wsol.benchmarking.outcome import read_runs
+            from wsol.benchmarking.unreadable import pair_unreadable
 
-            write_page(page.folder, read_runs(folders, scored, rules), opened.root, events)
+            note = ". ".join(
+                f"{sentence}: {'; '.join(lines)}"
+                for sentence, lines in pair_unreadable(vars(outcome))
+            )
+            write_page(
+                page.folder, read_runs(folders, scored, rules), opened.root, events, note=note
+            )
     return outcome
 
 
@@ -164,6 +171,7 @@ def _score(
     from wsol.benchmarking.reproduction import class_finder
     from wsol.benchmarking.score_weights import Images, score_weights
     from wsol.benchmarking.summary import summarise
+    from wsol.benchmarking.unreadable import UNREADABLE, UNREADABLE_CHOSEN_ON, list_unreadable
     from wsol.runtime import find_device
 
     with about("device"):
@@ -190,17 +198,21 @@ def _score(
         entry.name: entry.recipe.model if entry.checkpoint == PRETRAINED else entry.checkpoint
         for entry in entries
     }
+    missed = list_unreadable(scores)
     record = {
         "data": str(data.path.resolve()),
         "split": scoring.split,
         "protocol": rules.name,
         "runs": weights,
         "failures": failures,
+        **missed,
     }
     title = f"{scored.summary}, protocol {rules.name}, class map {rules.class_map}"
     outcome = Outcome(
-        title, tuple(rows), tuple(list_verdicts(rows)), tuple(failures), record, expected
-    )
+        title, tuple(rows), tuple(list_verdicts(rows)), tuple(failures), record, expected,
+        unreadable=tuple(missed[UNREADABLE]),
+        unreadable_chosen_on=tuple(missed[UNREADABLE_CHOSEN_ON]),
+    )  # fmt: skip
     return outcome, folders
 
 

@@ -174,7 +174,7 @@ class EvaluationJob:
         if folder is not None and source.split.masks is None:
             known = finished_thresholds(source, self.protocols, folder, self.save)
             if known is not None:
-                return known[0], tuple(known[1])
+                return known, ()
         best = self._score(source, ["oracle"] * len(self.protocols), out=folder)
         levels = [getattr(each.result, "max_box_acc_threshold", None) for each in best]
         return levels, best[0].unreadable

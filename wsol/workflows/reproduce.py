@@ -168,6 +168,7 @@ def _write(work: Reproduction, results: RunResults, expect: bool) -> Outcome:
     from wsol.benchmarking.replicates import name_rule
     from wsol.benchmarking.summary import summarise
     from wsol.benchmarking.tables import write_tables
+    from wsol.benchmarking.unreadable import list_unreadable, pair_unreadable
 
     experiment, on, rules = work.experiment, work.on, work.rules
     scoring = experiment.scoring
@@ -176,12 +177,14 @@ def _write(work: Reproduction, results: RunResults, expect: bool) -> Outcome:
     images = results.scores[0].images
     scored = f"{scoring.split}: {images} images" if on is None else on.scored.summary
     title = f"{scored}, protocol {rules.name}, class map {rules.class_map}"
+    missed = list_unreadable(results.scores)
     record: dict[str, Any] = {
         "experiment": experiment.name,
         "data": None if on is None else str(on.data.path.resolve()),
         "images": images,
         "scoring": asdict(scoring),
         "failures": results.failures,
+        **missed,
     }
     write_tables(work.out, f"Experiment {experiment.name}", verdicts, rows, record)
     trained = next((each for each in experiment.models if each.checkpoint is None), None)
@@ -204,6 +207,7 @@ def _write(work: Reproduction, results: RunResults, expect: bool) -> Outcome:
         verdicts=verdicts,
         facts=facts,
         failures=results.failures,
+        unreadable=pair_unreadable(missed),
         pictures=None if on is None else "pictures/index.html",
     )
     work.events.say(f"table in {work.out / 'table.md'}, page in {page}")
@@ -215,6 +219,7 @@ def _write(work: Reproduction, results: RunResults, expect: bool) -> Outcome:
         record=record,
         expected=experiment.expected if expect else None,
         page=page,
+        **{key: tuple(lines) for key, lines in missed.items()},
     )
 
 
