@@ -107,8 +107,10 @@ class Directory:
         entry = self._entries.get(tag)
         if entry is None or entry.kind not in _FORMATS or entry.number > self.file_size:
             return ()
+        before = self._file.tell()  # others read the same file
         self._file.seek(entry.offset)
         content = self._file.read(entry.number * _TYPES[entry.kind])
+        self._file.seek(before)
         if len(content) < entry.number * _TYPES[entry.kind]:
             return ()
         return struct.unpack(f"{self.order}{entry.number}{_FORMATS[entry.kind]}", content)

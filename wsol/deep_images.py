@@ -8,6 +8,7 @@ bits, as cameras of 12 bits leave it, the data's own range becomes black to whit
 from __future__ import annotations
 
 import zlib
+from itertools import product
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -194,9 +195,7 @@ def read_deep(opened: OpenImage) -> tuple[Image.Image, bool]:
         if has_alpha:
             alpha = alpha_scale(pixels[top : top + rows, :, colours:])
             band = np.concatenate([band, alpha], axis=2)
-        part = Image.fromarray(
-            np.ascontiguousarray(band.squeeze(2) if band.shape[2] == 1 else band)
-        )
+        part = Image.fromarray(np.ascontiguousarray(band[..., 0] if mode == "L" else band))
         if has_alpha and colours == 3 and extra[:1] == (1,):
             part = Image.frombytes("RGBa", part.size, part.tobytes()).convert("RGBA")
         image.paste(part, (0, top))
@@ -216,6 +215,8 @@ class _Layout:
         fits = not bits and letter and one in sizes
         self.kind = np.dtype(f"{tags.order}{letter}{one // 8}") if fits else None
         self.planar = tags.number(284, 1) == 2
+        self.deflated = tags.number(259, 1) in _DEFLATE
+        self.differences = tags.number(317, 1) == 2
 
     @property
     def dtype(self) -> np.dtype[Any]:
@@ -238,18 +239,10 @@ class _Layout:
             [int(v) for v in tags.values(tag)] for tag in ((324, 325) if tiled else (273, 279))
         )
         depth = 1 if self.planar else self.samples
-        corners = (
-            [
-                (plane, top, left)
-                for plane in range(self.samples if self.planar else 1)
-                for top in range(0, height, down)
-                for left in range(0, width, across)
-            ]
-            if len(starts) * across * down * depth >= width * height * self.samples
-            else []
-        )
-        if not corners or len(starts) < len(corners):
+        planes = self.samples if self.planar else 1
+        if len(starts) < planes * -(-height // down) * -(-width // across):
             raise ImageError("truncated: its data does not fill the size in its header")
+        corners = product(range(planes), range(0, height, down), range(0, width, across))
         pixels = np.empty((height, width, self.samples), self.dtype.newbyteorder("="))
         for index, (plane, top, left) in enumerate(corners):
             rows = down if tiled else min(down, height - top)
@@ -266,13 +259,13 @@ class _Layout:
         """Read a strip or tile."""
         need = int(np.prod(shape)) * self.dtype.itemsize
         opened.file.seek(start)
-        if self.tags.number(259, 1) in _DEFLATE:
+        if self.deflated:
             data = zlib.decompressobj().decompress(opened.file.read(count), need)
         else:
             data = opened.file.read(need)
         if len(data) < need:
             raise ImageError("truncated: its data does not fill the size in its header")
         part = np.frombuffer(data, self.dtype).reshape(shape)
-        if self.tags.number(317, 1) == 2:  # differences to the pixel on the left
+        if self.differences:  # to the pixel on the left
             part = np.cumsum(part, axis=1, dtype=self.dtype.newbyteorder("="))
         return part
