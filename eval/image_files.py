@@ -42,6 +42,7 @@ MAX_PIXELS = 100_000_000
 _BYTES = 10  # for each pixel of the limit: RGB as PIL has it, twice, and what a decoder needs
 _LAYOUT = {256, 257, 258, 259, 277, 278, 284, 322, 323}  # tags of a TIFF that sizes follow from
 _MAX_STRIPS = 65_536  # of a TIFF, or tiles
+_MAX_RUNS = 3_000_000
 _LARGE = 1 << 24  # pixels; images of more are decoded one after the other
 _BAND = 1 << 20  # pixels that are converted at once
 _PAD = bytes(np.random.default_rng(0).integers(0, 255, 4096, np.uint8))  # no marker: no 255
@@ -257,9 +258,24 @@ def _check_pixels(size: tuple[int, int]) -> None:
 def _open_plain(kind: Callable[[Any], Any], each: float, file: BinaryIO) -> OpenImage:
     image = kind(file)
     _check_pixels(image.size)
-    width = _WIDTHS.get(image.mode, 4)
-    check_bytes(image.size, each + max(2 * width, width + 4))
+    check_bytes(image.size, each + _weigh(image.mode))
     return OpenImage(image, file, image.size)
+
+
+def _weigh(mode: str) -> int:
+    """Tell how many bytes a pixel takes while it is decoded and becomes RGB."""
+    width = _WIDTHS.get(mode, 4)
+    if mode in ("I", "F"):  # they are gone through twice, which takes time too
+        return 16
+    return max(2 * width, width + 4)
+
+
+def _open_bmp(file: BinaryIO) -> OpenImage:
+    opened = _open_plain(BmpImagePlugin.BmpImageFile, 0, file)
+    tiles: Any = opened.image.tile  # type: ignore[attr-defined]
+    if tiles and tiles[0].codec_name == "bmp_rle" and file.seek(0, 2) > _MAX_RUNS:
+        raise ImageError(f"a BMP of runs, of more than {_MAX_RUNS:,} bytes")  # decoded in Python
+    return opened
 
 
 def _open_gif(file: BinaryIO) -> OpenImage:
@@ -289,8 +305,7 @@ def _open_jpeg(file: BinaryIO) -> OpenImage:
     _check_pixels(image.size)
     parts = [h * v for _, h, v, _ in image.layer] or [1]
     stored = 2 * sum(parts) / max(max(parts), 1) if structure.scans > 1 else 0
-    width = _WIDTHS.get(image.mode, 4)
-    check_bytes(image.size, max(width + stored, width + 4))
+    check_bytes(image.size, max(_WIDTHS.get(image.mode, 4) + stored, _weigh(image.mode)))
     if image.width * image.height * structure.scans > _ROUNDS or structure.scans > 1000:
         raise ImageError(f"{structure.scans} scans are more than an honest JPEG's")
     return OpenImage(image, file, image.size)
@@ -309,8 +324,9 @@ def _open_tiff(file: BinaryIO) -> OpenImage:
         raise ImageError("an unusual TIFF, whose layout is told twice")
     each = samples * max((*tags.values(258), 1)) / 8
     tile = tags.number(322), tags.number(323)
-    if min(tile) > 0:
-        check_bytes(tile, each)
+    if tile[0] * tile[1] > max(4 * size[0] * size[1], _LARGE):
+        raise ImageError(f"an unusual TIFF, of tiles of {tile[0]} x {tile[1]} pixels")
+    check_bytes(tile, each)
     check_bytes(size, each + 4)
     file.seek(0)
     try:
@@ -319,6 +335,7 @@ def _open_tiff(file: BinaryIO) -> OpenImage:
         return OpenImage(_UnknownTiff(error), file, size, tags)
     if image._tile_size != size:
         raise ImageError("an unusual TIFF, whose size is told twice")
+    check_bytes(size, _weigh(image.mode))
     image._size = size  # turned by the caller, like all others
     image.load_end = _nothing  # turns, and reads all other directories
     return OpenImage(image, file, size, tags)
@@ -411,7 +428,7 @@ _KINDS: tuple[tuple[Callable[[bytes], bool], Callable[[BinaryIO], OpenImage]], .
     (_begins(b"\x89PNG\r\n\x1a\n"), _open_png),
     (_begins(b"GIF87a", b"GIF89a"), _open_gif),
     (_begins(b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"), _open_tiff),
-    (_begins(b"BM"), partial(_open_plain, BmpImagePlugin.BmpImageFile, 0)),
+    (_begins(b"BM"), _open_bmp),
     (
         lambda content: content[:4] == b"RIFF" and content[8:12] == b"WEBP",
         partial(_open_plain, WebPImagePlugin.WebPImageFile, 12),

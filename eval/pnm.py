@@ -13,7 +13,7 @@ from eval.image_errors import ImageError
 if TYPE_CHECKING:
     from typing import BinaryIO
 
-_COMMENT = re.compile(rb"#[^\r\n]*")
+_COMMENT = re.compile(rb"(?:#[^\r\n]*[\r\n]*)+")
 
 
 def decode_pnm(image: Image.Image, file: BinaryIO) -> Image.Image:
@@ -37,7 +37,7 @@ def decode_pnm(image: Image.Image, file: BinaryIO) -> Image.Image:
         width = 1 if most < 256 else 2
         values = np.frombuffer(file.read(count * width), "u1" if width == 1 else ">u2")
     else:
-        text = _COMMENT.sub(b"", file.read())
+        text = _COMMENT.sub(b" ", file.read())
         if image.mode == "1":  # digits, which need no space between them
             values = 1 - (np.frombuffer(b"".join(text.split()), np.uint8)[:count] - 48.0)
         else:

@@ -45,12 +45,21 @@ class Scale(NamedTuple):
 
     def __call__(self, pixels: np.ndarray) -> np.ndarray:
         """Scale pixels; what is not a number becomes 0."""
-        if pixels.dtype.kind == "f":
+        if pixels.dtype == np.uint16:  # each value once, instead of each pixel
+            return self._scale(np.arange(1 << 16))[pixels]
+        return self._scale(pixels)
+
+    def _scale(self, pixels: np.ndarray) -> np.ndarray:
+        if pixels.dtype.kind == "f" and not np.isfinite(pixels).all():
             pixels = np.nan_to_num(pixels, nan=self.low, posinf=np.inf, neginf=-np.inf)
-        if self.low == 0 and not self.rounds and pixels.dtype.kind == "f":
-            return np.clip(pixels * self.factor, 0, 255).astype(np.uint8)
-        values = (pixels.astype(np.float64) - self.low) * self.factor
-        return np.clip(values + 0.5 * self.rounds, 0, 255).astype(np.uint8)
+        exact = pixels.dtype.kind == "f"  # as precise as the data is; integers are up to 2^32
+        values = pixels.astype(pixels.dtype if exact else np.float64)
+        if self.low:
+            values -= self.low
+        values *= self.factor
+        if self.rounds:
+            values += 0.5
+        return np.clip(values, 0, 255, out=values).astype(np.uint8)
 
 
 def find_scale(
@@ -96,10 +105,12 @@ def reduce_bands(
     lows, highs, kind = [], [], np.dtype(np.uint8)
     for band in bands():
         kind = band.dtype
-        finite = band[np.isfinite(band)] if kind.kind == "f" else band
-        if finite.size:
-            lows.append(finite.min().item())
-            highs.append(finite.max().item())
+        low, high = band.min().item(), band.max().item()
+        if not np.isfinite([low, high]).all():
+            finite = band[np.isfinite(band)]
+            low, high = (finite.min().item(), finite.max().item()) if finite.size else (0, 0)
+        lows.append(low)
+        highs.append(high)
     scale = find_scale(min(lows, default=0), max(highs, default=0), kind, declared)
     return (scale(band) for band in bands()), scale.from_data
 

@@ -132,8 +132,9 @@ def _to_rgb(image: Image.Image) -> Image.Image:
     for top, band in split_bands(image):
         if clear:
             layer = band.convert("LA" if band.mode == "La" else band.mode).convert("RGBA")
-            white = Image.new("RGBA", layer.size, "white")
-            part = Image.alpha_composite(white, layer).convert("RGB")
+            if layer.getchannel("A").getextrema() != (255, 255):
+                layer = Image.alpha_composite(Image.new("RGBA", layer.size, "white"), layer)
+            part = layer.convert("RGB")
         else:
             part = band.convert("RGB")
         if band is image:
