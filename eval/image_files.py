@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import re
 import stat
-import warnings
 from contextlib import contextmanager
 from functools import partial
 from io import BytesIO
@@ -33,6 +32,7 @@ from PIL import (
 from eval.file_structure import Directory, StructureError, check_gif, scan_jpeg, scan_png
 from eval.image_errors import ImageError
 from eval.pnm import decode_pnm
+from eval.quiet_decoders import silence_decoders
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -106,8 +106,7 @@ class OpenImage:
 @contextmanager
 def image_errors() -> Iterator[None]:
     """Turn whatever a decoder raises into `ImageError`."""
-    # each time, since tests and callers put filters of their own in front
-    warnings.filterwarnings("ignore", module=r"PIL\.")
+    silence_decoders()
     try:
         yield
     except ImageError:

@@ -52,14 +52,11 @@ class Scale(NamedTuple):
     def _scale(self, pixels: np.ndarray) -> np.ndarray:
         if pixels.dtype.kind == "f" and not np.isfinite(pixels).all():
             pixels = np.nan_to_num(pixels, nan=self.low, posinf=np.inf, neginf=-np.inf)
-        exact = pixels.dtype.kind == "f"  # as precise as the data is; integers are up to 2^32
+        exact = pixels.dtype.kind == "f" and not self.rounds  # floats times 255 as they are
         values = pixels.astype(pixels.dtype if exact else np.float64)
-        if self.low:
-            values -= self.low
-        values *= self.factor
-        if self.rounds:
-            values += 0.5
-        return np.clip(values, 0, 255, out=values).astype(np.uint8)
+        with np.errstate(all="ignore"):  # of the largest floats
+            values = (values - self.low) * self.factor + 0.5 * self.rounds
+            return np.nan_to_num(np.clip(values, 0, 255, out=values)).astype(np.uint8)
 
 
 def find_scale(
