@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import os
-from pathlib import Path, PurePath
+from pathlib import Path
 from typing import NoReturn
 
 import numpy as np
 
+from eval.image_names import SUFFIXES, is_image_name, is_passed_over, walk_folders
 from eval.splits import ManifestError, Split
-
-SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif")
 
 # A folder with one of these names (in any case) is a split; a class can hardly be called so.
 _SPLIT_NAMES = ("train", "training", "val", "valid", "validation", "test", "testing")
@@ -52,12 +50,12 @@ def list_split_folders(data: Path) -> list[str]:
 
 
 def list_folders(folder: Path) -> list[str]:
-    """Name the folders directly in a folder, sorted, without hidden ones."""
-    return sorted(p.name for p in folder.iterdir() if p.is_dir() and not p.name.startswith("."))
+    """Name the folders directly in a folder, sorted, without those that are passed over."""
+    return sorted(p.name for p in folder.iterdir() if p.is_dir() and not is_passed_over(p.name))
 
 
 def list_images(folder: Path) -> list[str]:
-    """List the images at any depth below a folder, without hidden ones.
+    """List the images at any depth below a folder, by the rule of `eval.image_names`.
 
     Returns:
         paths relative to the folder, with `/`, sorted
@@ -66,16 +64,9 @@ def list_images(folder: Path) -> list[str]:
         ManifestError: a folder that cannot be read
     """
     images: list[tuple[str, ...]] = []
-    seen = set()
-    for current, below, files in os.walk(folder, onerror=_raise, followlinks=True):
-        real = os.path.realpath(current)  # a link may lead back up
-        if real in seen:
-            below.clear()
-            continue
-        seen.add(real)
-        below[:] = [name for name in below if not name.startswith(".")]
-        parts = Path(current).relative_to(folder).parts
-        images.extend((*parts, name) for name in files if _is_image(name))
+    for current, files in walk_folders(folder, _raise):
+        parts = current.relative_to(folder).parts
+        images.extend((*parts, name) for name in files if is_image_name(name))
     return ["/".join(parts) for parts in sorted(images)]
 
 
@@ -125,16 +116,12 @@ def _load(data: Path, folder: Path, name: str, classes: list[str]) -> Split:
 
 
 def _first_image(folder: Path) -> Path | None:
-    return next((path for path in folder.iterdir() if _is_image(path.name)), None)
-
-
-def _is_image(name: str) -> bool:
-    return not name.startswith(".") and PurePath(name).suffix.lower() in SUFFIXES
+    return next((p for p in folder.iterdir() if is_image_name(p.name) and p.is_file()), None)
 
 
 def _describe(folder: Path) -> str:
     """Say what is in a folder instead of what was expected."""
-    names = sorted(path.name for path in folder.iterdir() if not path.name.startswith("."))
+    names = sorted(path.name for path in folder.iterdir() if not is_passed_over(path.name))
     return f"others, such as {names[0]!r}" if names else "an empty folder"
 
 

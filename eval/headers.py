@@ -2,27 +2,17 @@
 
 from __future__ import annotations
 
-import struct
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, NamedTuple
 
-from PIL import ExifTags, Image
-
+from eval.image_errors import ImageError
+from eval.image_files import decode, image_errors, open_image, read_orientation
 from eval.splits import ManifestError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
-_BROKEN = (
-    OSError,
-    ValueError,
-    SyntaxError,
-    TypeError,
-    EOFError,
-    struct.error,
-    Image.DecompressionBombError,
-)
 QUARTER_TURNS = (5, 6, 7, 8)  # EXIF's orientations that swap width and height
 _WORKERS = 8  # most of the time goes into waiting for the disk
 
@@ -50,37 +40,17 @@ def read_header(path: Path) -> Header:
     """Read an image's size without its pixels.
 
     Raises:
-        ManifestError: no such file, or not an image
+        ManifestError: no such file, not an image, or one over the limits of `eval.image_files`
     """
     try:
-        with Image.open(path) as image:
-            orientation = image.getexif().get(ExifTags.Base.Orientation)
-            return Header(*stored_size(image), turned=orientation in QUARTER_TURNS)
-    except FileNotFoundError:
-        raise ManifestError(f"{path}: expected an image but there is no such file") from None
-    except _BROKEN as error:
-        if path.suffix.lower() in (".tif", ".tiff"):
-            return _read_tiff(path)
-        raise ManifestError(f"{path}: expected an image but {error}") from error
-
-
-def stored_size(image: Image.Image) -> tuple[int, int]:
-    """Width and height of the pixels as they are stored; of a TIFF, PIL tells those as seen."""
-    tags = getattr(image, "tag_v2", {})
-    width, height = (tags.get(tag) for tag in (256, 257))
-    return image.size if width is None or height is None else (width, height)
-
-
-def _read_tiff(path: Path) -> Header:
-    """Read a TIFF that PIL does not know, such as 16-bit RGB."""
-    import tifffile
-
-    try:
-        with tifffile.TiffFile(path) as file:
-            page = file.pages.first
-            return Header(page.imagewidth, page.imagelength, turned=False)
-    except Exception as error:  # decoders raise anything on a broken file
-        raise ManifestError(f"{path}: expected an image but {error}") from error
+        with image_errors(), open_image(path) as opened:
+            orientation = opened.orientation()
+            if opened.late:  # EXIF after the pixels is only found behind them
+                orientation = read_orientation(decode(opened))
+            return Header(*opened.size, turned=orientation in QUARTER_TURNS)
+    except ImageError as error:
+        reason = f"there is {error}" if str(error) == "no such file" else str(error)
+        raise ManifestError(f"{path}: expected an image but {reason}") from error
 
 
 def read_headers(paths: Iterable[Path]) -> list[Header]:

@@ -7,11 +7,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from eval.image_errors import ImageError
+from eval.image_files import decode, image_errors, open_image, split_bands, taking_turns
 from eval.metrics.pixels import BACKGROUND, FOREGROUND, IGNORED
 from eval.splits import ManifestError
 
 if TYPE_CHECKING:
     from eval.splits import MaskPaths
+
+_NUMBERS = ("L", "P", "I", "I;16", "I;16B", "F", "1")  # modes in which 0 is black
 
 
 def read_mask(paths: MaskPaths, root: str | Path, size: int) -> np.ndarray:
@@ -39,16 +43,15 @@ def read_mask(paths: MaskPaths, root: str | Path, size: int) -> np.ndarray:
 
 def _read(path: Path, size: int) -> np.ndarray:
     import cv2
-    from PIL import Image
 
     try:
-        with Image.open(path) as image:
-            pixels = np.asarray(
-                image if image.mode in ("L", "P", "I", "I;16", "1") else image.convert("L")
-            )
-    except Exception as error:  # decoders raise anything on a broken file
+        with image_errors(), open_image(path) as opened, taking_turns(opened.size):
+            image = decode(opened)
+            marked = np.empty((image.height, image.width), np.uint8)
+            for top, band in split_bands(image):
+                whole = band if band.mode in _NUMBERS else band.convert("L")
+                marked[top : top + band.height] = np.asarray(whole) != 0
+            nearest = cv2.resize(marked, (size, size), interpolation=cv2.INTER_NEAREST)
+    except ImageError as error:
         raise ManifestError(f"{path}: expected a mask but {error}") from error
-    nearest = cv2.resize(
-        (pixels != 0).astype(np.uint8), (size, size), interpolation=cv2.INTER_NEAREST
-    )
     return nearest != 0

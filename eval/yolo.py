@@ -13,18 +13,18 @@ from __future__ import annotations
 import os
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 from unicodedata import normalize
 
 import numpy as np
 import yaml
 
-from eval.folders import SUFFIXES
 from eval.headers import read_headers
+from eval.image_names import SUFFIXES, is_passed_over, walk_folders
 from eval.splits import ManifestError, Split
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 _LISTS = ("classes", "train", "val", "test")  # names of lists of classes and images
 _PROSE = ("readme", "notes")  # names of files for people begin so, such as README.roboflow.txt
@@ -103,7 +103,7 @@ def _pair_images(folder: Path, root: Path | None) -> list[tuple[Path, Path | Non
     images_of = cache(_list_images)
     owners: dict[Path, Path] = {}
     pairs: list[tuple[Path, Path | None]] = []
-    for path in sorted(folder.rglob("*.txt")):
+    for path in sorted(_list_texts(folder)):
         images = (_find_image(each, images_of) for each in _list_candidates(path, folder, root))
         image = next((each for each in images if each is not None), None)
         if _is_list(path.stem.lower()) and (image is None or not _begins_with_a_box(path)):
@@ -119,6 +119,15 @@ def _pair_images(folder: Path, root: Path | None) -> list[tuple[Path, Path | Non
     return pairs
 
 
+def _list_texts(folder: Path) -> Iterator[Path]:
+    for current, names in walk_folders(folder, _raise):
+        yield from (current / name for name in names if name.endswith(".txt"))
+
+
+def _raise(error: OSError) -> NoReturn:
+    raise ManifestError(f"{error.filename}: cannot be read ({error.strerror})") from error
+
+
 def _find_image(candidate: Path, images_of: Callable[[Path], dict[str, Path]]) -> Path | None:
     """Find the image at a path, under any suffix."""
     image = images_of(candidate.parent).get(normalize("NFC", candidate.stem))
@@ -130,7 +139,7 @@ def _list_images(folder: Path) -> dict[str, Path]:
     """List the images of a folder by their stems; of two with one stem the commoner format."""
     order = {suffix: rank for rank, suffix in enumerate(SUFFIXES)}
     files = folder.iterdir() if folder.is_dir() else ()
-    images = [path for path in files if path.suffix.lower() in order]
+    images = [p for p in files if p.suffix.lower() in order and not is_passed_over(p.name)]
     images.sort(key=lambda path: (-order[path.suffix.lower()], path.name))
     return {normalize("NFC", path.stem): path for path in images}
 

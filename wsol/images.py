@@ -2,22 +2,38 @@
 
 from __future__ import annotations
 
-import glob
-import struct
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-import tifffile
-from PIL import ExifTags, Image, UnidentifiedImageError
+from PIL import ExifTags, Image
+from PIL.PpmImagePlugin import PpmImageFile
 
-from eval.folders import SUFFIXES
-from eval.headers import QUARTER_TURNS, stored_size
+from eval.headers import QUARTER_TURNS
+from eval.image_errors import ImageError as ImageError
+from eval.image_files import (
+    decode,
+    image_errors,
+    open_image,
+    read_orientation,
+    split_bands,
+    taking_turns,
+)
+from eval.image_names import (
+    SUFFIXES,
+    expand_pattern,
+    is_image_name,
+    is_other_picture,
+    walk_folders,
+)
+from wsol.data_ranges import tell_stretched
+from wsol.deep_images import declared_range, is_deep, read_deep, reads_deep, reduce_image
 from wsol.text import count_things
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
+
+    from eval.image_files import OpenImage
 
 _TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -29,17 +45,11 @@ _TURNS = {
     8: Image.Transpose.ROTATE_90,
 }  # by EXIF's orientation; 1 is upright
 _BACK = {5: 5, 6: 8, 7: 7, 8: 6}  # what undoes a quarter turn
-# suffixes of photographs too, but not read
-_OTHERS = (
-    ".heic", ".heif", ".avif", ".jxl", ".jp2", ".dng", ".cr2", ".cr3", ".nef", ".arw", ".raf"
-)  # fmt: skip
+_DEEP = ("F", "I", "I;16", "I;16B", "I;16L", "I;16N")
+_KINDS = "JPEG, PNG, WebP, BMP, TIFF, GIF and PPM"
 
 # What is said of an image for which a network has no numbers, and so neither class nor box.
 NOT_FINITE = "the network's scores or maps are not finite numbers"
-
-
-class ImageError(ValueError):
-    """An image that cannot be read; the message is the reason, without the file's name."""
 
 
 class SourceError(ValueError):
@@ -51,8 +61,9 @@ def read_image(
 ) -> Image.Image:
     """Read a photograph as people see it.
 
-    JPEG, PNG, WebP, BMP, TIFF and GIF (first frame). The EXIF orientation is applied; transparent
-    pixels are laid on white; grey, palette, CMYK and 16-bit images become 8-bit RGB.
+    JPEG, PNG, WebP, BMP, TIFF, GIF (first frame) and PPM, by their content. The EXIF orientation
+    is applied; transparent pixels are laid on white; grey, palette, CMYK and 16-bit images become
+    8-bit RGB, as `wsol.deep_images` tells.
 
     Args:
         path: of the file
@@ -66,31 +77,21 @@ def read_image(
         an RGB image; at full size, its width and height are the ones that boxes refer to
 
     Raises:
-        ImageError: missing, empty, truncated, or not an image
+        ImageError: missing, empty, truncated, not an image, or over the limits of
+            `eval.image_files.set_max_pixels`, which are checked before decoding
     """
     path = Path(path)
-    try:
-        if path.stat().st_size == 0:
-            raise ImageError("the file is empty")
-        # by its name alone, PIL would map a TIFF into memory, and turns that wrongly
-        with path.open("rb") as file, Image.open(file) as image:
-            if at_least is not None:
-                image.draft("", (at_least, at_least))
-            return to_rgb(image, boxed)
-    except UnidentifiedImageError as error:
-        if path.suffix.lower() in (".tif", ".tiff"):
-            return _read_deep(path)
-        raise ImageError("not an image") from error
-    except Image.DecompressionBombError as error:
-        raise ImageError(f"the image is too large ({error})") from error
-    except ImageError:
-        raise
-    except FileNotFoundError as error:
-        raise ImageError("no such file") from error
-    except OSError as error:
-        raise ImageError(error.strerror or str(error)) from error
-    except (ValueError, SyntaxError, EOFError, TypeError, struct.error) as error:  # broken headers
-        raise ImageError(f"not a readable image ({error})") from error
+    with image_errors(), open_image(path) as opened, taking_turns(opened.size):
+        image, from_data = _decode(opened, at_least)
+        tag = opened.orientation() if not opened.late else read_orientation(image)
+        rgb = _to_rgb(image)
+        if rgb is not image:
+            image.close()  # a large one's memory
+        if from_data:
+            tell_stretched(path)
+        if boxed is not None and tag in QUARTER_TURNS and _lie_alike(opened.size, boxed):
+            tag = 1
+        return _plain(rgb.transpose(_TURNS[tag]) if tag in _TURNS else rgb)
 
 
 def to_rgb(image: Image.Image, boxed: tuple[int, int] | None = None) -> Image.Image:
@@ -101,23 +102,62 @@ def to_rgb(image: Image.Image, boxed: tuple[int, int] | None = None) -> Image.Im
         boxed: as in `read_image`
 
     Returns:
-        RGB, upright; transparent pixels on white; 16-bit values divided by 256, wider integers too
-        where one exceeds 255; floats multiplied by 255 where none exceeds 1
+        RGB, upright; transparent pixels on white; more than 8 bits as `wsol.deep_images` tells
     """
     image = _turn_upright(image, boxed)
-    if image.mode == "RGB" and "transparency" not in image.info:
+    if image.mode in _DEEP:
+        image, _ = reduce_image(image)
+    return _to_rgb(image)
+
+
+def _decode(opened: OpenImage, at_least: int | None) -> tuple[Image.Image, bool]:
+    """Decode to 8 bits a channel, and tell whether the data's range became black to white."""
+    tags = opened.tags
+    if tags is not None and is_deep(tags) and reads_deep(tags):
+        return read_deep(opened)
+    image = decode(opened, at_least)
+    if image.mode in _DEEP:
+        declared, inverted = None, False
+        if tags is not None:
+            declared, inverted = declared_range(tags), tags.number(262) == 0
+        elif isinstance(opened.image, PpmImageFile) and image.mode != "F":
+            declared = (0, 65535)
+        return reduce_image(image, declared, inverted)
+    return image, False
+
+
+def _to_rgb(image: Image.Image) -> Image.Image:
+    """Turn 8 bits a channel into RGB, in bands, which take little memory."""
+    clear = image.mode in ("LA", "PA", "RGBA", "RGBa", "La") or "transparency" in image.info
+    if image.mode == "RGB" and not clear:
         return image
-    if image.mode.startswith("I") or image.mode == "F":
-        return Image.fromarray(_to_8_bit(np.asarray(image))).convert("RGB")
-    if image.mode in ("LA", "PA", "RGBA", "RGBa", "La") or "transparency" in image.info:
-        layer = image.convert("LA" if image.mode == "La" else image.mode).convert("RGBA")
-        return Image.alpha_composite(Image.new("RGBA", layer.size, "white"), layer).convert("RGB")
-    return image.convert("RGB")
+    rgb = None
+    for top, band in split_bands(image):
+        if clear:
+            layer = band.convert("LA" if band.mode == "La" else band.mode).convert("RGBA")
+            if layer.getchannel("A").getextrema() != (255, 255):
+                layer = Image.alpha_composite(Image.new("RGBA", layer.size, "white"), layer)
+            part = layer.convert("RGB")
+        else:
+            part = band.convert("RGB")
+        if band is image:
+            return part
+        if rgb is None:
+            rgb = Image.new("RGB", image.size)
+        rgb.paste(part, (0, top))
+    return image if rgb is None else rgb
+
+
+def _plain(image: Image.Image) -> Image.Image:
+    """Forget EXIF, which has been applied, and all else that a file says beside its pixels."""
+    plain = image._new(image.im)
+    plain.info = {}
+    return plain
 
 
 def _turn_upright(image: Image.Image, boxed: tuple[int, int] | None) -> Image.Image:
     """Turn as EXIF says, and forget EXIF: other tags of it may be broken, and are not written."""
-    tag, stored = image.getexif().get(ExifTags.Base.Orientation), stored_size(image)
+    tag, stored = image.getexif().get(ExifTags.Base.Orientation), _stored_size(image)
     image.load()
     if not isinstance(tag, int) or tag not in _TURNS:
         return image
@@ -131,34 +171,16 @@ def _turn_upright(image: Image.Image, boxed: tuple[int, int] | None) -> Image.Im
     return turned
 
 
+def _stored_size(image: Image.Image) -> tuple[int, int]:
+    """Width and height of the pixels as they are stored; of a TIFF, PIL tells those as seen."""
+    tags = getattr(image, "tag_v2", {})
+    width, height = (tags.get(tag) for tag in (256, 257))
+    return image.size if width is None or height is None else (width, height)
+
+
 def _lie_alike(size: tuple[int, int], other: tuple[int, int]) -> bool:
     """Tell whether both are wide or both are tall; a square is neither."""
     return (size[0] - size[1]) * (other[0] - other[1]) > 0
-
-
-def _to_8_bit(pixels: np.ndarray) -> np.ndarray:
-    if pixels.dtype == np.uint8:
-        return pixels
-    if np.issubdtype(pixels.dtype, np.floating):
-        pixels = np.nan_to_num(pixels, nan=0.0)
-        return (np.clip(pixels * (255 if pixels.max() <= 1 else 1), 0, 255)).astype(np.uint8)
-    deep = pixels.dtype == np.uint16 or pixels.max() > 255
-    return np.clip(pixels // (256 if deep else 1), 0, 255).astype(np.uint8)
-
-
-def _read_deep(path: Path) -> Image.Image:
-    """Read a TIFF that PIL does not know, such as 16-bit RGB."""
-    try:
-        pixels = tifffile.imread(path, key=0)
-    except Exception as error:  # decoders raise anything on a broken file
-        raise ImageError("not an image") from error
-    if not pixels.size:
-        raise ImageError("not an image (it has no pixels)")
-    if pixels.ndim == 3 and pixels.shape[0] in (3, 4) and pixels.shape[2] > 4:
-        pixels = pixels.transpose(1, 2, 0)
-    if pixels.ndim != 3 or pixels.shape[2] < 3 or pixels.dtype.kind not in "uif":
-        raise ImageError(f"an unusual TIFF, {pixels.dtype} {pixels.shape}")
-    return Image.fromarray(np.ascontiguousarray(_to_8_bit(pixels[..., :3])))
 
 
 def find_images(
@@ -169,9 +191,10 @@ def find_images(
     Args:
         sources: each a file, a folder (searched to any depth for image suffixes), a glob pattern,
             a list file (`.txt`, one path a line, relative to the list's folder), or `-` for a
-            list on standard input
-        skip: is told of photographs in a folder, or that a pattern matches, whose format is not
-            read, such as HEIC
+            list on standard input. What folders and patterns pass over, such as hidden files, is
+            in `eval.image_names`
+        skip: is told of pictures in a folder, or that a pattern matches, whose format is not
+            read, such as HEIC, and of folders that cannot be read
 
     Returns:
         paths; those from lists are not checked, so that one missing file does not stop a run
@@ -189,17 +212,24 @@ def find_images(
 
 
 def describe_passed_over(paths: Sequence[Path]) -> str:
-    """Say that photographs were passed over because their format is not read.
+    """Say that pictures were passed over because their format, or their folder, cannot be read.
 
     Args:
-        paths: of these photographs, at least one
+        paths: of these pictures and folders, at least one
     """
-    kinds = ", ".join(sorted({path.suffix for path in paths}))
-    count = count_things(len(paths), "file")
-    return (
-        f"passed over, since {kinds} is not read: {count}, such as {paths[0]}; JPEG, PNG, WebP, "
-        "BMP, TIFF and GIF are"
-    )
+    pictures = [path for path in paths if is_other_picture(path.name)]
+    folders = [path for path in paths if not is_other_picture(path.name)]
+    parts = []
+    if pictures:
+        kinds = ", ".join(sorted({path.suffix.lower() for path in pictures}))
+        count = count_things(len(pictures), "file")
+        parts.append(
+            f"passed over, since {kinds} is not read: {count}, such as {pictures[0]}; {_KINDS} are"
+        )
+    if folders:
+        count = count_things(len(folders), "folder")
+        parts.append(f"passed over, since they cannot be read: {count}, such as {folders[0]}")
+    return "; ".join(parts)
 
 
 def _ignore(path: Path) -> None:
@@ -210,23 +240,30 @@ def _expand(source: str, skip: Callable[[Path], object]) -> list[Path]:
     path = Path(source)
     if source == "-":
         return [Path(line.strip()) for line in sys.stdin if line.strip()]
+
+    def pass_over(error: OSError) -> None:
+        skip(Path(str(error.filename)))
+
     if path.is_dir():
-        return _with_image_suffix(path.rglob("*"), skip)
-    if path.is_file():
+        walk = walk_folders(path, pass_over)
+        return _choose((folder / name for folder, names in walk for name in names), skip)
+    if path.exists():
         return _read_list(path) if path.suffix.lower() == ".txt" else [path]
-    if glob.has_magic(source):
-        names = glob.glob(source, recursive=True)  # noqa: PTH207, absolute patterns too
-        return _with_image_suffix(map(Path, names), skip)
+    if any(letter in source for letter in "*?["):
+        return _choose(expand_pattern(source, pass_over), skip, named=source)
     raise SourceError(f"{source}: no such file or folder")
 
 
-def _with_image_suffix(paths: Iterable[Path], skip: Callable[[Path], object]) -> list[Path]:
-    known = (*SUFFIXES, *_OTHERS)
-    files = sorted(path for path in paths if path.suffix.lower() in known and path.is_file())
-    for path in files:
-        if path.suffix.lower() in _OTHERS:
+def _choose(paths: Iterable[Path], skip: Callable[[Path], object], named: str = "") -> list[Path]:
+    """Keep the images, sorted; a pattern may name hidden ones."""
+    images, hidden = [], Path(named).name.startswith(".")
+    for path in sorted(set(paths)):
+        name = path.name.lstrip(".") if hidden else path.name
+        if is_image_name(name):
+            images.append(path)
+        elif is_other_picture(name):
             skip(path)
-    return [path for path in files if path.suffix.lower() in SUFFIXES]
+    return images
 
 
 def _read_list(path: Path) -> list[Path]:
