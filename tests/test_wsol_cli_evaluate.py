@@ -337,8 +337,8 @@ def test_val_must_not_share_images_with_test(run, photos, tmp_path):
     for path in (data / "test").iterdir():
         (data / "val" / path.name).write_bytes(path.read_bytes())
     code, _, err = run("evaluate", data, "--root", photos, "--threshold", "val")
-    assert code == 2
-    assert "val has" in err
+    assert code == 1
+    assert "split test and split val share" in err
 
 
 def test_runs_on_other_images_of_one_name_cannot_be_compared(run, photos, tmp_path):

@@ -49,6 +49,8 @@ class ImageSet:
         sizes: bytes of each file, -1 where there is none; None to ask the disk
         hashes: SHA-256 of each file's bytes, None where it could not be read; None in all to read
             the files that are in question
+        past: whether all that they serve for is done, as in a run that was trained before: what a
+            choice was made by then may be trained on later, but not scored
     """
 
     name: str
@@ -57,6 +59,7 @@ class ImageSet:
     root: Path | None
     sizes: tuple[int, ...] | None = None
     hashes: tuple[str | None, ...] | None = None
+    past: bool = False
 
     @cached_property
     def paths(self) -> list[str]:
@@ -131,7 +134,7 @@ def find_overlaps(sets: Iterable[ImageSet]) -> list[str]:
     """
     lines = []
     for one, other in combinations(sorted(sets, key=lambda each: USES.index(each.use)), 2):
-        pairs = [] if one.use == other.use else _list_shared(one, other)
+        pairs = [] if one.use == other.use or other.past else _list_shared(one, other)
         if pairs:
             shown = ", ".join(a if a == b else f"{a} (there {b})" for a, b in pairs[:_SHOWN])
             more = ", ..." if len(pairs) > _SHOWN else ""

@@ -9,6 +9,7 @@ import typer
 
 from wsol.cli import common, networks
 from wsol.cli.console import ConsoleEvents
+from wsol.cli.score_tables import print_overlaps
 from wsol.cli.usage import usage
 from wsol.text import count_things
 
@@ -60,8 +61,7 @@ def calibrate(
         f"mean overlap on these very images: {chosen.overlap:.3f}; at the classic 0.2 "
         f"{chosen.classic_overlap:.3f}"
     )
-    for line in chosen.overlaps:
-        typer.echo(f"not apart: {line}")
+    print_overlaps(chosen.overlaps)
     typer.echo(
         f"stored in {chosen.path}; predict takes it, and maps by {chosen.method}, by default"
     )

@@ -11,6 +11,7 @@ import typer
 from tdam.strict_json import dumps
 from wsol.cli import common
 from wsol.cli.console import ConsoleEvents
+from wsol.cli.score_tables import print_overlaps
 from wsol.cli.usage import usage
 from wsol.errors import about
 from wsol.evaluation.metric_names import name_score
@@ -84,6 +85,7 @@ def _print_difference(first: Path, second: Path, comparison: Comparison) -> None
     )
     rules = [common.describe_threshold(run.scores) for run in (before, after)]
     typer.echo(f"thresholds: first {rules[0]}; second {rules[1]}")
+    print_overlaps([line for run in (before, after) for line in run.scores.get("overlaps") or ()])
     taken = [run.scores["threshold"] for run in (before, after)]
     both_fixed = all(each["rule"] == "fixed" for each in taken)
     if len({each["value"] if both_fixed else each["rule"] for each in taken}) > 1:

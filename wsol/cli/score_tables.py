@@ -47,7 +47,7 @@ def print_evaluation(evaluation: Evaluation, what: str) -> None:
     common.print_table(title, ["score", "percent", "95 % interval"], rows)
     content = evaluation.to_dict()
     typer.echo(_choices(evaluation))
-    _print_overlaps(evaluation.overlaps)
+    print_overlaps(evaluation.overlaps)
     if content["errors"] is not None:
         counts = {name: count for name, count in content["errors"].items() if count is not None}
         wrong = counts.pop("misclassified", None)
@@ -60,8 +60,9 @@ def print_evaluation(evaluation: Evaluation, what: str) -> None:
             typer.echo(f"{content['without_true_box']} images have no true box and count as missed")
 
 
-def _print_overlaps(lines: Sequence[str]) -> None:
-    for line in lines:
+def print_overlaps(lines: Sequence[str]) -> None:
+    """Print what is told of images that were not only scored, each line once."""
+    for line in dict.fromkeys(lines):
         typer.echo(f"not apart: {line}")
 
 
@@ -89,7 +90,7 @@ def print_protocols(evaluations: list[Evaluation], what: str) -> None:
     common.print_table(title, header, rows)
     for each in evaluations:
         typer.echo(f"{each.protocol.name}: {_choices(each)}")
-    _print_overlaps(first.overlaps)
+    print_overlaps(first.overlaps)
 
 
 def print_outcome(outcome: Outcome) -> None:
@@ -108,7 +109,7 @@ def print_outcome(outcome: Outcome) -> None:
             common.print_table(table.title, list(table.header), table.texts())
             typer.echo("\n".join(table.notes))
     typer.echo("\n".join(outcome.verdicts))
-    _print_overlaps(list_overlaps(outcome.rows))
+    print_overlaps(list_overlaps(outcome.rows))
     if outcome.expected is not None:
         sys.stderr.writelines(f"{fault}\n" for fault in outcome.faults)
         typer.echo(f"{outcome.met} of {len(outcome.expected)} expected values found")

@@ -11,6 +11,7 @@ import typer
 from tdam.training.recipe import list_recipes
 from wsol.cli import common
 from wsol.cli.console import ConsoleEvents
+from wsol.cli.score_tables import print_overlaps
 from wsol.cli.usage import usage
 from wsol.text import count_things, escape
 
@@ -141,8 +142,7 @@ def _report(run: TrainedRun) -> None:
         "last": "the last one",
     }[run.recipe.select]
     typer.echo(f"result: epoch {best['epoch']} of {run.recipe.epochs}, {by}")
-    for line in run.overlaps:
-        typer.echo(f"not apart: {line}")
+    print_overlaps(run.overlaps)
     if run.calibration is not None:
         calibration = run.calibration
         low, high = calibration.interval

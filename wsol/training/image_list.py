@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -144,7 +145,7 @@ def _to_set(content: dict[str, Any]) -> ImageSet:
     ):
         raise ValueError("a record of another form")
     ids, sizes, hashes = (tuple(row[column] for row in rows) for column in range(3))
-    return ImageSet(name, use, ids, None if root is None else Path(root), sizes, hashes)
+    return ImageSet(name, use, ids, None if root is None else Path(root), sizes, hashes, past=True)
 
 
 def _list_again(folder: Path) -> tuple[ImageSet, ...]:
@@ -158,4 +159,5 @@ def _list_again(folder: Path) -> tuple[ImageSet, ...]:
         known = training_data.digest() == record["data_sha256"]
     except (OSError, ValueError, TypeError, KeyError, RecursionError):
         return ()
-    return list_image_sets(training_data, recipe, folder.resolve().name) if known else ()
+    sets = list_image_sets(training_data, recipe, folder.resolve().name) if known else ()
+    return tuple(replace(each, past=True) for each in sets)
