@@ -116,7 +116,7 @@ def test_no_figures_are_made_of_them(weights, objects, run, tmp_path):
 def test_reproduce_refuses_them(begun, objects, run, tmp_path):
     boxes = write_boxes(objects, tmp_path / "boxes.json")
     (tmp_path / "few.toml").write_text(
-        'name = "few"\ndescription = "d"\nseeds = [0]\n[recipe]\nbase = "finetune"\n'
+        'name = "few"\ndescription = "d"\nbase = "finetune"\nseeds = [0]\n'
         '[[models]]\nname = "a"\n[scoring]\nthresholds = ["oracle"]\n'
     )
     (tmp_path / "weights").mkdir()

@@ -28,6 +28,23 @@ def _imagenet_wnids() -> dict[str, int]:
     return {info.index_to_label_name(index): index for index in range(info.num_classes())}
 
 
+@lru_cache(maxsize=4)
+def _imagenet_outputs(names: tuple[str, ...]) -> dict[str, int]:
+    """Find ImageNet's classes among a network's, by WordNet id and by short name.
+
+    Args:
+        names: of a network of 1000 classes, which need not have ImageNet's names, or their order
+    """
+    places = {name.replace("_", " "): index for index, name in enumerate(names)}
+    outputs: dict[str, int] = {}
+    for wnid, index in _imagenet_wnids().items():
+        short = imagenet_names()[index]
+        output = places.get(short, places.get(wnid))
+        if output is not None:
+            outputs |= {wnid: output, short: output}
+    return outputs
+
+
 def class_names(count: int, own: tuple[str, ...] | None = None) -> tuple[str, ...]:
     """Name the classes of a network.
 
@@ -143,8 +160,11 @@ def find_class(text: str, names: tuple[str, ...]) -> int:
             return matches[0]
     if wanted.isdigit() and int(wanted) < len(names):
         return int(wanted)
-    if len(names) == 1000 and (index := _imagenet_wnids().get(wanted)) is not None:
-        return index
+    if len(names) == 1000:
+        known = _imagenet_outputs(names)
+        index = known.get(plain, known.get(wanted))
+        if index is not None:
+            return index
     near = [name for name in names if wanted and wanted in name.casefold()][:8]
     hint = f"; near it: {', '.join(near)}" if near else ""
     raise ValueError(f"Expected the name or number of a class but got {text!r}{hint}")

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from eval.manifest import load_classes
-from wsol.classes import class_names, match_classes
+from wsol.classes import class_names, find_class, imagenet_names, match_classes
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -93,9 +93,10 @@ def match_evaluated(
 ) -> tuple[dict[int, int] | None, str]:
     """Find a network's output for every label of a split that is scored.
 
-    For 1000 outputs the data set's own `classes.csv` counts as a table. Numbers are taken where
-    data set and network have as many classes, unless some names fit: then numbers and names
-    contradict each other.
+    For 1000 outputs the data set's own `classes.csv` counts as a table, but not against names that
+    the network has of its own: with these, what the table says goes by the names of ImageNet's
+    classes, not by their numbers. Numbers are taken where data set and network have as many
+    classes, unless some names fit: then numbers and names contradict each other.
 
     Args:
         split: to score
@@ -109,15 +110,24 @@ def match_evaluated(
 
     Raises:
         ValueError: numbers would fit, but some of the names that occur are the network's and
-            others are not
+            others are not; or a table would, but names of the network contradict it
         eval.manifest.ManifestError: a broken table
     """
     note = ""
+    own = len(names) == 1000 and names != imagenet_names()
     if classes is None and data is not None and len(names) == 1000:
         classes = data.class_table
+        if own and classes is not None:
+            outputs, note = _match_own_names(split, names, classes)
+            if outputs is not None:
+                return outputs, note
+    elif own and classes is not None:
+        note = ", whatever the network's own names say"
     if isinstance(classes, (str, Path)):
-        note = f"labels mapped onto ImageNet's 1000 classes by {classes}"
+        note = f"labels mapped onto ImageNet's 1000 classes by {classes}{note}"
         classes = load_classes(classes)
+    elif note:
+        note = f"labels mapped by a table{note}"
     match = match_labels(split, names, table=classes, numbers="as many classes", data=data)
     named = len(names) == 1000 or names != class_names(len(names))  # not `class 0` and so on
     if match.missing and named:
@@ -127,6 +137,62 @@ def match_evaluated(
             raise ValueError(f"{note}; a class table may map them")
         note += "; labels are taken for the numbers of its outputs" if by_number else ""
     return match.outputs, note
+
+
+def _match_own_names(
+    split: Split, names: tuple[str, ...], path: Path
+) -> tuple[dict[int, int] | None, str]:
+    """Match labels with a network of 1000 classes that brings names of its own.
+
+    Args:
+        split: to score
+        names: of the network's outputs, which are not ImageNet's in ImageNet's order
+        path: of the data set's table, which maps labels onto ImageNet's classes
+
+    Returns:
+        index among the outputs by label, and a line for people; None where the names are neither
+        those of the data set nor ImageNet's, so that the table counts
+
+    Raises:
+        ValueError: some names are, others are not, and the table gives other outputs for some
+        eval.manifest.ManifestError: a broken table
+    """
+    labels = sorted(set(split.labels.tolist()))
+    table = load_classes(path)
+    by_name, _ = match_classes(labels, split.class_names or (), names)
+    known: dict[int, int] = {}
+    missing = []
+    for label, index in table.items():  # also those that occur in other splits alone
+        texts = [imagenet_names()[index], *(split.class_names or ())[label : label + 1]]
+        output = _find_first(texts, names)
+        if output is not None:
+            known[label] = output
+        elif label in labels:
+            missing.append(texts[-1])
+    note = f"labels matched by the network's own names, not by the numbers in {path}"
+    if by_name is not None:
+        return known | by_name, note
+    if set(labels) <= set(known):
+        return known, note
+    wrong = [label for label, output in known.items() if output != table[label]]
+    if wrong:
+        by_names, by_numbers = names[known[wrong[0]]], names[table[wrong[0]]]
+        raise ValueError(
+            f"Expected {path} and the network's own names to agree but label {wrong[0]} is "
+            f"{by_numbers!r} by the one and {by_names!r} by the other, and the network has no name "
+            f"for {', '.join(map(repr, missing[:_SHOWN]))}; a class table may map them"
+        )
+    return None, ""
+
+
+def _find_first(texts: Sequence[str], names: tuple[str, ...]) -> int | None:
+    """Find the class that the first of several texts means that means one."""
+    for text in texts:
+        try:
+            return find_class(text, names)
+        except ValueError:
+            continue
+    return None
 
 
 def true_outputs(

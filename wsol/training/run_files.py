@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tdam.atomic import write_atomic
@@ -17,8 +18,6 @@ from wsol.training.record import add_session, list_sessions, read_record, write_
 from wsol.training.start import hash_start
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from wsol.training.data import TrainingData
 
 START = "start_sha256"  # key, in a run's record, of the weights that it started from
@@ -57,7 +56,8 @@ def check_same_run(out: Path, recipe: Recipe, record: dict[str, Any]) -> None:
         if then.get(key) != record[key]:
             raise ValueError(f"Expected the data of the run in {out} but the images differ ({key})")
     start = then.get(START)
-    if start is not None and start != _hash_now(recipe, start):
+    own = Path(recipe.weights).resolve().is_relative_to(out.resolve())  # which it replaced
+    if start is not None and not own and start != _hash_now(recipe, start):
         raise ValueError(
             f"Expected the weights that the run in {out} started from but {recipe.weights} has "
             "changed since: put them back, or begin anew in another folder"
@@ -99,13 +99,8 @@ def discard(out: Path) -> None:
 def begin(
     out: Path, recipe: Recipe, record: dict[str, Any], training_data: TrainingData
 ) -> dict[str, Any]:
-    """Write down what a run is made of, before it begins, and give its whole record.
-
-    Raises:
-        tdam.weights.WeightsError: weights to start from that cannot be had
-    """
-    record = {**record, START: hash_start(recipe)}
-    record["sessions"] = list_sessions(record)
+    """Write down what a run is made of, before it begins, and give its whole record."""
+    record = {**record, "sessions": list_sessions(record)}
     out.mkdir(parents=True, exist_ok=True)
     write_record(out, record)
     write_atomic(out / RECIPE, recipe.to_toml().encode())

@@ -49,7 +49,8 @@ from wsol.training.images import (
 )
 from wsol.training.network import begin_network
 from wsol.training.record import describe_run, read_record, write_record
-from wsol.training.run_files import begin, check_same_run, discard, go_on
+from wsol.training.run_files import START, begin, check_same_run, discard, go_on
+from wsol.training.start import hash_start
 from wsol.training.validation import Validator
 
 if TYPE_CHECKING:
@@ -168,6 +169,7 @@ def train_localizer(
         saved = RunFolder(out).list_checkpoints() if resume else []
         model, teacher, classes = begin_network(recipe, training_data, out, saved)
         if ranks.first and not resume:
+            record[START] = hash_start(recipe)
             if force:
                 discard(out)
             record = begin(out, recipe, record, training_data)
