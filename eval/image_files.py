@@ -29,6 +29,7 @@ from PIL import (
     WebPImagePlugin,
 )
 
+from eval.bmp_runs import decode_runs
 from eval.file_structure import Directory, StructureError, check_gif, scan_jpeg, scan_png
 from eval.image_errors import ImageError
 from eval.pnm import decode_pnm
@@ -42,7 +43,7 @@ MAX_PIXELS = 100_000_000
 _BYTES = 10  # for each pixel of the limit: RGB as PIL has it, twice, and what a decoder needs
 _LAYOUT = {256, 257, 258, 259, 277, 278, 284, 322, 323}  # tags of a TIFF that sizes follow from
 _MAX_STRIPS = 65_536  # of a TIFF, or tiles
-_MAX_RUNS = 3_000_000
+_MAX_RUNS = 8_000_000
 _LARGE = 1 << 24  # pixels; images of more are decoded one after the other
 _BAND = 1 << 20  # pixels that are converted at once
 _PAD = bytes(np.random.default_rng(0).integers(0, 255, 4096, np.uint8))  # no marker: no 255
@@ -72,6 +73,15 @@ def set_max_pixels(count: int) -> None:
     if count < 1:
         raise ValueError(f"Expected max_pixels to be at least 1 but got {count}")
     _limit = count
+
+
+def get_max_pixels() -> int:
+    """Tell how many pixels an image may have."""
+    return _limit
+
+
+# what PIL decodes in Python, a pixel at a time
+_OWN = {"ppm": decode_pnm, "ppm_plain": decode_pnm, "bmp_rle": decode_runs}
 
 
 class OpenImage:
@@ -166,8 +176,10 @@ def decode(opened: OpenImage, at_least: int | None = None) -> Image.Image:
         image.load()
         _check_jpeg_filled(image, opened.file)
         return image
-    if isinstance(image, PpmImagePlugin.PpmImageFile) and image.tile[0].codec_name != "raw":
-        return decode_pnm(image, opened.file)
+    tiles = getattr(image, "tile", None)
+    codec = tiles[0].codec_name if tiles else ""
+    if codec in _OWN:
+        return _OWN[codec](image, opened.file)
     if _fill_and_load(image, 165) and _fill_and_load(_identify(opened.file).image, 90):
         raise ImageError("truncated: its data does not fill the size in its header")
     return image
@@ -273,7 +285,7 @@ def _open_bmp(file: BinaryIO) -> OpenImage:
     opened = _open_plain(BmpImagePlugin.BmpImageFile, 0, file)
     tiles: Any = opened.image.tile  # type: ignore[attr-defined]
     if tiles and tiles[0].codec_name == "bmp_rle" and file.seek(0, 2) > _MAX_RUNS:
-        raise ImageError(f"a BMP of runs, of more than {_MAX_RUNS:,} bytes")  # decoded in Python
+        raise ImageError(f"a BMP of runs, of more than {_MAX_RUNS:,} bytes")  # seconds for each
     return opened
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from tdam.events import SILENT
+from wsol.data_ranges import tells_stretched
 from wsol.errors import ArgumentError, about
 from wsol.networks import get_network
 from wsol.out_folders import free_folder
@@ -45,6 +46,7 @@ class PredictionSummary:
     folder: Path | None
 
 
+@tells_stretched
 def predict(
     model: nn.Module | str | Path | Callable[[], nn.Module],
     sources: str | Path | Iterable[str | Path],

@@ -34,6 +34,7 @@ def calibrate(
     device: common.Device = "auto",
     batch_size: common.BatchSize = 16,
     workers: common.Workers = 2,
+    max_pixels: common.MaxPixels = None,
     force: common.Force = False,
 ) -> None:
     """Pick the threshold at which a network's boxes overlap corrected ones most.

@@ -93,6 +93,7 @@ def evaluate(
     batch_size: common.BatchSize = 32,
     workers: common.Workers = 2,
     seed: common.Seed = 0,
+    max_pixels: common.MaxPixels = None,
     force: common.Force = False,
 ) -> None:
     """Score localizations against true boxes or masks.

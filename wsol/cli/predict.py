@@ -72,6 +72,7 @@ def predict(
     batch_size: common.BatchSize = 16,
     workers: common.Workers = 2,
     seed: common.Seed = 0,
+    max_pixels: common.MaxPixels = None,
     force: common.Force = False,
 ) -> None:
     """Predict boxes for images.

@@ -78,6 +78,7 @@ def train(
     cache: common.Cache = None,
     device: common.Device = "auto",
     workers: common.Readers = 2,
+    max_pixels: common.MaxPixels = None,
     force: common.Force = False,
 ) -> None:
     """Train a classifier with image labels, so that predict can localize with it.
@@ -104,8 +105,9 @@ def train(
     if not data.exists():
         raise typer.BadParameter(f"{data}: no such file or folder", param_hint="DATA")
     if pick_threshold not in (None, "val"):
-        message = f"expected val, got {pick_threshold!r}"
-        raise typer.BadParameter(message, param_hint="--pick-threshold")
+        raise typer.BadParameter(
+            f"expected val, got {pick_threshold!r}", param_hint="--pick-threshold"
+        )
     from dataclasses import fields
 
     from tdam.training.ranks import is_first_rank as first

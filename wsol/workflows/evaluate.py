@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from eval.manifest import Split
 from tdam.events import SILENT, Events
+from wsol.data_ranges import tells_stretched
 from wsol.errors import ArgumentError, about
 from wsol.evaluation.folder_maps import FolderMaps
 from wsol.evaluation.network_maps import NetworkMaps
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from wsol.workflows.evaluation_job import EvaluationJob, Protocols
 
 
+@tells_stretched
 def evaluate(
     model: nn.Module | str | Path | Callable[[], nn.Module],
     data: Split | DataSet | str | Path,
