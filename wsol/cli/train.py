@@ -68,9 +68,7 @@ def train(
     ] = None,
     pick_threshold: Annotated[
         str | None,
-        typer.Option(
-            help="val: store the threshold that fits the validation boxes best.", metavar="SPLIT"
-        ),
+        typer.Option(help="val: store the threshold that fits its boxes best.", metavar="SPLIT"),
     ] = None,
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with the run in --out, by its own recipe.")
@@ -117,8 +115,8 @@ def train(
 
     keep_freed_memory()
     hint = "" if recipe is None else "--recipe"
-    without_flag = {each.name: hint for each in fields(Recipe) if each.name not in given}
-    with ConsoleEvents() as events, usage(recipe=hint, **without_flag):
+    hints = {each.name: hint for each in fields(Recipe) if each.name not in given}
+    with ConsoleEvents() as events, usage(recipe=hint, **hints):
         try:
             trained = run(
                 data,
