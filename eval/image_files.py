@@ -29,6 +29,7 @@ from PIL import (
     WebPImagePlugin,
 )
 
+from eval.bmp_runs import decode_runs
 from eval.file_structure import Directory, StructureError, check_gif, scan_jpeg, scan_png
 from eval.image_errors import ImageError
 from eval.pnm import decode_pnm
@@ -42,10 +43,13 @@ MAX_PIXELS = 100_000_000
 _BYTES = 10  # for each pixel of the limit: RGB as PIL has it, twice, and what a decoder needs
 _LAYOUT = {256, 257, 258, 259, 277, 278, 284, 322, 323}  # tags of a TIFF that sizes follow from
 _MAX_STRIPS = 65_536  # of a TIFF, or tiles
-_MAX_RUNS = 3_000_000
+_MAX_RUNS = 8_000_000
 _LARGE = 1 << 24  # pixels; images of more are decoded one after the other
 _BAND = 1 << 20  # pixels that are converted at once
-_PAD = bytes(np.random.default_rng(0).integers(0, 255, 4096, np.uint8))  # no marker: no 255
+_PAD = bytes(np.random.default_rng(0).integers(0, 255, 256, np.uint8))  # no marker: no 255
+_FRAME = re.compile(rb"\xff[\xc0-\xc2]..\x08(..)", re.DOTALL)  # of a JPEG: its height
+_SCAN_END = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
+_RESTART = re.compile(rb"\xff[\xd0-\xd7]")
 _ROUNDS = 3_000_000_000  # pixels times scans that a JPEG's decoder goes through in time
 _WIDTHS = {"1": 1, "L": 1, "P": 1, "I;16": 2, "I;16B": 2, "I;16L": 2, "I;16N": 2}
 
@@ -72,6 +76,15 @@ def set_max_pixels(count: int) -> None:
     if count < 1:
         raise ValueError(f"Expected max_pixels to be at least 1 but got {count}")
     _limit = count
+
+
+def get_max_pixels() -> int:
+    """Tell how many pixels an image may have."""
+    return _limit
+
+
+# what PIL decodes in Python, a pixel at a time
+_OWN = {"ppm": decode_pnm, "ppm_plain": decode_pnm, "bmp_rle": decode_runs}
 
 
 class OpenImage:
@@ -166,8 +179,10 @@ def decode(opened: OpenImage, at_least: int | None = None) -> Image.Image:
         image.load()
         _check_jpeg_filled(image, opened.file)
         return image
-    if isinstance(image, PpmImagePlugin.PpmImageFile) and image.tile[0].codec_name != "raw":
-        return decode_pnm(image, opened.file)
+    tiles = getattr(image, "tile", None)
+    codec = tiles[0].codec_name if tiles else ""
+    if codec in _OWN:
+        return _OWN[codec](image, opened.file)
     if _fill_and_load(image, 165) and _fill_and_load(_identify(opened.file).image, 90):
         raise ImageError("truncated: its data does not fill the size in its header")
     return image
@@ -273,7 +288,7 @@ def _open_bmp(file: BinaryIO) -> OpenImage:
     opened = _open_plain(BmpImagePlugin.BmpImageFile, 0, file)
     tiles: Any = opened.image.tile  # type: ignore[attr-defined]
     if tiles and tiles[0].codec_name == "bmp_rle" and file.seek(0, 2) > _MAX_RUNS:
-        raise ImageError(f"a BMP of runs, of more than {_MAX_RUNS:,} bytes")  # decoded in Python
+        raise ImageError(f"a BMP of runs, of more than {_MAX_RUNS:,} bytes")  # seconds for each
     return opened
 
 
@@ -321,6 +336,8 @@ def _open_tiff(file: BinaryIO) -> OpenImage:
         raise ImageError(f"an unusual TIFF, of more than {_MAX_STRIPS} strips")
     if tags.repeated & _LAYOUT:
         raise ImageError("an unusual TIFF, whose layout is told twice")
+    if tags.number(259) == 7:
+        _check_jpeg_strip(tags, file, size)
     each = samples * max((*tags.values(258), 1)) / 8
     tile = tags.number(322), tags.number(323)
     if tile[0] * tile[1] > max(4 * size[0] * size[1], _LARGE):
@@ -338,6 +355,15 @@ def _open_tiff(file: BinaryIO) -> OpenImage:
     image._size = size  # turned by the caller, like all others
     image.load_end = _nothing  # turns, and reads all other directories
     return OpenImage(image, file, size, tags)
+
+
+def _check_jpeg_strip(tags: Directory, file: BinaryIO, size: tuple[int, int]) -> None:
+    """See to it that the JPEG in a TIFF has the rows that its strip should have."""
+    file.seek(tags.number(324) or tags.number(273))
+    frame = _FRAME.search(file.read(1 << 16))
+    rows = tags.number(323) or min(tags.number(278, size[1]), size[1])
+    if frame is None or int.from_bytes(frame[1], "big") < rows:
+        raise ImageError("truncated: its data does not fill the size in its header")
 
 
 def _nothing() -> None:
@@ -366,6 +392,8 @@ def _fill_and_load(image: Any, mark: int) -> bool:
         mode = "P" if image._frame_palette else "L"
     else:
         mode = image.mode
+    if mode == "1":  # it has only two values
+        mark = 255 * (mark > 128)
     if not isinstance(image, _UnknownTiff):
         bands = len(Image.new(mode, (1, 1)).getbands())
         image.im = Image.new(mode, size, (mark,) * bands if bands > 1 else mark).im
@@ -386,36 +414,37 @@ def _is_marked(image: Image.Image, frame: tuple[int, int, int, int], mark: int) 
     x1, y1 = frame[2:]
     end = image.crop((max(x1 - 8, frame[0]), max(y1 - 2, frame[1]), x1, y1))
     pixels = np.atleast_3d(np.asarray(end))
-    value: Any = bool(mark > 128) if image.mode == "1" else mark
-    return bool((pixels == value).all(axis=1).any())
+    return bool((pixels == (bool(mark) if image.mode == "1" else mark)).all(axis=1).any())
 
 
 def _check_jpeg_filled(image: Image.Image, file: BinaryIO) -> None:
-    """See to it that a JPEG does not end before its pixels do, which leaves the rest grey."""
-    width, height = image.size
-    end = np.asarray(image.crop((max(width - 2, 0), max(height - 2, 0), width, height)))
-    if end.min() < 126 or end.max() > 129:
+    """See to it that a JPEG does not end before its pixels do, which leaves the rest grey.
+
+    Its first scan is decoded with something else behind it: had it all pixels, that would not show.
+    """
+    last = image.crop((image.width - 1, image.height - 1, image.width, image.height))
+    values = np.append(np.asarray(last), np.asarray(last.convert("L")))
+    if not ((values > 124) & (values < 131)).any():
         return
     file.seek(0)
     data = file.read()
     structure, _ = scan_jpeg(data)
-    start = structure.data_start + 2
-    stop = re.compile(
-        rb"\xff[^\x00\xd0-\xd7\xff]" if structure.scans == 1 else rb"\xff\xd9"
-    ).search(data, start)
+    stop = _SCAN_END.search(data, structure.data_start + 2)
     if stop is None:
         return
-    # had it all pixels before the mark that ends them, what is put there would not show
-    padded = data[: stop.start()] + _PAD + b"\xff\xd9"
-    if not np.array_equal(_decode_small(data), _decode_small(padded)):
+    scan = data[: stop.start()]
+    restarts = _RESTART.findall(scan, structure.data_start)
+    number = restarts[-1][1] + 1 if restarts else 0xD0
+    pads = (_PAD + bytes((255, 0xD0 + (number + each) % 8)) for each in range(64))
+    if not np.array_equal(_decode_small(scan), _decode_small(scan + b"".join(pads))):
         raise ImageError("truncated: its data does not fill the size in its header")
 
 
 def _decode_small(data: bytes) -> np.ndarray:
-    image = JpegImagePlugin.JpegImageFile(BytesIO(data))
+    image = JpegImagePlugin.JpegImageFile(BytesIO(data + b"\xff\xd9"))
     image.draft("", (1, 1))
     image.load()
-    return np.asarray(image.crop((0, max(image.height - 2, 0), *image.size)))
+    return np.asarray(image)
 
 
 def _begins(*starts: bytes) -> Callable[[bytes], bool]:

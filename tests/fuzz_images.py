@@ -263,16 +263,27 @@ def read_mutant(path):
 
 def _work(start, stop, seed, folder):
     """Read mutants, a line of what became of each."""
+
+    def write():
+        for index in range(start, stop):
+            suffix, content = make_mutant(index, seed)
+            path = folder / f"mutant.{suffix}"
+            path.write_bytes(content)
+            yield index, path
+            path.unlink()
+
+    _watch(write())
+
+
+def _watch(files):
     from wsol.images import read_image
 
-    path = folder / "warm.png"
-    picture().save(path)
-    read_image(path)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "warm.png"
+        picture().save(path)
+        read_image(path)
     idle = _resident("VmRSS")
-    for index in range(start, stop):
-        suffix, content = make_mutant(index, seed)
-        path = folder / f"mutant.{suffix}"
-        path.write_bytes(content)
+    for index, path in files:
         Path("/proc/self/clear_refs").write_text("5")  # the peak from here on
         faulthandler.dump_traceback_later(_HANGS, exit=True)
         begun = time.process_time()
@@ -282,7 +293,19 @@ def _work(start, stop, seed, folder):
         grown = max(_resident("VmHWM") - idle, 0)
         sys.stdout.write(json.dumps([index, outcome, round(taken, 3), grown]) + "\n")
         sys.stdout.flush()
-        path.unlink()
+
+
+def read_watched(paths):
+    """Read files in a process of their own.
+
+    Returns:
+        for each what `read_mutant` returns, seconds of the processor, and bytes above idle
+    """
+    command = [sys.executable, __file__, "--read", *map(str, paths)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=600)
+    if done.returncode or done.stderr:
+        raise AssertionError(f"{done.returncode}: {done.stderr}")
+    return [json.loads(line)[1:] for line in done.stdout.splitlines()]
 
 
 def _resident(name):
@@ -362,7 +385,11 @@ def main():
     parser.add_argument("--first", type=int, default=0)
     parser.add_argument("--keep", type=Path, help="folder for those that escaped")
     parser.add_argument("--work", type=Path, help=argparse.SUPPRESS)
+    parser.add_argument("--read", type=Path, nargs="+", help="read these files instead")
     asked = parser.parse_args()
+    if asked.read:
+        _watch(enumerate(asked.read))
+        return
     if asked.work is not None:
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
         _work(asked.first, asked.first + asked.count, asked.seed, asked.work)

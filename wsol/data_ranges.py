@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
+from functools import wraps
 from threading import Lock
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ParamSpec, TypeVar, cast
 
+from tdam.events import SILENT, Events
 from wsol.text import count_things
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from tdam.events import Events
+P = ParamSpec("P")
+R = TypeVar("R")
 
 _lock = Lock()
 _runs: list[dict[Path, None]] = []
@@ -46,3 +49,14 @@ def telling_stretched(events: Events) -> Iterator[None]:
                 f"{count} with no declared range of values, such as {next(iter(stretched))}: the "
                 "smallest value became black, the largest white"
             )
+
+
+def tells_stretched(call: Callable[P, R]) -> Callable[P, R]:
+    """Listen while a function runs, and tell its `events`."""
+
+    @wraps(call)
+    def listening(*args: P.args, **kwargs: P.kwargs) -> R:
+        with telling_stretched(cast("Events", kwargs.get("events", SILENT))):
+            return call(*args, **kwargs)
+
+    return listening

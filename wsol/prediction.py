@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from tdam.events import SILENT, working
+from wsol.data_ranges import tells_stretched
 from wsol.errors import ArgumentError, about
 from wsol.networks import get_network
 from wsol.sources import list_photographs
@@ -43,6 +44,7 @@ class PredictionSummary:
     folder: Path | None
 
 
+@tells_stretched
 def predict(
     model: nn.Module | str | Path | Callable[[], nn.Module],
     sources: str | Path | Iterable[str | Path],

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from tdam.events import SILENT
+from wsol.data_ranges import tells_stretched
 from wsol.errors import ArgumentError, about
 from wsol.folder_lock import holds
 from wsol.networks import get_network
@@ -54,6 +55,7 @@ class ShiftRun:
 
 
 @holds("out")
+@tells_stretched
 def shift(
     model: nn.Module | Callable[[], nn.Module] | str | Path,
     sources: str | Path | Iterable[str | Path],

@@ -29,6 +29,7 @@ def browser(
     quiet: Annotated[bool, typer.Option("--no-browser", help="Open no browser.")] = False,
     device: common.Device = "auto",
     seed: common.Seed = 0,
+    max_pixels: common.MaxPixels = None,
 ) -> None:
     """Localize in a browser: drop a photograph, move the threshold, take the boxes along.
 

@@ -36,6 +36,7 @@ def calibrate(
     batch_size: common.BatchSize = 16,
     workers: common.Workers = 2,
     allow_overlap: common.AllowOverlap = False,
+    max_pixels: common.MaxPixels = None,
     force: common.Force = False,
 ) -> None:
     """Pick the threshold at which a network's boxes overlap corrected ones most.

@@ -126,6 +126,24 @@ AllowOverlap = Annotated[
         "result then says so.",
     ),
 ]
+
+
+def _limit_pixels(count: int | None) -> int | None:
+    if count is not None:
+        from eval.image_files import set_max_pixels
+
+        set_max_pixels(count)
+    return count
+
+
+MaxPixels = Annotated[
+    int | None,
+    typer.Option(
+        help="Most pixels of an image that is read; default: 100 million.",
+        min=1,
+        callback=_limit_pixels,
+    ),
+]
 Force = Annotated[bool, typer.Option("--force", help="Overwrite what an earlier run wrote.")]
 
 

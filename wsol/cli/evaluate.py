@@ -94,6 +94,7 @@ def evaluate(
     workers: common.Workers = 2,
     seed: common.Seed = 0,
     allow_overlap: common.AllowOverlap = False,
+    max_pixels: common.MaxPixels = None,
     force: common.Force = False,
 ) -> None:
     """Score localizations against true boxes or masks.

@@ -47,6 +47,7 @@ def build(
         ),
     ] = None,
     seed: Annotated[int, typer.Option(help="Chooses the images of val.")] = 0,
+    max_pixels: common.MaxPixels = None,
     force: common.Force = False,
 ) -> None:
     """Turn an official download into a folder with one folder a split.
@@ -86,6 +87,7 @@ def check(
         str | None,
         typer.Option(help="Shipped data set that DATA should equal.", metavar="NAME"),
     ] = None,
+    max_pixels: common.MaxPixels = None,
 ) -> None:
     """Check every line of a data set, and what its manifest.toml promises.
 

@@ -79,6 +79,7 @@ def predict(
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with a run that was cut off, or begin it.")
     ] = False,
+    max_pixels: common.MaxPixels = None,
     force: common.Force = False,
 ) -> None:
     """Predict boxes for images.

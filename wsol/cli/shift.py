@@ -59,6 +59,7 @@ def shift(
     batch_size: common.BatchSize = 16,
     workers: common.Workers = 2,
     seed: common.Seed = 0,
+    max_pixels: common.MaxPixels = None,
     force: common.Force = False,
 ) -> None:
     """Show how attention shifts over the steps of a network.

@@ -69,9 +69,7 @@ def train(
     ] = None,
     pick_threshold: Annotated[
         str | None,
-        typer.Option(
-            help="val: store the threshold that fits the validation boxes best.", metavar="SPLIT"
-        ),
+        typer.Option(help="val: store the threshold that fits its boxes best.", metavar="SPLIT"),
     ] = None,
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with the run in --out, by its own recipe.")
@@ -80,6 +78,7 @@ def train(
     device: common.Device = "auto",
     workers: common.Readers = 2,
     allow_overlap: common.AllowOverlap = False,
+    max_pixels: common.MaxPixels = None,
     force: common.Force = False,
 ) -> None:
     """Train a classifier with image labels, so that predict can localize with it.
@@ -97,8 +96,9 @@ def train(
     if not data.exists():
         raise typer.BadParameter(f"{data}: no such file or folder", param_hint="DATA")
     if pick_threshold not in (None, "val"):
-        message = f"expected val, got {pick_threshold!r}"
-        raise typer.BadParameter(message, param_hint="--pick-threshold")
+        raise typer.BadParameter(
+            f"expected val, got {pick_threshold!r}", param_hint="--pick-threshold"
+        )
     from dataclasses import fields
 
     from tdam.training.ranks import is_first_rank as first
@@ -108,8 +108,8 @@ def train(
 
     keep_freed_memory()
     hint = "" if recipe is None else "--recipe"
-    without_flag = {each.name: hint for each in fields(Recipe) if each.name not in given}
-    with ConsoleEvents() as events, usage(recipe=hint, **without_flag):
+    hints = {each.name: hint for each in fields(Recipe) if each.name not in given}
+    with ConsoleEvents() as events, usage(recipe=hint, **hints):
         try:
             trained = run(
                 data,

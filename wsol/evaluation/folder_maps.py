@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import stat
 from dataclasses import dataclass
 from functools import cache, partial
 from io import BytesIO
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from eval.protocols import Protocol as Rules
     from eval.splits import Split
 
+_MAX_BYTES = 1 << 28  # a hundred times a map in a protocol's square
 _MAGIC = b"\x93NUMPY"  # what a .npy file begins with
 _HEADERS = Lock()  # numpy parses them as Python, and CPython 3.11 fails where threads do so at once
 
@@ -75,7 +77,7 @@ class FolderMaps:
         for row in range(start, len(self.split)):
             path = self._path(self.split.ids[row])
             label = int(self.split.labels[row])
-            yield FoundMap(row, partial(_fit, cache(partial(_read_map, path)), path), label=label)
+            yield FoundMap(row, partial(_fit, cache(partial(read_map, path)), path), label=label)
 
     def _path(self, image_id: str) -> Path:
         return self.folder / f"{image_id}.npy"
@@ -110,8 +112,24 @@ def _fit(load: Callable[[], np.ndarray], path: Path, rules: Rules) -> np.ndarray
     return heat
 
 
-def _read_map(path: Path) -> np.ndarray:
+def read_map(path: Path) -> np.ndarray:
+    """Read a map that another program wrote.
+
+    Args:
+        path: of a `.npy` file, of numbers in [0, 1], or uint8 with 255 for 1
+
+    Returns:
+        floats in [0, 1]; of any shape
+
+    Raises:
+        ImageError: a file that is missing or broken, or one that is no map
+    """
     try:
+        state = path.stat()
+        if not stat.S_ISREG(state.st_mode):  # a pipe would keep us waiting
+            raise ImageError(f"{path}: expected an array but this is no regular file")
+        if state.st_size > _MAX_BYTES:
+            raise ImageError(f"{path}: expected a map but this file has {state.st_size:,} bytes")
         content = path.read_bytes()
         if not content.startswith(_MAGIC):  # or numpy would speak of pickles
             raise ImageError(f"{path}: expected an array but this is no .npy file")

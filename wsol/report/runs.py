@@ -10,9 +10,11 @@ import numpy as np
 
 from tdam.strict_json import loads
 from wsol.evaluation.comparison import ResultError, Results, read_results
+from wsol.evaluation.folder_maps import read_map
 from wsol.evaluation.image_results import NAMES
 from wsol.evaluation.kept_maps import KeptMap, MapKeeper
 from wsol.evaluation.resume_file import SETTINGS
+from wsol.images import ImageError
 from wsol.levels import quantise
 
 if TYPE_CHECKING:
@@ -83,13 +85,11 @@ class Run:
             return None
         row = self.rows[image_id]
         try:
-            heat = np.load(self.maps / f"{image_id}.npy", allow_pickle=False)
-        except (OSError, ValueError, EOFError):
+            heat = read_map(self.maps / f"{image_id}.npy")
+        except ImageError:
             return None
-        if heat.dtype == np.uint8:
-            heat = heat / 255
         choices = self.scores["choices"]
-        if heat.shape != (choices["size"],) * 2 or not (heat.min() >= 0 and heat.max() <= 1):
+        if heat.shape != (choices["size"],) * 2:
             return None  # of another run, or broken since
         levels = quantise(heat, choices["levels"], choices["rounding"])
         width, height = row.get("width", 1), row.get("height", 1)

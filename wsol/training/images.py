@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from PIL import Image
 
+from eval.image_files import get_max_pixels, set_max_pixels
 from tdam.atomic import write_atomic
 from tdam.events import SILENT, Events
 from tdam.strict_json import dumps, loads
@@ -38,6 +39,11 @@ class SplitImages:
     def __init__(self, split: Split, root: Path, at_least: int | None = None) -> None:
         self.ids, self.labels = split.ids, split.labels
         self.root, self.at_least = root, at_least
+        self.max_pixels = get_max_pixels()
+
+    def __setstate__(self, state: dict[str, object]) -> None:
+        self.__dict__.update(state)
+        set_max_pixels(self.max_pixels)  # in a process that reads for another
 
     def read(self, index: int) -> Tensor:
         """Read an image, uint8 (3, H, W).

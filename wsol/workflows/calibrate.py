@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tdam.events import SILENT, Events
+from wsol.data_ranges import tells_stretched
 from wsol.errors import ArgumentError, about
 from wsol.folder_lock import hold_file, hold_folder
 from wsol.label_matching import match_labels
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 _OWN = 0.99  # a mean overlap that boxes drawn by hand do not have
 
 
+@tells_stretched
 def calibrate(
     checkpoint: str | Path,
     boxes: str | Path,

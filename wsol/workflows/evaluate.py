@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from eval.manifest import Split
 from tdam.events import SILENT, Events
+from wsol.data_ranges import tells_stretched
 from wsol.errors import ArgumentError, about
 from wsol.evaluation.folder_maps import FolderMaps
 from wsol.evaluation.network_maps import NetworkMaps
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 
 
 @holds("out", "report")
+@tells_stretched
 def evaluate(
     model: nn.Module | str | Path | Callable[[], nn.Module],
     data: Split | DataSet | str | Path,

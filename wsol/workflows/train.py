@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from eval.manifest import DataSet
 from tdam.events import SILENT, Events
+from wsol.data_ranges import tells_stretched
 from wsol.errors import ArgumentError, about
 from wsol.folder_lock import has_files, hold_folder
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from wsol.training.train import TrainedRun
 
 
+@tells_stretched
 def train(
     data: str | Path | DataSet,
     out: str | Path = "wsol-run",
