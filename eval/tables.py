@@ -8,6 +8,7 @@ import re
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
+from eval.parsing import read_limited
 from eval.splits import ManifestError
 
 if TYPE_CHECKING:
@@ -53,9 +54,7 @@ def read_text(path: Path) -> str:
         ManifestError: it cannot be read, or is not UTF-8
     """
     try:
-        return path.read_bytes().decode("utf-8")
-    except OSError as error:
-        raise ManifestError(f"{path}: cannot be read ({error.strerror})") from error
+        return read_limited(path).decode("utf-8")
     except UnicodeDecodeError as error:
         raise ManifestError(f"{path}: expected UTF-8 text but {error.reason}") from error
 
@@ -99,3 +98,9 @@ def read_table(path: Path, columns: tuple[str, ...]) -> Iterator[tuple[str, dict
             yield f"{path}:{reader.line_num}", cells
     except csv.Error as error:
         raise ManifestError(f"{path}:{reader.line_num}: expected a table but {error}") from error
+
+
+def to_int(text: str) -> int:
+    """Read a number from 0; anything else becomes -1."""
+    digits = text.strip()
+    return int(digits) if digits.isdecimal() and len(digits) < 19 else -1

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from collections.abc import Collection
     from pathlib import Path
 
+_MOST_BYTES = 2**22  # of a file; what is longer is cut, and so no TOML
+_MOST_LEVELS = 32  # of tables and lists in tables and lists
 _WORDS = {int: "a whole number", float: "a number", str: "a text", bool: "true or false"}
 _SHOWN = 5  # unknown keys that a message lists
 _SEVERAL = {int: "whole numbers", float: "numbers", str: "texts", bool: "true or false"}
@@ -31,12 +33,27 @@ def read_toml(path: Path, what: str) -> tuple[dict[str, Any], str]:
         ValueError: a file that cannot be read, is not UTF-8 or not TOML; the message names it
     """
     try:
-        text = path.read_text(encoding="utf-8")
-        return tomllib.loads(text), text
+        with path.open("rb") as file:
+            text = file.read(_MOST_BYTES).decode("utf-8").replace("\r\n", "\n")
+        content = tomllib.loads(text)
     except OSError as error:
         raise ValueError(f"Expected {what} but {path}: {error.strerror}") from error
+    except RecursionError as error:
+        raise ValueError(f"Expected {what} but {path} is nested too deep") from error
     except ValueError as error:  # of the encoding, or of TOML
-        raise ValueError(f"Expected {what} but {path}: {error}") from error
+        raise ValueError(f"Expected {what} but {path}: {str(error)[:200]}") from error
+    if _count_levels(content) > _MOST_LEVELS:
+        raise ValueError(f"Expected {what} but {path} is nested too deep")
+    return content, text
+
+
+def _count_levels(content: Any) -> int:
+    levels, level = 0, [content]
+    while level and levels <= _MOST_LEVELS:
+        levels += 1
+        inner = (each.values() if isinstance(each, dict) else each for each in level)
+        level = [value for values in inner for value in values if isinstance(value, (dict, list))]
+    return levels
 
 
 def show(value: Any) -> str:

@@ -107,6 +107,6 @@ def _split(text: str) -> list[str]:
 
 def _to_numbers(text: str) -> list[int]:
     parts = _split(text)
-    if not all(part.isdigit() for part in parts):
+    if not all(part.isdecimal() and len(part) < 19 for part in parts):
         raise ValueError(f"Expected seeds such as 0,1 but got {text!r}")
     return [int(part) for part in parts]

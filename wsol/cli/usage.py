@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 debugging = ContextVar("debugging", default=False)  # whether errors show where they came from
 
+_LONGEST = 4000  # characters of a message
+
 # Arguments of public functions whose flag or name on the command line is another one.
 _NAMES = {
     "changes": "--set",
@@ -38,7 +40,7 @@ _NAMES = {
 def fail(message: str) -> NoReturn:
     """Say in one line what went wrong, and exit with 1."""
     show_traceback()
-    sys.stderr.write(f"Error: {escape(message)}\n")
+    sys.stderr.write(f"Error: {_shorten(message)}\n")
     raise typer.Exit(1)
 
 
@@ -49,7 +51,14 @@ def refuse(message: str, hint: str | None = None) -> NoReturn:
         message: what is wrong
         hint: the flag or name that it is about
     """
-    raise typer.BadParameter(escape(message), param_hint=hint)
+    raise typer.BadParameter(_shorten(message), param_hint=hint)
+
+
+def _shorten(message: str) -> str:
+    """Escape a message, without the middle of one that quotes a whole file."""
+    if len(message) > _LONGEST:
+        message = f"{message[: _LONGEST // 2]} ... {message[-_LONGEST // 2 :]}"
+    return escape(message)
 
 
 def show_traceback() -> None:

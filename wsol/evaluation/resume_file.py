@@ -42,7 +42,7 @@ class ResumeFile:
         text = write_header(header | {"record": str(dtype.descr)})
         self.done = 0
         if self._header.exists() and self._data.exists():
-            before = self._header.read_text(encoding="utf-8")
+            before = self._header.read_bytes().decode("utf-8", "replace")
             if before == text:
                 self.done = self._data.stat().st_size // dtype.itemsize // batch * batch
             elif self._data.stat().st_size:
@@ -89,7 +89,7 @@ def is_finished(folder: Path, header: dict[str, Any], dtype: np.dtype) -> bool:
     """Tell whether a run with these very settings ended in this folder."""
     path = folder / SETTINGS
     text = write_header(header | {"record": str(dtype.descr)})
-    return path.is_file() and path.read_text(encoding="utf-8") == text
+    return path.is_file() and path.read_bytes() == text.encode()
 
 
 def check_finished(folder: Path, header: dict[str, Any], dtype: np.dtype) -> None:
@@ -99,7 +99,7 @@ def check_finished(folder: Path, header: dict[str, Any], dtype: np.dtype) -> Non
         ResumeError: they differ
     """
     if not is_finished(folder, header, dtype):
-        before = (folder / SETTINGS).read_text(encoding="utf-8")
+        before = (folder / SETTINGS).read_bytes().decode("utf-8", "replace")
         text = write_header(header | {"record": str(dtype.descr)})
         raise ResumeError(_refuse("the run", folder, before, text))
 
@@ -121,6 +121,8 @@ def _differences(old: str, new: str) -> str:
     try:
         before = loads(old)
     except ValueError:
+        before = None
+    if not isinstance(before, dict):
         return "its header is broken"
     after = loads(new)
     names = sorted({*before, *after})

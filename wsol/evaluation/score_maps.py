@@ -313,7 +313,7 @@ def finished_thresholds(
         scores = [loads((folder / SCORES).read_text(encoding="utf-8")) for folder in folders]
         levels = [float(each["max_box_acc_threshold"]) for each in scores]
         return None if scores[0]["unreadable"] else levels
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, LookupError, TypeError, ValueError):  # then choose anew
         return None
 
 
