@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from wsol.benchmarking.replicates import RunScores, score_rules
 from wsol.evaluation.comparison import ResultError, read_results
+from wsol.out_files import write_file
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -50,7 +51,7 @@ class ScoringVariant:
 def write_variants(folder: Path, variants: Sequence[ScoringVariant]) -> None:
     """Write down the variants that a run was scored in, once all of them are on disk."""
     text = json.dumps([asdict(variant) for variant in variants], indent=1)
-    (folder / VARIANTS).write_text(text + "\n", encoding="utf-8")
+    write_file(folder / VARIANTS, text + "\n")
 
 
 def read_variants(folder: Path) -> list[ScoringVariant]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from math import ceil, sqrt
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,7 +11,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from tdam.atomic import write_atomic
+from tdam.atomic import AtomicFile, naming, write_atomic
 from tdam.events import SILENT, Events
 from tdam.training.errors import UnreadableImageError
 from wsol.images import ImageError, read_image
@@ -139,9 +138,9 @@ def pack_images(
     path.parent.mkdir(parents=True, exist_ok=True)
     faults: dict[str, str] = {}
     sizes: list[tuple[int, int]] = []
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}.part")  # others may pack the same
+    unfinished = AtomicFile(path, mode="wb")  # others may pack the same
     try:
-        with unfinished.open("wb") as file:
+        with naming(path):
             for batch in read_ahead(split.ids, read, _READ_AT_ONCE, workers):
                 for image_id, outcome in batch:
                     if isinstance(outcome, ImageError):
@@ -149,13 +148,13 @@ def pack_images(
                         sizes.append((0, 0))
                     else:
                         sizes.append(outcome.shape[:2])
-                        file.write(outcome.tobytes())
+                        unfinished.file.write(outcome.tobytes())
                 events.advance(len(batch))
         content = {"ids": split.ids, "sizes": sizes, "faults": faults}
         write_atomic(path.with_suffix(".json"), json.dumps(content).encode())
-        unfinished.replace(path)
+        unfinished.commit()
     finally:
-        unfinished.unlink(missing_ok=True)
+        unfinished.discard()
     return PackedImages(split, path)
 
 
