@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -25,6 +24,7 @@ from wsol.folder_lock import holds
 from wsol.images import read_image
 from wsol.localizer import Localizer
 from wsol.maps.names import settle_method
+from wsol.out_files import make_folder, write_file
 from wsol.report import read_run, write_report
 from wsol.report.steps import keep_steps
 from wsol.shipped import manifests_folder
@@ -71,11 +71,12 @@ def copy_photos(folder: Path) -> list[Path]:
     Returns:
         the copies
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     copies = []
     for name, (package, inside) in _PHOTOS.items():
         with resources.as_file(resources.files(package).joinpath(inside)) as source:
-            copies.append(Path(shutil.copyfile(source, folder / name)))
+            write_file(folder / name, source.read_bytes(), sync=False)
+            copies.append(folder / name)
     return copies
 
 

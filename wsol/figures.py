@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -13,12 +15,12 @@ from matplotlib.patches import Polygon, Rectangle
 from wsol.contours import contour_lines
 from wsol.fonts import all_fonts, displayable
 from wsol.levels import first_value_above
+from wsol.out_files import save_file
 from wsol.overlays import colour_bar, fit_view, overlay
 from wsol.palette import DEFAULT_MAP, PREDICTED, TRUE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-    from pathlib import Path
 
     import numpy as np
     from matplotlib.axes import Axes
@@ -114,4 +116,8 @@ def draw_contours(axes: Axes, lines: Iterable[np.ndarray]) -> None:
 @all_fonts()
 def save_figure(figure: Figure, path: Path | BinaryIO) -> None:
     """Write a figure as a file of the kind that its suffix names; into an open file, as PNG."""
-    figure.savefig(path, bbox_inches="tight", pad_inches=0.06)
+    save = partial(figure.savefig, bbox_inches="tight", pad_inches=0.06)
+    if isinstance(path, Path):
+        save_file(path, partial(save, format=path.suffix.removeprefix(".")))
+    else:
+        save(path)

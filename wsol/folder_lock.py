@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, ParamSpec, TypeVar
 from filelock import FileLock, Timeout
 
 from wsol.errors import OutputError, about, is_disk_fault
-from wsol.out_files import KEPT
+from wsol.out_files import KEPT, listing
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -43,7 +43,8 @@ def hold_folder(
 ) -> Iterator[None]:
     """Keep other processes out of a folder; the system lets it go where this process dies.
 
-    What holds a folder may hold it again. A folder that is made for it and stays empty is removed.
+    What holds a folder may hold it again. What is written there meanwhile is on the folder's list,
+    as `wsol.out_files` keeps it. A folder that is made for it and stays empty is removed.
 
     Args:
         folder: made if it is not there
@@ -56,7 +57,7 @@ def hold_folder(
     """
     made = [each for each in (folder, *folder.parents) if not os.path.exists(each)]  # noqa: PTH110
     try:
-        with _hold(folder / LOCK, folder, patient, tell):
+        with _hold(folder / LOCK, folder, patient, tell), listing(folder):
             yield
     finally:
         with suppress(OSError):  # there is something in it

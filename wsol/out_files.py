@@ -10,9 +10,10 @@ import json
 import os
 import shutil
 from contextlib import contextmanager, suppress
+from io import BytesIO
 from pathlib import Path, PurePosixPath
 from threading import Lock
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from tdam.atomic import (
     AtomicFile,
@@ -23,7 +24,7 @@ from tdam.atomic import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 LIST = ".wsol-files"
 JOURNAL = ".wsol-predict"  # folder of what a prediction has found so far
@@ -99,9 +100,12 @@ class FileList:
                 if target.is_symlink() or not target.is_dir():
                     target.unlink(missing_ok=True)
         for each in sorted(real - {PurePosixPath()}, key=lambda path: -len(path.parts)):
+            if keep is None:
+                (self.folder / each / LIST).unlink(missing_ok=True)  # of the same files
             with suppress(OSError):  # it holds something else
                 (self.folder / each).rmdir()
-        self._write(kept)
+        made = [name for name, path in paths if name.endswith("/") and self._is_real(path)]
+        self._write(sorted({*kept, *made}))
 
     def missing(self) -> list[str]:
         """Name the files on the list that are not there."""
@@ -139,19 +143,20 @@ def listing(folder: Path) -> Iterator[FileList]:
         folder: as for `FileList`
     """
     home = os.path.abspath(folder)  # noqa: PTH100, without following links
-    before = _open.get(home)
+    if home in _open:
+        yield _open[home]
+        return
     _open[home] = FileList(folder)
     try:
         yield _open[home]
     finally:
-        if before is None:
-            del _open[home]
-        else:
-            _open[home] = before
+        files = _open.pop(home)
+        with suppress(OSError):  # of a disk that is full or gone, where it stays as it is
+            files.tidy()
 
 
 def claim(path: Path) -> None:
-    """Put a file on the list of the folder that it lies in, where one is kept."""
+    """Put a file on the lists of the folders that it lies in, where such are kept."""
     _claim(path)
 
 
@@ -160,7 +165,6 @@ def _claim(path: Path, end: str = "") -> None:
     for folder in full.parents:
         if (files := _open.get(str(folder))) is not None:
             files.claim(full.relative_to(folder).as_posix() + end)
-            return
 
 
 def make_folder(path: Path) -> None:
@@ -218,6 +222,23 @@ def write_file(path: Path, content: bytes | str, *, sync: bool = True) -> None:
         file.write(data)
 
 
+def save_file(path: Path, save: Callable[[BinaryIO], object], *, sync: bool = False) -> None:
+    """Write what a function saves into an open file, which appears whole and is on the list.
+
+    Args:
+        path: of the file
+        save: writes it, such as a figure's `savefig`; the file is one in memory, since libraries
+            say of a full disk what they like
+        sync: whether to wait for the disk
+
+    Raises:
+        OSError: it cannot be written, with its name; what was there is unchanged
+    """
+    content = BytesIO()
+    save(content)
+    write_file(path, content.getvalue(), sync=sync)
+
+
 def link_file(source: Path, path: Path) -> None:
     """Make a file a link to another one, or a copy of it where links are impossible.
 
@@ -245,4 +266,8 @@ def _stays_inside(name: str) -> bool:
     path = PurePosixPath(name)
     plain = "\\" not in name if os.name == "nt" else True
     inside = plain and not path.is_absolute() and not Path(name).drive
+    try:
+        os.fsencode(name)
+    except ValueError:  # no name that a file can have
+        return False
     return inside and bool(path.parts) and ".." not in path.parts and "\0" not in name

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import os
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import TYPE_CHECKING
 
 from tdam.atomic import naming
 from wsol.errors import OutputError, is_disk_fault
-from wsol.folder_lock import has_files, hold_folder
-from wsol.out_files import listing
+from wsol.folder_lock import has_files
+from wsol.out_files import FileList
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
-
-    from wsol.out_files import FileList
 
 
 @contextmanager
@@ -40,41 +38,26 @@ def writing(path: Path, what: str = "written") -> Iterator[None]:
         raise OutputError(f"{path} cannot be {what} ({error.strerror})") from error
 
 
-@contextmanager
-def own_folder(folder: Path) -> Iterator[FileList]:
-    """Work in a folder for results as the only process, and keep a list of what is written there.
-
-    Args:
-        folder: created where it does not exist
-
-    Yields:
-        the list, with what earlier runs wrote
-
-    Raises:
-        OutputError: it takes no files
-        wsol.folder_lock.FolderHeldError: another process works in it
-    """
-    with ExitStack() as stack:
-        stack.enter_context(hold_folder(folder))
-        yield stack.enter_context(listing(folder))
-
-
-def free_folder(folder: Path, force: bool = False) -> Path:
+def free_folder(folder: Path, force: bool = False, begun: bool = False) -> Path:
     """Make a folder for results.
 
     Args:
         folder: created where it does not exist
-        force: whether it may hold files already, other than those that a run began with
+        force: begin anew where it holds files: what earlier runs wrote there, as their list says,
+            is removed, and the files of others stay
+        begun: it holds a run that goes on, whose files stay
 
     Raises:
         OutputError: it has files, or takes none
     """
     with writing(folder):
-        if has_files(folder) and not force:
+        if has_files(folder) and not (force or begun):
             raise OutputError(f"{folder} exists; choose another folder or add --force (force=True)")
         with writing(folder, "a folder"):
             folder.mkdir(parents=True, exist_ok=True)
         TemporaryFile(dir=folder).close()
+        if not begun:
+            FileList(folder).remove()
     return folder
 
 

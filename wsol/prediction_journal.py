@@ -95,6 +95,7 @@ class Journal:
             OutputError: it was of other images or settings, which are named
         """
         self._check_same()
+        self._forget()
         counts = (_read_settings(self.folder) or {}).get("finished")
         failed = counts.get("failed") if isinstance(counts, dict) else None
         return failed if isinstance(failed, int) else 0
@@ -152,6 +153,9 @@ class Journal:
         counts = {"images": len(self.paths), "failed": failed}
         self._write_settings({**self._settings, "finished": counts})
         self.close()
+        self._forget()
+
+    def _forget(self) -> None:
         for name in (_RESULTS, _IMAGES):
             (self._home / name).unlink(missing_ok=True)
         remove_unfinished(self._home)
@@ -196,11 +200,12 @@ class Journal:
 
     def _name_changed(self) -> str:
         """Tell which images are others than before."""
+        now = set(map(str, self.paths))
         try:
             with (self._home / _IMAGES).open("rb") as file:
                 for line, path in zip_longest(_lines(file), self.paths):
-                    if path is None:
-                        return f"the images, such as {json.loads(line)[0]}, which is missing"
+                    if line is not None and (before := json.loads(line)[0]) not in now:
+                        return f"the images, such as {before}, which is missing"
                     if line is None or line.decode() != _state(path):
                         return f"the images, such as {path}"
         except (OSError, *_UNREADABLE):

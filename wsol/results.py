@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import partial
 from importlib import import_module
 from importlib.metadata import version
 from pathlib import Path
@@ -12,6 +13,7 @@ import numpy as np
 
 from tdam.strict_json import dumps
 from wsol.heatmap import to_heatmap
+from wsol.out_files import save_file, write_file
 
 
 @dataclass(frozen=True)
@@ -168,12 +170,13 @@ class Localization:
         folder = Path(folder)
         folder.mkdir(parents=True)
         for number, step in enumerate(self.steps, start=1):
-            np.save(folder / f"step{number}.npy", step.map, allow_pickle=False)
+            save = partial(np.save, arr=step.map, allow_pickle=False)
+            save_file(folder / f"step{number}.npy", save)
         record = {
             "schema": 1,
             "wsol-tdam": version("wsol-tdam"),
             "region": list(self.steps[-1].region),
             **self.to_dict(),
         }
-        (folder / "localization.json").write_text(dumps(record, indent=2), encoding="utf-8")
+        write_file(folder / "localization.json", dumps(record, indent=2))
         return folder

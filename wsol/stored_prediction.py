@@ -12,8 +12,9 @@ from tdam.atomic import naming
 from tdam.events import working
 from wsol.errors import OutputError
 from wsol.fingerprints import hash_weights
-from wsol.out_files import make_folder, writing_file
-from wsol.out_folders import free_folder, own_folder
+from wsol.folder_lock import hold_folder
+from wsol.out_files import FileList, make_folder
+from wsol.out_folders import free_folder
 from wsol.prediction_journal import (
     Journal,
     count_results,
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
     from tdam.events import Events
     from wsol.images import ImageError
     from wsol.localizer import Localizer
-    from wsol.out_files import FileList
     from wsol.results import Localization
     from wsol.writers import Writer
 
@@ -89,7 +89,8 @@ class StoredPrediction:
             wsol.folder_lock.FolderHeldError: another process works in it
             OSError: the disk is full or gone; what was finished stays, and can go on
         """
-        with own_folder(self.folder) as files:
+        with hold_folder(self.folder):
+            files = FileList(self.folder)
             journal = Journal(self.folder, self.paths, self._describe(), self.localizer.batch_size)
             done = self._begin(journal, files, resume, force)
             if done is not None:
@@ -150,7 +151,6 @@ class StoredPrediction:
         elif resume:
             say(f"nothing was begun in {folder}: this begins")
         free_folder(folder, force)
-        files.remove()
         journal.begin()
         return None
 
@@ -207,8 +207,7 @@ class StoredPrediction:
         make_folder(self.folder / _PICTURES)
         figure = draw_localization(image, localization, self.localizer.threshold)
         target = self.folder / _PICTURES / f"{stem}.png"
-        with writing_file(target, sync=False, mode="wb") as file:
-            save_figure(figure, file)
+        save_figure(figure, target)
         return None
 
     def _write(self, journal: Journal, files: FileList) -> None:
@@ -234,7 +233,6 @@ class StoredPrediction:
                 problem = problem or error
         if problem is not None:
             raise problem
-        files.tidy()
 
 
 def _name(kind: type) -> str:

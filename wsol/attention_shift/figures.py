@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from matplotlib.patheffects import Normal, Stroke
@@ -18,6 +19,7 @@ from wsol.attention_shift.text import (
 from wsol.contours import contour_lines
 from wsol.figures import draw_boxes, draw_contours
 from wsol.fonts import all_fonts, displayable
+from wsol.out_files import save_file
 from wsol.overlays import box_line, fit_view, overlay, value_limits
 from wsol.palette import DEFAULT_MAP, DIVERGING, TRUE, step_colours
 
@@ -47,7 +49,8 @@ def save_strip(image: Image.Image, shift: Shift, path: Path, colours: str = DEFA
         colours: name of a matplotlib colour map
     """
     with all_fonts():
-        draw_strip(image, shift, colours).savefig(path, format="png")
+        figure = draw_strip(image, shift, colours)
+        save_file(path, partial(figure.savefig, format="png"))
 
 
 @all_fonts()
@@ -169,14 +172,16 @@ def save_animation(frames: list[Image.Image], path: Path) -> None:
         sheet.paste(ImageColor.getrgb(mark), (0, y, width, y + 16))
     table = sheet.quantize(256, Image.Quantize.MEDIANCUT)
     plain = [frame.quantize(palette=table, dither=Image.Dither.FLOYDSTEINBERG) for frame in frames]
-    plain[0].save(
-        path,
+    save = partial(
+        plain[0].save,
+        format="gif",
         save_all=True,
         append_images=plain[1:],
         duration=[_STAYS] * (len(plain) - 1) + [_STAYS * 3 // 2],
         loop=0,
         optimize=False,
     )
+    save_file(path, save)
 
 
 def _raw(shift: Shift, value: float) -> float:

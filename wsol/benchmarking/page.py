@@ -12,6 +12,7 @@ from wsol.benchmarking.tables import (
     score_table,
 )
 from wsol.evaluation.metric_names import name_score
+from wsol.out_files import make_folder
 from wsol.pages import write_page
 
 if TYPE_CHECKING:
@@ -54,7 +55,7 @@ def write_summary_page(
         the page
     """
     tables = [each for each in (score_table(rows), difference_table(rows)) if each is not None]
-    (folder / "tables").mkdir(parents=True, exist_ok=True)
+    make_folder(folder / "tables")
     for table in tables:
         table.save(folder / "tables")
     charts = [_draw(rows, score) for score in _CHARTED]

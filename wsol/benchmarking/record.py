@@ -12,7 +12,6 @@ from io import BytesIO
 from pathlib import Path, PurePath, PurePosixPath
 from typing import TYPE_CHECKING
 
-from tdam.atomic import write_atomic
 from tdam.strict_json import dumps
 from tdam.training.recipe import differing_keys, load_recipe
 from tdam.unfinished import RECIPE
@@ -20,6 +19,7 @@ from wsol.benchmarking.score_store import VARIANTS, read_variants
 from wsol.evaluation.comparison import ResultError
 from wsol.evaluation.image_results import LINES, NAMES, SCORES
 from wsol.folder_lock import LOCK
+from wsol.out_files import write_file
 from wsol.training.record import read_record
 from wsol.training.run_files import saved_recipe
 
@@ -46,9 +46,9 @@ def note_training(scores: Path, run: Path | None) -> None:
         (scores / name).unlink(missing_ok=True)
     if run is None:
         return
-    (scores / RECIPE).write_text(_without_folder(saved_recipe(run)).to_toml(), encoding="utf-8")
+    write_file(scores / RECIPE, _without_folder(saved_recipe(run)).to_toml())
     told = {key: value for key, value in read_record(run).items() if key in _TOLD}
-    (scores / TRAINING).write_text(dumps(told, indent=1) + "\n", encoding="utf-8")
+    write_file(scores / TRAINING, dumps(told, indent=1) + "\n")
 
 
 def _without_folder(recipe: Recipe) -> Recipe:
@@ -73,7 +73,7 @@ def write_record(path: Path, scores: Mapping[str, Path]) -> None:
             for part in filter(Path.is_file, parts):
                 inner = part.relative_to(folder).as_posix()
                 file.writestr(_entry(f"{name}/{inner}"), part.read_bytes())
-    write_atomic(path, content.getvalue())
+    write_file(path, content.getvalue())
 
 
 def _entry(name: str) -> zipfile.ZipInfo:
@@ -130,7 +130,7 @@ def unpack_run(path: Path, name: str, folder: Path, recipe: Recipe | None) -> No
                     continue
                 target = folder.joinpath(*rest)
                 target.parent.mkdir(parents=True, exist_ok=True)
-                target.write_bytes(file.read(entry))
+                write_file(target, file.read(entry), sync=False)
     except (zipfile.BadZipFile, zlib.error, EOFError) as error:
         raise ResultError(f"{path}: run {name} is damaged ({error})") from error
     if recipe is None or not (folder / RECIPE).is_file():

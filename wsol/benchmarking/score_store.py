@@ -7,10 +7,10 @@ from pathlib import PurePath
 from typing import TYPE_CHECKING
 
 from eval.parsing import read_json
-from tdam.atomic import write_atomic
 from tdam.strict_json import dumps, loads
 from wsol.benchmarking.replicates import RunScores, score_rules
 from wsol.evaluation.comparison import ResultError, read_results
+from wsol.out_files import write_file
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -53,7 +53,7 @@ class ScoringVariant:
 def write_variants(folder: Path, variants: Sequence[ScoringVariant]) -> None:
     """Write down the variants that a run was scored in, once all of them are on disk."""
     text = dumps([asdict(variant) for variant in variants], indent=1)
-    write_atomic(folder / VARIANTS, (text + "\n").encode())
+    write_file(folder / VARIANTS, text + "\n")
 
 
 def remove_variants(folder: Path) -> None:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from tdam.atomic import write_atomic
 from tdam.strict_json import dumps
 from wsol.benchmarking.expected import SCORES
 from wsol.benchmarking.unreadable import pair_unreadable
+from wsol.out_files import write_file
 from wsol.report.tables import Table, plain
 
 if TYPE_CHECKING:
@@ -291,7 +291,7 @@ def write_tables(
     parts += [table.to_markdown() for table in list_variant_tables(rows)]
     parts += [_SPREAD, *([_PAIRED] if any(row.compared for row in rows) else [])]
     text = "\n\n".join(part.strip() for part in parts if part) + "\n"
-    write_atomic(folder / "table.md", text.encode("utf-8", "backslashreplace"))
+    write_file(folder / "table.md", text.encode("utf-8", "backslashreplace"))
     full_table(rows).save(folder, markdown=False)
     content = {"schema": 1, **record, "verdicts": list(lines), "rows": to_plain(rows)}
-    write_atomic(folder / "results.json", (dumps(content, indent=1) + "\n").encode())
+    write_file(folder / "results.json", dumps(content, indent=1) + "\n")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from eval.coco import coco_scores
+from tdam.atomic import naming
 from wsol.evaluation.comparison import read_results
 from wsol.results import Localization
 from wsol.writers import create_writer
@@ -32,16 +33,14 @@ def export_boxes(
     rows = read_results(folder).rows.values()
     last = max((row["map_class"] for row in rows if row["map_class"] is not None), default=0)
     every = (*names, *(f"class {i}" for i in range(len(names), last + 1)))
-    writers = [create_writer(name, folder, every) for name in formats]
-    for row in rows:
-        path = Path(row["id"]) if root is None else root / row["id"]
-        for writer in writers:
-            if row["unreadable"]:
-                writer.add_error(path, row["unreadable"])
-            else:
-                writer.add(_localize(row, every, path))
-    for writer in writers:
-        writer.close()
+    for name in formats:
+        with naming(folder), create_writer(name, folder, every) as writer:
+            for row in rows:
+                path = Path(row["id"]) if root is None else root / row["id"]
+                if row["unreadable"]:
+                    writer.add_error(path, row["unreadable"])
+                else:
+                    writer.add(_localize(row, every, path))
 
 
 def _localize(row: dict[str, Any], names: Sequence[str], path: Path) -> Localization:

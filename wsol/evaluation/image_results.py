@@ -6,9 +6,9 @@ import csv
 from typing import TYPE_CHECKING, Any
 
 from eval.tables import guard_cell
-from tdam.atomic import write_atomic
 from tdam.strict_json import dumps
 from wsol.evaluation.resume_file import DATA, HEADER, SETTINGS
+from wsol.out_files import make_folder, write_file, writing_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -31,11 +31,13 @@ def write_results(folder: Path, scores: dict[str, Any], rows: Iterable[dict[str,
         scores: the JSON output
         rows: one record an image
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     (folder / SCORES).unlink(missing_ok=True)
     with (
-        (folder / LINES).open("w", encoding="utf-8") as lines,
-        (folder / TABLE).open("w", encoding="utf-8", errors="surrogateescape", newline="") as file,
+        writing_file(folder / LINES, encoding="utf-8") as lines,
+        writing_file(
+            folder / TABLE, encoding="utf-8", errors="surrogateescape", newline=""
+        ) as file,
     ):
         table = csv.DictWriter(file, _COLUMNS, extrasaction="ignore")
         table.writeheader()
@@ -46,7 +48,7 @@ def write_results(folder: Path, scores: dict[str, Any], rows: Iterable[dict[str,
             if "true_boxes" in row:
                 flat["true_boxes"] = len(row["true_boxes"])
             table.writerow({key: guard_cell(value) for key, value in flat.items()})
-    write_atomic(folder / SCORES, (dumps(scores) + "\n").encode())
+    write_file(folder / SCORES, dumps(scores) + "\n")
 
 
 def name_results(
@@ -66,7 +68,7 @@ def name_results(
         "outputs": None if outputs is None else list(outputs),
     }
     for home in _result_folders(folder):
-        (home / NAMES).write_text(dumps(names) + "\n", encoding="utf-8")
+        write_file(home / NAMES, dumps(names) + "\n")
 
 
 def _result_folders(folder: Path) -> list[Path]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import zipfile
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,7 @@ import numpy as np
 from tdam.atomic import write_atomic
 from wsol.evaluation.resume_file import write_header
 from wsol.levels import quantise
+from wsol.out_files import make_folder, save_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -44,7 +46,7 @@ class MapKeeper:
     def __init__(
         self, folder: Path, ids: Sequence[str], wanted: Iterable[str], levels: int, rounding: str
     ) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder)
         self._folder = folder
         self._settings = folder.with_name(f"{folder.name}.json")
         self._levels, self._rounding = levels, rounding
@@ -84,7 +86,8 @@ class MapKeeper:
         """
         if row in self._wanted:
             levels = quantise(heat, self._levels, self._rounding)
-            np.savez_compressed(self._path(row), levels=levels, region=region)
+            save = partial(np.savez_compressed, levels=levels, region=region)
+            save_file(self._path(row), save)
 
     def write_steps(self, row: int, maps: np.ndarray, notes: np.ndarray) -> None:
         """Keep the maps of an image's steps.
@@ -94,7 +97,8 @@ class MapKeeper:
             maps: (T, h, w), as the map method gives them
             notes: (T, 2), the class that each step predicts, and the probability of the map's class
         """
-        np.savez_compressed(self._folder / f"{row}-steps.npz", maps=maps, notes=notes)
+        save = partial(np.savez_compressed, maps=maps, notes=notes)
+        save_file(self._folder / f"{row}-steps.npz", save)
 
     def read(self, image_id: str) -> KeptMap | None:
         """Give back the map of an image, or None where none was kept."""

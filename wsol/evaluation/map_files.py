@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
+
+from wsol.out_files import make_folder, save_file
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -36,6 +39,6 @@ class MapWriter:
     def write(self, image_id: str, heat: np.ndarray) -> None:
         """Write the map of one image, (S, S), in [0, 1]."""
         path = self._folder / f"{image_id}.npy"
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(path.parent)
         scaled = heat * 255 if self.precision == "uint8" else heat
-        np.save(path, scaled.astype(self.precision), allow_pickle=False)
+        save_file(path, partial(np.save, arr=scaled.astype(self.precision), allow_pickle=False))

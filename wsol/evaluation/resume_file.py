@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tdam.atomic import write_atomic
+from tdam.atomic import naming, write_atomic
 from tdam.strict_json import dumps, loads
+from wsol.out_files import claim
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -40,6 +42,8 @@ class ResumeFile:
         self._data, self._header = folder / DATA, folder / HEADER
         self._dtype = dtype
         text = write_header(header | {"record": str(dtype.descr)})
+        for name in (DATA, HEADER, SETTINGS):
+            claim(folder / name)
         self.done = 0
         if self._header.exists() and self._data.exists():
             before = self._header.read_bytes().decode("utf-8", "replace")
@@ -54,8 +58,9 @@ class ResumeFile:
 
     def append(self, records: Iterable[np.ndarray]) -> None:
         """Write the records of a batch."""
-        self._file.writelines(record.tobytes() for record in records)
-        self._file.flush()
+        with naming(self._data):
+            self._file.writelines(record.tobytes() for record in records)
+            self._file.flush()
 
     def __iter__(self) -> Iterator[np.ndarray]:
         """Read all records, one by one."""
@@ -65,7 +70,8 @@ class ResumeFile:
 
     def close(self) -> None:
         """Close the file; what it holds stays for the next run."""
-        self._file.close()
+        with suppress(OSError):  # what did not fit on the disk
+            self._file.close()
 
     def finish(self) -> None:
         """Close, and keep the header alone, as what the results beside it depend on."""

@@ -15,6 +15,7 @@ from markupsafe import Markup
 from PIL import Image, features
 
 from tdam.strict_json import dumps
+from wsol.out_files import writing_file
 from wsol.palette import css_variables
 
 if TYPE_CHECKING:
@@ -74,15 +75,8 @@ def write_page(
         context: as for `render`
     """
     stream = _template(template).stream(_fill(styles, scripts, data, context))
-    unfinished = path.with_name(f"{path.name}.part")
-    try:
-        with unfinished.open(
-            "w", encoding="utf-8", errors="backslashreplace", newline="\n"
-        ) as file:
-            file.writelines(stream)
-        unfinished.replace(path)
-    finally:
-        unfinished.unlink(missing_ok=True)
+    with writing_file(path, encoding="utf-8", errors="backslashreplace", newline="\n") as file:
+        file.writelines(stream)
 
 
 def to_json(value: Any) -> Markup:

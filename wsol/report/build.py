@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from matplotlib.colors import to_rgb
 
 from wsol.evaluation.comparison import ResultError, compare_results
+from wsol.out_files import make_folder
 from wsol.pages import write_page
 from wsol.palette import DEFAULT_MAP, OPACITY, colour_stops
 from wsol.report import tables
@@ -82,7 +83,7 @@ def write_report(
     errors = tables.error_table(runs)
     classes = tables.class_table(runs)
     ids = choose_images(list(first.rows))
-    (folder / TABLES).mkdir(parents=True, exist_ok=True)
+    make_folder(folder / TABLES)
     for old in (folder / TABLES).glob("differences*"):
         old.unlink()
     shown += [*paired, *([] if errors is None else [errors]), classes]

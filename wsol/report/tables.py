@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from eval.tables import guard_cell
 from wsol.evaluation.metric_names import ERROR_KINDS, list_scores, name_score
+from wsol.out_files import write_file, writing_file
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -52,9 +53,8 @@ class Table:
     def save(self, folder: Path, markdown: bool = True) -> None:
         """Write the table as `<key>.csv`, numbers in full, and, where wanted, as `<key>.md`."""
         ranged = {i for row in self.rows for i, cell in enumerate(row) if isinstance(cell, tuple)}
-        with (folder / f"{self.key}.csv").open(
-            "w", encoding="utf-8", errors="backslashreplace", newline=""
-        ) as file:
+        path = folder / f"{self.key}.csv"
+        with writing_file(path, encoding="utf-8", errors="backslashreplace", newline="") as file:
             table = csv.writer(file)
             header = _spread(self.header, ranged, lambda name: (f"{name} low", f"{name} high"))
             table.writerow(map(guard_cell, header))
@@ -63,7 +63,7 @@ class Table:
                 table.writerow(map(guard_cell, cells))
         if markdown:
             path = folder / f"{self.key}.md"
-            path.write_text(self.to_markdown(), encoding="utf-8", errors="backslashreplace")
+            write_file(path, self.to_markdown().encode("utf-8", "backslashreplace"))
 
     def to_markdown(self) -> str:
         """Write the table under its title, with its notes below."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from math import ceil, sqrt
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,7 +12,7 @@ from PIL import Image
 
 from eval.image_files import get_max_pixels, set_max_pixels
 from eval.parsing import read_json
-from tdam.atomic import write_atomic
+from tdam.atomic import AtomicFile, naming, write_atomic
 from tdam.events import SILENT, Events
 from tdam.strict_json import dumps, loads
 from tdam.training.errors import TrainingError, UnreadableImageError
@@ -153,9 +152,9 @@ def pack_images(
     path.parent.mkdir(parents=True, exist_ok=True)
     faults: dict[str, str] = {}
     sizes: list[tuple[int, int]] = []
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}.part")  # others may pack the same
+    unfinished = AtomicFile(path, mode="wb")  # others may pack the same
     try:
-        with unfinished.open("wb") as file:
+        with naming(path):
             for batch in read_ahead(split.ids, read, _READ_AT_ONCE, workers):
                 for image_id, outcome in batch:
                     if isinstance(outcome, ImageError):
@@ -163,13 +162,13 @@ def pack_images(
                         sizes.append((0, 0))
                     else:
                         sizes.append(outcome.shape[:2])
-                        file.write(outcome.tobytes())
+                        unfinished.file.write(outcome.tobytes())
                 events.advance(len(batch))
         content = {"ids": split.ids, "sizes": sizes, "faults": faults}
         write_atomic(path.with_suffix(".json"), dumps(content).encode())
-        unfinished.replace(path)
+        unfinished.commit()
     finally:
-        unfinished.unlink(missing_ok=True)
+        unfinished.discard()
     return PackedImages(split, path)
 
 

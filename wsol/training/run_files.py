@@ -104,7 +104,6 @@ def begin(
     out.mkdir(parents=True, exist_ok=True)
     write_record(out, record)
     write_atomic(out / RECIPE, recipe.to_toml().encode())
-    (out / "validation.txt").write_text(
-        "".join(f"{i}\n" for i in training_data.val.ids), encoding="utf-8", errors="surrogateescape"
-    )
+    ids = "".join(f"{i}\n" for i in training_data.val.ids)
+    write_atomic(out / "validation.txt", ids.encode("utf-8", "surrogateescape"))
     return record

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from tdam.events import SILENT, Events
 from wsol.errors import ArgumentError, about
 from wsol.folder_lock import holds
+from wsol.out_files import write_file
 from wsol.out_folders import free_folder, writing
 from wsol.overlap import check_apart, list_sets
 from wsol.workflows.evaluation_job import load_splits
@@ -306,5 +307,5 @@ def _free(out: Path, force: bool) -> None:
     """Make room for results, or go on with a benchmark that was cut off."""
     begun = (out / MARKER).is_file() and not (out / "results.json").is_file()
     with about("out"), writing(out):
-        free_folder(out, force or begun)
-        (out / MARKER).write_text("{}\n", encoding="utf-8")
+        free_folder(out, force, begun)
+        write_file(out / MARKER, "{}\n")

@@ -411,7 +411,7 @@ def _free_results(out: Path, wanted: Wanted) -> bool:
             discard_results(chosen)
         begun = is_unfinished(out) or is_unfinished(chosen) or (chosen / SETTINGS).is_file()
         goes_on = begun and not (out / SETTINGS).is_file()
-        free_folder(out, wanted.force or goes_on)
+        free_folder(out, begun=wanted.force or goes_on)
     if goes_on:
         wanted.events.say(f"going on with the unfinished run in {out}")
     return goes_on

@@ -83,7 +83,7 @@ def free_report(
     with about("report"), writing(folder):
         begun = {path.name for path in folder.glob("*")} - {LOCK} == {UNFINISHED}
         same = out is not None and out.resolve() == folder.resolve()
-        free_folder(folder, force or begun or same)
+        free_folder(folder, force, begun=bool(begun) or same)
         if unfinished.is_dir() and not goes_on:
             shutil.rmtree(unfinished)
     return ReportJob(folder)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from tdam.events import SILENT, Events
 from wsol.errors import ArgumentError, about
 from wsol.folder_lock import has_files, hold_folder
+from wsol.out_files import write_file
 from wsol.out_folders import free_folder, writing
 
 if TYPE_CHECKING:
@@ -283,5 +284,5 @@ def _free(out: Path, experiment: Experiment) -> None:
                 raise ValueError(f"{out} holds experiment {other!r}; choose another folder")
         elif has_files(out):
             raise ValueError(f"{out} exists and holds no experiment; choose another folder")
-        free_folder(out, force=True)
-        (out / COPY).write_text(experiment.text, encoding="utf-8")
+        free_folder(out, begun=True)
+        write_file(out / COPY, experiment.text)

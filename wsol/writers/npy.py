@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import csv
-from io import BytesIO
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from eval.tables import guard_cell
-from wsol.out_files import make_folder, write_file
+from wsol.out_files import make_folder, save_file
 from wsol.writers.base import Writer
 from wsol.writers.names import unique_stem
 
@@ -44,9 +44,8 @@ class NpyWriter(Writer):
             )
         stem = unique_stem(localization.path, self._taken)
         maps = np.stack([step.map for step in localization.steps]).astype(np.float32)
-        content = BytesIO()
-        np.save(content, maps, allow_pickle=False)
-        write_file(self.folder / "maps" / f"{stem}.npy", content.getvalue(), sync=False)
+        save = partial(np.save, arr=maps, allow_pickle=False)
+        save_file(self.folder / "maps" / f"{stem}.npy", save)
         region = localization.steps[-1].region
         cells = [localization.path, f"maps/{stem}.npy", *region, ""]
         self._rows.writerow(map(guard_cell, cells))
