@@ -49,8 +49,7 @@ def read_header(path: Path) -> Header:
                 orientation = read_orientation(decode(opened))
             return Header(*opened.size, turned=orientation in QUARTER_TURNS)
     except ImageError as error:
-        reason = f"there is {error}" if str(error) == "no such file" else str(error)
-        raise ManifestError(f"{path}: expected an image but {reason}") from error
+        raise ManifestError(f"{path}: {error}") from error
 
 
 def read_headers(paths: Iterable[Path]) -> list[Header]:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import re
 import secrets
+import stat
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 _UNFINISHED = re.compile(r"\.unfinished-[0-9a-f]{16}")
 
@@ -18,10 +19,11 @@ _UNFINISHED = re.compile(r"\.unfinished-[0-9a-f]{16}")
 class AtomicFile:
     """A file to write that stands under its name once it is whole, and not before.
 
-    What is written goes to a file beside it whose name no other process has.
+    What is written goes to a file beside it whose name no other process has. A device or a pipe,
+    such as `/dev/stdout`, is no file to replace: it is written as it is.
 
     Args:
-        path: what it replaces once it is committed
+        path: what it replaces once it is committed; of a link, what it leads to
         sync: wait until it is on the disk, so that it also outlives a power cut; files that can be
             made again do without, which is much faster for many of them
         options: for `open`; text by default
@@ -32,9 +34,12 @@ class AtomicFile:
 
     def __init__(self, path: Path, *, sync: bool = True, **options: Any) -> None:
         self.path, self._sync = path, sync
-        self._unfinished = name_unfinished(path)
         with naming(path):
-            self.file: IO[Any] = self._unfinished.open(**{"mode": "w", **options})
+            self._stream = _is_stream(path)
+            self._target = path if self._stream else Path(os.path.realpath(path))
+            self._unfinished = name_unfinished(self._target)
+            opened = path if self._stream else self._unfinished
+            self.file: IO[Any] = opened.open(**{"mode": "w", **options})
 
     def commit(self) -> None:
         """Put the file in its place; it is closed."""
@@ -43,10 +48,11 @@ class AtomicFile:
         try:
             with naming(self.path):
                 self.file.flush()
-                if self._sync:
+                if self._sync and not self._stream:
                     os.fsync(self.file.fileno())
                 self.file.close()
-                self._unfinished.replace(self.path)
+                if not self._stream:
+                    self._unfinished.replace(self._target)
         except BaseException:
             self.discard()
             raise
@@ -57,6 +63,16 @@ class AtomicFile:
             self.file.close()
         with suppress(OSError):
             self._unfinished.unlink(missing_ok=True)
+
+
+def _is_stream(path: Path) -> bool:
+    """Tell whether a path leads to what cannot be replaced: a device, a pipe, an open file."""
+    try:
+        mode = path.stat().st_mode
+    except FileNotFoundError:
+        return False
+    system = os.path.realpath(path).startswith(("/dev/", "/proc/")) or str(path).startswith("/dev/")
+    return not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)) or (system and not stat.S_ISDIR(mode))
 
 
 @contextmanager

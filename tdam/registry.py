@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
-    from torch import nn
+    from torch import Tensor, nn
 
     from tdam.backbones.base import Backbone
 
@@ -149,14 +149,7 @@ def create_model(
     from tdam.recurrence import check_steps
     from tdam.regularizers import add_regularizer, find_regularizer, is_of_layer
     from tdam.stride import set_output_stride
-    from tdam.weights import (
-        WeightsError,
-        check_tensors,
-        fill,
-        find_weights,
-        fit_classifier,
-        read_state_dict,
-    )
+    from tdam.weights import fill
 
     spec = find_spec(name)
     label = find_attention(attention)
@@ -180,19 +173,7 @@ def create_model(
         "output_stride": output_stride,
         "dilated": dilated,
     }
-    state = None
-    if weights == "pretrained":
-        given = family.pretrained(name)
-        try:
-            check_tensors(given)
-        except ValueError as error:
-            raise WeightsError(f"pretrained weights of {name}: {error}") from error
-        state = fit_classifier(model, given, new_head)
-    elif weights is not None:
-        state = read_state_dict(weights)
-        model.weights_file = find_weights(weights).absolute()
-        if new_head:
-            state = fit_classifier(model, state, new_head)
+    state = None if weights is None else _read_weights(model, weights, family.pretrained, new_head)
     whole = state is not None and any(map(is_added, state))
     if whole and label == "none":
         raise ValueError(
@@ -213,6 +194,34 @@ def create_model(
         if layers:
             fill(model, {**model.state_dict(), **layers})
     return model.eval()
+
+
+def _read_weights(
+    model: Backbone,
+    weights: str | Path,
+    pretrained: Callable[[str], dict[str, Tensor]],
+    new_head: bool,
+) -> dict[str, Tensor]:
+    """Read the weights that a network starts from, its classifier's as zeros if they do not fit."""
+    from tdam.weights import (
+        WeightsError,
+        check_tensors,
+        find_weights,
+        fit_classifier,
+        read_state_dict,
+    )
+
+    name = model.settings["name"]
+    if weights == "pretrained":
+        state = pretrained(name)
+        try:
+            check_tensors(state)
+        except ValueError as error:
+            raise WeightsError(f"pretrained weights of {name}: {error}") from error
+        return fit_classifier(model, state, new_head)
+    state = read_state_dict(weights)
+    model.weights_file = find_weights(weights).absolute()
+    return fit_classifier(model, state, new_head) if new_head else state
 
 
 def _add_attention(model: Backbone, attention: str | Callable[[int], nn.Module] | None) -> None:

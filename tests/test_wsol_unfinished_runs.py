@@ -73,8 +73,17 @@ def test_commands_that_take_them_say_so(weights, objects, photo, run, tmp_path, 
         ("predict", photo, "--checkpoint", weights),
         ("predict", photo, "--model", "efficientnet_lite0", "--weights", weights),
         ("shift", photo, "--checkpoint", weights, "--out", tmp_path / "shift"),
-        ("evaluate", boxes, "--checkpoint", weights, *root),
-        ("calibrate", weights, "--boxes", boxes, *root, "--out", tmp_path / "c.safetensors"),
+        ("evaluate", boxes, "--checkpoint", weights, *root, "--allow-overlap"),
+        (
+            "calibrate",
+            weights,
+            "--boxes",
+            boxes,
+            *root,
+            "--out",
+            tmp_path / "c.safetensors",
+            "--allow-overlap",
+        ),
     ]
     for command in calls:
         code, _, err = run(*command)
@@ -158,7 +167,9 @@ def test_going_on_adds_to_the_record(begun, objects, run, tmp_path):
     assert now["sessions"][1]["step"] > now["sessions"][0]["step"] == 0
     assert now["sessions"][1]["versions"]["torch"] != "1.0"
     boxes = write_boxes(objects, tmp_path / "boxes.json")
-    code, _, err = run("calibrate", out, "--boxes", boxes, "--root", objects / "blue box")
+    code, _, err = run(
+        "calibrate", out, "--boxes", boxes, "--root", objects / "blue box", "--allow-overlap"
+    )
     assert code == 0, err
     then = read_record(out)
     assert then["sessions"][:2] == now["sessions"]

@@ -142,8 +142,10 @@ def compare_results(first: Results, second: Results) -> dict[str, Difference]:
         ) from error
     differences = {}
     for name in replicates[0]:
+        if name.endswith("threshold"):
+            continue
         before, after = (_value(run.scores, name) for run in (first, second))
-        if before is None or after is None or name.endswith("threshold"):
+        if before is None or after is None:
             continue
         low, high = interval(replicates[1][name][:-1] - replicates[0][name][:-1]) or (
             np.nan,
