@@ -72,7 +72,10 @@ def read_results(path: str | Path, slim: bool = False) -> Results:
     try:
         scores = json.loads((folder / SCORES).read_text(encoding="utf-8"))
         with (folder / LINES).open(encoding="utf-8") as lines:
-            rows = {row["id"]: row for row in map(_without_hits if slim else json.loads, lines)}
+            every = [_without_hits(line) if slim else json.loads(line) for line in lines]
+        rows = {row["id"]: row for row in every}
+        if len(rows) < len(every):
+            raise ValueError(f"{LINES} has images more than once")
         if len(rows) != scores["images"]:
             raise ValueError(f"{LINES} has {len(rows)} images, {SCORES} {scores['images']}")
     except OSError as error:
@@ -82,7 +85,7 @@ def read_results(path: str | Path, slim: bool = False) -> Results:
             f"{folder}: expected {SCORES} and {LINES} of a finished evaluation "
             f"({error.strerror}){hint}"
         ) from error
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise ResultError(f"{folder}: expected results of an evaluation but {error}") from error
     return Results(folder, scores, rows)
 
@@ -160,6 +163,12 @@ def check_comparable(first: Results, second: Results) -> None:
         raise ResultError(
             f"{second.folder}: expected the same images as {first.folder} but only one has {odd!r}"
         )
+    states = [each.scores.get("images_sha256") for each in (first, second)]
+    if None not in states and states[0] != states[1]:
+        raise ResultError(
+            f"{second.folder}: expected the same image files as {first.folder} but their sizes "
+            "differ (images_sha256): evaluate again what was of other images"
+        )
     if first.scores.get("box_acc") is None:
         raise ResultError(f"{first.folder}: expected scores of boxes")
     for image_id, row in first.rows.items():
@@ -195,6 +204,46 @@ def _value(scores: dict[str, Any], name: str) -> float | None:
         name, delta = "box_acc", name.removeprefix("box_acc_")
         return None if scores[name] is None else scores[name].get(delta)
     return scores.get(name)
+
+
+def check_sums(results: Results) -> None:
+    """Refuse scores that are not those of their images, added up.
+
+    Args:
+        results: of boxes, with the hits at every threshold
+
+    Raises:
+        ResultError: it names the scores that differ
+    """
+    scores = results.scores
+    try:
+        true_class = scores["class_map"] == "ground_truth"
+        sums = json.loads(json.dumps(add_up(results).compute(true_class).to_dict()))
+        missed = [row["unreadable"] for row in results.rows.values() if row["unreadable"]]
+        sums |= {"unreadable": missed}
+        wrong = [name for name, value in sums.items() if not _is_near(value, scores[name])]
+    except (ValueError, KeyError, TypeError, IndexError, AttributeError) as error:
+        raise ResultError(
+            f"{results.folder}: expected results of an evaluation but {error!r}"
+        ) from error
+    if wrong:
+        raise ResultError(
+            f"{results.folder}: expected the scores that {LINES} adds up to but {SCORES} has other "
+            f"{', '.join(wrong)}"
+        )
+
+
+def _is_near(first: Any, second: Any) -> bool:
+    """Compare plain values; fractions may differ as processors round."""
+    if isinstance(first, float) or isinstance(second, float):
+        plain = all(type(each) in (int, float) for each in (first, second))
+        return plain and abs(first - second) <= 1e-6
+    if isinstance(first, dict) and isinstance(second, dict):
+        same = first.keys() == second.keys()
+        return same and all(_is_near(first[key], second[key]) for key in first)
+    if isinstance(first, list) and isinstance(second, list):
+        return len(first) == len(second) and all(map(_is_near, first, second))
+    return type(first) is type(second) and first == second
 
 
 def add_up(run: Results) -> LocalizationScores:
