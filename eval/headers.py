@@ -49,7 +49,9 @@ def read_header(path: Path) -> Header:
                 orientation = read_orientation(decode(opened))
             return Header(*opened.size, turned=orientation in QUARTER_TURNS)
     except ImageError as error:
-        raise ManifestError(f"{path}: {error}") from error
+        reasons = {"no such file": "there is no such file", "not an image": "it is none"}
+        reason = reasons.get(str(error), str(error))
+        raise ManifestError(f"{path}: expected an image but {reason}") from error
 
 
 def read_headers(paths: Iterable[Path]) -> list[Header]:

@@ -171,7 +171,7 @@ def test_check_names_images_that_are_no_images(run, cub, tmp_path):
     path.write_bytes(b"no image")
     code, _, err = run("check", out, "--root", cub / "images")
     assert code == 1
-    assert "c.jpg: expected an image but cannot identify" in err
+    assert "c.jpg: expected an image but it is none" in err
     path.unlink()
     code, _, err = run("check", out, "--root", cub / "images")
     assert code == 1

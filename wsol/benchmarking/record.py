@@ -7,15 +7,17 @@ from __future__ import annotations
 
 import shutil
 import zipfile
-import zlib
 from io import BytesIO
 from pathlib import Path, PurePath, PurePosixPath
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from eval.parsing import read_json
+from eval.splits import ManifestError
 from tdam.strict_json import dumps
 from tdam.training.recipe import differing_keys, load_recipe
 from tdam.unfinished import RECIPE
-from wsol.benchmarking.score_store import VARIANTS, read_variants
+from wsol.benchmarking.record_file import copy_entry, open_record
+from wsol.benchmarking.score_store import CHOSEN, SCORED, VARIANTS, read_scores, read_variants
 from wsol.evaluation.comparison import ResultError
 from wsol.evaluation.image_results import LINES, NAMES, SCORES
 from wsol.folder_lock import LOCK
@@ -27,11 +29,13 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from tdam.training.recipe import Recipe
+    from wsol.training.data import TrainingData
 
 TRAINING = "training.json"  # what a run was made of, without paths of this machine
+_PARTS = (VARIANTS, RECIPE, TRAINING, SCORES, LINES, NAMES)
 _TOLD = (
-    "training_images", "validation_images", "data_sha256", "start_sha256", "seed", "versions",
-    "machine", "revision", "sessions", "result", "overlaps",
+    "training_images", "validation_images", "held_out", "data_sha256", "start_sha256", "seed",
+    "versions", "machine", "revision", "sessions", "result", "overlaps",
 )  # fmt: skip
 
 
@@ -91,11 +95,8 @@ def list_recorded(path: Path) -> list[str]:
     """
     if not path.is_file():
         return []
-    try:
-        with zipfile.ZipFile(path) as file:
-            names = [PurePosixPath(name).parts for name in file.namelist()]
-    except (OSError, zipfile.BadZipFile) as error:
-        raise ResultError(f"{path}: expected a record of an experiment but {error}") from error
+    with open_record(path) as file:
+        names = [PurePosixPath(entry.filename).parts for entry in file.infolist()]
     return sorted({parts[0] for parts in names if parts[1:] == (VARIANTS,)})
 
 
@@ -122,20 +123,22 @@ def unpack_run(path: Path, name: str, folder: Path, recipe: Recipe | None) -> No
         ResultError: a damaged file, or a run of another recipe
     """
     clear_run(folder)
-    try:
-        with zipfile.ZipFile(path) as file:
-            for entry in file.infolist():
-                first, *rest = PurePosixPath(entry.filename).parts
-                if first != name or not rest or ".." in rest or entry.is_dir():
-                    continue
+    with open_record(path) as file:
+        for entry in file.infolist():
+            first, *rest = PurePosixPath(entry.filename).parts
+            if first == name and rest and rest[-1] in _PARTS and len(rest) in (1, 3):
                 target = folder.joinpath(*rest)
                 target.parent.mkdir(parents=True, exist_ok=True)
-                write_file(target, file.read(entry), sync=False)
-    except (zipfile.BadZipFile, zlib.error, EOFError) as error:
-        raise ResultError(f"{path}: run {name} is damaged ({error})") from error
+                try:
+                    copy_entry(file, entry, target)
+                except ResultError as error:
+                    raise ResultError(f"{path}: run {name} is damaged ({error})") from error
     if recipe is None or not (folder / RECIPE).is_file():
         return
-    before = load_recipe(str(folder / RECIPE))
+    try:
+        before = load_recipe(str(folder / RECIPE))
+    except (ValueError, RecursionError) as error:
+        raise ResultError(f"{path}: run {name}: {error}") from error
     keys = set(differing_keys(before, _without_folder(recipe)))
     if recipe.precision == "auto":
         keys.discard("precision")  # as the machine had it that trained
@@ -144,3 +147,90 @@ def unpack_run(path: Path, name: str, folder: Path, recipe: Recipe | None) -> No
             f"{path}: expected run {name} to have the experiment's recipe but "
             f"{', '.join(sorted(keys))} differ"
         )
+
+
+def read_training(folder: Path) -> dict[str, Any]:
+    """Read what a run's training was made of; empty for weights that were scored as they are.
+
+    Args:
+        folder: of the run's scores
+
+    Raises:
+        ResultError: the file is broken
+    """
+    path = folder / TRAINING
+    if not path.is_file():
+        return {}
+    try:
+        content = read_json(path)
+    except ManifestError as error:
+        raise ResultError(f"{path}: expected what a training was made of but {error}") from error
+    if not isinstance(content, dict):
+        raise ResultError(f"{path}: expected what a training was made of but it is no record")
+    return content
+
+
+def check_same_data(folders: Mapping[str, Path], name: str) -> None:
+    """Refuse a run that was trained or scored on other images than the runs before it.
+
+    Trainings with the same choices of images (seed, val_share, per_class) have the same images.
+
+    Args:
+        folders: of the scores by name of the run, the one in question too
+        name: of the run in question
+
+    Raises:
+        ResultError: it names the other run and what differs
+    """
+    mine = _describe_data(folders[name])
+    for other, folder in folders.items():
+        theirs = _describe_data(folder) if other != name else {}
+        for key in mine.keys() & theirs.keys():
+            for what, value in mine[key].items():
+                then = theirs[key].get(what)
+                if None not in (value, then) and value != then:
+                    raise ResultError(
+                        f"{folders[name]}: expected {what} {then!r}, as {other} has it, but got "
+                        f"{value!r}"
+                    )
+
+
+def _describe_data(folder: Path) -> dict[tuple[Any, ...], dict[str, Any]]:
+    """Tell what a run is of, by what makes runs comparable."""
+    told: dict[tuple[Any, ...], dict[str, Any]] = {}
+    training = read_training(folder)
+    if training and (folder / RECIPE).is_file():
+        recipe = load_recipe(str(folder / RECIPE))
+        keys = ("data_sha256", "training_images", "validation_images")
+        chosen = (recipe.seed, recipe.val_share, recipe.per_class)
+        told[chosen] = {key: training.get(key) for key in keys}
+    first = read_variants(folder)[0]
+    for part in (CHOSEN, SCORED) if first.chooses else (SCORED,):
+        scores = read_scores(folder / first.folder / part)
+        split = (part, scores.get("split"))
+        if part == SCORED or scores.get("split") != "held out":
+            told[split] = {"images_sha256": scores.get("images_sha256")}
+    return told
+
+
+def check_training(told: Mapping[str, Any], used: TrainingData, folder: Path) -> None:
+    """Refuse a run that was trained on other images than the data has.
+
+    Args:
+        told: of `read_training`
+        used: what a training of this run's recipe uses
+        folder: of the run's scores, for the message
+
+    Raises:
+        ResultError: it names what differs
+    """
+    now = {
+        "data_sha256": used.digest(),
+        "training_images": len(used.train),
+        "validation_images": len(used.val),
+    }
+    for key, value in now.items():
+        if told.get(key) != value:
+            raise ResultError(
+                f"{folder}: expected {key} {value!r}, as the data has it, but got {told.get(key)!r}"
+            )

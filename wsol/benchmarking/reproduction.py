@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import cache as remember
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from eval.manifest import ManifestError
@@ -11,26 +13,35 @@ from eval.protocols import Protocol, find_protocol
 from tdam.events import Events
 from tdam.training.errors import TrainingError
 from tdam.weights import WeightsError
-from wsol.benchmarking import record, sources
+from wsol.benchmarking import record, runs, sources
 from wsol.benchmarking.plan import Task, plan_tasks
 from wsol.benchmarking.remaining import EPOCHS, SCORINGS, Remaining
 from wsol.benchmarking.replicates import RunScores
-from wsol.benchmarking.score_store import VARIANTS, read_run_scores
+from wsol.benchmarking.score_store import (
+    SCORED,
+    VARIANTS,
+    check_whole,
+    read_run_scores,
+    read_scores,
+    read_variants,
+)
 from wsol.benchmarking.score_weights import Images, score_weights
 from wsol.benchmarking.train_run import train_run
 from wsol.evaluation.comparison import ResultError, check_comparable, check_truth, read_results
+from wsol.fingerprints import hash_files
 from wsol.folder_lock import hold_folder
 from wsol.label_matching import match_evaluated
 from wsol.overlap import check_apart
 from wsol.text import count_things
+from wsol.training.data import load_training_data
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
-    from pathlib import Path
 
     from eval.manifest import DataSet
     from eval.splits import Split
-    from wsol.benchmarking.experiment import Experiment
+    from tdam.training.recipe import Recipe
+    from wsol.benchmarking.experiment import Entry, Experiment
 
 RECORDED = "recorded"  # folder of scores that come out of the record
 _FAULTS = (ManifestError, TrainingError, WeightsError, ValueError, OSError, RuntimeError)
@@ -86,6 +97,7 @@ class Reproduction:
     """The work on an experiment.
 
     Args:
+        whole: the experiment
         experiment: with the models and seeds that are wanted
         on: what networks are trained and scored on; None where all runs are recorded
         out: folder of the experiment; exists
@@ -97,8 +109,10 @@ class Reproduction:
         workers: processes that read images
         allow_overlap: go on where images are trained on, chosen by or scored at once, and say so
         events: told of what is done
+        read_runs: names of recorded runs that were read so far
     """
 
+    whole: Experiment
     experiment: Experiment
     on: ScoredData | None
     out: Path
@@ -109,6 +123,7 @@ class Reproduction:
     workers: int
     allow_overlap: bool
     events: Events
+    read_runs: list[str] = field(default_factory=list)
 
     @property
     def rules(self) -> Protocol:
@@ -186,14 +201,14 @@ class Reproduction:
     def _read(self, task: Task) -> tuple[list[RunScores], Path]:
         """Take a run's scores out of the record, and refuse those of other images."""
         experiment, folder = self.experiment, self.out / RECORDED / task.name
-        recipe = task.recipe
-        if recipe is not None and task.entry.recipe.precision == "auto":
-            recipe = recipe.change(precision="auto")  # not as this machine has it
+        recipe = self._recorded_recipe(task.entry, task.seed)
         if experiment.record is None:
             raise ResultError(f"experiment {experiment.name} has no record")
         with hold_folder(folder, patient=True):
             try:
                 record.unpack_run(experiment.record, task.name, folder, recipe)
+                check_whole(folder)
+                self._check_data(task, folder)
                 scores, first = read_run_scores(
                     folder, task.entry.name, task.seed, self.rules, experiment.scoring
                 )
@@ -202,8 +217,27 @@ class Reproduction:
             except ResultError:
                 record.clear_run(folder)  # what is refused goes into no record of this folder
                 raise
+        self.read_runs.append(task.name)
         self._note_without_val(task, any(each.threshold == "val" for each in scores))
         return scores, first
+
+    def _check_data(self, task: Task, folder: Path) -> None:
+        """Refuse a recorded run that was made of other images than the data, or other runs."""
+        folders = {name: self.out / RECORDED / name for name in (*self.read_runs, task.name)}
+        record.check_same_data(folders, task.name)
+        training = record.read_training(folder)
+        if self.on is None:
+            return
+        data, recipe = self.on.data, task.recipe
+        if recipe is not None and training:
+            used = load_training_data(data, None, recipe.val_share, recipe.seed, recipe.per_class)
+            record.check_training(training, used, folder)
+        told = read_scores(folder / read_variants(folder)[0].folder / SCORED)
+        states = hash_files(self.on.scored, data.image_root.joinpath)
+        if told.get("images_sha256") not in (None, states):
+            raise ResultError(
+                f"{folder}: expected scores of the images in {data.path} but images_sha256 differs"
+            )
 
     def _score(
         self, task: Task, on: ScoredData, shows: bool, events: Events
@@ -235,15 +269,51 @@ class Reproduction:
                 f"{task.name}: no boxes to choose a threshold on, so that val is left out"
             )
 
-    def write_record(self, took_recorded: bool) -> None:
-        """Record every run in the folder, also of earlier commands."""
+    def write_record(self) -> None:
+        """Record every run in the folder, also of earlier commands and of other machines.
+
+        What the record holds already and the folder does not stays in it, unless it is of
+        another experiment.
+        """
         path = self.out / "experiment.zip"
-        source = self.experiment.record
-        if took_recorded and source is not None and source.resolve() == path.resolve():
-            return  # it holds all that was read, and maybe more
         homes = [self.out / RECORDED, self.out / "scores"]
         folders = [each.parent for home in homes for each in home.glob(f"*/{VARIANTS}")]
-        record.write_record(path, {folder.name: folder for folder in folders})
+        named = {folder.name: folder for folder in folders}
+        with TemporaryDirectory(dir=self.out) as temporary:
+            record.write_record(path, self._keep_recorded(path, Path(temporary), named) | named)
+
+    def _keep_recorded(self, path: Path, home: Path, named: Mapping[str, Path]) -> dict[str, Path]:
+        """Unpack those runs of a record that the folder does not have."""
+        kept: dict[str, Path] = {}
+        known = {entry.run_name(seed): (entry, seed) for entry, seed in self.whole.runs}
+        try:
+            names = record.list_recorded(path)
+        except ResultError as error:
+            self.events.say(f"replaced: {error}")
+            return kept
+        for name in names:
+            if name in named:
+                continue
+            folder = home / name
+            try:
+                if name not in known:
+                    raise ResultError(f"run {name} is none of {self.whole.name}")
+                folder.mkdir()
+                record.unpack_run(path, name, folder, self._recorded_recipe(*known[name]))
+                check_whole(folder)
+                kept[name] = folder
+            except ResultError as error:
+                self.events.say(f"left out of {path}: {error}")
+        return kept
+
+    def _recorded_recipe(self, entry: Entry, seed: int) -> Recipe | None:
+        """Settle the recipe that a recorded run must have, its precision left open if it may be."""
+        if entry.checkpoint is not None:
+            return None
+        recipe = runs.settle_recipe(
+            entry, seed, self.out / "runs" / entry.run_name(seed), self.device
+        )
+        return recipe.change(precision=entry.recipe.precision)
 
 
 def open_scored(

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 from pathlib import PurePath
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from eval.parsing import read_json
 from tdam.strict_json import dumps, loads
 from wsol.benchmarking.replicates import RunScores, score_rules
-from wsol.evaluation.comparison import ResultError, read_results
+from wsol.evaluation.comparison import ResultError, check_sums, read_results
+from wsol.evaluation.image_results import SCORES
 from wsol.out_files import write_file
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ class ScoringVariant:
         chooses: whether there are images to choose thresholds on
         choose: split that thresholds were to be chosen on
         size: side of the input that was asked for, in pixels
+        weights_sha256: of the weights that were scored; None in records of before it was kept
     """
 
     wanted: tuple[str, int]
@@ -43,6 +45,7 @@ class ScoringVariant:
     chooses: bool
     choose: str
     size: int
+    weights_sha256: str | None = None
 
     @property
     def folder(self) -> str:
@@ -76,9 +79,13 @@ def read_variants(folder: Path) -> list[ScoringVariant]:
                 raise TypeError("variants of something else")
             if type(each.size) is not int or PurePath(method).name != method:
                 raise TypeError("variants of something else")
-        return variants
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ResultError(f"{folder}: expected scores of a run but {VARIANTS}: {error}") from error
+    hashes = {variant.weights_sha256 for variant in variants}
+    if not variants or len(hashes) > 1:
+        what = f"of {len(hashes)} different weights" if variants else "none"
+        raise ResultError(f"{folder}: expected scores of one set of weights but they are {what}")
+    return variants
 
 
 def read_run_scores(
@@ -115,9 +122,11 @@ def read_run_scores(
             folders.append(scored)
             results = read_results(scored)
             _check(variant, results, rules, scoring)
+            _check_weights(variant, results)
             level, missed = None, {}
             if variant.chooses:
                 chosen = read_results(folder / variant.folder / CHOSEN, slim=True)
+                _check_weights(variant, chosen)
                 level, missed = chosen.scores["max_box_acc_threshold"], _unreadable(chosen)
             try:
                 taken = score_rules(results, rules, scoring, level)
@@ -141,6 +150,51 @@ def read_run_scores(
                 for name, at, replicates in taken
             ]
     return run_scores, folders[0]
+
+
+def read_scores(folder: Path) -> dict[str, Any]:
+    """Read the scores of one part alone, without its images.
+
+    Raises:
+        ResultError: there are none
+    """
+    try:
+        content = read_json(folder / SCORES)
+        return dict(content)
+    except (OSError, ValueError, TypeError) as error:
+        raise ResultError(f"{folder}: expected {SCORES} but {error}") from error
+
+
+def check_whole(folder: Path) -> None:
+    """Refuse scores of a run that are not all of the same weights, or not what their images say.
+
+    Args:
+        folder: of the scores, in every variant
+
+    Raises:
+        ResultError: it names the file and what differs
+    """
+    images: dict[str, str | None] = {}
+    for variant in read_variants(folder):
+        for part in (CHOSEN, SCORED) if variant.chooses else (SCORED,):
+            results = read_results(folder / variant.folder / part)
+            _check_weights(variant, results)
+            check_sums(results)
+            told = results.scores.get("images_sha256")
+            if images.setdefault(part, told) != told:
+                raise ResultError(
+                    f"{results.folder}: expected scores of the same images in every variant but "
+                    "images_sha256 differs"
+                )
+
+
+def _check_weights(variant: ScoringVariant, results: Results) -> None:
+    told = results.scores.get("weights_sha256")
+    if told != variant.weights_sha256:
+        raise ResultError(
+            f"{results.folder}: expected scores of the weights {variant.weights_sha256} but they "
+            f"are of {told} (weights_sha256)"
+        )
 
 
 def _unreadable(results: Results) -> dict[str, str]:

@@ -156,6 +156,7 @@ def score_weights(
                 chooses=chooses,
                 choose=scoring.choose,
                 size=scoring.size,
+                weights_sha256=source.origin["weights_sha256"],
             )
             source = replace(source, method=method)
             text = f"{entry.name}, {method}, stride {stride}"

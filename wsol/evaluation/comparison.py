@@ -15,7 +15,7 @@ from eval.metrics.failures import KINDS
 from eval.metrics.localization import MODES, LocalizationScores, Outcome
 from eval.protocols import Protocol
 from eval.statistics import Difference, interval, mcnemar
-from tdam.strict_json import loads
+from tdam.strict_json import dumps, loads
 from wsol.errors import ArgumentError, OutputError
 from wsol.evaluation.image_results import CHOSEN, LINES, SCORES
 from wsol.evaluation.map_source import NO_RANK
@@ -75,9 +75,12 @@ def read_results(path: str | Path, slim: bool = False) -> Results:
     try:
         scores = loads((folder / SCORES).read_text(encoding="utf-8"))
         with (folder / LINES).open(encoding="utf-8") as lines:
-            rows = {row["id"]: row for row in map(_without_hits if slim else loads, lines)}
+            every = [_without_hits(line) if slim else loads(line) for line in lines]
+        rows = {row["id"]: row for row in every}
         if not isinstance(scores, dict) or not all(isinstance(key, str) for key in rows):
             raise ValueError(f"{SCORES} and {LINES} have records of something else")
+        if len(rows) < len(every):
+            raise ValueError(f"{LINES} has images more than once")
         if len(rows) != scores["images"]:
             raise ValueError(f"{LINES} has {len(rows)} images, {SCORES} {scores['images']}")
     except OSError as error:
@@ -87,7 +90,7 @@ def read_results(path: str | Path, slim: bool = False) -> Results:
             f"{folder}: expected {SCORES} and {LINES} of a finished evaluation "
             f"({error.strerror}){hint}"
         ) from error
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ResultError(f"{folder}: expected results of an evaluation but {error}") from error
     return Results(folder, scores, rows)
 
@@ -186,6 +189,12 @@ def check_comparable(first: Results, second: Results) -> None:
         raise ResultError(
             f"{second.folder}: expected the same images as {first.folder} but only one has {odd!r}"
         )
+    states = [each.scores.get("images_sha256") for each in (first, second)]
+    if None not in states and states[0] != states[1]:
+        raise ResultError(
+            f"{second.folder}: expected the same image files as {first.folder} but their sizes "
+            "differ (images_sha256): evaluate again what was of other images"
+        )
     if first.scores.get("box_acc") is None:
         raise ResultError(f"{first.folder}: expected scores of boxes")
     for image_id, row in first.rows.items():
@@ -225,6 +234,46 @@ def _value(scores: dict[str, Any], name: str) -> float | None:
     if type(value) not in (int, float, NoneType):
         raise TypeError(f"Expected {name} to be a number but got {value!r}")
     return value
+
+
+def check_sums(results: Results) -> None:
+    """Refuse scores that are not those of their images, added up.
+
+    Args:
+        results: of boxes, with the hits at every threshold
+
+    Raises:
+        ResultError: it names the scores that differ
+    """
+    scores = results.scores
+    try:
+        true_class = scores["class_map"] == "ground_truth"
+        sums = loads(dumps(add_up(results).compute(true_class).to_dict()))
+        missed = [row["unreadable"] for row in results.rows.values() if row["unreadable"]]
+        sums |= {"unreadable": missed}
+        wrong = [name for name, value in sums.items() if not _is_near(value, scores[name])]
+    except (ValueError, KeyError, TypeError, IndexError, AttributeError) as error:
+        raise ResultError(
+            f"{results.folder}: expected results of an evaluation but {error!r}"
+        ) from error
+    if wrong:
+        raise ResultError(
+            f"{results.folder}: expected the scores that {LINES} adds up to but {SCORES} has other "
+            f"{', '.join(wrong)}"
+        )
+
+
+def _is_near(first: Any, second: Any) -> bool:
+    """Compare plain values; fractions may differ as processors round."""
+    if isinstance(first, float) or isinstance(second, float):
+        plain = all(type(each) in (int, float) for each in (first, second))
+        return plain and abs(first - second) <= 1e-6
+    if isinstance(first, dict) and isinstance(second, dict):
+        same = first.keys() == second.keys()
+        return same and all(_is_near(first[key], second[key]) for key in first)
+    if isinstance(first, list) and isinstance(second, list):
+        return len(first) == len(second) and all(map(_is_near, first, second))
+    return type(first) is type(second) and first == second
 
 
 def add_up(run: Results) -> LocalizationScores:

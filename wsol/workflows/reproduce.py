@@ -107,6 +107,7 @@ def reproduce(
     if expect and left:
         events.say(f"{left} expected values are of models or seeds that are left out")
     return _run(
+        whole,
         chosen,
         None if data is None else Path(data),
         None if root is None else Path(root),
@@ -123,6 +124,7 @@ def reproduce(
 
 
 def _run(
+    whole: Experiment,
     experiment: Experiment,
     data: Path | None,
     root: Path | None,
@@ -146,13 +148,13 @@ def _run(
         on = None if data is None else open_scored(experiment, data, root, out, events)
     with about("experiment"):
         rules = find_protocol(experiment.scoring.protocol)
-    work = Reproduction(experiment, on, out, device=where, events=events, **options)
+    work = Reproduction(whole, experiment, on, out, device=where, events=events, **options)
     results = work.run()
     if not results.scores:
         raise NothingScoredError("no run could be scored")
     with hold_folder(out, patient=True, tell=events.say):
         outcome = _write(work, results, expect)
-        work.write_record(bool(results.recorded))
+        work.write_record()
         if on is not None:
             pictures = out / "report" / "pictures"
             shown = read_runs(results.folders, on.scored, rules)
