@@ -112,8 +112,8 @@ def read_file(path: str | Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]
         WeightsError: the file is missing, broken, or holds something else, or tensors that no
             network has: sparse, complex, quantised, or with numbers that are not finite
     """
-    warn_unfinished(path)
-    path = find_file(path)
+    named, path = path, find_file(path)
+    warn_unfinished(named)
     content = _load(path)
     rest: dict[str, Any] = {}
     if path.suffix == ".safetensors":
