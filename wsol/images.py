@@ -241,11 +241,14 @@ def _expand(source: str, skip: Callable[[Path], object]) -> list[Path]:
     def pass_over(error: OSError) -> None:
         skip(Path(str(error.filename)))
 
-    if path.is_dir():
-        walk = walk_folders(path, pass_over)
-        return _choose((folder / name for folder, names in walk for name in names), skip)
-    if path.exists():
-        return _read_list(path) if path.suffix.lower() == ".txt" else [path]
+    try:
+        if path.is_dir():
+            walk = walk_folders(path, pass_over)
+            return _choose((folder / name for folder, names in walk for name in names), skip)
+        if path.exists():
+            return _read_list(path) if path.suffix.lower() == ".txt" else [path]
+    except OSError as error:
+        raise SourceError(f"{source}: cannot be read ({error.strerror})") from error
     if any(letter in source for letter in "*?["):
         return _choose(expand_pattern(source, pass_over), skip, named=source)
     raise SourceError(f"{source}: no such file or folder")
