@@ -5,8 +5,9 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, NamedTuple
 
+from eval.image_decoding import decode
 from eval.image_errors import ImageError
-from eval.image_files import decode, image_errors, open_image, read_orientation
+from eval.image_files import image_errors, open_image, read_orientation
 from eval.splits import ManifestError
 
 if TYPE_CHECKING:

@@ -1,8 +1,8 @@
-"""Opening image files of strangers: limits are checked before decoding, and all pixels are there.
+"""Opening image files of strangers: what they ask for is checked before they are decoded.
 
 A file is an image by its content, whatever it is called. Its width and height, and the memory that
 decoding takes, are known from its header; what is over the limit is not decoded. An exception of
-a decoder, whichever it is, is an `ImageError`, and so are pixels that the data does not fill.
+a decoder, whichever it is, is an `ImageError`.
 """
 
 from __future__ import annotations
@@ -13,10 +13,8 @@ from contextlib import contextmanager
 from functools import partial
 from io import BytesIO
 from pathlib import Path
-from threading import Lock
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from PIL import (
     BmpImagePlugin,
     ExifTags,
@@ -29,10 +27,8 @@ from PIL import (
     WebPImagePlugin,
 )
 
-from eval.bmp_runs import decode_runs
 from eval.file_structure import Directory, StructureError, check_gif, scan_jpeg, scan_png
 from eval.image_errors import ImageError
-from eval.pnm import decode_pnm
 from eval.quiet_decoders import silence_decoders
 
 if TYPE_CHECKING:
@@ -44,16 +40,11 @@ _BYTES = 10  # for each pixel of the limit: RGB as PIL has it, twice, and what a
 _LAYOUT = {256, 257, 258, 259, 277, 278, 284, 322, 323}  # tags of a TIFF that sizes follow from
 _MAX_STRIPS = 65_536  # of a TIFF, or tiles
 _MAX_RUNS = 8_000_000
-_LARGE = 1 << 24  # pixels; images of more are decoded one after the other
-_BAND = 1 << 20  # pixels that are converted at once
-_PAD = bytes(np.random.default_rng(0).integers(0, 255, 256, np.uint8))  # no marker: no 255
+LARGE = 1 << 24  # pixels; images of more are decoded one after the other
 _FRAME = re.compile(rb"\xff[\xc0-\xc2]..\x08(..)", re.DOTALL)  # of a JPEG: its height
-_SCAN_END = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
-_RESTART = re.compile(rb"\xff[\xd0-\xd7]")
 _ROUNDS = 3_000_000_000  # pixels times scans that a JPEG's decoder goes through in time
 _WIDTHS = {"1": 1, "L": 1, "P": 1, "I;16": 2, "I;16B": 2, "I;16L": 2, "I;16N": 2}
 
-_one_large = Lock()
 _limit = MAX_PIXELS
 
 
@@ -83,10 +74,6 @@ def get_max_pixels() -> int:
     return _limit
 
 
-# what PIL decodes in Python, a pixel at a time
-_OWN = {"ppm": decode_pnm, "ppm_plain": decode_pnm, "bmp_rle": decode_runs}
-
-
 class OpenImage:
     """An image whose header has been read and found to be within the limits.
 
@@ -96,6 +83,7 @@ class OpenImage:
         size: width and height of the pixels as they are stored
         tags: of a TIFF
         late: EXIF may come after the pixels
+        deep: a PNG of 16 bits a sample
     """
 
     def __init__(
@@ -104,9 +92,9 @@ class OpenImage:
         file: BinaryIO,
         size: tuple[int, int],
         tags: Directory | None = None,
-        late: bool = False,
     ) -> None:
-        self.image, self.file, self.size, self.tags, self.late = image, file, size, tags, late
+        self.image, self.file, self.size, self.tags = image, file, size, tags
+        self.late = self.deep = False
 
     def orientation(self) -> int:
         """Tell EXIF's orientation, 1 to 8; 1 where there is none, or none that can be read."""
@@ -151,51 +139,11 @@ def open_image(path: Path) -> Iterator[OpenImage]:
     if state.st_size == 0:
         raise ImageError("the file is empty")
     with path.open("rb") as file:
-        opened = _identify(file)
+        opened = identify(file)
         try:
             yield opened
         finally:
             opened.image.fp = None  # type: ignore[attr-defined]
-
-
-def decode(opened: OpenImage, at_least: int | None = None) -> Image.Image:
-    """Decode an image, and see to it that the data fills all of its pixels.
-
-    Args:
-        opened: is decoded in place
-        at_least: a JPEG may come at half, a quarter or an eighth of its size, as long as its
-            shorter side keeps this many pixels
-
-    Returns:
-        any mode that PIL knows
-
-    Raises:
-        ImageError: pixels that the data does not fill
-    """
-    image = opened.image
-    if at_least is not None:
-        image.draft("", (at_least, at_least))
-    if isinstance(image, JpegImagePlugin.JpegImageFile):
-        image.load()
-        _check_jpeg_filled(image, opened.file)
-        return image
-    tiles = getattr(image, "tile", None)
-    codec = tiles[0].codec_name if tiles else ""
-    if codec in _OWN:
-        return _OWN[codec](image, opened.file)
-    if _fill_and_load(image, 165) and _fill_and_load(_identify(opened.file).image, 90):
-        raise ImageError("truncated: its data does not fill the size in its header")
-    return image
-
-
-@contextmanager
-def taking_turns(size: tuple[int, int]) -> Iterator[None]:
-    """Let large images wait for each other, so that threads do not add up their memory."""
-    if size[0] * size[1] < _LARGE:
-        yield
-    else:
-        with _one_large:
-            yield
 
 
 def check_bytes(size: tuple[int, int], each: float) -> None:
@@ -215,20 +163,6 @@ def check_bytes(size: tuple[int, int], each: float) -> None:
         )
 
 
-def split_bands(image: Image.Image) -> Iterator[tuple[int, Image.Image]]:
-    """Cut an image into bands of rows, so that converting them takes little memory.
-
-    Yields:
-        the first row of a band, and the band
-    """
-    rows = max(_BAND // max(image.width, 1), 1)
-    if rows >= image.height:
-        yield 0, image
-        return
-    for top in range(0, image.height, rows):
-        yield top, image.crop((0, top, image.width, min(top + rows, image.height)))
-
-
 def read_orientation(image: Image.Image) -> int:
     """Tell EXIF's orientation, 1 to 8; 1 where there is none, or none that can be read."""
     try:
@@ -244,7 +178,12 @@ def read_orientation(image: Image.Image) -> int:
     return tag if isinstance(tag, int) and 1 <= tag <= 8 else 1
 
 
-def _identify(file: BinaryIO) -> OpenImage:
+def identify(file: BinaryIO) -> OpenImage:
+    """Read the header of an open file.
+
+    Raises:
+        ImageError: no image, or over the limits
+    """
     file.seek(0)
     start = file.read(16)
     file.seek(0)
@@ -302,7 +241,7 @@ def _open_png(file: BinaryIO) -> OpenImage:
     structure = scan_png(file)
     file.seek(0)
     opened = _open_plain(PngImagePlugin.PngImageFile, 0, file)
-    opened.late = structure.late
+    opened.late, opened.deep = structure.late, structure.depth == 16
     return opened
 
 
@@ -340,7 +279,7 @@ def _open_tiff(file: BinaryIO) -> OpenImage:
         _check_jpeg_strip(tags, file, size)
     each = samples * max((*tags.values(258), 1)) / 8
     tile = tags.number(322), tags.number(323)
-    if tile[0] * tile[1] > max(4 * size[0] * size[1], _LARGE):
+    if tile[0] * tile[1] > max(4 * size[0] * size[1], LARGE):
         raise ImageError(f"an unusual TIFF, of tiles of {tile[0]} x {tile[1]} pixels")
     check_bytes(tile, each)
     check_bytes(size, each + 4)
@@ -348,7 +287,7 @@ def _open_tiff(file: BinaryIO) -> OpenImage:
     try:
         image: Any = TiffImagePlugin.TiffImageFile(file)
     except Exception as error:  # it may be a kind that PIL does not know, such as planar 16-bit RGB
-        return OpenImage(_UnknownTiff(error), file, size, tags)
+        return OpenImage(UnknownTiff(error), file, size, tags)
     if image._tile_size != size:
         raise ImageError("an unusual TIFF, whose size is told twice")
     check_bytes(size, _weigh(image.mode))
@@ -370,7 +309,7 @@ def _nothing() -> None:
     """Do nothing."""
 
 
-class _UnknownTiff(Image.Image):
+class UnknownTiff(Image.Image):
     """A TIFF that PIL does not know, such as planar 16-bit RGB; loading it says why."""
 
     def __init__(self, reason: Exception) -> None:
@@ -378,73 +317,8 @@ class _UnknownTiff(Image.Image):
         self.reason = reason
 
     def load(self) -> Any:
+        """Raise why it cannot be decoded."""
         raise ImageError(f"an unusual TIFF ({self.reason})") from self.reason
-
-
-def _fill_and_load(image: Any, mark: int) -> bool:
-    """Decode over pixels that are marked, and tell whether marks are left at the end."""
-    size = getattr(image, "_tile_size", image.size)
-    frame: Any = (0, 0, *size)
-    clear = None
-    if isinstance(image, GifImagePlugin.GifImageFile):
-        frame, clear = image.tile[0].extents, image._frame_transparency
-        image._frame_transparency = None  # else PIL fills in its own
-        mode = "P" if image._frame_palette else "L"
-    else:
-        mode = image.mode
-    if mode == "1":  # it has only two values
-        mark = 255 * (mark > 128)
-    if not isinstance(image, _UnknownTiff):
-        bands = len(Image.new(mode, (1, 1)).getbands())
-        image.im = Image.new(mode, size, (mark,) * bands if bands > 1 else mark).im
-    image.load()
-    if frame == (0, 0, *size):
-        return _is_marked(image, (0, 0, *image.size), mark)
-    marked = _is_marked(image, frame, mark)
-    inside = image.im.crop(frame)  # what lies beside a GIF's first frame is clear, or the first
-    image.im = Image.new(image.mode, image.size, clear or 0).im
-    image.im.paste(inside, frame)
-    if image.mode == "P":
-        image.im.putpalette(*image.palette.getdata())
-    return marked
-
-
-def _is_marked(image: Image.Image, frame: tuple[int, int, int, int], mark: int) -> bool:
-    """Tell whether the end of one of the last two rows is marked, in any band."""
-    x1, y1 = frame[2:]
-    end = image.crop((max(x1 - 8, frame[0]), max(y1 - 2, frame[1]), x1, y1))
-    pixels = np.atleast_3d(np.asarray(end))
-    return bool((pixels == (bool(mark) if image.mode == "1" else mark)).all(axis=1).any())
-
-
-def _check_jpeg_filled(image: Image.Image, file: BinaryIO) -> None:
-    """See to it that a JPEG does not end before its pixels do, which leaves the rest grey.
-
-    Its first scan is decoded with something else behind it: had it all pixels, that would not show.
-    """
-    last = image.crop((image.width - 1, image.height - 1, image.width, image.height))
-    values = np.append(np.asarray(last), np.asarray(last.convert("L")))
-    if not ((values > 124) & (values < 131)).any():
-        return
-    file.seek(0)
-    data = file.read()
-    structure, _ = scan_jpeg(data)
-    stop = _SCAN_END.search(data, structure.data_start + 2)
-    if stop is None:
-        return
-    scan = data[: stop.start()]
-    restarts = _RESTART.findall(scan, structure.data_start)
-    number = restarts[-1][1] + 1 if restarts else 0xD0
-    pads = (_PAD + bytes((255, 0xD0 + (number + each) % 8)) for each in range(64))
-    if not np.array_equal(_decode_small(scan), _decode_small(scan + b"".join(pads))):
-        raise ImageError("truncated: its data does not fill the size in its header")
-
-
-def _decode_small(data: bytes) -> np.ndarray:
-    image = JpegImagePlugin.JpegImageFile(BytesIO(data + b"\xff\xd9"))
-    image.draft("", (1, 1))
-    image.load()
-    return np.asarray(image)
 
 
 def _begins(*starts: bytes) -> Callable[[bytes], bool]:

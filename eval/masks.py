@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from eval.image_decoding import decode, split_bands, taking_turns
 from eval.image_errors import ImageError
-from eval.image_files import decode, image_errors, open_image, split_bands, taking_turns
+from eval.image_files import image_errors, open_image
 from eval.metrics.pixels import BACKGROUND, FOREGROUND, IGNORED
 from eval.splits import ManifestError
 

@@ -6,6 +6,7 @@ import zlib
 from contextlib import suppress
 from functools import partial
 
+import cv2
 import fuzz_images
 import numpy as np
 import pytest
@@ -427,6 +428,17 @@ def test_deep_images_that_pil_decodes(read, compression):
         assert image.mode == mode
         shown = read(saved(image, "tiff", compression=compression))
         np.testing.assert_allclose(shown[..., 0], GREY, atol=1)
+
+
+@pytest.mark.fault("input: deep images")
+@pytest.mark.parametrize("suffix", ["png", "tiff"])
+def test_colours_of_12_in_16_bits_are_not_dark(tmp_path, suffix):
+    """Of compressed ones PIL gives the high bytes, 16 shades."""
+    cv2.imwrite(
+        str(tmp_path / f"a.{suffix}"), (COLOURS.astype(np.uint32) * 4095 // 255).astype("u2")
+    )
+    shown = np.asarray(read_image(tmp_path / f"a.{suffix}"))[..., ::-1]
+    np.testing.assert_allclose(shown.astype(int), COLOURS, atol=17)
 
 
 @pytest.mark.fault("input: deep images")

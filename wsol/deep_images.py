@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from PIL import Image
 
+from eval.image_decoding import split_bands
 from eval.image_errors import ImageError
-from eval.image_files import check_bytes, split_bands
+from eval.image_files import check_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -134,6 +135,32 @@ def reduce_image(
         grey.paste(Image.fromarray(255 - band if inverted else band), (0, top))
         top += len(band)
     return grey, from_data
+
+
+def stretch_high_bytes(
+    image: Image.Image, declared: tuple[float, float] | None = None
+) -> tuple[Image.Image, bool]:
+    """Stretch colours of which PIL gives the high bytes of 16 bits alone, where those are low.
+
+    Args:
+        image: RGB, or with alpha
+        declared: as for `find_scale`
+
+    Returns:
+        the image, and whether the range is the data's
+    """
+    colours = 1 if image.mode == "LA" else 3
+    bands: Any = image.getextrema()
+    bands = bands[:colours]
+    low, high = min(band[0] for band in bands), max(band[1] for band in bands)
+    told = declared is not None and declared[1] >= 256 * high > 0
+    if told and declared is not None:
+        low, high = (value / 256 for value in declared)
+    elif high >= _FEW >> 8 or low == high:
+        return image, False
+    table = [min(max(round((value - low) * 255 / (high - low)), 0), 255) for value in range(256)]
+    alpha = list(range(256)) * (len(image.getbands()) - colours)
+    return image.point(table * colours + alpha), not told
 
 
 def is_deep(tags: Directory) -> bool:

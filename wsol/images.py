@@ -10,15 +10,9 @@ from PIL import ExifTags, Image
 from PIL.PpmImagePlugin import PpmImageFile
 
 from eval.headers import QUARTER_TURNS
+from eval.image_decoding import decode, split_bands, taking_turns
 from eval.image_errors import ImageError as ImageError
-from eval.image_files import (
-    decode,
-    image_errors,
-    open_image,
-    read_orientation,
-    split_bands,
-    taking_turns,
-)
+from eval.image_files import image_errors, open_image, read_orientation
 from eval.image_names import (
     SUFFIXES,
     expand_pattern,
@@ -27,7 +21,14 @@ from eval.image_names import (
     walk_folders,
 )
 from wsol.data_ranges import tell_stretched
-from wsol.deep_images import declared_range, is_deep, read_deep, reads_deep, reduce_image
+from wsol.deep_images import (
+    declared_range,
+    is_deep,
+    read_deep,
+    reads_deep,
+    reduce_image,
+    stretch_high_bytes,
+)
 from wsol.text import count_things
 
 if TYPE_CHECKING:
@@ -123,6 +124,10 @@ def _decode(opened: OpenImage, at_least: int | None) -> tuple[Image.Image, bool]
         elif isinstance(opened.image, PpmImageFile) and image.mode != "F":
             declared = (0, 65535)
         return reduce_image(image, declared, inverted)
+    if image.mode in ("RGB", "RGBA", "LA") and (
+        opened.deep or (tags is not None and is_deep(tags))
+    ):
+        return stretch_high_bytes(image, None if tags is None else declared_range(tags))
     return image, False
 
 
@@ -244,11 +249,14 @@ def _expand(source: str, skip: Callable[[Path], object]) -> list[Path]:
     def pass_over(error: OSError) -> None:
         skip(Path(str(error.filename)))
 
-    if path.is_dir():
-        walk = walk_folders(path, pass_over)
-        return _choose((folder / name for folder, names in walk for name in names), skip)
-    if path.exists():
-        return _read_list(path) if path.suffix.lower() == ".txt" else [path]
+    try:
+        if path.is_dir():
+            walk = walk_folders(path, pass_over)
+            return _choose((folder / name for folder, names in walk for name in names), skip)
+        if path.exists():
+            return _read_list(path) if path.suffix.lower() == ".txt" else [path]
+    except OSError as error:
+        raise SourceError(f"{source}: cannot be read ({error.strerror})") from error
     if any(letter in source for letter in "*?["):
         return _choose(expand_pattern(source, pass_over), skip, named=source)
     raise SourceError(f"{source}: no such file or folder")

@@ -1,0 +1,151 @@
+"""Decoding an image whose header is known, and seeing to it that the data fills all its pixels."""
+
+from __future__ import annotations
+
+import re
+from contextlib import contextmanager
+from io import BytesIO
+from threading import Lock
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from PIL import GifImagePlugin, Image, JpegImagePlugin
+
+from eval.bmp_runs import decode_runs
+from eval.file_structure import scan_jpeg
+from eval.image_errors import ImageError
+from eval.image_files import LARGE, OpenImage, UnknownTiff, identify
+from eval.pnm import decode_pnm
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import BinaryIO
+
+_BAND = 1 << 20  # pixels that are converted at once
+_PAD = bytes(np.random.default_rng(0).integers(0, 255, 256, np.uint8))  # no marker: no 255
+_SCAN_END = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
+_RESTART = re.compile(rb"\xff[\xd0-\xd7]")
+# what PIL decodes in Python, a pixel at a time
+_OWN = {"ppm": decode_pnm, "ppm_plain": decode_pnm, "bmp_rle": decode_runs}
+
+_one_large = Lock()
+
+
+def decode(opened: OpenImage, at_least: int | None = None) -> Image.Image:
+    """Decode an image, and see to it that the data fills all of its pixels.
+
+    Args:
+        opened: is decoded in place
+        at_least: a JPEG may come at half, a quarter or an eighth of its size, as long as its
+            shorter side keeps this many pixels
+
+    Returns:
+        any mode that PIL knows
+
+    Raises:
+        ImageError: pixels that the data does not fill
+    """
+    image = opened.image
+    if at_least is not None:
+        image.draft("", (at_least, at_least))
+    if isinstance(image, JpegImagePlugin.JpegImageFile):
+        image.load()
+        _check_jpeg_filled(image, opened.file)
+        return image
+    tiles = getattr(image, "tile", None)
+    codec = tiles[0].codec_name if tiles else ""
+    if codec in _OWN:
+        return _OWN[codec](image, opened.file)
+    if _fill_and_load(image, 165) and _fill_and_load(identify(opened.file).image, 90):
+        raise ImageError("truncated: its data does not fill the size in its header")
+    return image
+
+
+@contextmanager
+def taking_turns(size: tuple[int, int]) -> Iterator[None]:
+    """Let large images wait for each other, so that threads do not add up their memory."""
+    if size[0] * size[1] < LARGE:
+        yield
+    else:
+        with _one_large:
+            yield
+
+
+def split_bands(image: Image.Image) -> Iterator[tuple[int, Image.Image]]:
+    """Cut an image into bands of rows, so that converting them takes little memory.
+
+    Yields:
+        the first row of a band, and the band
+    """
+    rows = max(_BAND // max(image.width, 1), 1)
+    if rows >= image.height:
+        yield 0, image
+        return
+    for top in range(0, image.height, rows):
+        yield top, image.crop((0, top, image.width, min(top + rows, image.height)))
+
+
+def _fill_and_load(image: Any, mark: int) -> bool:
+    """Decode over pixels that are marked, and tell whether marks are left at the end."""
+    size = getattr(image, "_tile_size", image.size)
+    frame: Any = (0, 0, *size)
+    clear = None
+    if isinstance(image, GifImagePlugin.GifImageFile):
+        frame, clear = image.tile[0].extents, image._frame_transparency
+        image._frame_transparency = None  # else PIL fills in its own
+        mode = "P" if image._frame_palette else "L"
+    else:
+        mode = image.mode
+    if mode == "1":  # it has only two values
+        mark = 255 * (mark > 128)
+    if not isinstance(image, UnknownTiff):
+        bands = len(Image.new(mode, (1, 1)).getbands())
+        image.im = Image.new(mode, size, (mark,) * bands if bands > 1 else mark).im
+    image.load()
+    if frame == (0, 0, *size):
+        return _is_marked(image, (0, 0, *image.size), mark)
+    marked = _is_marked(image, frame, mark)
+    inside = image.im.crop(frame)  # what lies beside a GIF's first frame is clear, or the first
+    image.im = Image.new(image.mode, image.size, clear or 0).im
+    image.im.paste(inside, frame)
+    if image.mode == "P":
+        image.im.putpalette(*image.palette.getdata())
+    return marked
+
+
+def _is_marked(image: Image.Image, frame: tuple[int, int, int, int], mark: int) -> bool:
+    """Tell whether the end of one of the last two rows is marked, in any band."""
+    x1, y1 = frame[2:]
+    end = image.crop((max(x1 - 8, frame[0]), max(y1 - 2, frame[1]), x1, y1))
+    pixels = np.atleast_3d(np.asarray(end))
+    return bool((pixels == (bool(mark) if image.mode == "1" else mark)).all(axis=1).any())
+
+
+def _check_jpeg_filled(image: Image.Image, file: BinaryIO) -> None:
+    """See to it that a JPEG does not end before its pixels do, which leaves the rest grey.
+
+    Its first scan is decoded with something else behind it: had it all pixels, that would not show.
+    """
+    last = image.crop((image.width - 1, image.height - 1, image.width, image.height))
+    values = np.append(np.asarray(last), np.asarray(last.convert("L")))
+    if not ((values > 124) & (values < 131)).any():
+        return
+    file.seek(0)
+    data = file.read()
+    structure, _ = scan_jpeg(data)
+    stop = _SCAN_END.search(data, structure.data_start + 2)
+    if stop is None:
+        return
+    scan = data[: stop.start()]
+    restarts = _RESTART.findall(scan, structure.data_start)
+    number = restarts[-1][1] + 1 if restarts else 0xD0
+    pads = (_PAD + bytes((255, 0xD0 + (number + each) % 8)) for each in range(64))
+    if not np.array_equal(_decode_small(scan), _decode_small(scan + b"".join(pads))):
+        raise ImageError("truncated: its data does not fill the size in its header")
+
+
+def _decode_small(data: bytes) -> np.ndarray:
+    image = JpegImagePlugin.JpegImageFile(BytesIO(data + b"\xff\xd9"))
+    image.draft("", (1, 1))
+    image.load()
+    return np.asarray(image)
