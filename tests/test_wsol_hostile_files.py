@@ -4,6 +4,7 @@ import copy
 import json
 import shutil
 import tracemalloc
+from itertools import islice
 from pathlib import Path
 
 import pytest
@@ -251,7 +252,8 @@ def test_results_that_are_compared(run, world, tmp_path, record_property):
         path = tmp_path / "bad" / name
         shutil.rmtree(path.parent, ignore_errors=True)
         shutil.copytree(out, path.parent)
-        for what, changed in mutate(json.loads(path.read_text())):
+        every = mutate(json.loads(path.read_text()))
+        for what, changed in islice(every, 0, None, 7):  # all of them take minutes
             path.write_text(json.dumps(changed) + "\n")
             code, _, err = run("compare", out, path.parent)
             assert code in (0, 1, 2), (name, what)
