@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from contextlib import suppress
-from typing import Annotated, TextIO
+from typing import Annotated
 
 import typer
 
@@ -24,7 +23,7 @@ from wsol.cli import (
     speed,
     train,
 )
-from wsol.cli.console import show_warnings
+from wsol.cli.console import show_warnings, silence
 from wsol.cli.streams import escaped_streams
 from wsol.cli.usage import debugging, describe_error, show_traceback
 
@@ -110,7 +109,7 @@ def _run(arguments: list[str]) -> int:
         sys.stderr.write("Interrupted\n")
         return 130
     except BrokenPipeError:  # the reader of our output has gone, as `| head` does
-        _abandon(sys.stdout)
+        silence(sys.stdout)
         return 1
     except Exception as error:
         return _end(error)
@@ -128,13 +127,5 @@ def _end(error: Exception) -> int:
     try:
         sys.stdout.flush()
     except OSError:
-        _abandon(sys.stdout)
+        silence(sys.stdout)
     return int(getattr(error, "exit_code", 1))
-
-
-def _abandon(stream: TextIO) -> None:
-    """Let what a stream still holds go nowhere, so that Python does not complain at its end."""
-    with suppress(OSError, ValueError):
-        nowhere = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nowhere, stream.fileno())
-        os.close(nowhere)

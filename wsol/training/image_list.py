@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from eval.manifest import ManifestError
 from tdam.atomic import write_atomic
+from tdam.strict_json import dumps, loads
 from tdam.training.recipe import load_recipe
 from tdam.training.run_folder import CHECKPOINTS
 from tdam.weights import find_weights
@@ -84,7 +84,7 @@ def write_image_sets(folder: Path, sets: tuple[ImageSet, ...]) -> None:
         rows = zip(each.ids, each.sizes or (), each.hashes or (), strict=True)
         root = None if each.root is None else str(each.root.resolve())
         content.append({"name": each.name, "use": each.use, "root": root, "images": list(rows)})
-    text = json.dumps({"schema": 1, "sets": content}, separators=(",", ":")).replace("],[", "],\n[")
+    text = dumps({"schema": 1, "sets": content}, separators=(",", ":")).replace("],[", "],\n[")
     write_atomic(folder / TRAINED_ON, f"{text}\n".encode())
 
 
@@ -108,7 +108,7 @@ def read_image_sets(weights: str | Path | None) -> tuple[ImageSet, ...]:
     if not (folder / TRAINED_ON).is_file():
         return _list_again(folder)
     try:
-        content = json.loads((folder / TRAINED_ON).read_text(encoding="utf-8"))
+        content = loads((folder / TRAINED_ON).read_text(encoding="utf-8"))
         return tuple(_to_set(each) for each in content["sets"])
     except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
         raise ManifestError(
@@ -151,7 +151,7 @@ def _to_set(content: dict[str, Any]) -> ImageSet:
 def _list_again(folder: Path) -> tuple[ImageSet, ...]:
     """List the images of a run that kept no list, if its data is there as it was."""
     try:
-        record = json.loads((folder / _RECORD).read_text(encoding="utf-8"))
+        record = loads((folder / _RECORD).read_text(encoding="utf-8"))
         recipe = load_recipe(str(folder / _RECIPE))
         training_data = load_training_data(
             record["data"], record["root"], recipe.val_share, recipe.seed, recipe.per_class
