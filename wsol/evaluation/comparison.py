@@ -231,7 +231,7 @@ def _value(scores: dict[str, Any], name: str) -> float | None:
         value = None if scores[name] is None else scores[name].get(delta)
     else:
         value = scores.get(name)
-    if type(value) not in (int, float, NoneType):
+    if name != "threshold" and type(value) not in (int, float, NoneType):
         raise TypeError(f"Expected {name} to be a number but got {value!r}")
     return value
 

@@ -49,7 +49,7 @@ from wsol.training.images import (
 )
 from wsol.training.network import begin_network
 from wsol.training.record import describe_run, read_record, write_record
-from wsol.training.run_files import START, begin, check_same_run, discard, go_on
+from wsol.training.run_files import RECIPE, START, begin, check_same_run, discard, go_on
 from wsol.training.start import hash_start
 from wsol.training.validation import Validator
 
@@ -170,6 +170,8 @@ def train_localizer(
         model, teacher, classes = begin_network(recipe, training_data, out, saved)
         if ranks.first and not resume:
             record[START] = hash_start(recipe)
+            if not force and (out / RECIPE).is_file():  # another process was faster
+                raise ValueError(f"{out} holds a run already; choose another folder")
             if force:
                 discard(out)
             record = begin(out, recipe, record, training_data)
