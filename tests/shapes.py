@@ -41,9 +41,9 @@ def make_shapes(folder, splits=COUNTS):
     return folder
 
 
-def make_weights(recipe, path):
+def make_weights(recipe, path, names=tuple(COLOURS)):
     """Write weights as a training leaves them, of ImageNet's features and a random classifier."""
-    network = create_network(recipe, tuple(COLOURS))
+    network = create_network(recipe, names)
     with torch.no_grad():
         network.get_submodule(network.spec.classifier).weight.normal_(std=0.1)
     save_checkpoint(network, path)

@@ -6,11 +6,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from tdam.toml_records import fit_fields, read_toml
+from wsol.benchmarking.replicates import name_rule
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
+    from wsol.benchmarking.experiment import Scoring
     from wsol.benchmarking.summary import Row
 
 SCORES = ("top1_loc", "top5_loc", "gt_known_loc", "max_box_acc", "max_box_acc_v2", "top1_cls")
@@ -93,6 +95,38 @@ def load_expected(path: Path) -> tuple[Expected, ...]:
     if not expected:
         raise ValueError(f"Expected [[expected]] tables but {path} has none")
     return expected
+
+
+def check_measurable(
+    expected: Sequence[Expected], references: Mapping[str, str], scoring: Scoring
+) -> None:
+    """Refuse values that a scoring cannot measure, whatever comes out of it.
+
+    Args:
+        expected: values
+        references: by the name of a model the one that it is compared with, its own for none
+        scoring: how is scored
+
+    Raises:
+        ValueError: it names the value, and what there is instead
+    """
+    for each in expected:
+        if each.model not in references:
+            known = ", ".join(references)
+            raise ValueError(f"Expected values of {known} but got {each.model!r}")
+        given: list[tuple[str, Any, list[Any], bool]] = [
+            ("threshold", each.threshold, [*map(name_rule, scoring.thresholds)], False),
+            ("method", each.method, [*scoring.methods], "auto" in scoring.methods),
+            ("output_stride", each.output_stride, [*scoring.output_strides], False),
+        ]
+        for name, value, known_values, is_open in given:
+            # A stride of 0 and the method auto are those of the weights, which may be any.
+            fits = is_open or not value or value in known_values or 0 in known_values
+            if not fits:
+                listed = ", ".join(map(str, known_values))
+                raise ValueError(f"{each}: Expected {name} among {listed} but got {value}")
+        if each.difference and references[each.model] == each.model:
+            raise ValueError(f"{each}: Expected a model that is compared with another")
 
 
 def list_faults(expected: Sequence[Expected], rows: Sequence[Row]) -> list[str]:

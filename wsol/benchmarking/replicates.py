@@ -52,6 +52,28 @@ def name_rule(rule: str | float) -> str:
     return rule if isinstance(rule, str) else f"{rule:g}"
 
 
+def check_rules(rules: Protocol, scoring: Scoring) -> None:
+    """Refuse thresholds that scores under a protocol do not tell of.
+
+    Raises:
+        ValueError: a threshold between those of the protocol's grid
+    """
+    for rule in scoring.thresholds:
+        if not isinstance(rule, str):
+            _find_on_grid(rules, rule)
+
+
+def _find_on_grid(rules: Protocol, threshold: float) -> int:
+    grid = rules.thresholds
+    at = int(np.abs(grid - threshold).argmin())
+    if abs(grid[at] - threshold) > 1e-9:
+        raise ValueError(
+            f"Expected thresholds on the grid of {rules.interval} that protocol {rules.name} has "
+            f"but got {threshold:g}; the nearest one is {grid[at]:g}"
+        )
+    return at
+
+
 def score_rules(
     results: Results, rules: Protocol, scoring: Scoring, level: float | None
 ) -> list[tuple[str, float, dict[str, np.ndarray]]]:
@@ -71,7 +93,6 @@ def score_rules(
             another one than the protocol's own
     """
     scores = add_up(results)
-    grid = rules.thresholds
     by_rule = []
     for rule in scoring.thresholds:
         if rule == "val" and level is None:
@@ -80,11 +101,7 @@ def score_rules(
         at: Any = {"oracle": "best", "own": own}.get(str(rule), -1)
         if at == -1:
             value = level if rule == "val" else rule
-            at = int(np.abs(grid - float(value or 0)).argmin())
-            if abs(grid[at] - float(value or 0)) > 1e-9:
-                raise ValueError(
-                    f"Expected thresholds on the protocol's grid of {rules.interval} but got {rule}"
-                )
+            at = _find_on_grid(rules, float(value or 0))
         every = scores.replicates(at)
         index = int(every["threshold"][-1])
         if at is None and abs(scores.thresholds[index] - float(rules.threshold or 0)) > 1e-9:

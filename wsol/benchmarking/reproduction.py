@@ -15,6 +15,7 @@ from tdam.training.errors import TrainingError
 from tdam.weights import WeightsError
 from wsol.benchmarking import record, runs, sources
 from wsol.benchmarking.plan import Task, plan_tasks
+from wsol.benchmarking.preflight import check_trained, check_weights
 from wsol.benchmarking.remaining import EPOCHS, SCORINGS, Remaining
 from wsol.benchmarking.replicates import RunScores
 from wsol.benchmarking.score_store import (
@@ -27,6 +28,7 @@ from wsol.benchmarking.score_store import (
 )
 from wsol.benchmarking.score_weights import Images, score_weights
 from wsol.benchmarking.train_run import train_run
+from wsol.errors import about
 from wsol.evaluation.comparison import ResultError, check_comparable, check_truth, read_results
 from wsol.fingerprints import hash_files
 from wsol.folder_lock import hold_folder
@@ -138,6 +140,7 @@ class Reproduction:
         )
         if self.on is not None:
             self._check_apart([task for task in tasks if not task.recorded], self.on)
+        misfits = self._find_misfits(tasks)
         todo = [task for task in tasks if task.must_train]
         epochs = sum(task.recipe.epochs for task in todo if task.recipe is not None)
         remaining = Remaining({EPOCHS: epochs, SCORINGS: len(tasks)})
@@ -150,6 +153,8 @@ class Reproduction:
             self.events.say(f"[{number}/{len(tasks)}] {task.name}{note}")
             counted = _CountedEvents(self.events)
             try:
+                if task.name in misfits:
+                    raise misfits[task.name]
                 self._add(task, results, remaining, counted)
             except _FAULTS as error:
                 results.failures.append(f"{task.name}: {' '.join(str(error).split())}")
@@ -167,6 +172,43 @@ class Reproduction:
             task.overlaps = check_apart(sets, self.allow_overlap)
         for line in dict.fromkeys(line for task in tasks for line in task.overlaps):
             self.events.say(f"allowed: {line}")
+
+    def _find_misfits(self, tasks: list[Task]) -> dict[str, Exception]:
+        """Find what would fail only after hours, and tell it before the first run begins.
+
+        Returns:
+            by the name of a run that scores weights as they are, why it cannot
+
+        Raises:
+            ArgumentError: a model that cannot be trained, or not be scored afterwards
+            ManifestError: data that it cannot be trained or scored on
+        """
+        misfits: dict[str, Exception] = {}
+        trained: set[str] = set()
+        for task in tasks:
+            if task.recorded or self.on is None:
+                continue
+            images = self._load_images(task, self.on)
+            self._note_without_val(task, images.chooser is not None)
+            scoring, rules = self.experiment.scoring, self.rules
+            if task.weights is not None:
+                try:
+                    check_weights(task.entry, task.weights, images, scoring, rules)
+                except _FAULTS as error:
+                    misfits[task.name] = error
+                    self.events.say(f"{task.name}: {' '.join(str(error).split())}")
+            elif task.must_train and task.recipe is not None and task.entry.name not in trained:
+                trained.add(task.entry.name)  # other seeds need the same
+                folder = self.out / "runs" / task.name
+                with about("experiment"):
+                    check_trained(task.recipe, folder, images, scoring, rules, self.on.data)
+        return misfits
+
+    def _load_images(self, task: Task, on: ScoredData) -> Images:
+        """Put together what a run is scored on."""
+        chooser = sources.load_chooser(on.data, self.experiment.scoring, task.recipe)
+        root = on.data.image_root
+        return Images(on.scored, chooser, root, on.find_classes, task.overlaps)
 
     def _add(
         self, task: Task, results: RunResults, remaining: Remaining, counted: _CountedEvents
@@ -244,15 +286,13 @@ class Reproduction:
     ) -> tuple[list[RunScores], Path]:
         """Score a run's weights."""
         scoring, folder = self.experiment.scoring, self.out / "scores" / task.name
-        chooser = sources.load_chooser(on.data, scoring, task.recipe)
-        self._note_without_val(task, chooser is not None)
         trained = self.out / "runs" / task.name
         with hold_folder(folder, patient=True):
             scores = score_weights(
                 task.entry,
                 task.seed,
                 task.weights or str(trained),
-                Images(on.scored, chooser, on.data.image_root, on.find_classes, task.overlaps),
+                self._load_images(task, on),
                 scoring,
                 folder,
                 shows=shows,

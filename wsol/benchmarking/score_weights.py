@@ -126,7 +126,7 @@ def score_weights(
         tdam.weights.WeightsError: weights that cannot be had or read
     """
     rules = find_protocol(scoring.protocol)
-    primary = _find_primary(scoring, images)
+    primary = find_primary(scoring, images)
     variants: list[ScoringVariant] = []
     for wanted_stride in scoring.output_strides:
         network = build_network(entry, weights, wanted_stride, scoring.size)
@@ -178,8 +178,12 @@ def score_weights(
     return read_run_scores(out, entry.name, seed, rules, scoring)
 
 
-def _find_primary(scoring: Scoring, images: Images) -> Any:
-    """Name the rule of results on disk and of pages: the first one that can be followed."""
+def find_primary(scoring: Scoring, images: Images) -> Any:
+    """Name the rule of results on disk and of pages: the first one that can be followed.
+
+    Raises:
+        ValueError: there is none
+    """
     followed = [rule for rule in scoring.thresholds if rule != "val" or images.chooser is not None]
     if not followed:
         raise ValueError(

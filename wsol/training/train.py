@@ -155,7 +155,7 @@ def train_localizer(
     training_data = load_training_data(data, root, recipe.val_share, recipe.seed, recipe.per_class)
     if not resume:
         refuse_unfinished(recipe.weights)
-    _check(recipe, training_data, out, cache)
+    check_training(recipe, training_data, out, cache)
     record = describe_run(training_data.source.path, training_data, recipe.seed, str(where))
     if resume:
         check_same_run(out, recipe, record)
@@ -222,10 +222,20 @@ def train_localizer(
     )
 
 
-def _check(
+def check_training(
     recipe: Recipe, training_data: TrainingData, out: Path, cache: str | Path | None
 ) -> None:
-    """Refuse what would fail, or spoil something, only after hours."""
+    """Refuse what would fail, or spoil something, only after hours.
+
+    Args:
+        recipe: of the run
+        training_data: what is trained on
+        out: folder of the run
+        cache: folder of packed images, or None
+
+    Raises:
+        ValueError: it says what is missing, or in the way
+    """
     needs_boxes = recipe.select == "localization" or recipe.pick_threshold
     if needs_boxes and not any(map(len, training_data.val.boxes or ())):
         raise ValueError(

@@ -14,7 +14,7 @@ from wsol.folder_lock import holds
 from wsol.out_files import write_file
 from wsol.out_folders import free_folder, writing
 from wsol.overlap import check_apart, list_sets
-from wsol.workflows.evaluation_job import load_splits
+from wsol.workflows.evaluation_job import check_root, load_splits
 from wsol.workflows.report_job import free_report, write_page
 
 if TYPE_CHECKING:
@@ -93,6 +93,8 @@ def benchmark(
     """
     from eval.manifest import ManifestError, open_data_set
     from eval.protocols import find_protocol
+    from wsol.benchmarking.expected import check_measurable
+    from wsol.benchmarking.replicates import check_rules
 
     with about("protocol"):
         rules = find_protocol(protocol)
@@ -113,9 +115,12 @@ def benchmark(
             ["val", "oracle"] if has_val else ["oracle" if rules.threshold is None else "own"]
         )
     scoring = _settle(protocol, thresholds, methods, output_strides, size, split)
-    scored, chooser = load_splits(opened, split, "val" if "val" in scoring.thresholds else None)
-    if scored.boxes is None:
-        raise ArgumentError("data", f"{opened.path} has no boxes")
+    with about("thresholds"):
+        check_rules(rules, scoring)
+    if expected is not None:
+        with about("expect"):
+            check_measurable(expected, {each.name: entries[0].name for each in entries}, scoring)
+    scored, chooser = _load(opened, split, scoring)
     overlaps = _find_overlaps(
         entries, list_sets(scored, chooser, opened.image_root), allow_overlap, events
     )
@@ -148,6 +153,17 @@ def benchmark(
     return outcome
 
 
+def _load(data: DataSet, split: str, scoring: Scoring) -> tuple[Split, Split | None]:
+    """Read the split to score and, where it is asked for, that to choose by, both with boxes."""
+    scored, chooser = load_splits(data, split, "val" if "val" in scoring.thresholds else None)
+    if scored.boxes is None:
+        raise ArgumentError("data", f"{data.path} has no boxes")
+    check_root(scored, data.image_root)
+    if chooser is not None and not any(map(len, chooser.boxes or ())):
+        raise ArgumentError("thresholds", f"{data.path} has no boxes in split val to choose by")
+    return scored, chooser
+
+
 def _score(
     entries: Sequence[Entry],
     scoring: Scoring,
@@ -169,6 +185,7 @@ def _score(
     from tdam.weights import WeightsError
     from wsol.benchmarking.experiment import PRETRAINED
     from wsol.benchmarking.outcome import NothingScoredError, Outcome, list_verdicts
+    from wsol.benchmarking.preflight import check_weights
     from wsol.benchmarking.reproduction import class_finder
     from wsol.benchmarking.score_weights import Images, score_weights
     from wsol.benchmarking.summary import summarise
@@ -178,9 +195,17 @@ def _score(
     with about("device"):
         where = str(find_device(device))
     finder = class_finder(scored, data, classes, events)
+    rules = find_protocol(scoring.protocol)
     images = Images(scored, chooser, data.image_root, finder)
-    scores, folders, failures = [], {}, []
-    for entry in entries:
+    scores, folders, failures, fitting = [], {}, [], []
+    for entry in entries:  # all of them before the first is scored
+        try:
+            check_weights(entry, str(entry.checkpoint), images, scoring, rules)
+            fitting.append(entry)
+        except (WeightsError, ValueError, OSError, RuntimeError) as error:
+            failures.append(f"{entry.name}: {' '.join(str(error).split())}")
+            events.say(failures[-1])
+    for entry in fitting:
         try:
             of_entry, folders[entry.name] = score_weights(
                 entry, 0, str(entry.checkpoint), replace(images, overlaps=overlaps[entry.name]),
@@ -194,7 +219,6 @@ def _score(
     if not scores:
         raise NothingScoredError("no run could be scored")
     rows = summarise(scores, entries[0].name)
-    rules = find_protocol(scoring.protocol)
     weights = {
         entry.name: entry.recipe.model if entry.checkpoint == PRETRAINED else entry.checkpoint
         for entry in entries

@@ -11,7 +11,7 @@ from tdam.events import SILENT, Events
 from wsol.errors import ArgumentError, about
 from wsol.folder_lock import has_files, hold_folder
 from wsol.out_files import write_file
-from wsol.out_folders import free_folder, writing
+from wsol.out_folders import free_file, free_folder, writing
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -103,6 +103,9 @@ def reproduce(
             raise ArgumentError(argument, f"{folder}: no such file or folder")
     with about("out"), hold_folder(home, patient=True, tell=events.say):
         _free(home, whole)
+    if cache is not None:
+        with about("cache"):
+            free_folder(Path(cache), force=True)
     left = len(whole.expected) - len(chosen.expected)
     if expect and left:
         events.say(f"{left} expected values are of models or seeds that are left out")
@@ -137,9 +140,12 @@ def _run(
 ) -> Outcome:
     from eval.protocols import find_protocol
     from wsol.benchmarking import runs
+    from wsol.benchmarking.expected import check_measurable
     from wsol.benchmarking.outcome import NothingScoredError, read_runs
+    from wsol.benchmarking.replicates import check_rules
     from wsol.benchmarking.reproduction import Reproduction, open_scored
     from wsol.runtime import find_device
+    from wsol.workflows.evaluation_job import check_root
     from wsol.workflows.report_job import write_page
 
     with about("device"):
@@ -148,6 +154,12 @@ def _run(
         on = None if data is None else open_scored(experiment, data, root, out, events)
     with about("experiment"):
         rules = find_protocol(experiment.scoring.protocol)
+        check_rules(rules, experiment.scoring)
+        if expect:
+            check_measurable(experiment.expected, experiment.references, experiment.scoring)
+    on = None if data is None else open_scored(experiment, data, root, out, events)
+    if on is not None:
+        check_root(on.scored, on.data.image_root)
     work = Reproduction(whole, experiment, on, out, device=where, events=events, **options)
     results = work.run()
     if not results.scores:
@@ -288,3 +300,10 @@ def _free(out: Path, experiment: Experiment) -> None:
             raise ValueError(f"{out} exists and holds no experiment; choose another folder")
         free_folder(out, begun=True)
         write_file(out / COPY, experiment.text)
+        free_folder(out, force=True)
+        for name in ("runs", "scores", "recorded", "report", "cache"):
+            if (out / name).exists():
+                free_folder(out / name, force=True)
+        for name in ("table.md", "table.csv", "results.json", "experiment.zip"):
+            free_file(out / name, force=True)
+        (out / COPY).write_text(experiment.text, encoding="utf-8")

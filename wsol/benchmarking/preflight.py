@@ -1,0 +1,85 @@
+"""What would fail after hours of training or scoring, told before the first run begins."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from tdam import create_model
+from wsol.benchmarking.score_weights import build_network, find_primary
+from wsol.classes import class_names
+from wsol.label_matching import true_outputs
+from wsol.maps.names import settle_method
+from wsol.training.data import load_training_data
+from wsol.training.network import begin_network
+from wsol.training.train import check_training
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from eval.manifest import DataSet
+    from eval.protocols import Protocol
+    from tdam.training.recipe import Recipe
+    from wsol.benchmarking.experiment import Entry, Scoring
+    from wsol.benchmarking.score_weights import Images
+
+
+def check_weights(
+    entry: Entry, weights: str, images: Images, scoring: Scoring, rules: Protocol
+) -> None:
+    """See whether weights can be scored in every variant.
+
+    Args:
+        entry: the model
+        weights: `pretrained`, a file, or the folder of a run
+        images: to score, and to choose thresholds on
+        scoring: the variants
+        rules: protocol to score under
+
+    Raises:
+        ValueError: weights, labels, methods or threshold rules that do not fit
+        tdam.weights.WeightsError: weights that cannot be had or read
+    """
+    find_primary(scoring, images)
+    for stride in scoring.output_strides:
+        _check_network(build_network(entry, weights, stride, scoring.size), images, scoring, rules)
+
+
+def check_trained(
+    recipe: Recipe, folder: Path, images: Images, scoring: Scoring, rules: Protocol, data: DataSet
+) -> None:
+    """See whether a training can begin, and what comes out of it be scored in every variant.
+
+    Args:
+        recipe: of the training, settled
+        folder: of the run
+        images: to score, and to choose thresholds on
+        scoring: the variants
+        rules: protocol to score under
+        data: the data set
+
+    Raises:
+        ValueError: a recipe, labels, methods or threshold rules that do not fit
+        eval.manifest.ManifestError: data that cannot be trained on
+        tdam.weights.WeightsError: weights that cannot be had or read
+    """
+    find_primary(scoring, images)
+    training_data = load_training_data(data, None, recipe.val_share, recipe.seed, recipe.per_class)
+    check_training(recipe, training_data, folder, None)
+    network, _, _ = begin_network(recipe, training_data, folder, [])
+    _check_network(network, images, scoring, rules)
+    names = ("attention", "steps", "distance", "searchlight", "num_classes")
+    for stride in scoring.output_strides:
+        if stride:
+            settings: dict[str, Any] = {name: network.settings[name] for name in names}
+            create_model(recipe.model, output_stride=stride, **settings)
+
+
+def _check_network(network: Any, images: Images, scoring: Scoring, rules: Protocol) -> None:
+    """Refuse methods or labels that do not fit a network."""
+    for method in scoring.methods:
+        settle_method(method, network)
+    count = network.settings["num_classes"]
+    classes = images.find_classes(class_names(count, network.class_names))
+    for split in (images.scored, images.chooser):
+        if split is not None:
+            true_outputs(split, classes, count, rules.class_map == "ground_truth")
