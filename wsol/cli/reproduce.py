@@ -73,9 +73,9 @@ def reproduce(
     """Reproduce an experiment: train what is missing, score everything, compare, give a verdict.
 
     Every training has a folder in OUT/runs. The same command goes on where it was cut off: runs
-    that have ended are not trained again, and scores are made anew only for other weights.
-    Tables, page and values are OUT/table.md, OUT/table.csv, OUT/report and OUT/results.json;
-    OUT/experiment.zip records what became of every image in every run.
+    that have ended are not trained again, and scores are made anew only where something that they
+    depend on changed. Tables, page and values are OUT/table.md, OUT/table.csv, OUT/report and
+    OUT/results.json; OUT/experiment.zip records what became of every image in every run.
     """
     with usage(data="--data"):
         from wsol.runtime import keep_freed_memory

@@ -43,9 +43,9 @@ def reproduce(
     """Reproduce an experiment: train what is missing, score everything, compare, give a verdict.
 
     Every training has a folder in `out/runs`. The same call goes on where it was cut off: runs that
-    have ended are not trained again, and scores are made anew only for other weights. Tables, page
-    and values are `table.md`, `table.csv`, `report` and `results.json` in `out`; `experiment.zip`
-    records what became of every image in every run.
+    have ended are not trained again, and scores are made anew only where something that they depend
+    on changed. Tables, page and values are `table.md`, `table.csv`, `report` and `results.json` in
+    `out`; `experiment.zip` records what became of every image in every run.
 
     Args:
         experiment: name of one that comes along, or a TOML file
