@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from wsol.errors import about
-from wsol.folder_lock import LOCK
 from wsol.out_folders import free_folder, writing
 
 if TYPE_CHECKING:
@@ -81,9 +80,9 @@ def free_report(
     """
     unfinished = folder / UNFINISHED
     with about("report"), writing(folder):
-        begun = {path.name for path in folder.glob("*")} - {LOCK} == {UNFINISHED}
+        begun = unfinished.is_dir()  # it goes once the page is whole
         same = out is not None and out.resolve() == folder.resolve()
-        free_folder(folder, force, begun=bool(begun) or same)
+        free_folder(folder, force or begun, begun=goes_on or same)
         if unfinished.is_dir() and not goes_on:
             shutil.rmtree(unfinished)
     return ReportJob(folder)
