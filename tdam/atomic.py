@@ -18,7 +18,8 @@ _UNFINISHED = re.compile(r"\.unfinished-[0-9a-f]{16}")
 class AtomicFile:
     """A file to write that stands under its name once it is whole, and not before.
 
-    What is written goes to a file beside it whose name no other process has.
+    What is written goes to a file beside it whose name no other process has; into a device or a
+    pipe, which cannot be replaced, it goes at once.
 
     Args:
         path: what it replaces once it is committed
@@ -32,7 +33,9 @@ class AtomicFile:
 
     def __init__(self, path: Path, *, sync: bool = True, **options: Any) -> None:
         self.path, self._sync = path, sync
-        self._unfinished = name_unfinished(path)
+        with naming(path):
+            self._direct = path.exists() and not path.is_file() and not path.is_dir()
+        self._unfinished = path if self._direct else name_unfinished(path)
         with naming(path):
             self.file: IO[Any] = self._unfinished.open(**{"mode": "w", **options})
 
@@ -43,10 +46,11 @@ class AtomicFile:
         try:
             with naming(self.path):
                 self.file.flush()
-                if self._sync:
+                if self._sync and not self._direct:
                     os.fsync(self.file.fileno())
                 self.file.close()
-                self._unfinished.replace(self.path)
+                if not self._direct:
+                    self._unfinished.replace(self.path)
         except BaseException:
             self.discard()
             raise
@@ -55,8 +59,9 @@ class AtomicFile:
         """Leave what was there as it is; nothing remains of what was written."""
         with suppress(OSError, ValueError):  # what it still holds may not fit on the disk
             self.file.close()
-        with suppress(OSError):
-            self._unfinished.unlink(missing_ok=True)
+        if not self._direct:
+            with suppress(OSError):
+                self._unfinished.unlink(missing_ok=True)
 
 
 @contextmanager
