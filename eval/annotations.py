@@ -6,8 +6,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 from xml.parsers import expat
 
+from eval.parsing import MOST_SETTINGS, read_limited, show
 from eval.splits import ManifestError
-from eval.tables import read_table
+from eval.tables import read_table, to_int
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -45,9 +46,11 @@ class Annotation:
         self.wnid = wnid
         try:
             box = [int(corner) for corner in corners]
+            if max(map(abs, box)) >= 2**31:
+                raise ValueError
         except ValueError:
             raise ManifestError(
-                f"{where}: expected integers x0 y0 x1 y1 but got {' '.join(corners)!r}"
+                f"{where}: expected integers x0 y0 x1 y1 but got {show(' '.join(corners))}"
             ) from None
         self.boxes.append((where, box))
 
@@ -81,9 +84,11 @@ def read_xml(path: Path) -> Annotation:
     parser.StartElementHandler, parser.EndElementHandler = start, end
     parser.CharacterDataHandler = text.append
     try:
-        parser.Parse(path.read_bytes(), True)
-    except OSError as error:
-        raise ManifestError(f"{path}: cannot be read ({error.strerror})") from error
+        parser.Parse(read_limited(path, MOST_SETTINGS), True)
+    except ManifestError:
+        raise
+    except (ValueError, LookupError) as error:  # of an encoding that is none
+        raise ManifestError(f"{path}: expected XML but {error}") from error
     except expat.ExpatError as error:
         message = expat.ErrorString(error.code)
         raise ManifestError(f"{path}:{error.lineno}: expected XML but {message}") from error
@@ -94,8 +99,8 @@ def read_xml(path: Path) -> Annotation:
         corners = [fields.get(corner, "") for corner in _CORNERS]
         annotation.add(f"{path}:{line}", fields.get("name", ""), corners)
     width, height = (size.get(side, "") for side in ("width", "height"))
-    if width.isdecimal() and height.isdecimal() and int(width) and int(height):
-        annotation.size = int(width), int(height)
+    if to_int(width) > 0 and to_int(height) > 0:
+        annotation.size = to_int(width), to_int(height)
     return annotation
 
 

@@ -15,7 +15,8 @@ from urllib.parse import unquote
 
 import numpy as np
 
-from eval.records import Records, read_json, show
+from eval.parsing import show
+from eval.records import Records, read_coco
 from eval.splits import ManifestError, Split, leaves_root
 
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ def load_coco(path: Path, name: str, skip: Callable[[str], object] | None = None
     Raises:
         ManifestError: a record that breaks a rule; the message names list, index and id
     """
-    content = read_json(path)
+    content = read_coco(path)
     categories = Records(path, content, "categories")
     ids = [categories.whole(i, "id", least=0) for i in range(len(categories))]
     categories.once("id", ids)
@@ -118,7 +119,7 @@ def _read_box(annotations: Records, i: int, size: list[int]) -> list[float]:
     if not (
         isinstance(box, list)
         and len(box) == 4
-        and all(type(v) in (int, float) and abs(v) < 2**53 for v in box)
+        and all(type(v) in (int, float) and abs(v) < 2**53 for v in box)  # no nan, no infinity
     ):
         raise annotations.fault(i, f"expected bbox to be x,y,width,height but got {show(box)}")
     x, y, w, h = box

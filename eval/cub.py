@@ -16,8 +16,9 @@ from eval.building import (
     to_splits,
 )  # fmt: skip
 from eval.headers import read_headers
-from eval.splits import ManifestError, leaves_root
-from eval.tables import read_lines
+from eval.parsing import show
+from eval.splits import ManifestError, is_text, leaves_root
+from eval.tables import read_lines, to_int
 from eval.writing import check_free, write_data_set
 
 
@@ -117,7 +118,7 @@ def read_cub(folder: Path) -> tuple[list[str], list[CubImage]]:
     labels = {number: label for label, number in enumerate(sorted(names))}
     images: dict[str, CubImage] = {}
     for number, (line, path) in paths.items():
-        if leaves_root(path):
+        if leaves_root(path) or not is_text(path):
             raise ManifestError(f"{line}: expected a path below images but got {path!r}")
         if path in images:
             raise ManifestError(f"{line}: expected every image once but got {path!r} again")
@@ -132,17 +133,19 @@ def read_cub(folder: Path) -> tuple[list[str], list[CubImage]]:
                     "none"
                 )
         line, text = classes[number]
-        if not text.isdecimal() or int(text) not in names:
+        if to_int(text) not in names:
             raise ManifestError(f"{line}: expected a class of classes.txt but got {text!r}")
-        if path.split("/")[0] != names[int(text)][1]:
+        if path.split("/")[0] != names[to_int(text)][1]:
             raise ManifestError(
-                f"{line}: expected the class of {path!r} but got {names[int(text)][1]!r}"
+                f"{line}: expected the class of {path!r} but got {names[to_int(text)][1]!r}"
             )
         where, part = parts[number]
         if part not in ("0", "1"):
             raise ManifestError(f"{where}: expected 1 (train) or 0 (test) but got {part!r}")
         where, box = boxes[number]
-        images[path] = CubImage(path, labels[int(text)], part == "1", where, _corners(where, box))
+        images[path] = CubImage(
+            path, labels[to_int(text)], part == "1", where, _corners(where, box)
+        )
     return [names[number][1] for number in sorted(names)], list(images.values())
 
 
@@ -151,8 +154,11 @@ def _corners(where: str, text: str) -> tuple[float, float, float, float]:
         x, y, width, height = map(float, text.split())
     except ValueError:
         x = y = width = height = math.nan
-    if not (math.isfinite(x + y + width + height) and width > 0 and height > 0):
-        raise ManifestError(f"{where}: expected x y width height, with an area, but got {text!r}")
+    good = all(abs(value) < 2**31 for value in (x, y, width, height))
+    if not (good and width > 0 and height > 0):
+        raise ManifestError(
+            f"{where}: expected x y width height, with an area, but got {show(text)}"
+        )
     return x, y, x + width, y + height
 
 
@@ -161,7 +167,8 @@ def _read_numbered(path: Path) -> dict[int, tuple[str, str]]:
     rows: dict[int, tuple[str, str]] = {}
     for where, text in read_lines(path):
         number, _, rest = text.partition(" ")
-        if not number.isdecimal() or not rest or int(number) in rows:
-            raise ManifestError(f"{where}: expected a new number and a value but got {text!r}")
-        rows[int(number)] = where, rest.strip()
+        key = to_int(number)
+        if key < 0 or not rest or key in rows:
+            raise ManifestError(f"{where}: expected a new number and a value but got {show(text)}")
+        rows[key] = where, rest.strip()
     return rows

@@ -8,7 +8,6 @@ The first has boxes or masks, the second boxes, the third classes only. The firs
 
 from __future__ import annotations
 
-import tomllib
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -16,8 +15,9 @@ from pathlib import Path
 from eval.coco import load_coco
 from eval.folders import list_folders, list_split_folders, load_folders
 from eval.four_files import load_four_files
-from eval.splits import ManifestError, Split, join_splits
-from eval.tables import read_table
+from eval.parsing import read_toml
+from eval.splits import MOST_CLASSES, ManifestError, Split, is_text, join_splits
+from eval.tables import read_table, to_int
 
 
 class DataSet:
@@ -160,7 +160,7 @@ def find_class_table(*folders: Path) -> Path | None:
         path = folder / "classes.csv"
         if path.is_file():
             with path.open(encoding="utf-8-sig", errors="replace") as file:
-                if "imagenet1k_index" in file.readline():
+                if "imagenet1k_index" in file.readline(10_000):
                     return path
     return None
 
@@ -177,11 +177,13 @@ def _find_root(data: Path) -> Path | None:
     if not _four_file_splits(data):
         return data if list_folders(data) else None
     try:
-        content = tomllib.loads((data / "manifest.toml").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        content = read_toml(data / "manifest.toml")
+    except ManifestError:
         return None
     root = content.get("root")
-    return data / root if isinstance(root, str) and (data / root).is_dir() else None
+    if not isinstance(root, str) or not is_text(root) or not (data / root).is_dir():
+        return None
+    return data / root
 
 
 def _four_file_splits(data: Path) -> list[str]:
@@ -216,7 +218,8 @@ def _find_names(data: Path, last: int) -> tuple[str, ...] | None:
         if "name" not in row:
             return None
         label = to_int(row.get("label", ""))
-        if label < 0 or label in names or not row["name"]:
+        good = 0 <= label <= MOST_CLASSES and label not in names
+        if not good or not row["name"] or not is_text(row["name"]):
             raise ManifestError(
                 f"{where}: expected a new label from 0 and a name but got "
                 f"{row.get('label', '')},{row['name']}"
@@ -226,11 +229,3 @@ def _find_names(data: Path, last: int) -> tuple[str, ...] | None:
     if missing is not None:
         raise ManifestError(f"{path}: expected a name for every label but {missing} has none")
     return tuple(names[label] for label in sorted(names))
-
-
-def to_int(text: str) -> int:
-    """Read a number from 0; anything else becomes -1."""
-    try:
-        return int(text)
-    except ValueError:
-        return -1

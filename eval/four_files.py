@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from eval.splits import ManifestError, MaskPaths, Split, leaves_root
+from eval.parsing import show
+from eval.splits import MOST_CLASSES, ManifestError, MaskPaths, Split, is_text, leaves_root
 from eval.tables import read_text
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ def load_four_files(folder: Path) -> Split:
     """
     ids = _read_ids(folder / "image_ids.txt")
     rows = {image_id: row for row, image_id in enumerate(ids)}
-    labels = _read_once(folder / "class_labels.txt", rows, ("label",), least=0)
+    labels = _read_once(folder / "class_labels.txt", rows, ("label",), least=0, most=MOST_CLASSES)
     sizes = boxes = masks = None
     if _has_content(folder / "image_sizes.txt"):
         sizes = _read_once(folder / "image_sizes.txt", rows, ("width", "height"), least=1)
@@ -73,7 +74,7 @@ def _read_lines(path: Path) -> list[str]:
 def _split_line(path: Path, number: int, line: str, columns: tuple[str, ...]) -> list[str]:
     fields = line.rsplit(",", len(columns) - 1)  # an id may hold commas
     if len(fields) != len(columns) or not fields[0]:
-        raise ManifestError(f"{path}:{number}: expected {','.join(columns)} but got {line!r}")
+        raise ManifestError(f"{path}:{number}: expected {','.join(columns)} but got {show(line)}")
     return fields
 
 
@@ -84,11 +85,11 @@ def _read_ids(path: Path) -> list[str]:
         if image_id in seen:
             raise ManifestError(
                 f"{path}:{number}: expected every id once but line {seen[image_id]} has "
-                f"{image_id!r} too"
+                f"{show(image_id)} too"
             )
-        if leaves_root(image_id):
+        if leaves_root(image_id) or not is_text(image_id):
             raise ManifestError(
-                f"{path}:{number}: expected a path below the image root but got {image_id!r}"
+                f"{path}:{number}: expected a path below the image root but got {show(image_id)}"
             )
         seen[image_id] = number
     if not seen:
@@ -99,7 +100,7 @@ def _read_ids(path: Path) -> list[str]:
 def _find_row(path: Path, number: int, image_id: str, rows: dict[str, int]) -> int:
     if image_id not in rows:
         raise ManifestError(
-            f"{path}:{number}: expected an id of image_ids.txt but got {image_id!r}"
+            f"{path}:{number}: expected an id of image_ids.txt but got {show(image_id)}"
         )
     return rows[image_id]
 
@@ -119,14 +120,14 @@ def _integers(
         except ValueError:
             raise ManifestError(
                 f"{path}:{number}: expected integers {','.join(columns[1:])} but got "
-                f"{','.join(fields)!r}"
+                f"{show(','.join(fields))}"
             ) from None
         out.append((number, row, values))
     return out
 
 
 def _read_once(
-    path: Path, rows: dict[str, int], columns: tuple[str, ...], least: int
+    path: Path, rows: dict[str, int], columns: tuple[str, ...], least: int, most: int = 2**31
 ) -> np.ndarray:
     """Read a file that has exactly one line an image: (N, number of columns), int64."""
     table = np.zeros((len(rows), len(columns)), dtype=np.int64)
@@ -136,9 +137,10 @@ def _read_once(
             raise ManifestError(
                 f"{path}:{number}: expected every id once but line {lines[row]} has it too"
             )
-        if min(values) < least:
+        if min(values) < least or max(values) > most:
+            limit = f"at least {least}" if min(values) < least else f"at most {most}"
             raise ManifestError(
-                f"{path}:{number}: expected {','.join(columns)} to be at least {least} but got "
+                f"{path}:{number}: expected {','.join(columns)} to be {limit} but got "
                 f"{','.join(map(str, values))}"
             )
         table[row], lines[row] = values, number
@@ -165,7 +167,7 @@ def _check_kind(path: Path, lines: list[str], kind: bool, columns: tuple[str, ..
     for number, line in enumerate(lines, start=1):
         if _is_mask(line) != kind:
             raise ManifestError(
-                f"{path}:{number}: expected {','.join(columns)}, as in line 1, but got {line!r}"
+                f"{path}:{number}: expected {','.join(columns)}, as in line 1, but got {show(line)}"
             )
 
 
@@ -193,14 +195,14 @@ def _read_masks(path: Path, lines: list[str], rows: dict[str, int]) -> tuple[Mas
         image_id, mask, ignore = _split_line(path, number, line, _MASK)
         row = _find_row(path, number, image_id, rows)
         for name in (mask, *([ignore] if ignore else [])):
-            if not name or leaves_root(name):
+            if not name or leaves_root(name) or not is_text(name):
                 raise ManifestError(
-                    f"{path}:{number}: expected a path below the mask root but got {name!r}"
+                    f"{path}:{number}: expected a path below the mask root but got {show(name)}"
                 )
         if instances[row] and ignore:
             raise ManifestError(
                 f"{path}:{number}: expected the ignore path on the image's first line only but "
-                f"got {ignore!r}"
+                f"got {show(ignore)}"
             )
         instances[row].append(mask)
         if ignore:

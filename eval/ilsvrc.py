@@ -17,6 +17,7 @@ from eval.building import (
 )  # fmt: skip
 from eval.folders import list_folders, list_images
 from eval.headers import read_headers
+from eval.parsing import show
 from eval.splits import ManifestError
 from eval.tables import read_lines
 from eval.writing import check_free, write_data_set
@@ -168,7 +169,7 @@ def read_synsets(path: Path) -> dict[str, str]:
     for where, line in read_lines(path):
         wnid, _, rest = line.partition(" ")
         if not rest or wnid in names:
-            raise ManifestError(f"{where}: expected a new wnid and its names but got {line!r}")
+            raise ManifestError(f"{where}: expected a new wnid and its names but got {show(line)}")
         names[wnid] = rest.split(",")[0].strip()
     return dict(sorted(names.items()))
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from eval.data_set import DataSet, find_class_table, open_data_set, to_int
+from eval.data_set import DataSet, find_class_table, open_data_set
 from eval.four_files import FILES
 from eval.splits import ManifestError, MaskPaths, Split
-from eval.tables import read_table
+from eval.tables import read_table, to_int
 
 __all__ = [
     "FILES",

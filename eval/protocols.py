@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tomllib
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -10,6 +9,8 @@ from typing import Any, Literal, get_args
 import numpy as np
 
 from eval.geometry import Convention
+from eval.parsing import read_toml, show
+from eval.splits import ManifestError
 
 ClassMap = Literal["ground_truth", "predicted"]
 
@@ -62,7 +63,7 @@ class Protocol:
             value = getattr(self, name)
             if not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds):
                 wanted = " or ".join(kind.__name__ for kind in kinds)
-                raise ValueError(f"Expected {name} to be {wanted} but got {value!r}")
+                raise ValueError(f"Expected {name} to be {wanted} but got {show(value)}")
         for name, value, allowed in (
             ("image", self.image, ("squash", "crop")),
             ("interpolation", self.interpolation, ("bicubic", "bilinear")),
@@ -71,8 +72,8 @@ class Protocol:
             ("convention", self.convention, get_args(Convention)),
             ("class_map", self.class_map, get_args(ClassMap)),
         ):
-            if value not in allowed:
-                raise ValueError(f"Expected {name} to be one of {allowed} but got {value!r}")
+            if value not in list(allowed):
+                raise ValueError(f"Expected {name} to be one of {allowed} but got {show(value)}")
         for name, good, wanted in (
             ("size", 1 <= self.size <= 4096, "from 1 to 4096"),
             ("levels", 1 <= self.levels <= 255, "from 1 to 255"),
@@ -82,7 +83,9 @@ class Protocol:
             ("centre_box", _is_box(self.centre_box), "four whole numbers"),
         ):
             if not good:
-                raise ValueError(f"Expected {name} to be {wanted} but got {getattr(self, name)!r}")
+                raise ValueError(
+                    f"Expected {name} to be {wanted} but got {show(getattr(self, name))}"
+                )
 
     @property
     def thresholds(self) -> np.ndarray:
@@ -183,15 +186,16 @@ def find_protocol(name: str | Protocol) -> Protocol:
 
 def _read(path: Path) -> Protocol:
     try:
-        content: dict[str, Any] = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ValueError(f"Expected protocol to be a file but {path}: {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ValueError(f"Expected protocol to be a TOML file but {path}: {error}") from error
+        content = read_toml(path)
+    except ManifestError as error:
+        if isinstance(error.__cause__, OSError):
+            reason = f"{path}: {error.__cause__.strerror}"
+            raise ValueError(f"Expected protocol to be a file but {reason}") from error
+        raise ValueError(f"Expected protocol to be a TOML file but {error}") from error
     base = content.pop("base", "wsoleval")
-    if base not in PROTOCOLS:
+    if not isinstance(base, str) or base not in PROTOCOLS:
         raise ValueError(
-            f"Expected base to be one of {', '.join(PROTOCOLS)} but {path} has {base!r}"
+            f"Expected base to be one of {', '.join(PROTOCOLS)} but {path} has {show(base)}"
         )
     known = [each.name for each in fields(Protocol)]
     unknown = sorted(set(content) - set(known))
@@ -202,9 +206,9 @@ def _read(path: Path) -> Protocol:
         )
     content.setdefault("name", path.stem)
     content.setdefault("source", str(path))
-    if content["name"] in PROTOCOLS:
+    if content["name"] in list(PROTOCOLS):
         raise ValueError(
-            f"Expected protocol to have a name of its own but {path} has {content['name']!r}"
+            f"Expected protocol to have a name of its own but {path} has {show(content['name'])}"
         )
     for key in ("deltas", "centre_box"):
         if isinstance(content.get(key), list):

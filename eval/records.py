@@ -2,30 +2,23 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any
 
-from eval.splits import ManifestError
+from eval.parsing import read_json, show
+from eval.splits import ManifestError, is_text
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
 
-def read_json(path: Path) -> dict[str, Any]:
+def read_coco(path: Path) -> dict[str, Any]:
     """Read a data set file, without a look at what it holds.
 
     Raises:
         ManifestError: no JSON object
     """
-    try:
-        content = json.loads(path.read_bytes())
-    except OSError as error:
-        raise ManifestError(f"{path}: cannot be read ({error.strerror})") from error
-    except json.JSONDecodeError as error:
-        raise ManifestError(f"{path}:{error.lineno}: expected JSON but {error.msg}") from error
-    except (ValueError, RecursionError) as error:
-        raise ManifestError(f"{path}: expected JSON in UTF-8 but {error}") from error
+    content = read_json(path)
     if isinstance(content, list):
         raise ManifestError(
             f"{path}: expected a COCO data set (images, annotations, categories) but got a list, "
@@ -89,7 +82,7 @@ class Records:
         values = []
         for i, record in enumerate(self._records):
             value = record.get(field)
-            if not isinstance(value, str) or not value:
+            if not isinstance(value, str) or not value or not is_text(value):
                 raise self.fault(i, f"expected {field} to be a text but got {show(value)}")
             values.append(value)
         return values
@@ -109,9 +102,3 @@ class Records:
 def _tidy(value: Any) -> Any:
     """Turn 3.0, as some writers have it, into 3."""
     return int(value) if isinstance(value, float) and value.is_integer() else value
-
-
-def show(value: Any) -> str:
-    """Quote a value in a message, shortened if need be."""
-    text = repr(value)
-    return text if len(text) <= 60 else f"{text[:57]}..."

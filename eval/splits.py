@@ -162,6 +162,18 @@ def _hash(text: str) -> bytes:
     return hashlib.sha256(text.encode("utf-8", "surrogateescape")).digest()
 
 
+MOST_CLASSES = 1_000_000  # a label beyond is a mistake, and lists of all classes would be endless
+
+
+def is_text(text: str) -> bool:
+    """Tell whether a name can be written to a file, and be the name of one."""
+    try:
+        text.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:  # half a character
+        return False
+    return "\0" not in text
+
+
 def leaves_root(path: str) -> bool:
     """Tell whether a path is absolute or climbs above its root, here or on Windows."""
     absolute = path.startswith(("/", "\\")) or path[1:2] == ":"

@@ -4,13 +4,47 @@ from __future__ import annotations
 
 import csv
 import io
-from typing import TYPE_CHECKING
+import re
+from pathlib import PurePath
+from typing import TYPE_CHECKING, Any
 
+from eval.parsing import read_limited
 from eval.splits import ManifestError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+
+_NUMBER = r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?"
+_NUMBERS = re.compile(rf"{_NUMBER}( to {_NUMBER}| \({_NUMBER} to {_NUMBER}\))?( ?%)?")
+FORMULA = ("=", "+", "-", "@", "\t", "\r")  # what a spreadsheet takes for one begins so
+
+
+def guard_cell(value: Any) -> Any:
+    """Keep a spreadsheet from taking a text for a formula: one that begins like it gets a `'`.
+
+    Numbers stay numbers, as numbers and as text, and so do differences such as `+1.2 to +3.4`.
+
+    Args:
+        value: of a cell; what is neither text nor path is given back as it is
+
+    >>> guard_cell("=1+1"), guard_cell("@home"), guard_cell("-0.5"), guard_cell(-0.5)
+    ("'=1+1", "'@home", '-0.5', -0.5)
+    """
+    text = str(value) if isinstance(value, PurePath) else value
+    if not isinstance(text, str) or not text.lstrip("'").startswith(FORMULA):
+        return value
+    return text if _NUMBERS.fullmatch(text) else f"'{text}"
+
+
+def read_cell(text: str) -> str:
+    """Give back what `guard_cell` was given.
+
+    >>> read_cell("'=1+1"), read_cell("'tis"), read_cell("-0.5"), read_cell(guard_cell("'=1"))
+    ('=1+1', "'tis", '-0.5', "'=1")
+    """
+    return text[1:] if text[:1] == "'" and text.lstrip("'").startswith(FORMULA) else text
 
 
 def read_text(path: Path) -> str:
@@ -20,9 +54,7 @@ def read_text(path: Path) -> str:
         ManifestError: it cannot be read, or is not UTF-8
     """
     try:
-        return path.read_bytes().decode("utf-8")
-    except OSError as error:
-        raise ManifestError(f"{path}: cannot be read ({error.strerror})") from error
+        return read_limited(path).decode("utf-8")
     except UnicodeDecodeError as error:
         raise ManifestError(f"{path}: expected UTF-8 text but {error.reason}") from error
 
@@ -48,7 +80,7 @@ def read_table(path: Path, columns: tuple[str, ...]) -> Iterator[tuple[str, dict
         columns: that the header must have; others are read too
 
     Yields:
-        file and line number, and the fields by column
+        file and line number, and the fields by column, each as `guard_cell` was given it
 
     Raises:
         ManifestError: as `read_text`, or a missing column
@@ -62,6 +94,13 @@ def read_table(path: Path, columns: tuple[str, ...]) -> Iterator[tuple[str, dict
                 f"{','.join(reader.fieldnames or ())!r}"
             )
         for row in reader:
-            yield f"{path}:{reader.line_num}", row
+            cells = {name: read_cell(cell) for name, cell in row.items() if name is not None}
+            yield f"{path}:{reader.line_num}", cells
     except csv.Error as error:
         raise ManifestError(f"{path}:{reader.line_num}: expected a table but {error}") from error
+
+
+def to_int(text: str) -> int:
+    """Read a number from 0; anything else becomes -1."""
+    digits = text.strip()
+    return int(digits) if digits.isdecimal() and len(digits) < 19 else -1

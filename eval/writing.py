@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from eval.four_files import FILES
 from eval.splits import ManifestError, Split
+from eval.tables import guard_cell
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -125,7 +126,7 @@ def _table(rows: Sequence[dict[str, str | int]]) -> str:
     text = io.StringIO()
     writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
     writer.writeheader()
-    writer.writerows(rows)
+    writer.writerows({key: guard_cell(value) for key, value in row.items()} for row in rows)
     return text.getvalue()
 
 

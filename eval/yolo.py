@@ -17,11 +17,12 @@ from typing import TYPE_CHECKING
 from unicodedata import normalize
 
 import numpy as np
-import yaml
 
 from eval.folders import SUFFIXES
 from eval.headers import read_headers
-from eval.splits import ManifestError, Split
+from eval.parsing import read_yaml, show
+from eval.splits import MOST_CLASSES, ManifestError, Split, is_text
+from eval.tables import read_lines, read_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -151,7 +152,7 @@ def _list_candidates(path: Path, folder: Path, root: Path | None) -> list[Path]:
 def _begins_with_a_box(path: Path) -> bool:
     """Tell whether the first line of a file is that of a box."""
     try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
+        lines = read_text(path).removeprefix("\ufeff").splitlines()
         first = next((line.split() for line in lines if line.strip()), [])
         return len([float(field) for field in first]) in (5, 6)
     except (OSError, ValueError):
@@ -166,11 +167,7 @@ def _read_labels(path: Path) -> tuple[int | None, list[tuple[float, float, float
     """Read one file: the class of its boxes, None without one, and their shares."""
     label: int | None = None
     boxes: list[tuple[float, float, float, float]] = []
-    try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise ManifestError(f"{path}: cannot be read ({error})") from error
-    for number, line in enumerate(lines, start=1):
+    for where, line in read_lines(path):
         fields = line.split()
         if not fields:
             continue
@@ -179,19 +176,19 @@ def _read_labels(path: Path) -> tuple[int | None, list[tuple[float, float, float
             xc, yc, width, height = (float(field) for field in fields[1:5])
         except ValueError:
             class_id = -1
-        if class_id < 0 or len(fields) not in (5, 6):
-            raise ManifestError(f"{path}:{number}: expected class xc yc w h but got {line!r}")
+        if not 0 <= class_id <= MOST_CLASSES or len(fields) not in (5, 6):
+            raise ManifestError(f"{where}: expected class xc yc w h but got {show(line)}")
         if not (0 < width <= 1 and 0 < height <= 1 and 0 <= xc <= 1 and 0 <= yc <= 1):
-            raise ManifestError(f"{path}:{number}: expected shares from 0 to 1 but got {line!r}")
+            raise ManifestError(f"{where}: expected shares from 0 to 1 but got {show(line)}")
         if label not in (None, class_id):
             raise _SeveralClassesError(
-                f"{path}:{number}: expected boxes of one class an image, its label, but got "
+                f"{where}: expected boxes of one class an image, its label, but got "
                 f"{label} and {class_id}"
             )
         label = class_id
         edges = xc - width / 2, yc - height / 2, xc + width / 2, yc + height / 2
         if min(edges) < -0.01 or max(edges) > 1.01:
-            raise ManifestError(f"{path}:{number}: expected a box in the image but got {line!r}")
+            raise ManifestError(f"{where}: expected a box in the image but got {show(line)}")
         boxes.append(edges)
     return label, boxes
 
@@ -209,17 +206,20 @@ def _read_names(folder: Path, last: int) -> tuple[str, ...] | None:
     path = next((f / name for f in above for name in _NAMES if (f / name).is_file()), None)
     if path is None:
         return None
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-        if path.suffix == ".yaml":
-            content = yaml.safe_load(text)
-            names = content.get("names") if isinstance(content, dict) else None
-        else:
-            names = [line.strip() for line in text.splitlines() if line.strip()]
-    except (OSError, ValueError, yaml.YAMLError) as error:
-        raise ManifestError(f"{path}: cannot be read ({error})") from error
+    if path.suffix == ".yaml":
+        content = read_yaml(path)
+        names = content.get("names") if isinstance(content, dict) else None
+    else:
+        names = [line for _, line in read_lines(path) if line]
     if isinstance(names, list):
         names = dict(enumerate(names))
     if not isinstance(names, dict) or any(label not in names for label in range(last + 1)):
         raise ManifestError(f"{path}: expected `names` for classes 0 to {last}")
+    for label, name in names.items():
+        if type(label) is not int or not isinstance(name, (str, int, float)):
+            raise ManifestError(
+                f"{path}: expected `names` to be texts by number but got {show({label: name})}"
+            )
+        if not is_text(str(name)):
+            raise ManifestError(f"{path}: expected `names` to be texts but got {show(name)}")
     return tuple(str(names[label]) for label in sorted(names))

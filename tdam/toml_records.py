@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import reprlib
 import tomllib
 from dataclasses import MISSING, fields
 from types import UnionType
@@ -11,6 +12,8 @@ if TYPE_CHECKING:
     from collections.abc import Collection
     from pathlib import Path
 
+_MOST_BYTES = 2**22  # of a file; what is longer is cut, and so no TOML
+_MOST_LEVELS = 32  # of tables and lists in tables and lists
 _WORDS = {int: "a whole number", float: "a number", str: "a text", bool: "true or false"}
 _SEVERAL = {int: "whole numbers", float: "numbers", str: "texts", bool: "true or false"}
 
@@ -29,12 +32,27 @@ def read_toml(path: Path, what: str) -> tuple[dict[str, Any], str]:
         ValueError: a file that cannot be read, is not UTF-8 or not TOML; the message names it
     """
     try:
-        text = path.read_text(encoding="utf-8")
-        return tomllib.loads(text), text
+        with path.open("rb") as file:
+            text = file.read(_MOST_BYTES).decode("utf-8").replace("\r\n", "\n")
+        content = tomllib.loads(text)
     except OSError as error:
         raise ValueError(f"Expected {what} but {path}: {error.strerror}") from error
+    except RecursionError as error:
+        raise ValueError(f"Expected {what} but {path} is nested too deep") from error
     except ValueError as error:  # of the encoding, or of TOML
-        raise ValueError(f"Expected {what} but {path}: {error}") from error
+        raise ValueError(f"Expected {what} but {path}: {str(error)[:200]}") from error
+    if _count_levels(content) > _MOST_LEVELS:
+        raise ValueError(f"Expected {what} but {path} is nested too deep")
+    return content, text
+
+
+def _count_levels(content: Any) -> int:
+    levels, level = 0, [content]
+    while level and levels <= _MOST_LEVELS:
+        levels += 1
+        inner = (each.values() if isinstance(each, dict) else each for each in level)
+        level = [value for values in inner for value in values if isinstance(value, (dict, list))]
+    return levels
 
 
 def check_keys(what: str, content: Any, known: Collection[str]) -> None:
@@ -49,11 +67,12 @@ def check_keys(what: str, content: Any, known: Collection[str]) -> None:
         ValueError: no table, or another key; the message lists those there are
     """
     if not isinstance(content, dict):
-        raise ValueError(f"Expected {what} to be a table but got {content!r}")
+        raise ValueError(f"Expected {what} to be a table but got {reprlib.repr(content)}")
     unknown = sorted(set(content) - set(known))
     if unknown:
         raise ValueError(
-            f"Expected {what} to have keys among {', '.join(known)} but got {', '.join(unknown)}"
+            f"Expected {what} to have keys among {', '.join(known)} but got "
+            f"{', '.join(unknown)[:200]}"
         )
 
 
@@ -94,7 +113,7 @@ def _fit(name: str, value: Any, kind: Any) -> Any:
             return tuple(float(one) if each is float else one for one in value)
     elif _fits(value, kind):
         return float(value) if kind is float else value
-    raise ValueError(f"Expected {name} to be {_describe(kind)} but got {value!r}")
+    raise ValueError(f"Expected {name} to be {_describe(kind)} but got {reprlib.repr(value)}")
 
 
 def _fits(value: Any, kind: Any) -> bool:

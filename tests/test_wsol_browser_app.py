@@ -1,8 +1,16 @@
 """The app in the browser: what it answers over its own interface, and what leaves this machine."""
 
 import json
+import os
+import select
+import signal
 import socket
+import subprocess
+import sys
 import zipfile
+from contextlib import suppress
+from http.client import HTTPConnection
+from urllib.parse import urlsplit
 
 import numpy as np
 import pytest
@@ -18,6 +26,7 @@ gradio_client = pytest.importorskip("gradio_client")
 
 from tdam import load_checkpoint  # noqa: E402
 from wsol.browser_app import MOST_PROBABLE, BrowserApp, create_page, launch_page  # noqa: E402
+from wsol.browser_guard import MOST_BYTES, HostGuard  # noqa: E402
 from wsol.classes import class_names  # noqa: E402
 
 
@@ -36,12 +45,14 @@ def cat(tmp_path_factory):
 def served():
     """The address of the app, with the weights that come along."""
     model, _ = load_checkpoint("efficientnet_lite0_tdam")
-    page = create_page(BrowserApp(Localizer(model), class_names(1000)), "a network")
+    app = BrowserApp(Localizer(model), class_names(1000))
+    page = create_page(app, "a network")
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     yield launch_page(page, "127.0.0.1", port, opens=False)
     page.close()
+    app.close()
 
 
 @pytest.fixture(scope="module")
@@ -107,13 +118,97 @@ def test_the_file_comes_as_it_is(ask, tmp_path, mode, suffix):
 
 
 @pytest.mark.parametrize(
-    ("start", "stop", "message"), [(0, 3000, "truncated"), (5000, 9000, "cannot identify image")]
+    ("start", "stop", "message"),
+    [(0, 3000, "^This photograph is truncated"), (5000, 9000, "^This file cannot be read as a")],
 )
 def test_what_is_no_photograph_is_said(ask, cat, tmp_path, start, stop, message):
     path = tmp_path / "torn.jpg"
     path.write_bytes(cat.read_bytes()[start:stop])
     with pytest.raises(gradio_client.exceptions.AppError, match=message):
         ask(path, MOST_PROBABLE, 0.2, False)
+
+
+@pytest.mark.fault("input: a page that asks the app in another's name")
+def test_only_this_machine_is_answered(served, record_property):
+    address = urlsplit(served)
+    hosts = {
+        f"127.0.0.1:{address.port}": 200,
+        f"localhost:{address.port}": 200,
+        "LOCALHOST": 200,
+        "[::1]:7860": 200,
+        "evil.example": 421,
+        f"evil.example:{address.port}": 421,
+        "localhost.evil.example": 421,
+        "127.0.0.1.evil.example": 421,
+        "192.168.0.7": 421,
+        "": 421,
+    }
+    for host, wanted in hosts.items():
+        connection = HTTPConnection(address.hostname, address.port)
+        connection.putrequest("GET", "/config", skip_host=True)
+        connection.putheader("Host", host)
+        connection.endheaders()
+        assert connection.getresponse().status == wanted, host
+        connection.close()
+    record_property("tried", len(hosts))
+
+
+def test_hosts_of_an_app_for_every_network():
+    for host, known in (
+        ("0.0.0.0", ("192.168.0.7:80", "[fe80::1]:80", socket.gethostname(), "localhost")),
+        ("my.box", ("my.box:7860", "MY.BOX", "127.0.0.1")),
+    ):
+        guard = HostGuard(None, host)
+        assert all(map(guard.knows, known))
+        assert not any(map(guard.knows, ("evil.example", "x.my.box", "", "[", "0.0.0.0.evil")))
+
+
+@pytest.mark.fault("input: an upload without end")
+def test_uploads_have_a_limit(served):
+    address = urlsplit(served)
+    head = b"POST /gradio_api/upload HTTP/1.1\r\nHost: localhost\r\n"
+    head += b"Content-Type: multipart/form-data; boundary=x\r\n"
+    for length in (b"104857600000", b"9" * 40):
+        with socket.create_connection((address.hostname, address.port)) as link:
+            link.sendall(head + b"Content-Length: " + length + b"\r\n\r\n--x\r\n")
+            assert link.recv(100).split()[1] in (b"413", b"400")
+    sent = 0
+    with socket.create_connection((address.hostname, address.port)) as link, suppress(OSError):
+        link.sendall(head + b"Transfer-Encoding: chunked\r\n\r\n")
+        chunk = b'--x\r\nContent-Disposition: form-data; name="files"; filename="a.png"\r\n\r\n'
+        while sent < 3 * MOST_BYTES:
+            chunk += bytes(2**20 - len(chunk))
+            link.sendall(b"100000\r\n" + chunk + b"\r\n")
+            sent += len(chunk)
+            chunk = b""
+            if select.select([link], [], [], 0)[0]:
+                break
+    assert sent < 2 * MOST_BYTES
+
+
+@pytest.mark.fault("runs: uploads that outlive the app")
+@pytest.mark.parametrize(
+    "name", ["SIGTERM", *(pytest.param(n, marks=pytest.mark.slow) for n in ("SIGINT", "SIGHUP"))]
+)
+def test_nothing_is_left_after_a_signal(cat, tmp_path, name):
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [sys.executable, "-m", "wsol", "app", "--no-browser", "--port", str(port)]
+    with subprocess.Popen(
+        command, stderr=subprocess.PIPE, text=True, env=os.environ | {"TMPDIR": str(tmp_path)}
+    ) as process:
+        assert "until Ctrl-C" in process.stderr.readline()
+        client = gradio_client.Client(f"http://127.0.0.1:{port}", verbose=False)
+        photograph = gradio_client.handle_file(cat)
+        client.predict(photograph, MOST_PROBABLE, 0.3, False, "yolo", api_name="/export")
+        assert [*tmp_path.rglob("cat.jpg")]
+        client.close()
+        process.send_signal(getattr(signal, name))
+        told = process.stderr.read()
+        process.wait()
+    assert "Traceback" not in told
+    assert not [path for path in tmp_path.rglob("*") if path.is_file()]
 
 
 @pytest.mark.slow

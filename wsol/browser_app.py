@@ -17,6 +17,7 @@ from PIL import Image
 from wsol.attention_shift.figures import draw_strip
 from wsol.attention_shift.trace import trace_shift
 from wsol.boxes import DEFAULT_THRESHOLD
+from wsol.browser_guard import MOST_BYTES, HostGuard
 from wsol.figures import draw_localization, save_figure
 from wsol.images import ImageError, read_image
 from wsol.writers import WRITERS, create_writer
@@ -46,7 +47,8 @@ class BrowserApp:
         self.names = tuple(names)
         self.start = localizer.threshold
         self._turn = Lock()
-        self._files = TemporaryDirectory(prefix="wsol-app-")
+        self._files = TemporaryDirectory(prefix="wsol-app-", ignore_cleanup_errors=True)
+        self.uploads = Path(self._files.name) / "uploads"
 
     def localize(
         self, path: str | None, class_name: str, threshold: float, every: bool
@@ -116,6 +118,10 @@ class BrowserApp:
         shutil.rmtree(home / "boxes")
         return archive
 
+    def close(self) -> None:
+        """Remove what was uploaded, and what was made of it."""
+        self._files.cleanup()
+
     def _localize(self, path: str, class_name: str, threshold: float, every: bool) -> Localization:
         self.localizer.threshold = threshold
         self.localizer.contours = "outer" if every else "largest"
@@ -138,6 +144,10 @@ def _to_image(figure: Figure) -> Image.Image:
     return Image.open(file)
 
 
+def _take_path(payload: Any) -> str | None:
+    return None if payload is None else payload.path
+
+
 def create_page(app: BrowserApp, about: str) -> Any:
     """Lay the page out.
 
@@ -152,13 +162,17 @@ def create_page(app: BrowserApp, about: str) -> Any:
         ImportError: gradio is not installed
     """
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"  # nothing leaves this machine
+    os.environ["GRADIO_TEMP_DIR"] = str(app.uploads)  # which goes with the app
     import gradio
 
     def answer(call: Any, *inputs: Any) -> Any:
         try:
             return call(*inputs)
-        except (ImageError, OSError) as error:
-            raise gradio.Error(str(error)) from error
+        except ImageError as error:
+            raise gradio.Error(describe_broken(error), print_exception=False) from error
+        except (MemoryError, OSError) as error:
+            message = "This photograph takes more memory or disk than there is."
+            raise gradio.Error(message, print_exception=False) from error
 
     with gradio.Blocks(
         title="wsol",
@@ -175,6 +189,8 @@ def create_page(app: BrowserApp, about: str) -> Any:
                     type="filepath", image_mode=None, label="photograph",
                     sources=["upload", "clipboard"], height=280,
                 )  # fmt: skip
+                # What it is, and whether it can be read, is asked here, and said in our own words.
+                photograph.preprocess = _take_path  # type: ignore[method-assign]
                 wanted = gradio.Dropdown(
                     [MOST_PROBABLE, *app.names], value=MOST_PROBABLE, label="class", filterable=True
                 )
@@ -216,6 +232,18 @@ def create_page(app: BrowserApp, about: str) -> Any:
     return page
 
 
+def describe_broken(error: ImageError) -> str:
+    """Say to who uploaded a file why nothing comes of it.
+
+    >>> describe_broken(ImageError("/tmp/a.jpg: image file is truncated (3 bytes not processed)"))
+    'This photograph is truncated: the end of its file is missing.'
+    """
+    if "truncated" in str(error):
+        return "This photograph is truncated: the end of its file is missing."
+    kinds = "JPEG, PNG, WebP, TIFF, BMP and GIF"
+    return f"This file cannot be read as a photograph; {kinds} of up to 100 million pixels can."
+
+
 def launch_page(page: Any, host: str, port: int, opens: bool) -> str:
     """Serve the page until this process ends, without waiting.
 
@@ -233,6 +261,7 @@ def launch_page(page: Any, host: str, port: int, opens: bool) -> str:
         ValueError: what is served cannot be reached from here
     """
     import gradio
+    from starlette.middleware import Middleware
 
     _, address, _ = page.launch(
         server_name=host,
@@ -242,6 +271,8 @@ def launch_page(page: Any, host: str, port: int, opens: bool) -> str:
         quiet=True,
         show_error=True,
         prevent_thread_lock=True,
+        max_file_size=MOST_BYTES,
+        app_kwargs={"middleware": [Middleware(HostGuard, host=host)]},
         theme=gradio.themes.Default(
             font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"]
         ),

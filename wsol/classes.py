@@ -141,7 +141,7 @@ def find_class(text: str, names: tuple[str, ...]) -> int:
     for matches in (literal, exact, alike):  # `cardigan` is a garment, `Cardigan` a dog
         if len(matches) == 1:
             return matches[0]
-    if wanted.isdigit() and int(wanted) < len(names):
+    if wanted.isdecimal() and len(wanted) < 19 and int(wanted) < len(names):
         return int(wanted)
     if len(names) == 1000 and (index := _imagenet_wnids().get(wanted)) is not None:
         return index

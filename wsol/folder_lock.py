@@ -12,6 +12,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from datetime import UTC, datetime
 from functools import wraps
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
 from filelock import FileLock, Timeout
@@ -54,7 +55,7 @@ def hold_folder(
         FolderHeldError: another process works in it; the message says which
         wsol.errors.OutputError: it cannot be made or written, or its file system has no locks
     """
-    made = [each for each in (folder, *folder.parents) if not each.exists()]
+    made = [each for each in (folder, *folder.parents) if not os.path.exists(each)]  # noqa: PTH110
     try:
         with _hold(folder / LOCK, folder, patient, tell), listing(folder):
             yield
@@ -157,6 +158,7 @@ def _acquire(
     for left in (2, 1, 0):  # who was waited for may have removed the folder
         _make(lock.parent)
         try:
+            TemporaryFile(dir=lock.parent).close()  # else a lock would be waited for in vain
             _wait(held, what, patient, tell)
         except Timeout:
             raise FolderHeldError(

@@ -226,9 +226,14 @@ def _with_image_suffix(paths: Iterable[Path], skip: Callable[[Path], object]) ->
     return [path for path in files if path.suffix.lower() in SUFFIXES]
 
 
+_LONGEST_PATH = 4096  # characters, which no system exceeds
+
+
 def _read_list(path: Path) -> list[Path]:
     try:
         lines = path.read_text(encoding="utf-8-sig").splitlines()
     except UnicodeDecodeError as error:
         raise SourceError(f"{path}: expected a list of paths in UTF-8") from error
+    if any("\0" in line or len(line) > _LONGEST_PATH for line in lines):
+        raise SourceError(f"{path}: expected a list of paths, one a line")
     return [path.parent / line.strip() for line in lines if line.strip()]

@@ -1,11 +1,45 @@
-"""Numbers and choices as people read them."""
+"""Numbers, choices and other people's text as people read them."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
+from unicodedata import category
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+RAW_BYTES = "".join(map(chr, range(0xDC80, 0xDD00)))  # what Python makes of a name's stray bytes
+_UNSEEN = ("Cc", "Cf", "Cs", "Zl", "Zp")  # control, format, lone surrogates, ends of lines
+_JOINERS = "\u200c\u200d"  # which several scripts, and emoji, are written with
+
+
+def escape(text: str, keep: str = "") -> str:
+    r"""Write a text such that it stays in its line and tells a terminal nothing.
+
+    Whatever is not seen is written as Python does in a string: control characters, marks that turn
+    the direction of writing, ends of lines, halves of characters. So it is done with every name
+    and message that came out of a file.
+
+    Args:
+        text: of a file, say
+        keep: characters to leave as they are
+
+    >>> print(escape("cat\x1b[2J\n.jpg"), escape("caf\udce9 \u202egpj"), escape("caf\xe9"))
+    cat\x1b[2J\n.jpg caf\xe9 \u202egpj café
+    """
+    if text.isprintable():
+        return text
+    keep += _JOINERS
+    return "".join(
+        char if char in keep or category(char) not in _UNSEEN else _write_unseen(char)
+        for char in text
+    )
+
+
+def _write_unseen(char: str) -> str:
+    if char in RAW_BYTES:
+        return f"\\x{ord(char) - 0xDC00:02x}"
+    return char.encode("unicode_escape").decode()
 
 
 def count_things(count: int, thing: str) -> str:

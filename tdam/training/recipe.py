@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import reprlib
 import tomllib
 from dataclasses import asdict, dataclass, fields, replace
 from importlib import resources
@@ -196,7 +197,7 @@ class Recipe:
                 raise ValueError(f"Expected key=value but got {text!r}")
             try:
                 choices[key.strip()] = tomllib.loads(f"it = {value}")["it"]
-            except tomllib.TOMLDecodeError:
+            except (ValueError, RecursionError):
                 choices[key.strip()] = value.strip()  # words need no quotes
         return self.change(**choices)
 
@@ -247,7 +248,7 @@ def _load(name: str, seen: tuple[str, ...]) -> Recipe:
     try:
         base = content.pop("base", None)
         if base is not None and not isinstance(base, str):
-            raise ValueError(f"Expected base to name a recipe but got {base!r}")
+            raise ValueError(f"Expected base to name a recipe but got {reprlib.repr(base)}")
         recipe = Recipe() if base is None else _load(base, (*seen, name))
         return recipe.change(**{"name": path.stem, **content})
     except ValueError as error:

@@ -8,6 +8,7 @@ import os
 import shutil
 from dataclasses import asdict, dataclass, field
 from pickle import UnpicklingError
+from types import NoneType
 from typing import TYPE_CHECKING, Any, cast
 
 import torch
@@ -28,6 +29,11 @@ if TYPE_CHECKING:
 CHECKPOINTS = "checkpoints"
 LOG = "log.csv"
 _KEPT = 2
+_COLUMNS = {"epoch", "train_loss", "seconds"}  # of every epoch; the validation adds its own
+_FAULTS = (
+    *(OSError, RuntimeError, UnpicklingError, EOFError, WeightsError),  # of the file
+    *(AttributeError, LookupError, TypeError, ValueError),  # of what it holds
+)
 
 
 @dataclass
@@ -122,15 +128,16 @@ class RunFolder:
                 averaged = None
                 if average is not None:
                     averaged = read_state_dict(path / "average.safetensors")
-            except (OSError, RuntimeError, UnpicklingError, EOFError, WeightsError) as error:
-                faults.append(f"{path}: {error}")
+                state = _read_state(content)
+                optimizer.load_state_dict(content["optimizer"])
+            except _FAULTS as error:
+                faults.append(f"{path}: {' '.join(str(error).split())[:200]}")
                 continue
             fill(model, weights)
             if average is not None and averaged is not None:
                 fill(average.module, averaged)
                 average.n_averaged.fill_(content["count"])
-            optimizer.load_state_dict(content["optimizer"])
-            return TrainState(**content["state"])
+            return state
         if faults:
             raise TrainingError(f"no checkpoint can be read: {'; '.join(faults)}")
         return TrainState()
@@ -166,6 +173,32 @@ class RunFolder:
         if not checkpoints:
             return "there is no checkpoint yet"
         return f"the last good weights are in {checkpoints[0]}, and --resume goes on from them"
+
+
+def _read_state(content: Any) -> TrainState:
+    """Check what a checkpoint tells of where the run stands.
+
+    Raises:
+        ValueError: something is missing, or of another kind
+    """
+    if not isinstance(content, dict) or set(content) != {"state", "optimizer", "count"}:
+        raise ValueError("state.pt is no state of a training")
+    state = TrainState(**content["state"])
+    rows = [*state.history, *([] if state.best is None else [state.best])]
+    good = (
+        all(
+            type(count) is int and count >= 0
+            for count in (state.step, state.seen, content["count"])
+        )
+        and all(isinstance(part, (int, float)) for part in (state.loss_sum, state.seconds))
+        and isinstance(state.history, list)
+        and isinstance(state.unreadable, dict)
+        and all(isinstance(row, dict) and set(row) >= _COLUMNS for row in rows)
+        and all(isinstance(v, (int, float, NoneType)) for row in rows for v in row.values())
+    )
+    if not good:
+        raise ValueError("state.pt is no state of a training")
+    return state
 
 
 def _put_in_place(unfinished: Path, path: Path) -> None:

@@ -62,7 +62,10 @@ def _parse(content: dict[str, Any], text: str, home: Path) -> Experiment:
             raise ValueError(f"Expected {key} to be a text but got {content.get(key)!r}")
     seeds = _read_seeds(content.get("seeds", [0]))
     base = load_recipe(content["base"]).change(**_without_seed(content.get("recipe", {})))
-    models = tuple(_read_entry(each, base, seeds, home) for each in content.get("models", []))
+    entries = content.get("models", [])
+    if not isinstance(entries, list):
+        raise ValueError(f"Expected [[models]] tables but got {entries!r}")
+    models = tuple(_read_entry(each, base, seeds, home) for each in entries)
     names = [entry.name for entry in models]
     if not names or len(set(names)) < len(names):
         raise ValueError(f"Expected models with names of their own but got {names}")

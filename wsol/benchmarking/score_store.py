@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass
+from pathlib import PurePath
 from typing import TYPE_CHECKING
 
+from eval.parsing import read_json
 from wsol.benchmarking.replicates import RunScores, score_rules
 from wsol.evaluation.comparison import ResultError, read_results
 from wsol.out_files import write_file
@@ -61,8 +63,15 @@ def read_variants(folder: Path) -> list[ScoringVariant]:
         ResultError: the folder holds no scores of a run
     """
     try:
-        content = json.loads((folder / VARIANTS).read_text(encoding="utf-8"))
-        return [ScoringVariant(**{**each, "wanted": tuple(each["wanted"])}) for each in content]
+        content = read_json(folder / VARIANTS)
+        variants = [ScoringVariant(**{**each, "wanted": tuple(each["wanted"])}) for each in content]
+        for each in variants:
+            wanted, method = (*each.wanted, each.output_stride), each.method
+            if [type(part) for part in (*wanted, method)] != [str, int, int, str]:
+                raise TypeError("variants of something else")
+            if type(each.size) is not int or PurePath(method).name != method:
+                raise TypeError("variants of something else")
+        return variants
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ResultError(f"{folder}: expected scores of a run but {VARIANTS}: {error}") from error
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import io
 import sys
+from contextlib import suppress
 from typing import Annotated
 
 import typer
@@ -23,6 +23,9 @@ from wsol.cli import (
     speed,
     train,
 )
+from wsol.cli.console import silence
+from wsol.cli.streams import escaped_streams
+from wsol.cli.usage import debugging, describe_error, show_traceback
 
 app = typer.Typer(
     name="wsol",
@@ -51,8 +54,11 @@ def _common(
             "--version", callback=_print_version, is_eager=True, help="Print versions and exit."
         ),
     ] = False,
+    debug: Annotated[
+        bool, typer.Option("--debug", help="Show where an error came from; with every command.")
+    ] = False,
 ) -> None:
-    """Take options that belong to no command."""
+    """Take options that belong to no command; `main` has taken `--debug` already."""
 
 
 app.command("demo")(demo.demo)
@@ -76,22 +82,49 @@ def main(arguments: list[str] | None = None) -> None:
     Args:
         arguments: without the program's name; by default those of the process
     """
-    for stream in (sys.stdin, sys.stdout, sys.stderr):  # file names need not be text
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="surrogateescape")
+    given, debug = _take_debug(sys.argv[1:] if arguments is None else arguments)
+    with escaped_streams():
+        token = debugging.set(debug)
+        try:
+            code = _run(given)
+        finally:
+            debugging.reset(token)
+    sys.exit(code)
+
+
+def _take_debug(arguments: list[str]) -> tuple[list[str], bool]:
+    """Take `--debug` out, which may stand anywhere before a `--`."""
+    end = arguments.index("--") if "--" in arguments else len(arguments)
+    flags = [argument for argument in arguments[:end] if argument != "--debug"]
+    return [*flags, *arguments[end:]], len(flags) < end
+
+
+def _run(arguments: list[str]) -> int:
+    """Run the command; every error becomes a line, and its exit code is returned."""
     try:
         code = app(arguments, standalone_mode=False)
+        sys.stdout.flush()  # while what the system has against it can still be said
     except (KeyboardInterrupt, typer.Abort):
         sys.stderr.write("Interrupted\n")
-        sys.exit(130)
+        return 130
     except BrokenPipeError:  # the reader of our output has gone, as `| head` does
-        sys.stderr.close()
-        sys.exit(1)
+        silence(sys.stdout)
+        return 1
     except Exception as error:
-        message = getattr(error, "format_message", None)
-        if message is None:
-            raise
-        if text := " ".join(message().split()):
-            sys.stderr.write(f"Error: {text}\n")
-        sys.exit(getattr(error, "exit_code", 2))
-    sys.exit(code if isinstance(code, int) else 0)
+        return _end(error)
+    return code if isinstance(code, int) else 0
+
+
+def _end(error: Exception) -> int:
+    """Say what ended the command, and give its exit code."""
+    if type(error).__name__ == "NoArgsIsHelpError":  # a private class, whose message is the help
+        sys.stderr.write(f"{error}\n")
+        return 2
+    show_traceback()
+    with suppress(OSError):
+        sys.stderr.write(f"Error: {describe_error(error)}\n")
+    try:
+        sys.stdout.flush()
+    except OSError:
+        silence(sys.stdout)
+    return int(getattr(error, "exit_code", 1))

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import signal
 import sys
-from typing import Annotated
+from contextlib import closing, contextmanager
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from wsol.cli import common, networks
 from wsol.cli.usage import fail
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 
 def browser(
@@ -32,8 +37,9 @@ def browser(
 ) -> None:
     """Localize in a browser: drop a photograph, move the threshold, take the boxes along.
 
-    Photographs stay on this machine, for an hour at most; boxes that were taken along, with the
-    photograph for yolo, until it is closed. Needs gradio, the extra app.
+    Photographs (100 MiB at most) stay on this machine, for an hour at most; boxes that were taken
+    along, with the photograph for yolo, until it is closed or ended by a signal. It answers under
+    this machine's names and --host alone. Needs gradio, the extra app.
     """
     asked = networks.attention_flags(attention, steps, distance, searchlight)
     networks.check_model(model, method, checkpoint, weights, **asked)
@@ -54,14 +60,34 @@ def browser(
     )
     networks.note_threshold(network, threshold, localizer.threshold)
     about = f"{describe_network(network.settings)}, {method}, {len(names)} classes"
+    with _stopping(), closing(BrowserApp(localizer, names)) as app:
+        try:
+            page = create_page(app, about)
+        except ImportError as error:
+            fail(f'the app needs gradio ({error}): pip install "gradio>=6"')
+        try:
+            address = launch_page(page, host, port, not quiet)
+        except (OSError, ValueError) as error:
+            message = f"cannot serve at {host}, port {port}: taken, or no address of this machine"
+            raise typer.BadParameter(message, param_hint="--port") from error
+        sys.stderr.write(f"{address} until Ctrl-C\n")
+        page.block_thread()
+
+
+@contextmanager
+def _stopping() -> Iterator[None]:
+    """Let every signal that asks to end stop the app as Ctrl-C does, so that nothing is left."""
+
+    def stop(*_: object) -> None:
+        for each in signals:  # a second one must not cut the clearing up short
+            signal.signal(each, signal.SIG_IGN)
+        raise KeyboardInterrupt
+
+    names = ("SIGINT", "SIGTERM", "SIGHUP")  # not all on every system
+    signals = [getattr(signal, name) for name in names if hasattr(signal, name)]
+    before = [signal.signal(each, stop) for each in signals]
     try:
-        page = create_page(BrowserApp(localizer, names), about)
-    except ImportError as error:
-        fail(f'the app needs gradio ({error}): pip install "gradio>=6"')
-    try:
-        address = launch_page(page, host, port, not quiet)
-    except (OSError, ValueError) as error:
-        message = f"cannot serve at {host}, port {port}: taken, or no address of this machine"
-        raise typer.BadParameter(message, param_hint="--port") from error
-    sys.stderr.write(f"{address} until Ctrl-C\n")
-    page.block_thread()
+        yield
+    finally:
+        for each, handler in zip(signals, before, strict=True):
+            signal.signal(each, handler)

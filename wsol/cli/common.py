@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -10,8 +11,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from tdam.attentions import ATTENTIONS, SEARCHLIGHTS
+from wsol.cli.streams import unescaped
 from wsol.maps.names import METHODS, SLOW_METHODS
-from wsol.text import list_choices
+from wsol.text import RAW_BYTES, escape, list_choices
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -119,7 +121,6 @@ Readers = Annotated[int, typer.Option(help="Processes that read images.", min=0)
 Force = Annotated[bool, typer.Option("--force", help="Overwrite what an earlier run wrote.")]
 
 
-_ESCAPES = {ord("\t"): "\\t", ord("\n"): "\\n", ord("\r"): "\\r"}
 _ARGUMENTS = (
     "model",
     "attention",
@@ -161,7 +162,8 @@ def check_classes(class_name: str | None, class_from_folder: bool) -> None:
 
 def print_row(*columns: object) -> None:
     """Print a line of columns on stdout, tab-separated, whatever a file's name holds."""
-    typer.echo("\t".join(str(column).translate(_ESCAPES) for column in columns))
+    keep = "" if sys.stdout.isatty() else RAW_BYTES
+    typer.echo("\t".join(escape(str(column), keep) for column in columns))
 
 
 def check_threshold(threshold: float | None) -> None:
@@ -203,11 +205,17 @@ def print_table(title: str, header: list[str], rows: list[list[str]]) -> None:
 
     table = Table(box=box.SIMPLE_HEAD)
     for index, column in enumerate(header):
-        table.add_column(column, justify="right" if index else "left", overflow="fold")
+        table.add_column(escape(column), justify="right" if index else "left", overflow="fold")
     for row in rows:
-        table.add_row(*row)
-    console = Console(highlight=False, markup=False)
+        table.add_row(*map(escape, row))
+    options: dict[str, Any] = {
+        "file": unescaped(sys.stdout),
+        "highlight": False,
+        "markup": False,
+        "emoji": False,
+    }
+    console = Console(**options)
     if not console.is_terminal:  # a pipe has no width: keep every line whole
-        console = Console(highlight=False, markup=False, width=240)
-    console.print(title, style="bold", soft_wrap=True)
+        console = Console(**options, width=240)
+    console.print(escape(title), style="bold", soft_wrap=True)
     console.print(table)

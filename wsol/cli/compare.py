@@ -13,6 +13,7 @@ from wsol.cli import common
 from wsol.cli.console import ConsoleEvents
 from wsol.cli.usage import usage
 from wsol.errors import about
+from wsol.evaluation.comparison import trusting
 from wsol.evaluation.metric_names import name_score
 from wsol.out_files import write_named
 from wsol.out_folders import free_file
@@ -53,7 +54,8 @@ def compare(
             )
     shown = [each for each in comparisons if each.differences]
     for path, each in zip([second, *(more or [])], shown, strict=False):
-        _print_difference(first, path, each)
+        with usage(), trusting(f"{first} and {path}"):
+            _print_difference(first, path, each)
     if json_file is not None:
         content = [{name: asdict(gap) for name, gap in each.differences.items()} for each in shown]
         text = json.dumps(content[0] if len(content) == 1 else content) + "\n"

@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 import sys
 import time
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from typing import TYPE_CHECKING, Any, TextIO
 
 from tdam.events import Events
+from wsol.cli.streams import lines_above, unescaped
+from wsol.text import escape
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -21,6 +23,7 @@ class ConsoleEvents(Events):
 
     def __init__(self) -> None:
         self._bar: Progress | None = None
+        self._above = ExitStack()
         self._began = 0.0
         self._counted = 0
 
@@ -30,6 +33,7 @@ class ConsoleEvents(Events):
         self._began, self._counted = time.monotonic(), 0
         if sys.stderr.isatty():
             self._bar = _start_bar(task, total, done)
+            self._above.enter_context(lines_above(self._bar.console))
         elif task.startswith(_ANNOUNCED):
             self.say(f"{task}: {total} images")
 
@@ -42,20 +46,21 @@ class ConsoleEvents(Events):
         if figures:
             rate = self._counted / max(time.monotonic() - self._began, 1e-9)
             note += f"  {rate:.0f} images/s"
-        self._bar.update(self._bar.tasks[0].id, advance=count, note=note)
+        self._bar.update(self._bar.tasks[0].id, advance=count, note=escape(note))
 
     def end(self) -> None:
         """Take the bar away."""
         if self._bar is not None:
+            self._above.close()
             self._bar.stop()
             self._bar = None
 
     def say(self, text: str) -> None:
         """Write a line."""
         if self._bar is not None:
-            self._bar.console.print(text)
+            self._bar.console.print(escape(text))
         else:
-            sys.stderr.write(f"{text}\n")
+            sys.stderr.write(f"{escape(text)}\n")
 
     def __enter__(self) -> ConsoleEvents:
         return self
@@ -69,13 +74,17 @@ def _start_bar(task: str, total: int | None, done: int) -> Progress:
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
     from rich.progress import TimeRemainingColumn as Remaining
 
-    console = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
-    columns = (
-        *(TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn()),
-        *(TextColumn("{task.fields[note]}"), Remaining()),
+    console = Console(
+        file=unescaped(sys.stderr), highlight=False, markup=False, emoji=False, soft_wrap=True
     )
-    bar = Progress(*columns, console=console, transient=True)
-    bar.add_task(task, total=total, completed=done, note="")
+    columns = (
+        *(TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn()),
+        *(TextColumn("{task.fields[note]}", markup=False), Remaining()),
+    )
+    bar = Progress(
+        *columns, console=console, transient=True, redirect_stdout=False, redirect_stderr=False
+    )
+    bar.add_task(escape(task), total=total, completed=done, note="")
     bar.start()
     return bar
 

@@ -17,7 +17,7 @@ from wsol.cli.usage import usage
 from wsol.errors import about
 from wsol.out_files import write_named
 from wsol.out_folders import free_file, writing
-from wsol.text import count_things
+from wsol.text import count_things, escape
 
 if TYPE_CHECKING:
     from wsol.evaluation.result import Evaluation
@@ -165,7 +165,7 @@ def _report(
             f"maps in {out}/maps as {save_maps}, off by at most {PRECISIONS[save_maps]:.2g}\n"
         )
     unreadable = [*evaluations[0].unreadable_val, *evaluations[0].unreadable]
-    sys.stderr.writelines(f"{line}\n" for line in unreadable)
+    sys.stderr.writelines(f"{escape(line)}\n" for line in unreadable)
     if unreadable:
         count = count_things(len(unreadable), "image" if not of_maps else "map")
         sys.stderr.write(f"{count} could not be read: counted as missed\n")

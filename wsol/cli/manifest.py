@@ -11,7 +11,7 @@ from eval.builders import BUILDERS
 from wsol.cli import common
 from wsol.cli.usage import fail, usage
 from wsol.folder_lock import hold_file
-from wsol.text import list_choices
+from wsol.text import escape, list_choices
 
 app = typer.Typer(
     help="Data sets: list what comes along, build from official downloads, check your own.",
@@ -103,6 +103,6 @@ def check(
         wanted = None if against is None else find_data_set(against)
     try:
         for line in check_data(data, root, wanted):
-            typer.echo(line)
+            typer.echo(escape(line))
     except ManifestError as error:
         fail(str(error))

@@ -15,7 +15,7 @@ from wsol.cli import common, networks
 from wsol.cli.console import ConsoleEvents, silence
 from wsol.cli.interrupts import exit_code, terminable
 from wsol.cli.usage import usage
-from wsol.text import count_things, list_choices
+from wsol.text import count_things, escape, list_choices
 from wsol.writers import WRITERS
 
 if TYPE_CHECKING:
@@ -180,7 +180,7 @@ def _print_result(path: Path, result: Localization | ImageError) -> None:
     from wsol.images import ImageError
 
     if isinstance(result, ImageError):
-        sys.stderr.write(f"{result}\n")
+        sys.stderr.write(f"{escape(str(result))}\n")
         common.print_row(path, "error", str(result).removeprefix(f"{path}: "))
         return
     for each in result.classes:

@@ -13,6 +13,7 @@ from wsol.cli.console import ConsoleEvents
 from wsol.cli.score_tables import print_outcome
 from wsol.cli.usage import usage
 from wsol.errors import about
+from wsol.text import escape
 
 
 def reproduce(
@@ -93,7 +94,7 @@ def reproduce(
                 events.say("interrupted; the same command goes on from what is saved")
                 raise
     print_outcome(outcome)
-    sys.stderr.writelines(f"failed: {line}\n" for line in outcome.failures)
+    sys.stderr.writelines(f"failed: {escape(line)}\n" for line in outcome.failures)
     if not outcome.good:
         raise typer.Exit(1)
 
@@ -104,6 +105,6 @@ def _split(text: str) -> list[str]:
 
 def _to_numbers(text: str) -> list[int]:
     parts = _split(text)
-    if not all(part.isdigit() for part in parts):
+    if not all(part.isdecimal() and len(part) < 19 for part in parts):
         raise ValueError(f"Expected seeds such as 0,1 but got {text!r}")
     return [int(part) for part in parts]

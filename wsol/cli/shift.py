@@ -13,6 +13,7 @@ from wsol.attention_shift import run
 from wsol.cli import common, networks
 from wsol.cli.console import ConsoleEvents
 from wsol.cli.usage import usage
+from wsol.text import escape
 
 if TYPE_CHECKING:
     from tdam.backbones.base import Backbone
@@ -118,7 +119,7 @@ def _print_shift(path: Path, shift: Shift | ImageError) -> None:
     from wsol.images import ImageError
 
     if isinstance(shift, ImageError):
-        sys.stderr.write(f"{shift}\n")
+        sys.stderr.write(f"{escape(str(shift))}\n")
         common.print_row(path, "error", str(shift).removeprefix(f"{path}: "))
         return
     for row in shift_rows(shift):

@@ -12,7 +12,7 @@ from tdam.training.recipe import list_recipes
 from wsol.cli import common
 from wsol.cli.console import ConsoleEvents
 from wsol.cli.usage import usage
-from wsol.text import count_things
+from wsol.text import count_things, escape
 
 if TYPE_CHECKING:
     from wsol.training.train import TrainedRun
@@ -156,7 +156,7 @@ def _report(run: TrainedRun) -> None:
             f"{calibration.images} validation images with boxes"
         )
     for image_id, reason in run.unreadable.items():
-        sys.stderr.write(f"{image_id}: {reason}\n")
+        sys.stderr.write(f"{escape(f'{image_id}: {reason}')}\n")
     if run.unreadable:
         count = count_things(len(run.unreadable), "image")
         sys.stderr.write(f"{count} could not be read, left out\n")

@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+import os
 import sys
+import traceback
 from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import TYPE_CHECKING, NoReturn
 
 import typer
 
+from wsol.text import escape
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+debugging = ContextVar("debugging", default=False)  # whether errors show where they came from
+
+_LONGEST = 4000  # characters of a message
 
 # Arguments of public functions whose flag or name on the command line is another one.
 _NAMES = {
@@ -30,8 +39,55 @@ _NAMES = {
 
 def fail(message: str) -> NoReturn:
     """Say in one line what went wrong, and exit with 1."""
-    sys.stderr.write(f"Error: {' '.join(message.split())}\n")
+    show_traceback()
+    sys.stderr.write(f"Error: {_shorten(message)}\n")
     raise typer.Exit(1)
+
+
+def refuse(message: str, hint: str | None = None) -> NoReturn:
+    """Say in one line what was wrong to ask for, and exit with 2.
+
+    Args:
+        message: what is wrong
+        hint: the flag or name that it is about
+    """
+    raise typer.BadParameter(_shorten(message), param_hint=hint)
+
+
+def _shorten(message: str) -> str:
+    """Escape a message, without the middle of one that quotes a whole file."""
+    if len(message) > _LONGEST:
+        message = f"{message[: _LONGEST // 2]} ... {message[-_LONGEST // 2 :]}"
+    return escape(message)
+
+
+def show_traceback() -> None:
+    """Show where the error in hand came from, where `--debug` asks for it."""
+    if debugging.get() and sys.exc_info()[0] is not None:
+        traceback.print_exc()
+
+
+def describe_error(error: Exception) -> str:
+    """Say in one line what ended a command.
+
+    Args:
+        error: wrong use as typer tells it; what the system has against a file; or one that nobody
+            expected, whose kind is named
+    """
+    told = getattr(error, "format_message", None)
+    if told is not None:
+        return escape(" ".join(told().split()))
+    message = " ".join(str(error).split())
+    if isinstance(error, OSError) and error.strerror:
+        names = [os.fsdecode(each) for each in (error.filename, error.filename2) if _is_path(each)]
+        return escape(": ".join([*names, error.strerror]))
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+        return escape(f"out of memory ({message or 'no more to be had'}); --debug shows where")
+    return escape(f"unexpected {type(error).__name__}: {message}; --debug shows where")
+
+
+def _is_path(value: object) -> bool:
+    return isinstance(value, (str, bytes, os.PathLike))
 
 
 @contextmanager
@@ -66,15 +122,13 @@ def _exit(error: OSError | RuntimeError | ValueError, names: dict[str, str]) -> 
         argument = error.argument
         flag = _NAMES.get(argument, f"--{argument.replace('_', '-')}")
         hint = names.get(argument, flag) or None
-        raise typer.BadParameter(str(error), param_hint=hint) from error
+        refuse(str(error), hint)
     if isinstance(error, (OutputError, SourceError)):
-        hint = "SOURCE" if isinstance(error, SourceError) else "--out"
-        raise typer.BadParameter(str(error), param_hint=hint) from error
+        refuse(str(error), "SOURCE" if isinstance(error, SourceError) else "--out")
     if isinstance(error, ResumeError):
-        message = f"{error}; --force begins anew"
-        raise typer.BadParameter(message, param_hint="--out") from error
+        refuse(f"{error}; --force begins anew", "--out")
     if isinstance(error, MapError):
-        sys.stderr.writelines(f"{line}\n" for line in error.faults)
+        sys.stderr.writelines(f"{escape(line)}\n" for line in error.faults)
         fail(
             f"{len(error.faults)} maps are missing, broken or of no image; with --allow-missing "
             "those of images count as missed"
@@ -89,7 +143,5 @@ def _exit(error: OSError | RuntimeError | ValueError, names: dict[str, str]) -> 
     )
     if isinstance(error, failures):
         fail(str(error))
-    if isinstance(error, OSError) and error.filename is not None:
-        fail(f"{error.filename}: {error.strerror}")
     if type(error) is ValueError:
-        raise typer.BadParameter(str(error)) from error
+        refuse(str(error))

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import NoneType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,11 +16,12 @@ from eval.metrics.failures import KINDS
 from eval.metrics.localization import MODES, LocalizationScores, Outcome
 from eval.protocols import Protocol
 from eval.statistics import Difference, interval, mcnemar
+from wsol.errors import ArgumentError, OutputError
 from wsol.evaluation.image_results import CHOSEN, LINES, SCORES
 from wsol.evaluation.map_source import NO_RANK
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from eval.splits import Split
 
@@ -73,6 +76,8 @@ def read_results(path: str | Path, slim: bool = False) -> Results:
         scores = json.loads((folder / SCORES).read_text(encoding="utf-8"))
         with (folder / LINES).open(encoding="utf-8") as lines:
             rows = {row["id"]: row for row in map(_without_hits if slim else json.loads, lines)}
+        if not isinstance(scores, dict) or not all(isinstance(key, str) for key in rows):
+            raise ValueError(f"{SCORES} and {LINES} have records of something else")
         if len(rows) != scores["images"]:
             raise ValueError(f"{LINES} has {len(rows)} images, {SCORES} {scores['images']}")
     except OSError as error:
@@ -82,9 +87,28 @@ def read_results(path: str | Path, slim: bool = False) -> Results:
             f"{folder}: expected {SCORES} and {LINES} of a finished evaluation "
             f"({error.strerror}){hint}"
         ) from error
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise ResultError(f"{folder}: expected results of an evaluation but {error}") from error
     return Results(folder, scores, rows)
+
+
+@contextmanager
+def trusting(what: object) -> Iterator[None]:
+    """Turn what records of something else lead to into one sentence.
+
+    Args:
+        what: folder or folders of the results that the block works with
+
+    Raises:
+        ResultError: a key that is missing, or a value of another type or size
+    """
+    try:
+        yield
+    except (ArgumentError, OutputError, ResultError):
+        raise
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+        reason = f"{type(error).__name__}: {str(error)[:200]}"
+        raise ResultError(f"{what}: expected results of an evaluation but {reason}") from error
 
 
 def _without_hits(line: str) -> dict[str, Any]:
@@ -193,8 +217,12 @@ def check_truth(results: Results, split: Split) -> None:
 def _value(scores: dict[str, Any], name: str) -> float | None:
     if name.startswith("box_acc_"):
         name, delta = "box_acc", name.removeprefix("box_acc_")
-        return None if scores[name] is None else scores[name].get(delta)
-    return scores.get(name)
+        value = None if scores[name] is None else scores[name].get(delta)
+    else:
+        value = scores.get(name)
+    if name != "threshold" and type(value) not in (int, float, NoneType):
+        raise TypeError(f"Expected {name} to be a number but got {value!r}")
+    return value
 
 
 def add_up(run: Results) -> LocalizationScores:

@@ -6,6 +6,7 @@ import csv
 import json
 from typing import TYPE_CHECKING, Any
 
+from eval.tables import guard_cell
 from wsol.evaluation.resume_file import DATA, HEADER, SETTINGS
 from wsol.out_files import make_folder, write_file, writing_file
 
@@ -46,7 +47,7 @@ def write_results(folder: Path, scores: dict[str, Any], rows: Iterable[dict[str,
             flat = {**row, **box}
             if "true_boxes" in row:
                 flat["true_boxes"] = len(row["true_boxes"])
-            table.writerow(flat)
+            table.writerow({key: guard_cell(value) for key, value in flat.items()})
     write_file(folder / SCORES, json.dumps(scores) + "\n")
 
 

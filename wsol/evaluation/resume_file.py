@@ -46,7 +46,7 @@ class ResumeFile:
             claim(folder / name)
         self.done = 0
         if self._header.exists() and self._data.exists():
-            before = self._header.read_text(encoding="utf-8")
+            before = self._header.read_bytes().decode("utf-8", "replace")
             if before == text:
                 self.done = self._data.stat().st_size // dtype.itemsize // batch * batch
             elif self._data.stat().st_size:
@@ -98,7 +98,7 @@ def is_finished(folder: Path, header: dict[str, Any], dtype: np.dtype) -> bool:
     """Tell whether a run with these very settings ended in this folder."""
     path = folder / SETTINGS
     text = _write(header | {"record": str(dtype.descr)})
-    return path.is_file() and path.read_text(encoding="utf-8") == text
+    return path.is_file() and path.read_bytes() == text.encode()
 
 
 def _write(header: dict[str, Any]) -> str:
@@ -109,7 +109,9 @@ def _differences(old: str, new: str) -> str:
     """Name the entries in which two headers differ."""
     try:
         before = json.loads(old)
-    except ValueError:
+    except (ValueError, RecursionError):
+        before = None
+    if not isinstance(before, dict):
         return "its header is broken"
     after = json.loads(new)
     names = sorted({*before, *after})

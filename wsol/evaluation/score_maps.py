@@ -285,9 +285,10 @@ def finished_thresholds(
     folders = [out] if len(protocols) == 1 else [out / rules.name for rules in protocols]
     try:
         scores = [json.loads((folder / SCORES).read_text(encoding="utf-8")) for folder in folders]
-    except OSError:
+        levels = [float(each["max_box_acc_threshold"]) for each in scores]
+        return levels, [str(line) for line in scores[0]["unreadable"]]
+    except (OSError, LookupError, TypeError, ValueError, RecursionError):  # then choose anew
         return None
-    return [each["max_box_acc_threshold"] for each in scores], list(scores[0]["unreadable"])
 
 
 def _record_type(traces: Sequence[np.dtype]) -> np.dtype:

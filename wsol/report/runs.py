@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from wsol.evaluation.comparison import ResultError, Results, read_results
+from eval.parsing import read_json
+from eval.splits import ManifestError
+from wsol.evaluation.comparison import ResultError, Results, read_results, trusting
 from wsol.evaluation.image_results import NAMES
 from wsol.evaluation.kept_maps import KeptMap, MapKeeper
 from wsol.evaluation.resume_file import SETTINGS
@@ -118,12 +119,16 @@ def read_run(
     names = _read_json(folder / NAMES)
     root = _read_json(folder / SETTINGS).get("root")
     maps = folder / "maps"
+    outputs = names.get("outputs")
+    with trusting(folder / NAMES):
+        labels = {int(label): str(text) for label, text in (names.get("labels") or {}).items()}
+        outputs = None if outputs is None else [str(text) for text in list(outputs)]
     return Run(
         name=name or folder.resolve().name,
         results=results,
         what=str(names.get("run", "")),
-        labels={int(label): str(text) for label, text in (names.get("labels") or {}).items()},
-        outputs=names.get("outputs"),
+        labels=labels,
+        outputs=outputs,
         keeper=keeper,
         maps=maps if maps.is_dir() else None,
         root=Path(root) if isinstance(root, str) else None,
@@ -131,12 +136,12 @@ def read_run(
 
 
 def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
+    if not path.exists():
         return {}
-    except (OSError, ValueError) as error:
-        raise ResultError(f"{path}: expected JSON but {error}") from error
+    try:
+        content = read_json(path)
+    except ManifestError as error:
+        raise ResultError(str(error)) from error
     return content if isinstance(content, dict) else {}
 
 

@@ -7,6 +7,7 @@ from collections import defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from eval.tables import guard_cell
 from wsol.evaluation.metric_names import ERROR_KINDS, list_scores, name_score
 from wsol.out_files import write_file, writing_file
 
@@ -55,11 +56,11 @@ class Table:
         path = folder / f"{self.key}.csv"
         with writing_file(path, encoding="utf-8", errors="backslashreplace", newline="") as file:
             table = csv.writer(file)
-            table.writerow(
-                _spread(self.header, ranged, lambda name: (f"{name} low", f"{name} high"))
-            )
+            header = _spread(self.header, ranged, lambda name: (f"{name} low", f"{name} high"))
+            table.writerow(map(guard_cell, header))
             for row in self.rows:
-                table.writerow(_spread(row, ranged, lambda cell: cell or (None, None)))
+                cells = _spread(row, ranged, lambda cell: cell or (None, None))
+                table.writerow(map(guard_cell, cells))
         if markdown:
             path = folder / f"{self.key}.md"
             write_file(path, self.to_markdown().encode("utf-8", "backslashreplace"))

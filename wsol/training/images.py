@@ -11,9 +11,10 @@ import numpy as np
 import torch
 from PIL import Image
 
+from eval.parsing import read_json
 from tdam.atomic import AtomicFile, naming, write_atomic
 from tdam.events import SILENT, Events
-from tdam.training.errors import UnreadableImageError
+from tdam.training.errors import TrainingError, UnreadableImageError
 from wsol.images import ImageError, read_image
 from wsol.loading import read_ahead
 
@@ -62,12 +63,19 @@ class PackedImages:
     def __init__(self, split: Split, path: Path) -> None:
         self.ids, self.labels = split.ids, split.labels
         self.path = path
-        content = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
-        self.faults: dict[str, str] = content["faults"]
-        sizes = np.array(content["sizes"], np.int64)
-        ends = np.cumsum(3 * sizes.prod(axis=1))
-        rows = {image_id: row for row, image_id in enumerate(content["ids"])}
-        chosen = [rows[image_id] for image_id in split.ids]
+        try:
+            content = read_json(path.with_suffix(".json"))
+            self.faults: dict[str, str] = dict(content["faults"])
+            sizes = np.array(content["sizes"], np.int64).reshape(-1, 2)
+            ends = np.cumsum(3 * sizes.prod(axis=1))
+            rows = {image_id: row for row, image_id in enumerate(content["ids"])}
+            chosen = [rows[image_id] for image_id in split.ids]
+            if len(rows) != len(sizes) or ends[-1] != path.stat().st_size or sizes.min() < 0:
+                raise ValueError("sizes that are not those of the images")
+        except (ArithmeticError, LookupError, OSError, TypeError, ValueError) as error:
+            raise TrainingError(
+                f"{path}: expected packed images but {error}; remove the file to pack them anew"
+            ) from error
         self.sizes, self.ends = sizes[chosen], ends[chosen]
         self._pixels: np.ndarray | None = None
 

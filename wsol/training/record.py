@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from eval.parsing import read_json
+from eval.splits import ManifestError
 from tdam.atomic import write_atomic
 
 if TYPE_CHECKING:
@@ -66,10 +68,11 @@ def read_record(folder: Path) -> dict[str, Any]:
         ValueError: the folder holds no run
     """
     try:
-        content = json.loads((folder / RECORD).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise ValueError(f"{folder}: expected a run's folder but {RECORD}: {error}") from error
-    if not isinstance(content, dict):
+        content = read_json(folder / RECORD)
+    except ManifestError as error:
+        raise ValueError(f"{folder}: expected a run's folder but {error}") from error
+    result = content.get("result", {}) if isinstance(content, dict) else None
+    if not isinstance(result, dict) or not isinstance(result.get("unreadable", {}), dict):
         raise ValueError(f"{folder}: expected a run's folder but {RECORD} is no record")
     return content
 

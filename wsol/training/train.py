@@ -37,7 +37,7 @@ from wsol.training.images import (
 )
 from wsol.training.network import begin_network
 from wsol.training.record import describe_run, read_record, write_record
-from wsol.training.run_files import begin, check_same_run, discard
+from wsol.training.run_files import RECIPE, begin, check_same_run, discard
 from wsol.training.validation import Validator
 
 if TYPE_CHECKING:
@@ -145,6 +145,8 @@ def train_localizer(
         saved = RunFolder(out).list_checkpoints() if resume else []
         model, teacher, classes = begin_network(recipe, training_data, out, saved)
         if ranks.first and not resume:
+            if not force and (out / RECIPE).is_file():  # another process was faster
+                raise ValueError(f"{out} holds a run already; choose another folder")
             if force:
                 discard(out)
             begin(out, recipe, record, training_data)

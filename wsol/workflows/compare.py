@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from tdam.events import SILENT, Events
 from wsol.errors import ArgumentError
-from wsol.evaluation.comparison import compare_results
+from wsol.evaluation.comparison import compare_results, trusting
 from wsol.folder_lock import holds
 from wsol.workflows.report_job import free_report, write_page
 
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from eval.statistics import Difference
     from wsol.report import Run
+    from wsol.workflows.report_job import ReportJob
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,6 +73,13 @@ def compare(
     if home is not None and not home.is_dir():
         raise ArgumentError("root", f"{root}: no such folder")
     page = None if report is None else free_report(Path(report), force)
+    with trusting(" and ".join(map(str, folders))):
+        return _compare(folders, page, home, events)
+
+
+def _compare(
+    folders: Sequence[Path], page: ReportJob | None, home: Path | None, events: Events
+) -> list[Comparison]:
     runs = _read(folders)
     differences: list[dict[str, Difference]] = []
     if page is None or any(run.of_boxes for run in runs):

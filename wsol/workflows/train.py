@@ -12,6 +12,7 @@ from eval.manifest import DataSet
 from tdam.events import SILENT, Events
 from wsol.errors import ArgumentError, about
 from wsol.folder_lock import has_files, hold_folder
+from wsol.out_folders import free_file
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -90,7 +91,9 @@ def train(
         where = join_ranks(find_device(device))
     first = find_ranks(where).first
     try:
-        with hold_folder(folder) if first else nullcontext():
+        # A folder that is not there yet is made, and held, once it is known to be no class of the
+        # data's.
+        with hold_folder(folder) if first and folder.is_dir() else nullcontext():
             if first and not resume:
                 _check_free(folder, force)
             return train_localizer(
@@ -175,9 +178,11 @@ def _check_free(out: Path, force: bool) -> None:
     from wsol.training.run_files import RECIPE
 
     with about("out"):
-        if has_files(out) and not force:
+        if not out.is_dir():
+            free_file(out, force)
+        elif has_files(out) and not force:
             raise ValueError(
                 f"{out} exists; choose another folder, go on with --resume, or add --force"
             )
-        if has_files(out) and not (out / RECIPE).is_file():
+        elif has_files(out) and not (out / RECIPE).is_file():
             raise ValueError(f"{out} holds something that is no run; choose another folder")

@@ -9,6 +9,7 @@ from contextlib import suppress
 from tempfile import TemporaryFile
 from typing import IO, TYPE_CHECKING, Any, ClassVar
 
+from eval.tables import guard_cell
 from tdam.atomic import naming
 from wsol.out_files import open_file
 from wsol.writers.names import unique_stem
@@ -102,7 +103,7 @@ class ErrorTable:
             self._files.append(file)
             self._table = csv.writer(file.file)
             self._table.writerow(["file", "error"])
-        self._table.writerow([path, reason])
+        self._table.writerow(map(guard_cell, (path, reason)))
 
 
 class Records:

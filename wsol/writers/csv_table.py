@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 from typing import TYPE_CHECKING
 
+from eval.tables import guard_cell
 from wsol.writers.base import Writer
 
 if TYPE_CHECKING:
@@ -35,8 +36,10 @@ class CsvWriter(Writer):
                 for box, score in zip(each.boxes.tolist(), each.box_scores.tolist(), strict=True)
             ]
             for row in rows or [[""] * 5]:
-                self._table.writerow([*image, each.label, each.name, each.score, *row, ""])
+                cells = [*image, each.label, each.name, each.score, *row, ""]
+                self._table.writerow(map(guard_cell, cells))
 
     def add_error(self, path: Path, reason: str) -> None:
         """Write that an image could not be read."""
-        self._table.writerow([path, *[""] * (len(COLUMNS) - 2), reason])
+        cells = [path, *[""] * (len(COLUMNS) - 2), reason]
+        self._table.writerow(map(guard_cell, cells))

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from eval.tables import guard_cell
 from wsol.out_files import make_folder, save_file
 from wsol.writers.base import Writer
 from wsol.writers.names import unique_stem
@@ -46,8 +47,9 @@ class NpyWriter(Writer):
         save = partial(np.save, arr=maps, allow_pickle=False)
         save_file(self.folder / "maps" / f"{stem}.npy", save)
         region = localization.steps[-1].region
-        self._rows.writerow([localization.path, f"maps/{stem}.npy", *region, ""])
+        cells = [localization.path, f"maps/{stem}.npy", *region, ""]
+        self._rows.writerow(map(guard_cell, cells))
 
     def add_error(self, path: Path, reason: str) -> None:
         """Write that an image could not be read, and so has no map."""
-        self._rows.writerow([path, *[""] * 5, reason])
+        self._rows.writerow(map(guard_cell, (path, *[""] * 5, reason)))

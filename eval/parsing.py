@@ -1,0 +1,143 @@
+"""JSON, TOML and YAML of strangers, read with limits, and faults that name file and line."""
+
+from __future__ import annotations
+
+import json
+import reprlib
+import tomllib
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from eval.splits import ManifestError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+MOST_TEXT = 2**30  # bytes of tables and of JSON; the largest public data sets have half of it
+MOST_SETTINGS = 2**22  # bytes of TOML and YAML, which people write
+MOST_LEVELS = 32  # of tables and lists in tables and lists
+
+_SHORT = reprlib.Repr()
+_SHORT.maxstring, _SHORT.maxother, _SHORT.maxlevel = 60, 60, 3
+
+
+def show(value: Any) -> str:
+    """Quote a value in a message, shortened if need be, whatever it is.
+
+    >>> show({"a": [1] * 100}), len(show("x" * 1000))
+    ("{'a': [1, 1, 1, 1, 1, 1, ...]}", 60)
+    """
+    return _SHORT.repr(value)
+
+
+def read_limited(path: Path, most: int = MOST_TEXT) -> bytes:
+    """Read a file that is no larger than makes sense.
+
+    Raises:
+        ManifestError: it cannot be read, or is larger
+    """
+    try:
+        with path.open("rb") as file:
+            content = file.read(most + 1)
+    except (OSError, ValueError) as error:  # a name with a zero byte is a ValueError
+        reason = getattr(error, "strerror", None) or error
+        raise ManifestError(f"{path}: cannot be read ({reason})") from error
+    if len(content) > most:
+        raise ManifestError(f"{path}: expected at most {most >> 20} MiB of text but got more")
+    return content
+
+
+def read_json(path: Path) -> Any:
+    """Read a JSON file.
+
+    Raises:
+        ManifestError: it cannot be read, or is no JSON
+    """
+    try:
+        return json.loads(read_limited(path))
+    except json.JSONDecodeError as error:
+        raise ManifestError(f"{path}:{error.lineno}: expected JSON but {error.msg}") from error
+    except RecursionError as error:
+        raise ManifestError(f"{path}: expected JSON but it is nested too deep") from error
+    except ManifestError:
+        raise
+    except ValueError as error:  # of the encoding, or a number of thousands of digits
+        raise ManifestError(f"{path}: expected JSON in UTF-8 but {_brief(error)}") from error
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """Read a TOML file.
+
+    Raises:
+        ManifestError: it cannot be read, is no TOML, or is nested too deep
+    """
+    try:
+        content = tomllib.loads(read_limited(path, MOST_SETTINGS).decode("utf-8"))
+    except ManifestError:
+        raise
+    except RecursionError as error:
+        raise ManifestError(f"{path}: expected TOML but it is nested too deep") from error
+    except ValueError as error:
+        raise ManifestError(f"{path}: expected TOML in UTF-8 but {_brief(error)}") from error
+    if _count_levels(content) > MOST_LEVELS:
+        raise ManifestError(f"{path}: expected TOML but it is nested too deep")
+    return content
+
+
+def read_yaml(path: Path) -> Any:
+    """Read a YAML file, without aliases, which can stand for more than any memory holds.
+
+    Raises:
+        ManifestError: it cannot be read, is no YAML, has aliases, or is nested too deep
+    """
+    try:
+        text = read_limited(path, MOST_SETTINGS).decode("utf-8-sig")
+        return yaml.load(text, _PlainLoader)
+    except ManifestError:
+        raise
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark
+        where = path if mark is None else f"{path}:{mark.line + 1}"
+        raise ManifestError(f"{where}: expected YAML but {error.problem}") from error
+    except (ValueError, RecursionError, OverflowError, yaml.YAMLError) as error:
+        raise ManifestError(f"{path}: expected YAML in UTF-8 but {_brief(error)}") from error
+
+
+class _PlainLoader(yaml.SafeLoader):
+    """Composes no aliases, and nothing that is nested too deep."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+        self._level = 0
+
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        event = self.peek_event()
+        if isinstance(event, yaml.AliasEvent):
+            raise yaml.MarkedYAMLError(
+                problem="aliases are not read", problem_mark=event.start_mark
+            )
+        if self._level > MOST_LEVELS:
+            raise yaml.MarkedYAMLError(
+                problem="it is nested too deep", problem_mark=event.start_mark
+            )
+        self._level += 1
+        node = super().compose_node(parent, index)
+        self._level -= 1
+        return node
+
+
+def _count_levels(content: Any) -> int:
+    levels, level = 0, [content]
+    while level and levels <= MOST_LEVELS:
+        levels += 1
+        inner = (each.values() if isinstance(each, dict) else each for each in level)
+        level = [value for values in inner for value in values if isinstance(value, (dict, list))]
+    return levels
+
+
+def _brief(error: Exception) -> str:
+    """Give an error's reason without what it was about, which may be the whole file."""
+    if isinstance(error, UnicodeDecodeError):
+        return f"byte {error.start} is none ({error.reason})"
+    return " ".join(str(error).split())[:200]
