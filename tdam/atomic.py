@@ -5,13 +5,12 @@ from __future__ import annotations
 import os
 import re
 import secrets
-import stat
 from contextlib import contextmanager, suppress
-from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 _UNFINISHED = re.compile(r"\.unfinished-[0-9a-f]{16}")
 
@@ -19,11 +18,11 @@ _UNFINISHED = re.compile(r"\.unfinished-[0-9a-f]{16}")
 class AtomicFile:
     """A file to write that stands under its name once it is whole, and not before.
 
-    What is written goes to a file beside it whose name no other process has. A device or a pipe,
-    such as `/dev/stdout`, is no file to replace: it is written as it is.
+    What is written goes to a file beside it whose name no other process has; into a device or a
+    pipe, which cannot be replaced, it goes at once.
 
     Args:
-        path: what it replaces once it is committed; of a link, what it leads to
+        path: what it replaces once it is committed
         sync: wait until it is on the disk, so that it also outlives a power cut; files that can be
             made again do without, which is much faster for many of them
         options: for `open`; text by default
@@ -35,11 +34,10 @@ class AtomicFile:
     def __init__(self, path: Path, *, sync: bool = True, **options: Any) -> None:
         self.path, self._sync = path, sync
         with naming(path):
-            self._stream = _is_stream(path)
-            self._target = path if self._stream else Path(os.path.realpath(path))
-            self._unfinished = name_unfinished(self._target)
-            opened = path if self._stream else self._unfinished
-            self.file: IO[Any] = opened.open(**{"mode": "w", **options})
+            self._direct = path.exists() and not path.is_file() and not path.is_dir()
+        self._unfinished = path if self._direct else name_unfinished(path)
+        with naming(path):
+            self.file: IO[Any] = self._unfinished.open(**{"mode": "w", **options})
 
     def commit(self) -> None:
         """Put the file in its place; it is closed."""
@@ -48,11 +46,11 @@ class AtomicFile:
         try:
             with naming(self.path):
                 self.file.flush()
-                if self._sync and not self._stream:
+                if self._sync and not self._direct:
                     os.fsync(self.file.fileno())
                 self.file.close()
-                if not self._stream:
-                    self._unfinished.replace(self._target)
+                if not self._direct:
+                    self._unfinished.replace(self.path)
         except BaseException:
             self.discard()
             raise
@@ -61,18 +59,9 @@ class AtomicFile:
         """Leave what was there as it is; nothing remains of what was written."""
         with suppress(OSError, ValueError):  # what it still holds may not fit on the disk
             self.file.close()
-        with suppress(OSError):
-            self._unfinished.unlink(missing_ok=True)
-
-
-def _is_stream(path: Path) -> bool:
-    """Tell whether a path leads to what cannot be replaced: a device, a pipe, an open file."""
-    try:
-        mode = path.stat().st_mode
-    except FileNotFoundError:
-        return False
-    system = os.path.realpath(path).startswith(("/dev/", "/proc/")) or str(path).startswith("/dev/")
-    return not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)) or (system and not stat.S_ISDIR(mode))
+        if not self._direct:
+            with suppress(OSError):
+                self._unfinished.unlink(missing_ok=True)
 
 
 @contextmanager

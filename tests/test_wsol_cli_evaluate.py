@@ -3,6 +3,7 @@
 import json
 import shutil
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -233,7 +234,6 @@ def test_a_root_without_any_of_the_images_is_wrong_use(run, tmp_path):
         ("--out", "LONG"),
         ("--json", "FILE/x.json"),
         ("--json", "LONG"),
-        pytest.param(("--json", "/dev/full", "--force"), marks=ON_LINUX),
         pytest.param(("--json", "/proc/x.json"), marks=ON_LINUX),
         pytest.param(("--out", "/proc", "--force"), marks=ON_LINUX),
     ],
@@ -249,6 +249,21 @@ def test_outputs_that_cannot_be_written(run, photos, tmp_path, options):
     assert all(note.startswith("labels mapped") for note in notes)
     assert (tmp_path / "file").read_text() == "mine"
     assert len(list(tmp_path.iterdir())) == 1
+
+
+@ON_LINUX
+def test_a_device_is_written_as_it_is(run, photos, tmp_path):
+    options = ("evaluate", DATA, "--root", photos, "--threshold", 0.2, "--force", "--json")
+    code, _, err = run(*options, "/dev/full")
+    assert (code, err.splitlines()[-1]) == (1, "Error: /dev/full: No space left on device")
+    link = tmp_path / "link.json"
+    (tmp_path / "file.json").touch()
+    link.symlink_to(tmp_path / "file.json")
+    assert run(*options, link)[0] == run(*options, "/dev/null")[0] == 0
+    assert link.is_symlink()
+    assert (tmp_path / "file.json").stat().st_size > 100
+    assert Path("/dev/null").is_char_device()
+    assert Path("/dev/full").is_char_device()
 
 
 @pytest.mark.slow

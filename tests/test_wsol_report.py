@@ -314,7 +314,7 @@ def test_evaluate_and_compare_write_reports(run, photos, tmp_path):
     code, _, err = run(*options, "--report", folder)
     assert code == 0
     assert f"report in {folder}/index.html" in err
-    assert sorted(path.name for path in folder.iterdir()) == ["index.html", "tables"]
+    assert sorted(path.name for path in folder.glob("[!.]*")) == ["index.html", "tables"]
     report = block((folder / "index.html").read_text(encoding="utf-8"), "report")
     assert report["images"][1]["class"] == "espresso"
     assert report["images"][1]["runs"][0]["predicted"] == "espresso"

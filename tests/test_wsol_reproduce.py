@@ -78,7 +78,7 @@ def test_the_table_says_what_the_images_say(world):
 def test_what_it_leaves_behind(world):
     _, printed, told = json.loads((world / "said.json").read_text())
     out = world / "out"
-    names = {path.name for path in out.iterdir()}
+    names = {path.name for path in out.glob("[!.]*")}
     assert names == {
         "experiment.toml", "experiment.zip", "scores", "report", "table.md", "table.csv",
         "results.json",

@@ -222,6 +222,19 @@ def write_file(path: Path, content: bytes | str, *, sync: bool = True) -> None:
         file.write(data)
 
 
+def write_named(path: Path, text: str) -> None:
+    """Write a file that a person named: what a link leads to, and a device as it is.
+
+    Args:
+        path: of the file
+        text: becomes UTF-8
+
+    Raises:
+        OSError: it cannot be written, with its name; what was there is unchanged
+    """
+    write_file(path.resolve() if path.is_file() else path, text)
+
+
 def save_file(path: Path, save: Callable[[BinaryIO], object], *, sync: bool = False) -> None:
     """Write what a function saves into an open file, which appears whole and is on the list.
 

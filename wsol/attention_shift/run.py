@@ -120,7 +120,7 @@ def shift(
     >>> with TemporaryDirectory() as folder:
     ...     Image.new("RGB", (64, 48)).save(f"{folder}/grey.png")
     ...     run = shift(model, f"{folder}/grey.png", f"{folder}/shift")
-    ...     sorted(path.name for path in run.page.parent.iterdir())
+    ...     sorted(path.name for path in run.page.parent.glob("[!.]*"))
     ['grey.gif', 'grey.png', 'shift.html', 'shift.jsonl']
     >>> run.done, run.failed, run.one_step
     (1, (), False)

@@ -14,7 +14,7 @@ from wsol.cli.console import ConsoleEvents
 from wsol.cli.score_tables import print_outcome
 from wsol.cli.usage import usage
 from wsol.errors import about
-from wsol.out_files import write_file
+from wsol.out_files import write_named
 from wsol.out_folders import free_file, writing
 
 
@@ -109,7 +109,7 @@ def benchmark(
             )  # fmt: skip
         if json_file is not None:
             with about("json"), writing(json_file):
-                write_file(json_file, dumps(outcome.to_dict()) + "\n")
+                write_named(json_file, dumps(outcome.to_dict()) + "\n")
     print_outcome(outcome)
     if not outcome.good:
         raise typer.Exit(1)

@@ -16,7 +16,7 @@ from wsol.cli.usage import usage
 from wsol.errors import about
 from wsol.evaluation.comparison import trusting
 from wsol.evaluation.metric_names import name_score
-from wsol.out_files import write_file
+from wsol.out_files import write_named
 from wsol.out_folders import free_file
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ def compare(
     if json_file is not None:
         content = [{name: asdict(gap) for name, gap in each.differences.items()} for each in shown]
         text = dumps(content[0] if len(content) == 1 else content) + "\n"
-        write_file(json_file, text)
+        write_named(json_file, text)
 
 
 def _print_difference(first: Path, second: Path, comparison: Comparison) -> None:

@@ -15,7 +15,7 @@ from wsol.cli import common, networks
 from wsol.cli.console import ConsoleEvents
 from wsol.cli.usage import usage
 from wsol.errors import about
-from wsol.out_files import write_file
+from wsol.out_files import write_named
 from wsol.out_folders import free_file, writing
 from wsol.text import count_things, escape
 
@@ -159,7 +159,7 @@ def _report(
         content = [each.to_dict() for each in evaluations]
         text = dumps(content if several else content[0]) + "\n"
         with usage(), about("json"), writing(json_file):
-            write_file(json_file, text)
+            write_named(json_file, text)
     _print(evaluations, several)
     if save_maps is not None:
         from wsol.evaluation.map_files import PRECISIONS

@@ -143,7 +143,5 @@ def _exit(error: OSError | RuntimeError | ValueError, names: dict[str, str]) -> 
     )
     if isinstance(error, failures):
         fail(str(error))
-    if isinstance(error, OSError) and error.filename is not None:
-        fail(f"{error.filename}: {error.strerror}")
     if type(error) is ValueError:
         refuse(str(error))

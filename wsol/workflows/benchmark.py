@@ -331,5 +331,5 @@ def _free(out: Path, force: bool) -> None:
     """Make room for results, or go on with a benchmark that was cut off."""
     begun = (out / MARKER).is_file() and not (out / "results.json").is_file()
     with about("out"), writing(out):
-        free_folder(out, force, begun)
+        free_folder(out, begun=begun or force)  # scores are kept by what they were made of
         write_file(out / MARKER, "{}\n")

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from wsol.errors import about
+from wsol.folder_lock import LOCK
+from wsol.out_files import KEPT, FileList
 from wsol.out_folders import free_folder, writing
 
 if TYPE_CHECKING:
@@ -80,7 +82,9 @@ def free_report(
     """
     unfinished = folder / UNFINISHED
     with about("report"), writing(folder):
-        begun = unfinished.is_dir()  # it goes once the page is whole
+        there = {path.name for path in folder.glob("*")} - {LOCK, *KEPT}
+        ours = {UNFINISHED, *(name.partition("/")[0] for name in FileList(folder).names())}
+        begun = UNFINISHED in there and there <= ours  # it goes once the page is whole
         same = out is not None and out.resolve() == folder.resolve()
         free_folder(folder, force or begun, begun=goes_on or same)
         if unfinished.is_dir() and not goes_on:
