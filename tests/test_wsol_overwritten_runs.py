@@ -43,11 +43,11 @@ def test_thresholds_of_overwritten_maps_are_chosen_anew(run, tmp_path):
     assert kept == fresh
 
 
-def test_thresholds_of_a_refused_run_are_kept_only_for_the_same_maps(run, tmp_path):
-    def evaluate(out):
+def test_a_refused_run_does_not_go_on_with_other_maps(run, tmp_path):
+    def evaluate(out, *options):
         return run(
             "evaluate", tmp_path / "data", "--maps", tmp_path / "maps", "--threshold", "val",
-            "--out", tmp_path / out,
+            "--out", tmp_path / out, *options,
         )  # fmt: skip
 
     write_data(tmp_path, 1)
@@ -56,8 +56,11 @@ def test_thresholds_of_a_refused_run_are_kept_only_for_the_same_maps(run, tmp_pa
     assert code == 1
     assert "no such file" in err
     write_data(tmp_path, 4)
-    for out in ("retried", "fresh"):
-        code, _, err = evaluate(out)
+    code, _, err = evaluate("retried")
+    assert code == 2
+    assert "its settings differ (files)" in err
+    for out, options in (("retried", ("--force",)), ("fresh", ())):
+        code, _, err = evaluate(out, *options)
         assert code == 0, err
     retried, fresh = ((tmp_path / out / "images.csv").read_text() for out in ("retried", "fresh"))
     assert retried == fresh

@@ -105,7 +105,7 @@ def reproduce(
         _free(home, whole)
     if cache is not None:
         with about("cache"):
-            free_folder(Path(cache), force=True)
+            free_folder(Path(cache), begun=True)
     left = len(whole.expected) - len(chosen.expected)
     if expect and left:
         events.say(f"{left} expected values are of models or seeds that are left out")
@@ -299,11 +299,9 @@ def _free(out: Path, experiment: Experiment) -> None:
         elif has_files(out):
             raise ValueError(f"{out} exists and holds no experiment; choose another folder")
         free_folder(out, begun=True)
-        write_file(out / COPY, experiment.text)
-        free_folder(out, force=True)
         for name in ("runs", "scores", "recorded", "report", "cache"):
             if (out / name).exists():
-                free_folder(out / name, force=True)
+                free_folder(out / name, begun=True)
         for name in ("table.md", "table.csv", "results.json", "experiment.zip"):
             free_file(out / name, force=True)
-        (out / COPY).write_text(experiment.text, encoding="utf-8")
+        write_file(out / COPY, experiment.text)
