@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from killed_predictions import FORMATS, command, fill, finish, hash_folder, journaled, kill, start
+from killed_predictions import FORMATS, command, done, fill, finish, hash_folder, kill, start
 from PIL import Image
 from torch import nn
 
@@ -415,28 +415,23 @@ def test_files_outlive_standard_output(photos, tmp_path, run, monkeypatch, capsy
 @pytest.mark.slow
 @KILLED
 def test_a_process_that_is_killed_at_random_goes_on(trained, tmp_path, record_property):
-    """SIGKILL at moments that are drawn anew each time, some while the files are written."""
-    images = fill(tmp_path / "in", 120, bad=(5, 77))
-    options = (*FORMATS, "--save-images", "--checkpoint", trained[0], "--out", tmp_path / "out")
+    """SIGKILL at moments that are drawn anew each time, the last while files are written."""
+    images, out = fill(tmp_path / "in", 300, bad=(5, 77)), tmp_path / "out"
+    options = (*FORMATS, "--checkpoint", trained[0], "--out", out)
     assert finish(images, *options)[0] == 1  # for the unreadable ones
-    whole = hash_folder(tmp_path / "out")
+    whole = hash_folder(out)
+    shutil.rmtree(out)
     seed = time.time_ns()
     record_property("seed", seed)
-    draw, killed = random.Random(seed), 0
-    for _ in range(2):
-        shutil.rmtree(tmp_path / "out")
-        for _ in range(5):
-            process = start(images, *options, "--resume")
-            wanted = draw.randrange(130)
-            kill(process, lambda wanted=wanted: journaled(tmp_path / "out") >= min(wanted, 119))
-            killed += 1
-        files = tmp_path / "out" / "voc" / "Annotations"
-        kill(start(images, *options, "--resume"), lambda files=files: len([*files.glob("*")]) > 60)
-        killed += 1
-        code, told, *_ = finish(images, *options, "--resume")
-        assert code == 1, told
-        assert hash_folder(tmp_path / "out") == whole
-    record_property("tried", killed)
+    draw = random.Random(seed)
+    moments = [*sorted(draw.randrange(300) for _ in range(4)), 300 + draw.randrange(1, 250)]
+    for moment in moments:
+        process = start(images, *options, "--resume")
+        kill(process, lambda moment=moment: done(out, 300) >= moment)
+    code, told, *_ = finish(images, *options, "--resume")
+    assert code == 1, told
+    assert hash_folder(out) == whole
+    record_property("tried", len(moments))
 
 
 @pytest.mark.slow
@@ -447,7 +442,6 @@ def test_a_reader_that_goes_is_no_error(photos, tmp_path, more):
     process = subprocess.Popen(
         command(photos, *more, *where), stdout=subprocess.PIPE, stderr=subprocess.PIPE
     )
-    process.stdout.readline()
     process.stdout.close()
     told = process.stderr.read().decode()
     process.stderr.close()
