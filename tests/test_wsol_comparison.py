@@ -49,3 +49,24 @@ def test_runs_that_cannot_be_compared(tmp_path):
         compare_results(first, others[1])
     with pytest.raises(ResultError, match="finished evaluation"):
         read_results(tmp_path / "maps")
+
+
+@pytest.mark.fault("numbers: scores that their images contradict")
+@pytest.mark.parametrize(
+    ("name", "before", "after"),
+    [
+        ("images.jsonl", '"centre_box": false', '"centre_box": true'),
+        ("scores.json", '"gt_known_loc": ', '"gt_known_loc": 1'),
+        ("scores.json", '"max_box_acc_v2": ', '"max_box_acc_v2": 1'),
+    ],
+)
+def test_scores_that_their_images_contradict_are_not_compared(tmp_path, name, before, after):
+    write_maps(many(9), tmp_path / "maps")
+    for out in "ab":
+        evaluate_maps(many(9), tmp_path / "maps", threshold=0.5, out=tmp_path / out)
+    path = tmp_path / "b" / name
+    text = path.read_text()
+    path.write_text(text.replace(before, after, 1))
+    assert path.read_text() != text
+    with pytest.raises(ResultError, match="adds up to"):
+        compare_results(*(read_results(tmp_path / out) for out in "ab"))

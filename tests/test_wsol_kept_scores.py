@@ -130,6 +130,19 @@ def test_an_experiment_is_scored_anew_under_newer_rules(world, monkeypatch):
 
 
 @pytest.mark.fault("numbers: a kept score of something else")
+def test_scores_that_their_images_contradict_are_made_anew(world):
+    before = tell(world / "out")
+    lines = world / "out" / "scores" / "none-0" / "layercam-16" / "scored" / "images.jsonl"
+    text = lines.read_text()
+    lines.write_text(re.sub('"rank": [0-9]+', '"rank": 0', text))
+    assert lines.read_text() != text
+    code, _, told = score(world)
+    assert (code, "score none" in told) == (0, True), told
+    assert tell(world / "out") == before
+    assert lines.read_text() == text
+
+
+@pytest.mark.fault("numbers: a kept score of something else")
 @pytest.mark.parametrize("lost", ["scores.json", "images.jsonl", "settings.json"])
 def test_scores_with_a_file_lost_are_made_anew(world, lost):
     before = tell(world / "out")

@@ -20,7 +20,7 @@ from wsol.benchmarking.score_store import (
     write_variants,
 )
 from wsol.classes import class_names
-from wsol.evaluation.comparison import ResultError, read_results
+from wsol.evaluation.comparison import ResultError, check_sums, read_results
 from wsol.evaluation.image_results import discard_results, name_results
 from wsol.evaluation.kept_maps import MapKeeper
 from wsol.evaluation.network_maps import NetworkMaps
@@ -249,7 +249,8 @@ def _read_kept(
     if not is_scored(source, [rules], [threshold], folder, rule=rule, keep=keeper):
         return None
     try:
-        scores = read_results(folder, slim=True).scores
-    except ResultError:  # somebody removed or broke a file
+        results = read_results(folder)
+        check_sums(results)
+    except ResultError:  # somebody removed, broke or changed a file
         return None
-    return None if scores["unreadable"] else scores
+    return None if results.scores["unreadable"] else results.scores

@@ -134,9 +134,12 @@ def compare_results(first: Results, second: Results) -> dict[str, Difference]:
         by the name of a score, those that both runs have
 
     Raises:
-        ResultError: other images, another protocol or grid, or scores of masks
+        ResultError: other images, another protocol or grid, scores of masks, or scores that are
+            not those of their images
     """
     check_comparable(first, second)
+    for run in (first, second):
+        check_sums(run)
     try:
         replicates = [add_up(run).replicates() for run in (first, second)]
     except (KeyError, TypeError, IndexError) as error:
