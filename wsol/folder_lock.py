@@ -167,7 +167,7 @@ def _acquire(
         except (OSError, NotImplementedError) as error:
             if not (left and isinstance(error, FileNotFoundError)):
                 if isinstance(error, OSError) and is_disk_fault(error):
-                    raise
+                    raise OSError(error.errno, error.strerror, str(what)) from error
                 reason = getattr(error, "strerror", None) or str(error)
                 raise OutputError(f"{what} cannot be written or locked ({reason})") from error
         else:
