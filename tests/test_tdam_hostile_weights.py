@@ -52,6 +52,7 @@ def test_every_field_is_checked(tmp_path, good, record_property):
     assert len(cases) > 200
 
 
+@pytest.mark.slow
 @pytest.mark.fault("input: files of weights that lie")
 def test_structures_that_lie(tmp_path, good, record_property):
     cases = list(safetensors_structures(good.read_bytes()))

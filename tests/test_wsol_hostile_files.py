@@ -277,6 +277,7 @@ def run_folder(world):
     return command[command.index("--checkpoint") + 1]
 
 
+@pytest.mark.slow
 @pytest.mark.fault(STATES)
 def test_runs_that_are_gone_on_with(run, objects, trained, tmp_path, record_property):
     """A training's record and state, with other keys and values, and as other files."""

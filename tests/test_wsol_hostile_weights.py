@@ -45,6 +45,7 @@ def check_one_line(code, printed, told):
     assert "Traceback" not in told
 
 
+@pytest.mark.slow
 @pytest.mark.fault("input: files of weights at the command line")
 def test_predict_ends_in_one_line(good, photo, run, tmp_path, record_property):
     path, other = tmp_path / "w.safetensors", tmp_path / "w.pth"

@@ -161,6 +161,7 @@ def test_a_killed_holder_blocks_nobody(run, tmp_path, impatient):
     assert LOCK not in {path.name for path in out.iterdir()}
 
 
+@pytest.mark.slow
 @pytest.mark.fault(TAKEN)
 def test_two_evaluations_at_once_leave_one_whole_result(tmp_path):
     """The one that came first ends well, with its scores; the other one is refused."""

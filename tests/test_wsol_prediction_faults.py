@@ -376,6 +376,7 @@ def interrupted(photos, monkeypatch, run):
     return call
 
 
+@pytest.mark.slow
 @pytest.mark.fault("runs: a prediction that is interrupted")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_an_interruption_says_how_to_go_on(photos, tmp_path, interrupted, run, number):

@@ -57,6 +57,7 @@ def check(told, out, named, sentence):
         assert all(image_id in text for image_id in named)
 
 
+@pytest.mark.slow
 @pytest.mark.fault("numbers: images that cannot be read")
 @pytest.mark.parametrize("how", BREAKS)
 def test_an_experiment_names_what_it_could_not_read(world, how):
