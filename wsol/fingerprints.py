@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import inspect
 from pathlib import Path
+from stat import S_ISREG
 from types import CellType, CodeType, FunctionType
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 # Of the rules by which images are read and maps are scored. Whoever changes one that can change a
 # number counts one up, so that nothing that older rules made is taken for the newer ones'.
 RULES = 1
+
+NO_FILE = (-1, 0)  # state of what is no file
 
 _PLAIN = (bool, int, float, complex, str, bytes, type(None))
 _KNOWN = {"torch", "torchvision", "timm", "numpy", "tdam", "wsol", "eval", "builtins", "abc"}
@@ -33,7 +36,7 @@ def hash_files(split: Split, find: Callable[[str], Path], times: bool = False) -
     """
     digest = hashlib.sha256()
     for image_id, label in zip(split.ids, split.labels.tolist(), strict=True):
-        size, time = _state(find(image_id))
+        size, time = file_state(find(image_id))
         line = f"{image_id}\t{label}\t{size}\t{time if times else 0}\n"
         digest.update(line.encode("utf-8", "surrogateescape"))
     return digest.hexdigest()
@@ -43,14 +46,17 @@ def hash_states(paths: Iterable[Path]) -> str:
     """Hash paths, sizes and times of change of files, in hexadecimal."""
     digest = hashlib.sha256()
     for path in paths:
-        digest.update(f"{path}\t{_state(path)}\n".encode("utf-8", "surrogateescape"))
+        digest.update(f"{path}\t{file_state(path)}\n".encode("utf-8", "surrogateescape"))
     return digest.hexdigest()
 
 
-def _state(path: Path) -> tuple[int, int]:
+def file_state(path: Path) -> tuple[int, int]:
     """Give a file's size in bytes and its time of change in nanoseconds; -1 and 0 without one."""
-    stat = path.stat() if path.is_file() else None
-    return (-1, 0) if stat is None else (stat.st_size, stat.st_mtime_ns)
+    try:
+        stat = path.stat()
+    except (OSError, ValueError):  # a name with a zero byte is a ValueError
+        return NO_FILE
+    return (stat.st_size, stat.st_mtime_ns) if S_ISREG(stat.st_mode) else NO_FILE
 
 
 def hash_weights(state: Mapping[str, Tensor]) -> str:

@@ -14,11 +14,11 @@ from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from itertools import combinations
 from pathlib import Path
-from stat import S_ISREG
 from typing import TYPE_CHECKING, Literal
 
 from eval.splits import ManifestError
 from tdam.events import SILENT, Events
+from wsol.fingerprints import NO_FILE, file_state
 from wsol.text import count_things
 
 if TYPE_CHECKING:
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 Use = Literal["training", "choosing", "scoring"]
 USES: tuple[Use, ...] = ("training", "choosing", "scoring")
 _SHOWN = 3  # shared images that a message names
-_NO_FILE = -1  # as a size
 
 
 class OverlapError(ManifestError):
@@ -72,7 +71,9 @@ class ImageSet:
         """Bytes of each file, -1 where there is none."""
         if self.sizes is not None:
             return self.sizes
-        return [_NO_FILE if self.root is None else _stat(path)[0] for path in self.paths]
+        return [
+            NO_FILE[0] if self.root is None else file_state(Path(path))[0] for path in self.paths
+        ]
 
     def hash_rows(self, rows: Sequence[int]) -> list[str | None]:
         """Hash the bytes of some of the files; None for one that cannot be read."""
@@ -161,9 +162,9 @@ def _list_shared(one: ImageSet, other: ImageSet) -> list[tuple[str, str]]:
 
 def hash_file(path: str) -> str | None:
     """Hash the bytes of a file with SHA-256; None where it cannot be read."""
-    size, time = _stat(path)
+    size, time = file_state(Path(path))
     try:
-        return None if size == _NO_FILE else _hash_content(path, size, time)
+        return None if size == NO_FILE[0] else _hash_content(path, size, time)
     except OSError:
         return None
 
@@ -172,12 +173,3 @@ def hash_file(path: str) -> str | None:
 def _hash_content(path: str, size: int, time: int) -> str:
     with Path(path).open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _stat(path: str) -> tuple[int, int]:
-    """Size and time of change of a file; the size is -1 where there is none."""
-    try:
-        stat = Path(path).stat()
-    except (OSError, ValueError):
-        return _NO_FILE, 0
-    return (stat.st_size, stat.st_mtime_ns) if S_ISREG(stat.st_mode) else (_NO_FILE, 0)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import hashlib
 import json
 import shutil
 from array import array
@@ -17,6 +16,7 @@ import numpy as np
 
 from tdam.atomic import naming, open_atomic, remove_unfinished, write_atomic
 from wsol.errors import OutputError
+from wsol.fingerprints import file_state, hash_states
 from wsol.heatmap import to_heatmap
 from wsol.images import ImageError
 from wsol.out_files import JOURNAL
@@ -52,7 +52,7 @@ class Journal:
         self.folder, self.paths = folder, paths
         self._home = folder / JOURNAL
         self._batch = batch
-        self._settings = {"images": len(paths), "image_states": _hash_states(paths), **settings}
+        self._settings = {"images": len(paths), "image_states": hash_states(paths), **settings}
         self._file: BinaryIO | None = None
         self.done = 0
 
@@ -271,19 +271,7 @@ def _lines(file: BinaryIO) -> Iterator[bytes]:
 
 def _state(path: Path) -> str:
     """Describe the file of an image, in a line."""
-    try:
-        stat = path.stat()
-        state = [str(path), stat.st_size, stat.st_mtime_ns]
-    except (OSError, ValueError):
-        state = [str(path), None, None]
-    return json.dumps(state) + "\n"
-
-
-def _hash_states(paths: list[Path]) -> str:
-    digest = hashlib.sha256()
-    for path in paths:
-        digest.update(_state(path).encode())
-    return digest.hexdigest()
+    return json.dumps([str(path), *file_state(path)]) + "\n"
 
 
 def _encode(path: Path, result: Result, fault: str | None) -> bytes:

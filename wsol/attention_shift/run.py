@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from tdam.events import SILENT
+from tdam.events import SILENT, working
 from wsol.data_ranges import tells_stretched
 from wsol.errors import ArgumentError, about
 from wsol.folder_lock import holds
@@ -236,8 +236,7 @@ class _Drawing:
         """Draw the shifts of all images."""
         from wsol.images import ImageError
 
-        self._events.begin("shift", len(paths))
-        try:
+        with working(self._events, "shift", len(paths)):
             for path, result in self._localizer.stream(paths, labels):
                 outcome = self._draw_image(result)
                 if isinstance(outcome, ImageError):
@@ -249,8 +248,6 @@ class _Drawing:
                 if self._on_image is not None:
                     self._on_image(path, outcome)
                 self._events.advance()
-        finally:
-            self._events.end()
 
     def summarize(self) -> ShiftRun:
         """Give the counts."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from eval.protocols import find_protocol
 from tdam import create_model, load_checkpoint
-from tdam.events import SILENT, Events
+from tdam.events import SILENT, Events, working
 from tdam.spec import describe_network
 from wsol.benchmarking.experiment import PRETRAINED
 from wsol.benchmarking.score_store import (
@@ -214,8 +214,7 @@ def _score_once(
     remove_variants(folder.parents[1])  # until all variants are of the same weights again
 
     def score() -> None:
-        events.begin(f"score {text}, {source.split.name}", len(source.split))
-        try:
+        with working(events, f"score {text}, {source.split.name}", len(source.split)):
             score_maps(
                 source,
                 [rules],
@@ -226,8 +225,6 @@ def _score_once(
                 keep=keeper,
                 events=events,
             )
-        finally:
-            events.end()
 
     try:
         score()

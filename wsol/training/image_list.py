@@ -11,6 +11,7 @@ from tdam.atomic import write_atomic
 from tdam.strict_json import dumps, loads
 from tdam.training.recipe import load_recipe
 from tdam.training.run_folder import CHECKPOINTS
+from tdam.unfinished import RECIPE, RECORD
 from tdam.weights import find_weights
 from wsol.overlap import USES, ImageSet, find_overlaps, of_split
 from wsol.training.data import load_training_data
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
     from wsol.training.data import TrainingData
 
 TRAINED_ON = "trained-on.json"
-_RECORD, _RECIPE = "run.json", "recipe.toml"  # of a run, whose modules need torch
 
 
 def list_image_sets(training_data: TrainingData, recipe: Recipe, run: str) -> tuple[ImageSet, ...]:
@@ -129,7 +129,7 @@ def _find_run(path: Path) -> Path | None:
         folder = each if each.is_dir() else each.parent
         if folder.parent.name == CHECKPOINTS:
             folder = folder.parent.parent
-        if (folder / TRAINED_ON).is_file() or (folder / _RECORD).is_file():
+        if (folder / TRAINED_ON).is_file() or (folder / RECORD).is_file():
             return folder
     return None
 
@@ -151,8 +151,8 @@ def _to_set(content: dict[str, Any]) -> ImageSet:
 def _list_again(folder: Path) -> tuple[ImageSet, ...]:
     """List the images of a run that kept no list, if its data is there as it was."""
     try:
-        record = loads((folder / _RECORD).read_text(encoding="utf-8"))
-        recipe = load_recipe(str(folder / _RECIPE))
+        record = loads((folder / RECORD).read_text(encoding="utf-8"))
+        recipe = load_recipe(str(folder / RECIPE))
         training_data = load_training_data(
             record["data"], record["root"], recipe.val_share, recipe.seed, recipe.per_class
         )

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from tdam.registry import find_spec
 from tdam.weights import find_file
+from wsol.fingerprints import hash_weights
 
 if TYPE_CHECKING:
     from tdam.training.recipe import Recipe
@@ -28,13 +29,9 @@ def hash_start(recipe: Recipe) -> str | None:
     """
     if recipe.weights == "random":
         return None
-    digest = hashlib.sha256()
     if recipe.weights == "pretrained":
         family = find_spec(recipe.model).family
         module = import_module(family if "." in family else f"tdam.backbones.{family}")
-        for name, tensor in sorted(module.pretrained(recipe.model).items()):
-            digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
-            digest.update(tensor.contiguous().numpy().tobytes())
-        return digest.hexdigest()
+        return hash_weights(module.pretrained(recipe.model))
     with find_file(recipe.weights).open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

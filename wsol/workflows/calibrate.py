@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tdam.events import SILENT, Events
+from tdam.events import SILENT, Events, working
 from wsol.data_ranges import tells_stretched
 from wsol.errors import ArgumentError, about
 from wsol.folder_lock import hold_file, hold_folder
@@ -110,12 +110,8 @@ def calibrate(
             workers=workers,
             device=where,
         )
-        events.begin("calibrate", len(split))
-        try:
-            with about("boxes"):
-                chosen = choose_threshold(source, events)
-        finally:
-            events.end()
+        with working(events, "calibrate", len(split)), about("boxes"):
+            chosen = choose_threshold(source, events)
         for line in chosen.unreadable:
             events.say(line)
         if chosen.unreadable:

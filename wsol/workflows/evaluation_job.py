@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, get_args
 
 from eval.manifest import DataSet, ManifestError, Split, open_data_set
 from eval.protocols import PROTOCOLS, ClassMap, Protocol, find_protocol
+from tdam.events import working
 from wsol.errors import ArgumentError, about
 from wsol.evaluation.exports import export_boxes, score_coco
 from wsol.evaluation.image_results import CHOSEN, discard_results, name_results
@@ -187,26 +188,24 @@ class EvaluationJob:
         mask_root = self.wanted.mask_root or self.root
         if mask_root is None and self.data is not None:
             mask_root = self.data.path
-        events.begin(f"evaluate {source.split.name}", len(source.split))
         try:
-            return score_maps(
-                source,
-                self.protocols,
-                levels,
-                mask_root=mask_root,
-                workers=self.wanted.workers,
-                out=out,
-                save=self.save,
-                events=events,
-                **options,
-            )
+            with working(events, f"evaluate {source.split.name}", len(source.split)):
+                return score_maps(
+                    source,
+                    self.protocols,
+                    levels,
+                    mask_root=mask_root,
+                    workers=self.wanted.workers,
+                    out=out,
+                    save=self.save,
+                    events=events,
+                    **options,
+                )
         except (ManifestError, MapError, ResumeError, ArgumentError):
             raise
         except ValueError as error:
             argument = "classes" if "class table" in str(error) else "data"
             raise ArgumentError(argument, str(error)) from error
-        finally:
-            events.end()
 
 
 def open_job(

@@ -6,6 +6,7 @@ import shutil
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from tdam.events import working
 from wsol.errors import about
 from wsol.folder_lock import LOCK
 from wsol.out_files import KEPT, FileList
@@ -114,11 +115,8 @@ def write_page(
     from wsol.report import write_report
     from wsol.report.choice import GALLERY
 
-    events.begin("report", min(len(runs[0].rows), GALLERY))
-    try:
-        with about("report"), writing(folder):
-            page = write_report(folder, runs, root, progress=events.advance, **options)
-    finally:
-        events.end()
+    task = working(events, "report", min(len(runs[0].rows), GALLERY))
+    with task, about("report"), writing(folder):
+        page = write_report(folder, runs, root, progress=events.advance, **options)
     events.say(f"report in {page}")
     return page
