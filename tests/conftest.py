@@ -123,6 +123,19 @@ def spot():
 
 
 @pytest.fixture
+def read(tmp_path):
+    """Read an image from the bytes of its file: (H, W, 3)."""
+    from wsol.images import read_image
+
+    def call(content, suffix="tif"):
+        path = tmp_path / f"image.{suffix}"
+        path.write_bytes(content)
+        return np.asarray(read_image(path)).astype(int)
+
+    return call
+
+
+@pytest.fixture
 def run(capsys):
     """Call `wsol` with arguments: exit code, stdout, stderr."""
     from wsol.cli import main

@@ -29,7 +29,6 @@ from wsol.fingerprints import RULES, hash_files
 from wsol.folder_lock import hold_file, hold_folder
 from wsol.overlap import check_apart
 from wsol.runtime import find_device, is_half_fast
-from wsol.training.curves import CurveWriter
 from wsol.training.data import TrainingData, load_training_data
 from wsol.training.distillation import TARGETS, check_distillation, write_teacher_targets
 from wsol.training.image_list import (
@@ -49,13 +48,12 @@ from wsol.training.images import (
 )
 from wsol.training.network import begin_network
 from wsol.training.record import describe_run, read_record, write_record
+from wsol.training.run_events import RunEvents, announce
 from wsol.training.run_files import RECIPE, START, begin, check_same_run, discard, go_on
 from wsol.training.start import hash_start
 from wsol.training.validation import Validator
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from eval.manifest import DataSet
     from tdam.backbones.base import Backbone
     from tdam.training.batches import TrainingImages
@@ -180,7 +178,7 @@ def train_localizer(
             record = go_on(out, record, step)
         if ranks.first and not (out / TRAINED_ON).is_file():  # nor had runs of before one
             write_image_sets(out, sets)
-        _tell(training_data, recipe, events)
+        announce(training_data, recipe, events)
         packed = Path(cache or out / "cache")
         images = _open_images(recipe, training_data, packed, ranks, workers, events)
         unreadable: dict[str, str] = {}
@@ -195,7 +193,7 @@ def train_localizer(
         validator = Validator(
             training_data.val, training_data.root, str(where), recipe.batch_size, workers, classes
         )
-        with _RunEvents(out, recipe.epochs, len(training_data.train), events) as told:
+        with RunEvents(out, recipe.epochs, len(training_data.train), events) as told:
             state = _run_loop(
                 model, images, recipe, out, ranks, validate=validator, resume=resume,
                 device=where, workers=workers, save_every=save_every, events=told,
@@ -265,79 +263,6 @@ def _run_loop(
     except (RuntimeError, ValueError) as error:  # of torch: memory, workers, an input too small
         reason = str(error).strip().splitlines() or [type(error).__name__]
         raise TrainingError(f"the training broke off: {reason[0]}") from error
-
-
-class _RunEvents(Events):
-    """Keeps curves of a training, and says in a line how each epoch went."""
-
-    def __init__(self, out: Path, epochs: int, images: int, events: Events) -> None:
-        self._out, self._epochs, self._images = out, epochs, images
-        self._events = events
-        self._curves: CurveWriter | None = None
-        self.begin, self.advance = events.begin, events.advance  # type: ignore[method-assign]
-        self.end, self.say = events.end, events.say  # type: ignore[method-assign]
-
-    def epoch(self, history: Sequence[dict[str, Any]], best: dict[str, Any] | None) -> None:
-        rows = list(history)
-        self._curves = self._curves or CurveWriter(self._out, len(rows) - 1)
-        self._curves.add(rows, best)
-        self.say(describe_epoch(rows, best, self._epochs, self._images))
-        self._events.epoch(history, best)
-
-    def __enter__(self) -> _RunEvents:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self.end()
-        if self._curves is not None:
-            self._curves.close()
-
-
-def describe_epoch(
-    history: Sequence[dict[str, Any]], best: dict[str, Any] | None, epochs: int, images: int
-) -> str:
-    """Say in a line how the last epoch's validation went.
-
-    Args:
-        history: a row an epoch
-        best: the row whose weights are the result so far
-        epochs: of the training
-        images: that every epoch sees
-    """
-    row = history[-1]
-    words = [f"epoch {row['epoch']}/{epochs}"]
-    if row["train_loss"] is not None:
-        words.append(f"loss {row['train_loss']:.3f}")
-    words.append(f"validation: accuracy {row['val_accuracy']:.1f}")
-    words.append(f"loss {row['val_loss']:.3f}")
-    if "val_max_box_acc" in row:
-        words.append(f"MaxBoxAcc {row['val_max_box_acc']:.1f}")
-    if len(history) > 1:  # of the epoch as a whole, cut off or not
-        spent = row["seconds"] - history[-2]["seconds"]
-        words.append(f"{images / max(spent, 0.01):.1f} images/s")
-    if best is row:
-        words.append("(best)")
-    return "  ".join(words)
-
-
-def _tell(training_data: TrainingData, recipe: Recipe, events: Events) -> None:
-    """Say what is trained on and how the result will be chosen, and begin to prepare."""
-    events.say(training_data.describe())
-    attention = "" if recipe.attention == "none" else f" + {recipe.attention}"
-    chosen = {
-        "accuracy": "best validation accuracy (image labels only)",
-        "localization": "best validation MaxBoxAccV2 (boxes)",
-        "last": "the last epoch",
-    }[recipe.select]
-    events.say(
-        f"{recipe.model}{attention}, {recipe.size} px, {recipe.precision}, recipe {recipe.name}, "
-        f"seed {recipe.seed}; result: {chosen}"
-    )
-    total = len(training_data.whole) if recipe.packed else 0
-    if recipe.targets == "plain":
-        total += len(training_data.train)
-    if total:
-        events.begin("prepare", total)
 
 
 def _open_images(

@@ -15,7 +15,8 @@ from wsol.evaluation.network_maps import NetworkMaps
 from wsol.folder_lock import holds
 from wsol.label_matching import match_evaluated, name_labels
 from wsol.networks import get_network
-from wsol.workflows.evaluation_job import Wanted, open_job
+from wsol.workflows.evaluation_job import open_job
+from wsol.workflows.evaluation_options import Wanted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -27,7 +28,8 @@ if TYPE_CHECKING:
     from tdam.preprocessing import Preprocessing
     from wsol.evaluation.result import Evaluation
     from wsol.maps import MapExtractor
-    from wsol.workflows.evaluation_job import EvaluationJob, Protocols
+    from wsol.workflows.evaluation_job import EvaluationJob
+    from wsol.workflows.evaluation_options import Protocols
 
 
 @holds("out", "report")

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
 from eval.manifest import DataSet, ManifestError, Split, open_data_set
-from eval.protocols import PROTOCOLS, ClassMap, Protocol, find_protocol
+from eval.protocols import ClassMap, Protocol
 from tdam.events import working
 from wsol.errors import ArgumentError, about
 from wsol.evaluation.exports import export_boxes, score_coco
@@ -24,55 +24,20 @@ from wsol.evaluation.score_maps import finished_thresholds, score_maps
 from wsol.out_folders import free_folder, writing
 from wsol.overlap import check_apart, list_sets
 from wsol.training.image_list import find_weights_file, read_image_sets
+from wsol.workflows.evaluation_options import (
+    VAL,
+    Wanted,
+    check_outputs,
+    check_threshold,
+    find_protocols,
+)
 from wsol.workflows.report_job import ReportJob, free_report
-from wsol.writers import check_format
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from tdam.events import Events
     from wsol.evaluation.map_source import MapSource
     from wsol.evaluation.result import Evaluation
-
-Protocols = str | Protocol | Sequence[str | Protocol]
-VAL = "val"  # the rule, and the split that it chooses on
-
-
-@dataclass(frozen=True)
-class Wanted:
-    """What is wanted of an evaluation, as the public functions take it.
-
-    Args:
-        split: to score, such as `test` or `val+test`
-        protocol: name, TOML file, record, or several of these; `all` for all that there are
-        threshold: `oracle`, `val`, a share of the map's range, or None for the protocol's own
-        class_map: whose map; None: as the protocol has it
-        mask_root: folder that the split's mask paths are relative to
-        out: folder for per-image results
-        formats: of boxes beside them
-        save_maps: kind of numbers that maps are written in
-        report: folder of a page
-        coco: whether COCO's scores are wanted
-        workers: threads that score
-        force: overwrite what an earlier run wrote
-        events: told of what is done
-        allow_overlap: score images that were also chosen by or trained on, and say so
-    """
-
-    split: str
-    protocol: Protocols
-    threshold: Any
-    class_map: str | None
-    mask_root: str | Path | None
-    out: str | Path | None
-    formats: Sequence[Any]
-    save_maps: str | None
-    report: str | Path | None
-    coco: bool
-    workers: int
-    force: bool
-    events: Events
-    allow_overlap: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -230,14 +195,14 @@ def open_job(
         ManifestError: a fault in the data set
         OverlapError: images that are scored and also chosen by or trained on
     """
-    protocols = _find_protocols(wanted.protocol)
-    wanted = replace(wanted, threshold=_check_threshold(wanted, choose))
+    protocols = find_protocols(wanted.protocol)
+    wanted = replace(wanted, threshold=check_threshold(wanted, choose))
     if wanted.class_map not in (None, *get_args(ClassMap)):
         names = " or ".join(get_args(ClassMap))
         raise ArgumentError(
             "class_map", f"Expected class_map to be {names} but got {wanted.class_map!r}"
         )
-    wanted = replace(wanted, formats=_check_outputs(wanted, protocols))
+    wanted = replace(wanted, formats=check_outputs(wanted, protocols))
     out = None if wanted.out is None else Path(wanted.out)
     save = None
     if out is not None and wanted.save_maps is not None:
@@ -280,60 +245,6 @@ def open_job(
         save=save,
         report=report,
     )
-
-
-def _find_protocols(protocol: Protocols) -> tuple[Protocol, ...]:
-    with about("protocol"):
-        if protocol == "all":
-            return tuple(PROTOCOLS.values())
-        several = [protocol] if isinstance(protocol, (str, Protocol)) else list(protocol)
-        protocols = tuple(map(find_protocol, several))
-        names = [rules.name for rules in protocols]
-        if not names:
-            raise ValueError("Expected at least one protocol but got none")
-        if len(set(names)) < len(names):
-            raise ValueError(f"Expected protocols with different names but got {names}")
-        return protocols
-
-
-def _check_threshold(wanted: Wanted, choose: str | Split) -> Any:
-    threshold = wanted.threshold
-    number = isinstance(threshold, (int, float)) and not isinstance(threshold, bool)
-    if not (0 <= threshold <= 1 if number else threshold in (None, "oracle", VAL)):
-        raise ArgumentError(
-            "threshold",
-            f"Expected threshold to be oracle, val or a number from 0 to 1 but got {threshold!r}",
-        )
-    if threshold == VAL and choose in wanted.split.split("+"):
-        raise ArgumentError(
-            "threshold", f"{choose} cannot be chosen on while {wanted.split!r} scores it"
-        )
-    return threshold
-
-
-def _check_outputs(wanted: Wanted, protocols: tuple[Protocol, ...]) -> list[Any]:
-    """Refuse outputs that do not go together; gives the formats, each once."""
-    given = [wanted.formats] if isinstance(wanted.formats, str) else wanted.formats
-    with about("formats"):
-        kinds = [check_format(kind) for kind in dict.fromkeys(given)]
-    if "npy" in kinds:
-        raise ArgumentError("formats", "npy is --save-maps float64 here")
-    into_out: dict[str, Any] = {
-        "formats": kinds,
-        "save_maps": wanted.save_maps,
-        "coco": wanted.coco,
-    }
-    for argument, asked in into_out.items():
-        if asked and wanted.out is None:
-            raise ArgumentError(argument, "needs --out")
-    of_one: dict[str, Any] = {"formats": kinds, "coco": wanted.coco, "report": wanted.report}
-    for argument, asked in of_one.items():
-        if asked and len(protocols) > 1:
-            raise ArgumentError(argument, "goes with one protocol")
-    if wanted.save_maps is not None and protocols[0].image == "crop":
-        message = f"cannot go with {protocols[0].name}: a file does not say that it shows a crop"
-        raise ArgumentError("save_maps", message)
-    return kinds
 
 
 def _open(
