@@ -17,6 +17,8 @@ from wsol.out_files import save_file, writing_file
 from wsol.prediction import predict
 from wsol.writers import WRITERS
 
+pytestmark = pytest.mark.slow
+
 resource = pytest.importorskip("resource")  # whose limit of a file's size stands for a full disk
 FULL = pytest.mark.fault("runs: a disk that is full")
 

@@ -29,6 +29,8 @@ from wsol.maps.gradient import LayerCAM
 from wsol.training.data import load_training_data
 from wsol.training.images import is_packed, pack_images
 
+pytestmark = pytest.mark.slow
+
 PART = ("--models", "none", "--seeds", 0)
 
 

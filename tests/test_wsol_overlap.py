@@ -17,6 +17,8 @@ from wsol.overlap import ImageSet, OverlapError, _hash_content, check_apart, fin
 from wsol.training.data import load_training_data
 from wsol.training.image_list import TRAINED_ON, list_image_sets, read_image_sets
 
+pytestmark = pytest.mark.slow
+
 FAST = {"epochs": 1, "size": 64, "batch_size": 4, "workers": 0}
 FLAGS = ("--epochs", 1, "--size", 64, "--batch-size", 4, "--workers", 0)
 KIND = "numbers: an image that is trained on, chosen by or scored at once"

@@ -10,6 +10,8 @@ from tdam.training.recipe import load_recipe
 from wsol.benchmarking.expected import check_measurable
 from wsol.benchmarking.experiment_files import list_experiments, load_experiment
 
+pytestmark = pytest.mark.slow
+
 EXPECTED = '[[expected]]\nscore = "top1_loc"\nvalue = 1\ntolerance = 100\n'
 
 

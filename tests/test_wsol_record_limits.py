@@ -12,6 +12,8 @@ from wsol.benchmarking import record_file
 from wsol.benchmarking.record import list_recorded
 from wsol.evaluation.comparison import ResultError
 
+pytestmark = pytest.mark.slow
+
 SCORED = "none-1/layercam-16/scored"
 
 

@@ -13,6 +13,8 @@ from small_experiments import TOML, reproduce
 import wsol
 from tdam.training.recipe import load_recipe
 
+pytestmark = pytest.mark.slow
+
 PART = ("--models", "none", "--seeds", 0)
 
 
