@@ -222,6 +222,7 @@ def test_output_strides(name):
         tiny(name, output_stride=4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SMALL)
 def test_export_and_low_precision(name):
     model = tiny(name, attention="tdam")
@@ -243,6 +244,7 @@ def test_export_and_low_precision(name):
                                    rtol=0.1)  # fmt: skip
 
 
+@pytest.mark.slow
 def test_compile_has_no_breaks():
     model = tiny("resnet18", attention="tdam", distance=2)
     with torch.no_grad():

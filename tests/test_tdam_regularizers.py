@@ -134,6 +134,7 @@ def test_plain_weights(tmp_path, attention):
             torch.testing.assert_close(ours(images()), wanted)
 
 
+@pytest.mark.slow
 def test_copies_and_compiled_networks_have_it():
     model = tiny(**TDAM, regularizer=Scale)
     twin = copy.deepcopy(model)

@@ -57,6 +57,7 @@ def test_steps_differ(shipped, photos):
     assert all(len(each.steps) == shipped.settings["steps"] for each in traced)
 
 
+@pytest.mark.slow
 def test_they_are_what_commands_take(run, photos, tmp_path):
     image = photos / "coffee.png"
     said = run("predict", image)

@@ -42,6 +42,7 @@ def call(run, world, *more):
     )  # fmt: skip
 
 
+@pytest.mark.slow
 def test_every_rule_says_what_evaluate_says(run, world, tmp_path):
     code, printed, told = call(
         run, world, "--threshold", "oracle", "--threshold", "0.2", "--threshold", "val", "--json",

@@ -186,10 +186,9 @@ def test_uploads_have_a_limit(served):
     assert sent < 2 * MOST_BYTES
 
 
+@pytest.mark.slow
 @pytest.mark.fault("runs: uploads that outlive the app")
-@pytest.mark.parametrize(
-    "name", ["SIGTERM", *(pytest.param(n, marks=pytest.mark.slow) for n in ("SIGINT", "SIGHUP"))]
-)
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGINT", "SIGHUP"])
 def test_nothing_is_left_after_a_signal(cat, tmp_path, name):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))

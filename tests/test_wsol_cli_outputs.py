@@ -71,6 +71,7 @@ def test_pictures_take_any_name(photos, tmp_path, name):
     assert (tmp_path / "a.png").stat().st_size > 10_000
 
 
+@pytest.mark.slow
 def test_lists_on_stdin_need_not_be_text(photos, tmp_path):
     path = os.fsencode(tmp_path) + b"/caf\xe9.png"
     Path(os.fsdecode(path)).write_bytes((photos / "coffee.png").read_bytes())

@@ -89,6 +89,7 @@ class StopInTraining(Events):
             raise KeyboardInterrupt
 
 
+@pytest.mark.slow
 def test_a_run_that_was_cut_off_keeps_its_targets(weights, objects, run, tmp_path):
     gone = tmp_path / "weights.safetensors"
     shutil.copy(weights, gone)

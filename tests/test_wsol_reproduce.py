@@ -221,6 +221,7 @@ def test_what_is_missing_is_trained_and_nothing_twice(tmp_path):
     assert times(out) == after
 
 
+@pytest.mark.slow
 def test_processes_share_a_folder(world, tmp_path, monkeypatch):
     """A run that another process trains is left to it, and one that it has ended is not redone."""
     (tmp_path / "data").symlink_to(world / "data")

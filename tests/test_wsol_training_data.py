@@ -18,6 +18,7 @@ from wsol.training.images import PackedImages, SplitImages, pack_images, packed_
 from wsol.workflows.train import train
 
 
+@pytest.mark.slow
 def test_a_changed_file_is_packed_anew(objects, run, tmp_path):
     data = fill(tmp_path / "data", 2)
     flags = ("--epochs", 1, "--size", 32, "--workers", 0, "--cache", tmp_path / "cache")

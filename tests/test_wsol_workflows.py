@@ -135,6 +135,7 @@ def test_results_are_not_overwritten(tmp_path):
     assert first == again
 
 
+@pytest.mark.slow
 def test_benchmark_compare_and_reproduce_agree(world, tmp_path, capsys):
     weights = {name: world / f"{name}.safetensors" for name in ("none", "tdam")}
     outcome = wsol.benchmark(
