@@ -130,7 +130,14 @@ def _load(data: Path, folder: Path, name: str, classes: list[str]) -> Split:
 
 
 def _first_image(folder: Path) -> Path | None:
-    return next((p for p in folder.iterdir() if is_image_name(p.name) and (p.is_file() or is_broken_link(p))), None)
+    return next(
+        (
+            p
+            for p in folder.iterdir()
+            if is_image_name(p.name) and (p.is_file() or is_broken_link(p))
+        ),
+        None,
+    )
 
 
 def _describe(folder: Path) -> str:

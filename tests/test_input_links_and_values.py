@@ -56,7 +56,9 @@ def test_predictions_go_on_beside_links(photographs, run, tmp_path):
 @pytest.mark.fault("input: links to nothing")
 def test_class_folders_keep_links(photographs, tmp_path):
     split = load_folders(tmp_path, "test")
-    assert split.ids == tuple(f"photographs/{name}" for name in ("a.png", "b.jpg", "c.jpg", "d.png"))
+    assert split.ids == tuple(
+        f"photographs/{name}" for name in ("a.png", "b.jpg", "c.jpg", "d.png")
+    )
     (tmp_path / "birds").symlink_to("/nowhere/birds")  # without it, labels would shift
     with pytest.raises(ManifestError, match="birds: cannot be read .a link to nothing"):
         load_folders(tmp_path, "test")
