@@ -1,10 +1,11 @@
 """Links that lead to nothing and pixels that are no numbers: errors of these images, told of."""
 
 import io
+from pathlib import Path
 
 import numpy as np
 import pytest
-from image_samples import tiff
+from image_samples import picture, saved, tiff
 from PIL import Image
 from small_objects import FLAGS
 
@@ -12,6 +13,7 @@ from eval.folders import load_folders
 from eval.masks import read_mask
 from eval.splits import ManifestError, MaskPaths
 from wsol.images import ImageError, find_images, read_image
+from wsol.writers.names import unique_stem
 
 NETWORK = ("--model", "efficientnet_lite0", "--weights", "random")
 
@@ -60,7 +62,7 @@ def test_class_folders_keep_links(photographs, tmp_path):
         f"photographs/{name}" for name in ("a.png", "b.jpg", "c.jpg", "d.png")
     )
     (tmp_path / "birds").symlink_to("/nowhere/birds")  # without it, labels would shift
-    with pytest.raises(ManifestError, match="birds: cannot be read .a link to nothing"):
+    with pytest.raises(ManifestError, match=r"birds: cannot be read .a link to nothing"):
         load_folders(tmp_path, "test")
 
 
@@ -102,3 +104,56 @@ def test_pixels_that_are_not_finite(tmp_path, value, kind):
         return
     with pytest.raises(ImageError, match="holds values that are not finite"):
         read_image(path)
+
+
+@pytest.mark.fault("input: JPEGs whose scans are missing")
+@pytest.mark.parametrize("mode", ["RGB", "L"])
+def test_progressive_jpegs_that_are_cut(tmp_path, mode, record_property):
+    whole = saved(picture(96, 64).convert(mode), "jpeg", progressive=True)
+    starts = [at for at in range(len(whole)) if whole[at : at + 2] == b"\xff\xda"]
+    path = tmp_path / "image.jpg"
+    for good in (whole, whole + b"\0garbage", whole + whole):
+        path.write_bytes(good)
+        assert read_image(path).size == (96, 64)
+        assert read_image(path, at_least=8).height >= 8
+    for start in starts[1:]:
+        for content in (whole[:start], whole[:start] + b"\xff\xd9", whole[: start + 30]):
+            path.write_bytes(content)
+            with pytest.raises(ImageError, match="truncated"):
+                read_image(path)
+    record_property("tried", 3 * len(starts))
+    assert len(starts) > 3
+
+
+@pytest.mark.fault("input: names of several lines")
+def test_names_in_lists_have_one_line():
+    taken = set()
+    names = [unique_stem(Path(name), taken) for name in ("a\nb.jpg", "a_b.png", "a\u2028b.gif")]
+    assert names == ["a_b", "a_b-2", "a_b-3"]
+
+
+@pytest.mark.fault("input: names that collide")
+@pytest.mark.parametrize("kind", ["voc", "yolo", "npy"])
+def test_names_that_collide_have_files_of_their_own(tmp_path, run, kind):
+    names = [
+        "a.jpg",
+        "a.png",
+        "A.png",
+        "\u00e9.png",
+        "e\u0301.png",
+        "x\ny.png",
+        "x_y.png",
+        "....png",
+    ]
+    for name in names:
+        (tmp_path / "in").mkdir(exist_ok=True)
+        Image.new("RGB", (8, 6)).save(tmp_path / "in" / name, "png")
+    out = tmp_path / "out"
+    code, _, err = run("predict", tmp_path / "in", *NETWORK, "--format", kind, "--out", out)
+    assert code == 0, err
+    folder = out / {"voc": "voc/Annotations", "yolo": "yolo/labels/train", "npy": "maps"}[kind]
+    files = [path.name.casefold() for path in folder.iterdir()]
+    assert len(files) == len(set(files)) == len(names)
+    if kind == "voc":
+        lines = (out / "voc/ImageSets/Main/train.txt").read_text().splitlines()
+        assert sorted(lines) == sorted(path.stem for path in folder.iterdir())
