@@ -13,6 +13,7 @@ from tdam.strict_json import loads
 from wsol.classes import find_class
 from wsol.evaluation.folder_maps import read_map
 from wsol.images import ImageError
+from wsol.writers import create_writer
 
 
 def four_files(folder, box="0,0,3,3", label="0", classes=None):
@@ -101,3 +102,14 @@ def test_arrays_that_are_no_maps(tmp_path):
         with pytest.raises(ImageError, match="expected") as error:
             read_map(path)
         assert "\n" not in str(error.value)
+
+
+@pytest.mark.fault("input: names of several lines")
+@pytest.mark.parametrize("name", ["a:b", "a\nb", "#a", " "])
+def test_a_list_of_labels_that_is_left_out_is_told(tmp_path, name):
+    with create_writer("voc", tmp_path, ("cat", name)) as writer:
+        assert writer.notes == [f"without voc/labelmap.txt, which cannot hold the name {name!r}"]
+    assert not (tmp_path / "voc/labelmap.txt").exists()
+    with create_writer("voc", tmp_path, ("cat", "dog")) as writer:
+        assert writer.notes == []
+    assert (tmp_path / "voc/labelmap.txt").read_text() == "cat:::\ndog:::\n"
