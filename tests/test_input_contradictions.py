@@ -1,6 +1,7 @@
 """Tables, objects and maps that say two things, or what only Python takes for a number."""
 
 import io
+import json
 
 import numpy as np
 import pytest
@@ -113,3 +114,15 @@ def test_a_list_of_labels_that_is_left_out_is_told(tmp_path, name):
     with create_writer("voc", tmp_path, ("cat", "dog")) as writer:
         assert writer.notes == []
     assert (tmp_path / "voc/labelmap.txt").read_text() == "cat:::\ndog:::\n"
+
+
+@pytest.mark.fault("input: tables that contradict themselves")
+def test_two_annotations_of_one_id(tmp_path):
+    image = {"id": 1, "file_name": "a.png", "width": 9, "height": 9}
+    box = {"id": 5, "image_id": 1, "category_id": 1, "bbox": [0, 0, 3, 3]}
+    content = {"images": [image], "categories": [{"id": 1, "name": "cat"}]}
+    path = tmp_path / "boxes.json"
+    for second, match in (({}, "every id once"), ({"id": 6, "image_id": 2}, "id of a record")):
+        path.write_text(json.dumps({**content, "annotations": [box, {**box, **second}]}))
+        with pytest.raises(ManifestError, match=match):
+            load_split(path)

@@ -143,7 +143,7 @@ def test_names_that_collide_have_files_of_their_own(tmp_path, run, kind):
         "e\u0301.png",
         "x\ny.png",
         "x_y.png",
-        "....png",
+        "x...png",
     ]
     for name in names:
         (tmp_path / "in").mkdir(exist_ok=True)
