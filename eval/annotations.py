@@ -8,7 +8,7 @@ from xml.parsers import expat
 
 from eval.parsing import MOST_SETTINGS, read_limited, show
 from eval.splits import ManifestError
-from eval.tables import read_table, to_int
+from eval.tables import parse_int, read_table, to_int
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -45,7 +45,7 @@ class Annotation:
             )
         self.wnid = wnid
         try:
-            box = [int(corner) for corner in corners]
+            box = [parse_int(corner) for corner in corners]
             if max(map(abs, box)) >= 2**31:
                 raise ValueError
         except ValueError:

@@ -75,6 +75,8 @@ def load_coco(path: Path, name: str, skip: Callable[[str], object] | None = None
     boxes: list[list[list[float]]] = [[] for _ in keys]
     unlike: dict[int, ManifestError] = {}
     annotations = Records(path, content, "annotations")
+    keyed = [i for i in range(len(annotations)) if annotations[i].get("id") is not None]
+    annotations.once("id", [annotations.key(i, "id") for i in keyed], keyed)
     for i in range(len(annotations)):
         row = rows[annotations.known(i, "image_id", rows)]
         label = ranks[annotations.known(i, "category_id", ranks)]

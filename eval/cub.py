@@ -18,7 +18,7 @@ from eval.building import (
 from eval.headers import read_headers
 from eval.parsing import show
 from eval.splits import ManifestError, is_text, leaves_root
-from eval.tables import read_lines, to_int
+from eval.tables import parse_float, read_lines, to_int
 from eval.writing import check_free, write_data_set
 
 
@@ -151,7 +151,7 @@ def read_cub(folder: Path) -> tuple[list[str], list[CubImage]]:
 
 def _corners(where: str, text: str) -> tuple[float, float, float, float]:
     try:
-        x, y, width, height = map(float, text.split())
+        x, y, width, height = map(parse_float, text.split())
     except ValueError:
         x = y = width = height = math.nan
     good = all(abs(value) < 2**31 for value in (x, y, width, height))

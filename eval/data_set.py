@@ -15,7 +15,7 @@ from pathlib import Path
 from eval.coco import load_coco
 from eval.folders import list_folders, list_split_folders, load_folders
 from eval.four_files import load_four_files
-from eval.parsing import read_toml
+from eval.parsing import read_toml, show
 from eval.splits import MOST_CLASSES, ManifestError, Split, is_text, join_splits
 from eval.tables import read_table, to_int
 
@@ -214,6 +214,7 @@ def _find_names(data: Path, last: int) -> tuple[str, ...] | None:
     if path is None:
         return None
     names: dict[int, str] = {}
+    lines: dict[tuple[str, str], str] = {}
     for where, row in read_table(path, ()):
         if "name" not in row:
             return None
@@ -223,6 +224,12 @@ def _find_names(data: Path, last: int) -> tuple[str, ...] | None:
             raise ManifestError(
                 f"{where}: expected a new label from 0 and a name but got "
                 f"{row.get('label', '')},{row['name']}"
+            )
+        same = row["name"], row.get("wnid", "")  # ImageNet has two cranes
+        if lines.setdefault(same, where) != where:
+            raise ManifestError(
+                f"{where}: expected a name for one label alone but {lines[same]} has "
+                f"{show(row['name'])} too; a column wnid can tell them apart"
             )
         names[label] = row["name"]
     missing = next((i for i in range(max(last, *names, 0) + 1) if i not in names), None)

@@ -160,6 +160,38 @@ def scan_jpeg(data: bytes) -> tuple[JpegStructure, bytes]:
     raise StructureError(f"more than {_MAX_PARTS} segments")
 
 
+_SCAN_END = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
+
+
+def has_all_scans(data: bytes, start: int, components: list[int]) -> bool:
+    """Tell whether a JPEG's scans give every bit of every coefficient of all its components.
+
+    One that is cut between two scans, and closed by an end marker, is whole to a decoder, but
+    blurred, or without colours.
+
+    Args:
+        data: of the file
+        start: of the first scan
+        components: their ids
+    """
+    missing = {(component, index) for component in components for index in range(64)}
+    for _ in range(_MAX_PARTS):
+        marker, length = data[start + 1], int.from_bytes(data[start + 2 : start + 4], "big")
+        if marker == 0xD9:
+            break
+        if marker == 0xDA and len(data) >= start + 2 + length > start + 6:
+            count = data[start + 4]
+            first, last, bits = data[start + 5 + 2 * count : start + 8 + 2 * count]
+            if bits & 15 == 0:
+                ids = data[start + 5 : start + 5 + 2 * count : 2]
+                missing -= {(each, index) for each in ids for index in range(first, last + 1)}
+        following = _SCAN_END.search(data, start + 2 + length)
+        if following is None or not missing:
+            break
+        start = following.start()
+    return not missing
+
+
 class PngStructure(NamedTuple):
     """What a PNG holds.
 

@@ -7,7 +7,14 @@ from typing import NoReturn
 
 import numpy as np
 
-from eval.image_names import SUFFIXES, is_image_name, is_passed_over, walk_folders
+from eval.image_names import (
+    SUFFIXES,
+    is_broken_link,
+    is_image_name,
+    is_passed_over,
+    tell_broken_link,
+    walk_folders,
+)
 from eval.splits import ManifestError, Split
 
 # A folder with one of these names (in any case) is a split; a class can hardly be called so.
@@ -50,7 +57,14 @@ def list_split_folders(data: Path) -> list[str]:
 
 
 def list_folders(folder: Path) -> list[str]:
-    """Name the folders directly in a folder, sorted, without those that are passed over."""
+    """Name the folders directly in a folder, sorted, without those that are passed over.
+
+    Raises:
+        ManifestError: a link to nothing that may be a folder: without it, labels would shift
+    """
+    for path in folder.iterdir():
+        if not path.suffix and not is_passed_over(path.name) and is_broken_link(path):
+            _raise(tell_broken_link(path))
     return sorted(p.name for p in folder.iterdir() if p.is_dir() and not is_passed_over(p.name))
 
 
@@ -116,7 +130,14 @@ def _load(data: Path, folder: Path, name: str, classes: list[str]) -> Split:
 
 
 def _first_image(folder: Path) -> Path | None:
-    return next((p for p in folder.iterdir() if is_image_name(p.name) and p.is_file()), None)
+    return next(
+        (
+            p
+            for p in folder.iterdir()
+            if is_image_name(p.name) and (p.is_file() or is_broken_link(p))
+        ),
+        None,
+    )
 
 
 def _describe(folder: Path) -> str:

@@ -16,7 +16,7 @@ import numpy as np
 
 from eval.parsing import show
 from eval.splits import MOST_CLASSES, ManifestError, MaskPaths, Split, is_text, leaves_root
-from eval.tables import read_text
+from eval.tables import parse_float, parse_int, read_text
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -114,7 +114,7 @@ def _integers(
         image_id, *fields = _split_line(path, number, line, columns)
         row = _find_row(path, number, image_id, rows)
         try:
-            values = [int(field) for field in fields]
+            values = [parse_int(field) for field in fields]
             if max(map(abs, values)) >= 2**31:
                 raise ValueError
         except ValueError:
@@ -157,7 +157,7 @@ def _is_mask(line: str) -> bool:
 
 def _is_number(text: str) -> bool:
     try:
-        float(text)
+        parse_float(text)
     except ValueError:
         return False
     return True

@@ -12,7 +12,7 @@ import numpy as np
 from PIL import GifImagePlugin, Image, JpegImagePlugin
 
 from eval.bmp_runs import decode_runs
-from eval.file_structure import scan_jpeg
+from eval.file_structure import has_all_scans, scan_jpeg
 from eval.image_errors import ImageError
 from eval.image_files import LARGE, OpenImage, UnknownTiff, identify
 from eval.pnm import decode_pnm
@@ -121,18 +121,20 @@ def _is_marked(image: Image.Image, frame: tuple[int, int, int, int], mark: int) 
     return bool((pixels == (bool(mark) if image.mode == "1" else mark)).all(axis=1).any())
 
 
-def _check_jpeg_filled(image: Image.Image, file: BinaryIO) -> None:
+def _check_jpeg_filled(image: JpegImagePlugin.JpegImageFile, file: BinaryIO) -> None:
     """See to it that a JPEG does not end before its pixels do, which leaves the rest grey.
 
     Its first scan is decoded with something else behind it: had it all pixels, that would not show.
     """
+    file.seek(0)
+    data = file.read()
+    structure, _ = scan_jpeg(data)
+    if not has_all_scans(data, structure.data_start, [layer[0] for layer in image.layer]):
+        raise ImageError("truncated: some of its scans are missing")
     last = image.crop((image.width - 1, image.height - 1, image.width, image.height))
     values = np.append(np.asarray(last), np.asarray(last.convert("L")))
     if not ((values > 124) & (values < 131)).any():
         return
-    file.seek(0)
-    data = file.read()
-    structure, _ = scan_jpeg(data)
     stop = _SCAN_END.search(data, structure.data_start + 2)
     if stop is None:
         return

@@ -29,6 +29,7 @@ from PIL import (
 
 from eval.file_structure import Directory, StructureError, check_gif, scan_jpeg, scan_png
 from eval.image_errors import ImageError
+from eval.image_names import is_broken_link
 from eval.quiet_decoders import silence_decoders
 
 if TYPE_CHECKING:
@@ -131,7 +132,12 @@ def open_image(path: Path) -> Iterator[OpenImage]:
     Raises:
         ImageError: missing, empty, no image, or over the limits
     """
-    state = path.stat()
+    try:
+        state = path.stat()
+    except OSError as error:
+        if is_broken_link(path):
+            raise ImageError("a link to nothing") from error
+        raise
     if stat.S_ISDIR(state.st_mode):
         raise ImageError("a directory")
     if not stat.S_ISREG(state.st_mode):  # opening a pipe would wait for whoever fills it

@@ -1,6 +1,7 @@
 """Which files of a folder are images: one rule for every command that searches folders.
 
-Regular files, and links to them, with the suffix of a picture. Hidden files and folders are passed
+Regular files, and links, with the suffix of a picture: a link to a file that is not there is an
+image that cannot be read, and not one less. Hidden files and folders are passed
 over, and those that systems and programs put beside pictures. Links to folders are followed, and
 each folder is searched once, so that links may go in circles.
 """
@@ -9,6 +10,7 @@ from __future__ import annotations
 
 import os
 import re
+from errno import ENOENT
 from fnmatch import translate
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING
@@ -64,10 +66,12 @@ def walk_folders(
 
     Args:
         folder: itself is walked whatever its name
-        unreadable: told of every folder that cannot be read; may raise
+        unreadable: told of every folder that cannot be read, and of links to nothing that may be
+            folders, since their names have no suffix; may raise
 
     Yields:
-        a folder, and the names of the files in it that are not passed over, in no order
+        a folder, and the names of the files in it that are not passed over, in no order; links to
+        nothing are among them
     """
     seen: set[tuple[int, int]] = set()
     waiting, links = [folder], list[Path]()
@@ -90,10 +94,27 @@ def walk_folders(
                         (links if entry.is_symlink() else waiting).append(current / entry.name)
                     elif _is(entry, os.DirEntry.is_file):  # no pipe, which would keep us waiting
                         files.append(entry.name)
+                    elif is_broken_link(current / entry.name):
+                        files.append(entry.name)
+                        if not PurePath(entry.name).suffix:
+                            unreadable(tell_broken_link(current / entry.name))
         except OSError as error:
             unreadable(error)
             continue
         yield current, files
+
+
+def is_broken_link(path: Path) -> bool:
+    """Tell whether a path is a link that leads to nothing, or back to itself."""
+    try:
+        return path.is_symlink() and not path.exists()
+    except OSError:  # a link to itself, for some versions of Python
+        return True
+
+
+def tell_broken_link(path: Path) -> OSError:
+    """Make the error that says that a link leads to nothing."""
+    return OSError(ENOENT, "a link to nothing", str(path))
 
 
 def expand_pattern(pattern: str, unreadable: Callable[[OSError], object]) -> Iterator[Path]:
@@ -107,7 +128,7 @@ def expand_pattern(pattern: str, unreadable: Callable[[OSError], object]) -> Ite
         unreadable: told of every folder that cannot be read; may raise
 
     Yields:
-        regular files, in no order, perhaps twice
+        regular files and links to nothing, in no order, perhaps twice
     """
     path = Path(pattern)
     start = Path(path.anchor) if path.anchor else Path()
@@ -150,7 +171,7 @@ def _expand(
         try:
             if rest and path.is_dir():
                 yield from _expand(path, rest, unreadable)
-            elif not rest and path.is_file():
+            elif not rest and (path.is_file() or is_broken_link(path)):
                 yield path
         except OSError as error:  # such as a link to itself
             unreadable(error)

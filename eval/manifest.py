@@ -61,10 +61,12 @@ def load_classes(path: str | Path) -> dict[int, int]:
         index among the 1000 classes by label
 
     Raises:
-        ManifestError: a missing file or column, or a value out of range
+        ManifestError: a missing file or column, a value out of range, or two labels with one
+            index
     """
     path = Path(path)
     classes: dict[int, int] = {}
+    lines: dict[int, str] = {}
     for where, row in read_table(path, ("label", "imagenet1k_index")):
         label, index = to_int(row["label"]), to_int(row["imagenet1k_index"])
         if label < 0 or not 0 <= index < 1000 or label in classes:
@@ -72,5 +74,9 @@ def load_classes(path: str | Path) -> dict[int, int]:
                 f"{where}: expected a new label from 0 and an index from 0 to 999 but got "
                 f"{row['label']},{row['imagenet1k_index']}"
             )
-        classes[label] = index
+        if index in lines:
+            raise ManifestError(
+                f"{where}: expected an index for one label alone but {lines[index]} has {index} too"
+            )
+        classes[label], lines[index] = index, where
     return classes

@@ -51,7 +51,10 @@ def _read(path: Path, size: int) -> np.ndarray:
             marked = np.empty((image.height, image.width), np.uint8)
             for top, band in split_bands(image):
                 whole = band if band.mode in _NUMBERS else band.convert("L")
-                marked[top : top + band.height] = np.asarray(whole) != 0
+                values = np.asarray(whole)
+                if not np.isfinite(values).all():
+                    raise ImageError("it holds values that are not finite")
+                marked[top : top + band.height] = values != 0
             nearest = cv2.resize(marked, (size, size), interpolation=cv2.INTER_NEAREST)
     except ImageError as error:
         raise ManifestError(f"{path}: expected a mask but {error}") from error

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import reprlib
 import tomllib
+from math import isfinite
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import yaml
@@ -55,7 +56,12 @@ def read_json(path: Path) -> Any:
         ManifestError: it cannot be read, or is no JSON
     """
     try:
-        return json.loads(read_limited(path), parse_constant=_refuse)
+        return json.loads(
+            read_limited(path),
+            parse_constant=_refuse,
+            parse_float=_to_float,
+            object_pairs_hook=_to_object,
+        )
     except json.JSONDecodeError as error:
         raise ManifestError(f"{path}:{error.lineno}: expected JSON but {error.msg}") from error
     except RecursionError as error:
@@ -69,6 +75,21 @@ def read_json(path: Path) -> Any:
 def _refuse(constant: str) -> NoReturn:
     """Refuse NaN and Infinity, which JSON does not have."""
     raise ValueError(f"{constant} is no number of JSON")
+
+
+def _to_float(text: str) -> float:
+    value = float(text)
+    return value if isfinite(value) else _refuse(text[:20])
+
+
+def _to_object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Refuse keys that come twice, of which readers choose differently."""
+    content = dict(pairs)
+    if len(content) < len(pairs):
+        keys = [key for key, _ in pairs]
+        twice = next(key for key in keys if keys.count(key) > 1)
+        raise ValueError(f"the key {show(twice)} comes twice in an object")
+    return content
 
 
 def read_toml(path: Path) -> dict[str, Any]:
@@ -130,6 +151,16 @@ class _PlainLoader(yaml.SafeLoader):
         node = super().compose_node(parent, index)
         self._level -= 1
         return node
+
+    def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
+        seen = set()
+        for key, _ in node.value:
+            if (each := (key.tag, str(key.value))) in seen:
+                raise yaml.MarkedYAMLError(
+                    problem=f"the key {show(key.value)} comes twice", problem_mark=key.start_mark
+                )
+            seen.add(each)
+        return super().construct_mapping(node, deep)
 
 
 def _count_levels(content: Any) -> int:

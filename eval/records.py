@@ -87,10 +87,12 @@ class Records:
             values.append(value)
         return values
 
-    def once(self, field: str, values: Sequence[int | str]) -> None:
-        """Check that no two records have the same value."""
+    def once(
+        self, field: str, values: Sequence[int | str], rows: Sequence[int] | None = None
+    ) -> None:
+        """Check that no two records, all or those of the rows, have the same value."""
         first: dict[int | str, int] = {}
-        for i, value in enumerate(values):
+        for i, value in zip(rows or range(len(values)), values, strict=True):
             if first.setdefault(value, i) != i:
                 raise self.fault(
                     i,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import math
 import re
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
@@ -100,7 +101,44 @@ def read_table(path: Path, columns: tuple[str, ...]) -> Iterator[tuple[str, dict
         raise ManifestError(f"{path}:{reader.line_num}: expected a table but {error}") from error
 
 
+_WHOLE = re.compile(r"[+-]?[0-9]{1,18}")
+_DECIMAL = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
+
+
+def parse_int(text: str) -> int:
+    """Read a whole number as tables have it: digits from 0 to 9, perhaps with a sign.
+
+    Raises:
+        ValueError: anything else, such as `1_2` or digits of another script, which `int` takes
+
+    >>> parse_int(" -12 ")
+    -12
+    """
+    digits = text.strip()
+    if not _WHOLE.fullmatch(digits):
+        raise ValueError(f"Expected a whole number but got {text[:40]!r}")
+    return int(digits)
+
+
+def parse_float(text: str) -> float:
+    """Read a number as tables have it: digits from 0 to 9, perhaps with sign, point and exponent.
+
+    Raises:
+        ValueError: anything else, such as `1_2`, `nan` or `1e400`, which `float` takes
+
+    >>> parse_float("-1.5e3")
+    -1500.0
+    """
+    digits = text.strip()
+    value = float(digits) if _DECIMAL.fullmatch(digits) else math.inf
+    if not math.isfinite(value):
+        raise ValueError(f"Expected a finite number but got {text[:40]!r}")
+    return value
+
+
 def to_int(text: str) -> int:
     """Read a number from 0; anything else becomes -1."""
-    digits = text.strip()
-    return int(digits) if digits.isdecimal() and len(digits) < 19 else -1
+    try:
+        return max(parse_int(text), -1)
+    except ValueError:
+        return -1

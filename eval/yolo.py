@@ -22,7 +22,7 @@ from eval.headers import read_headers
 from eval.image_names import SUFFIXES, is_passed_over, walk_folders
 from eval.parsing import read_yaml, show
 from eval.splits import MOST_CLASSES, ManifestError, Split, is_text
-from eval.tables import read_lines, read_text
+from eval.tables import parse_float, parse_int, read_lines, read_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -163,7 +163,7 @@ def _begins_with_a_box(path: Path) -> bool:
     try:
         lines = read_text(path).removeprefix("\ufeff").splitlines()
         first = next((line.split() for line in lines if line.strip()), [])
-        return len([float(field) for field in first]) in (5, 6)
+        return len([parse_float(field) for field in first]) in (5, 6)
     except (OSError, ValueError):
         return False
 
@@ -181,8 +181,8 @@ def _read_labels(path: Path) -> tuple[int | None, list[tuple[float, float, float
         if not fields:
             continue
         try:
-            class_id = int(fields[0])
-            xc, yc, width, height = (float(field) for field in fields[1:5])
+            class_id = parse_int(fields[0])
+            xc, yc, width, height = (parse_float(field) for field in fields[1:5])
         except ValueError:
             class_id = -1
         if not 0 <= class_id <= MOST_CLASSES or len(fields) not in (5, 6):

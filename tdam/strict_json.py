@@ -27,11 +27,13 @@ def loads(text: str | bytes) -> Any:
     """Read JSON, every number of which is finite.
 
     Raises:
-        ValueError: no JSON, NaN, Infinity, a number beyond the range of floats, or lists in lists
-            too deep to be read
+        ValueError: no JSON, NaN, Infinity, a number beyond the range of floats, a key that comes
+            twice in an object, or lists in lists too deep to be read
     """
     try:
-        return json.loads(text, parse_constant=_refuse, parse_float=_to_float)
+        return json.loads(
+            text, parse_constant=_refuse, parse_float=_to_float, object_pairs_hook=_to_object
+        )
     except RecursionError:
         raise ValueError("Expected JSON but its lists and objects are nested too deeply") from None
 
@@ -42,6 +44,15 @@ def _without_undefined(value: Any) -> Any:
     if isinstance(value, (list, tuple)):
         return [_without_undefined(each) for each in value]
     return None if isinstance(value, float) and not isfinite(value) else value
+
+
+def _to_object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    content = dict(pairs)
+    if len(content) < len(pairs):
+        keys = [key for key, _ in pairs]
+        twice = next(key for key in keys if keys.count(key) > 1)
+        raise ValueError(f"Expected JSON with every key once but got {twice[:60]!r} twice")
+    return content
 
 
 def _to_float(text: str) -> float:

@@ -139,7 +139,7 @@ def test_names_in_either_form_of_unicode(labels):
         ("-1 0.5 0.5 0.5 0.5", "a.txt:1: expected class xc yc w h"),
         ("1 0.5 0.5 0 0.5", "a.txt:1: expected shares from 0 to 1"),
         ("1 0.5 0.5 50 50", "a.txt:1: expected shares from 0 to 1"),
-        ("1 nan 0.5 0.5 0.5", "a.txt:1: expected shares from 0 to 1"),
+        ("1 nan 0.5 0.5 0.5", "a.txt:1: expected class xc yc w h"),
         ("1 0.9 0.5 0.5 0.5", "a.txt:1: expected a box in the image"),
         ("\n1 0.5 0.5 0.5 0.5\n0 0.5 0.5 0.5 0.5", "a.txt:3: expected boxes of one class"),
         ("7 0.5 0.5 0.5 0.5", "data.yaml: expected `names` for classes 0 to 7"),

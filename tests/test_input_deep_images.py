@@ -55,10 +55,6 @@ def deep_floats():
         yield f"above 255 {kind.__name__}", (GREY * 40.0).astype(kind), GREY, grey
         yield f"negative {kind.__name__}", (unit * 2 - 1).astype(kind), GREY, grey
     yield "to 255", GREY.astype(np.float32), GREY, grey
-    holes, seen = (GREY * 40.0).astype(np.float32), GREY.copy()
-    holes[5, 5], holes[6, 6], holes[7, 7] = np.nan, np.inf, -np.inf
-    seen[5, 5], seen[6, 6], seen[7, 7] = 0, 255, 0
-    yield "not finite", holes, seen, grey
     declared = [(340, 11, 1, 0.0, True), (341, 11, 1, 2000.0, True)]
     yield "declared", (GREY * 4.0).astype(np.float32), GREY * 0.51, {
         **grey, "extratags": declared}  # fmt: skip

@@ -99,8 +99,15 @@ def test_links(folder):
     (folder / "endless").symlink_to("endless")
     (folder / "broken.jpg").symlink_to("nowhere.jpg")
     (folder / "loop.jpg").symlink_to("loop.jpg")
+    images += ["broken.jpg", "loop.jpg"]  # which are images that cannot be read
+    images.sort(key=lambda name: name.split("/"))
     for source in (folder, f"{folder}/**/*", f"{folder}/**", f"{folder}/**/*.*"):
-        assert relative(find_images([source]), folder) == images
+        told = []
+        assert relative(find_images([source], told.append), folder) == images
+        assert set(told) == {folder / "endless"}
+    with pytest.raises(ManifestError, match=r"endless: cannot be read .a link to nothing"):
+        list_images(folder)
+    (folder / "endless").unlink()
     assert list_images(folder) == images
     (folder / "linked.jpg").symlink_to("cats/00.jpg")
     assert folder / "linked.jpg" in find_images([folder])

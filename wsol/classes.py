@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
+from eval.tables import to_int
 from wsol.errors import ArgumentError
 
 if TYPE_CHECKING:
@@ -158,8 +159,8 @@ def find_class(text: str, names: tuple[str, ...]) -> int:
     for matches in (literal, exact, alike):  # `cardigan` is a garment, `Cardigan` a dog
         if len(matches) == 1:
             return matches[0]
-    if wanted.isdecimal() and len(wanted) < 19 and int(wanted) < len(names):
-        return int(wanted)
+    if 0 <= (number := to_int(wanted)) < len(names):
+        return number
     if len(names) == 1000:
         known = _imagenet_outputs(names)
         index = known.get(plain, known.get(wanted))

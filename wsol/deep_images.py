@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from eval.file_structure import Directory
     from eval.image_files import OpenImage
 
+NOT_FINITE = "holds values that are not finite"
 _FEW = 1 << 14  # 16-bit values that are all below have fewer bits, such as 12
 _PLAIN, _DEFLATE = (1,), (8, 32946)
 _KINDS = {1: "u", 2: "i", 3: "f"}  # by TIFF's number of a sample format
@@ -45,14 +46,12 @@ class Scale(NamedTuple):
     from_data: bool = False
 
     def __call__(self, pixels: np.ndarray) -> np.ndarray:
-        """Scale pixels; what is not a number becomes 0."""
+        """Scale pixels, which are finite."""
         if pixels.dtype == np.uint16:  # each value once, instead of each pixel
             return self._scale(np.arange(1 << 16))[pixels]
         return self._scale(pixels)
 
     def _scale(self, pixels: np.ndarray) -> np.ndarray:
-        if pixels.dtype.kind == "f" and not np.isfinite(pixels).all():
-            pixels = np.nan_to_num(pixels, nan=self.low, posinf=np.inf, neginf=-np.inf)
         exact = pixels.dtype.kind == "f" and not self.rounds  # floats times 255 as they are
         values = pixels.astype(pixels.dtype if exact else np.float64)
         with np.errstate(all="ignore"):  # of the largest floats
@@ -99,14 +98,16 @@ def reduce_bands(
 
     Returns:
         bands of uint8, and whether the range is the data's
+
+    Raises:
+        ImageError: a value that is not finite, of which nothing tells how bright it was
     """
     lows, highs, kind = [], [], np.dtype(np.uint8)
     for band in bands():
         kind = band.dtype
         low, high = band.min().item(), band.max().item()
         if not np.isfinite([low, high]).all():
-            finite = band[np.isfinite(band)]
-            low, high = (finite.min().item(), finite.max().item()) if finite.size else (0, 0)
+            raise ImageError(NOT_FINITE)
         lows.append(low)
         highs.append(high)
     scale = find_scale(min(lows, default=0), max(highs, default=0), kind, declared)
@@ -228,7 +229,10 @@ def read_deep(opened: OpenImage) -> tuple[Image.Image, bool]:
         if tags.number(262) == 0:
             band = 255 - band
         if has_alpha:
-            alpha = alpha_scale(pixels[top : top + rows, :, colours:])
+            clear = pixels[top : top + rows, :, colours:]
+            if not np.isfinite(clear).all():
+                raise ImageError(NOT_FINITE)
+            alpha = alpha_scale(clear)
             band = np.concatenate([band, alpha], axis=2)
         part = Image.fromarray(np.ascontiguousarray(band[..., 0] if mode == "L" else band))
         if has_alpha and colours == 3 and extra[:1] == (1,):

@@ -16,6 +16,7 @@ from eval.image_files import image_errors, open_image, read_orientation
 from eval.image_names import (
     SUFFIXES,
     expand_pattern,
+    is_broken_link,
     is_image_name,
     is_other_picture,
     walk_folders,
@@ -202,7 +203,8 @@ def find_images(
             read, such as HEIC, and of folders that cannot be read
 
     Returns:
-        paths; those from lists are not checked, so that one missing file does not stop a run
+        paths; those from lists are not checked, and links may lead to nothing, so that one missing
+        file does not stop a run
 
     Raises:
         SourceError: a source that is missing, or that holds or matches no image
@@ -255,6 +257,8 @@ def _expand(source: str, skip: Callable[[Path], object]) -> list[Path]:
             return _choose((folder / name for folder, names in walk for name in names), skip)
         if path.exists():
             return _read_list(path) if path.suffix.lower() == ".txt" else [path]
+        if is_broken_link(path) and is_image_name(path.name.lstrip(".")):
+            return [path]
     except OSError as error:
         raise SourceError(f"{source}: cannot be read ({error.strerror})") from error
     if any(letter in source for letter in "*?["):

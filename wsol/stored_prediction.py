@@ -224,6 +224,8 @@ class StoredPrediction:
                     naming(self.folder),
                     create_writer(kind, self.folder, self.names, **options) as writer,
                 ):
+                    for note in writer.notes:
+                        self.events.say(note)
                     for path, result, _ in journal.read(self.uncertain):
                         if isinstance(result, ImageError):
                             writer.add_error(path, str(result).removeprefix(f"{path}: "))

@@ -134,17 +134,22 @@ def read_map(path: Path) -> np.ndarray:
         if not content.startswith(_MAGIC):  # or numpy would speak of pickles
             raise ImageError(f"{path}: expected an array but this is no .npy file")
         with _HEADERS:
-            heat = np.load(BytesIO(content), allow_pickle=False)
+            heat = np.load(file := BytesIO(content), allow_pickle=False)
+        if rest := len(content) - file.tell():
+            raise ImageError(f"{path}: expected one array but {rest} bytes follow it")
     except ImageError:
         raise
     except FileNotFoundError:
         raise ImageError(f"{path}: expected a map but there is no such file") from None
     except Exception as error:  # numpy raises anything on a broken file
-        raise ImageError(f"{path}: expected an array but {error}") from error
+        reason = " ".join((str(error) or type(error).__name__).split())[:200]
+        raise ImageError(f"{path}: expected an array but {reason}") from error
     if not np.issubdtype(heat.dtype, np.number) or np.iscomplexobj(heat):
         raise ImageError(f"{path}: expected numbers but got {heat.dtype} {heat.shape}")
     if heat.dtype == np.uint8:
         heat = heat / 255  # exact: k / 255 * 255 is k
-    if heat.size and not (heat.min() >= 0 and heat.max() <= 1):
+    if not heat.size:
+        raise ImageError(f"{path}: expected a map but its shape is {heat.shape}")
+    if not (heat.min() >= 0 and heat.max() <= 1):
         raise ImageError(f"{path}: expected values in [0, 1] but got {heat.min()} to {heat.max()}")
     return heat if np.issubdtype(heat.dtype, np.floating) else heat.astype(np.float64)

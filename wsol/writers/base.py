@@ -38,6 +38,7 @@ class Writer(ABC):
     def __init__(self, folder: Path, names: tuple[str, ...]) -> None:
         self.folder = folder
         self.names = names
+        self.notes: list[str] = []  # what people should know of the files
         self._files: list[AtomicFile] = []
         self._unnamed: set[str] = set()
 

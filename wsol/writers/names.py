@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 from unicodedata import normalize
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+_BREAKS = re.compile("[\n\v\f\r\x1c-\x1e\x85\u2028\u2029]")
 
 
 def unique_stem(path: Path | None, taken: set[str]) -> str:
@@ -18,7 +21,8 @@ def unique_stem(path: Path | None, taken: set[str]) -> str:
 
     Returns:
         the image's stem, with `-2`, `-3` and so on behind it where that is taken, be it in other
-        letter case or another form of Unicode, which not every disk tells apart
+        letter case or another form of Unicode, which not every disk tells apart; what ends a line
+        becomes `_`, since lists have a name a line
 
     >>> from pathlib import Path
     >>> taken = set()
@@ -27,7 +31,7 @@ def unique_stem(path: Path | None, taken: set[str]) -> str:
     >>> unique_stem(Path("c/Bird.jpg"), taken)
     'Bird-3'
     """
-    stem = name = "image" if path is None else path.stem
+    stem = name = "image" if path is None else _BREAKS.sub("_", path.stem)
     number = 1
     while (key := normalize("NFC", name).casefold()) in taken:
         number += 1

@@ -42,7 +42,10 @@ class VocWriter(Writer):
         self._taken: set[str] = set()
         self._list = self._open("voc/ImageSets/Main/train.txt")
         (home / "labelmap.txt").unlink(missing_ok=True)
-        if all(map(_LABEL.fullmatch, names)):
+        bad = next((name for name in names if not _LABEL.fullmatch(name)), None)
+        if bad is not None:
+            self.notes.append(f"without voc/labelmap.txt, which cannot hold the name {bad!r}")
+        else:
             self._open("voc/labelmap.txt").writelines(f"{name}:::\n" for name in names)
 
     def add(self, localization: Localization) -> None:
