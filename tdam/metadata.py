@@ -135,6 +135,10 @@ def _check(name: str, value: Any) -> None:
         raise ValueError(f"Expected {name} to be a name but got {show(value)}")
     texts = value if isinstance(value, tuple) else (value,)
     for text in texts:
+        if isinstance(text, str) and any("\ud800" <= char <= "\udfff" for char in text):
+            raise ValueError(f"Expected {name} to be text but got {show(text)}, half a character")
+        if name == "class_names" and not text.strip():
+            raise ValueError(f"Expected class_names to be names but one is {show(text)}")
         if isinstance(text, str) and len(text) > _LONGEST_NAME:
             raise ValueError(
                 f"Expected {name} of at most {_LONGEST_NAME} characters but got {len(text)}"

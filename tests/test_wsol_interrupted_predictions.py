@@ -109,3 +109,24 @@ def test_a_reader_that_goes_is_no_error(photos, tmp_path, more):
     assert "Exception ignored" not in told
     if more:
         assert len((tmp_path / "out" / "predictions.csv").read_text().splitlines()) == 6
+
+
+@pytest.mark.fault("runs: a prediction that is resumed prints less")
+@pytest.mark.parametrize("order", ["given", "uncertain"])
+def test_a_run_that_had_ended_prints_its_lines_again(trained, tmp_path, run, order):
+    images, out = fill(tmp_path / "in", 6, bad=(2,)), tmp_path / "out"
+    flags = ("--checkpoint", trained[0], "--format", "jsonl", "--sort", order, "--topk", 2)
+    first = run("predict", images, *flags, "--out", out)
+    before = hash_folder(out)
+    assert first[0] == 1
+    assert len(first[1].splitlines()) == 11
+    for _ in range(2):
+        code, printed, told = run("predict", images, *flags, "--out", out, "--resume")
+        assert (code, printed) == first[:2]
+        assert "has ended: nothing is left to do" in told
+        assert [line for line in first[2].splitlines() if line not in told] == []
+    assert hash_folder(out) == before
+    (out / ".wsol-predict" / "results.jsonl").unlink()
+    code, printed, told = run("predict", images, *flags, "--out", out, "--resume")
+    assert (code, printed) == (1, "")
+    assert f"6 of 6 results are no longer in {out}; --force finds them anew" in told

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
@@ -34,9 +35,12 @@ def _imagenet_outputs(names: tuple[str, ...]) -> dict[str, int]:
     """Find ImageNet's classes among a network's, by WordNet id and by short name.
 
     Args:
-        names: of a network of 1000 classes, which need not have ImageNet's names, or their order
+        names: of a network of 1000 classes, which need not have ImageNet's names, or their order;
+            one that several classes have tells none of them
     """
-    places = {name.replace("_", " "): index for index, name in enumerate(names)}
+    plain = [name.replace("_", " ") for name in names]
+    counts = Counter(plain)
+    places = {name: index for index, name in enumerate(plain) if counts[name] == 1}
     outputs: dict[str, int] = {}
     for wnid, index in _imagenet_wnids().items():
         short = imagenet_names()[index]
@@ -159,6 +163,12 @@ def find_class(text: str, names: tuple[str, ...]) -> int:
     for matches in (literal, exact, alike):  # `cardigan` is a garment, `Cardigan` a dog
         if len(matches) == 1:
             return matches[0]
+        if matches:
+            which = ", ".join(map(str, matches[:8]))
+            raise ValueError(
+                f"Expected a name of one class but {text!r} is that of {len(matches)} ({which}): "
+                "give the number of the one that is meant"
+            )
     if 0 <= (number := to_int(wanted)) < len(names):
         return number
     if len(names) == 1000:

@@ -36,7 +36,7 @@ class Journal:
     """Results of a prediction in a folder, in the order of the images.
 
     `settings.json` holds everything that results depend on, `images.jsonl` the state of every
-    image, and `results.jsonl` what was found. At the end only the settings remain.
+    image, and `results.jsonl` what was found. At the end settings and results remain.
 
     Args:
         folder: of the prediction, which no other process works in
@@ -78,24 +78,33 @@ class Journal:
         """
         self._check_same()
         remove_unfinished(self._home)
+        ends = self._find_ends()
+        count = len(ends) - 1
+        self.done = count if count == len(self.paths) else count // self._batch * self._batch
+        self._open(ends[self.done])
+
+    def _find_ends(self) -> array[int]:
+        """Find where the whole results end, up to the first that is none; 0 comes first."""
         ends = array("q", [0])
         with suppress(FileNotFoundError), (self._home / _RESULTS).open("rb") as file:
             for path, line in zip(self.paths, _lines(file), strict=False):
                 if not _is_whole(path, line):
                     break
                 ends.append(ends[-1] + len(line))
-        count = len(ends) - 1
-        self.done = count if count == len(self.paths) else count // self._batch * self._batch
-        self._open(ends[self.done])
+        return ends
 
     def check_ended(self) -> int:
-        """Give the number of unreadable images of the run that has ended in the folder.
+        """Read how the run has ended in the folder; its results can be read again.
+
+        Returns:
+            the number of unreadable images
 
         Raises:
             OutputError: it was of other images or settings, which are named
         """
         self._check_same()
         self._forget()
+        self.done = len(self._find_ends()) - 1
         counts = (_read_settings(self.folder) or {}).get("finished")
         failed = counts.get("failed") if isinstance(counts, dict) else None
         return failed if isinstance(failed, int) else 0
@@ -145,7 +154,7 @@ class Journal:
         return zip(islice(self.paths, self.done), _lines(file), strict=False)
 
     def finish(self, failed: int) -> None:
-        """Keep the settings alone, beside the counts.
+        """Keep settings and results, beside the counts.
 
         Args:
             failed: images that could not be read
@@ -156,8 +165,7 @@ class Journal:
         self._forget()
 
     def _forget(self) -> None:
-        for name in (_RESULTS, _IMAGES):
-            (self._home / name).unlink(missing_ok=True)
+        (self._home / _IMAGES).unlink(missing_ok=True)
         remove_unfinished(self._home)
 
     def close(self) -> None:

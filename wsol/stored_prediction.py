@@ -163,7 +163,17 @@ class StoredPrediction:
                 f"such as {missing[0]}; --force begins anew"
             )
         self.events.say(f"the prediction in {self.folder} has ended: nothing is left to do")
+        if journal.done < len(self.paths):
+            gone = f"{len(self.paths) - journal.done} of {count_things(len(self.paths), 'result')}"
+            self.events.say(f"{gone} are no longer in {self.folder}; --force finds them anew")
+        self._tell(journal, uncertain=self.uncertain)
         return failed
+
+    def _tell(self, journal: Journal, uncertain: bool) -> None:
+        """Tell of the results that the journal has."""
+        if self.on_result is not None and journal.done:
+            for path, result, _ in journal.read(uncertain):
+                self.on_result(path, result)
 
     def _localize(self, journal: Journal) -> int:
         """Find what is missing, and tell of all; gives the number of failures."""
@@ -189,9 +199,8 @@ class StoredPrediction:
                 if tell is not None:
                     tell(path, result)
                 self.events.advance()
-        if self.uncertain and self.on_result is not None:
-            for path, result, _ in journal.read(uncertain=True):
-                self.on_result(path, result)
+        if self.uncertain:
+            self._tell(journal, uncertain=True)
         return failed
 
     def _draw(self, path: Path, localization: Localization, stem: str) -> str | None:

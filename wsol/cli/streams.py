@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import sys
-from contextlib import ExitStack, contextmanager, redirect_stderr, redirect_stdout
-from pathlib import Path
+from contextlib import ExitStack, contextmanager, redirect_stderr, redirect_stdout, suppress
 from typing import TYPE_CHECKING, Any, TextIO
 
 from wsol.text import RAW_BYTES, escape
@@ -91,11 +91,30 @@ def _write_out(char: str) -> str:
     return char.encode("ascii", "backslashreplace").decode()
 
 
+class _NoStream(io.StringIO):
+    """Stands for a standard output that whoever started us had closed: nothing can be printed."""
+
+    encoding = "utf-8"
+
+    def write(self, text: str) -> int:
+        """Refuse a text, as the system does."""
+        raise OSError(errno.EBADF, os.strerror(errno.EBADF))
+
+
+class _Whatever(_EscapedStream):
+    """Writes what the other stream takes: a message that nobody can be told ends no work."""
+
+    @contextmanager
+    def _named(self) -> Iterator[None]:
+        with suppress(OSError):
+            yield
+
+
 def unescaped(stream: Any) -> Any:
     """Give a stream without escapes, for what draws with a terminal's own commands."""
     if not isinstance(stream, _EscapedStream):
         return stream
-    return _EscapedStream(stream.stream, stream.label, None)
+    return type(stream)(stream.stream, stream.label, None)
 
 
 @contextmanager
@@ -111,7 +130,7 @@ def lines_above(console: Console) -> Iterator[None]:
         for stream, redirect in ((sys.stdout, redirect_stdout), (sys.stderr, redirect_stderr)):
             if isinstance(stream, _EscapedStream) and stream.isatty():
                 above: Any = FileProxy(console, stream.stream)
-                stack.enter_context(redirect(_EscapedStream(above, stream.label)))
+                stack.enter_context(redirect(type(stream)(above, stream.label)))
         yield
 
 
@@ -120,19 +139,24 @@ def escaped_streams() -> Iterator[None]:
     """Escape what is written on standard output and error; neither ever fails to encode a text.
 
     Bytes that are no text, of names of files, are read from standard input as they are, and so
-    they are written to standard output unless it is a terminal.
+    they are written to standard output unless it is a terminal. To print where standard output is
+    closed raises OSError; what standard error does not take is lost.
     """
+    _occupy_standard_numbers()
     for stream in (sys.stdin, sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="surrogateescape")
     with ExitStack() as stack:
-        out, err = (
-            stack.enter_context(Path(os.devnull).open("w", encoding="utf-8"))
-            if stream is None  # closed by who started us
-            else stream
-            for stream in (sys.stdout, sys.stderr)
-        )
+        out: Any = _NoStream() if sys.stdout is None else sys.stdout
+        err: Any = io.StringIO() if sys.stderr is None else sys.stderr
         keep = "" if out.isatty() else RAW_BYTES
         stack.enter_context(redirect_stdout(_EscapedStream(out, "standard output", keep)))
-        stack.enter_context(redirect_stderr(_EscapedStream(err, "standard error")))
+        stack.enter_context(redirect_stderr(_Whatever(err, "standard error")))
         yield
+
+
+def _occupy_standard_numbers() -> None:
+    """Keep the numbers of closed standard streams from files, which others would write into."""
+    while (number := os.open(os.devnull, os.O_RDWR)) <= 2:
+        pass
+    os.close(number)

@@ -107,6 +107,9 @@ def run_pass(extractor: MapExtractor, images: Tensor, stepwise: bool = False) ->
         return Pass(extractor, features[-1:], outputs, 1, images)
     steps = outputs.logits.shape[1]
     lights = tuple(light.detach() for light in outputs.searchlights)
+    rows, rest = divmod(len(images) * steps, len(features))
+    if rest or any(len(each) < rows for each in features):  # it runs before the steps part
+        return Pass(extractor, features[-1:], outputs.logits[:, -1], 1, images, lights)
     return Pass(extractor, features, _flat(outputs.logits), steps, images, lights)
 
 
