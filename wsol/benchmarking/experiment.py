@@ -89,6 +89,7 @@ class Entry:
             for the seed; None for a model that is trained
         reference: name of the model that it is compared with, its own to compare it with no
             other; empty for the experiment's first
+        declared: which fields of the recipe the experiment names beside a checkpoint
     """
 
     name: str
@@ -96,6 +97,7 @@ class Entry:
     seeds: tuple[int, ...] = (0,)
     checkpoint: str | None = None
     reference: str = ""
+    declared: tuple[str, ...] = ()
 
     def run_name(self, seed: int) -> str:
         """Name the run with a seed, as its folder is called."""

@@ -129,6 +129,7 @@ def _read_entry(content: Any, base: Recipe, seeds: tuple[int, ...], home: Path) 
             seeds=_read_seeds(content["seeds"]) if "seeds" in content else default,
             checkpoint=checkpoint,
             reference=reference,
+            declared=() if checkpoint is None else tuple(own),
         )
     except ValueError as error:
         raise ValueError(f"model {name}: {error}") from error

@@ -41,7 +41,8 @@ def check_weights(
     """
     find_primary(scoring, images)
     for stride in scoring.output_strides:
-        _check_network(build_network(entry, weights, stride, scoring.size), images, scoring, rules)
+        network = build_network(entry, weights, stride, scoring.size, images.trained_classes)
+        _check_network(network, images, scoring, rules)
 
 
 def check_trained(

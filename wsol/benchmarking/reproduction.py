@@ -207,8 +207,14 @@ class Reproduction:
     def _load_images(self, task: Task, on: ScoredData) -> Images:
         """Put together what a run is scored on."""
         chooser = sources.load_chooser(on.data, self.experiment.scoring, task.recipe)
-        root = on.data.image_root
-        return Images(on.scored, chooser, root, on.find_classes, task.overlaps)
+        return Images(
+            on.scored,
+            chooser,
+            on.data.image_root,
+            on.find_classes,
+            task.overlaps,
+            sources.name_trained_classes(on.data, on.scored, task.recipe),
+        )
 
     def _add(
         self, task: Task, results: RunResults, remaining: Remaining, counted: _CountedEvents

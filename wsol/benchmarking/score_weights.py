@@ -11,6 +11,7 @@ from tdam import create_model, load_checkpoint
 from tdam.events import SILENT, Events, working
 from tdam.spec import describe_network
 from wsol.benchmarking.experiment import PRETRAINED
+from wsol.benchmarking.own_word import check_own_word
 from wsol.benchmarking.score_store import (
     CHOSEN,
     SCORED,
@@ -52,6 +53,8 @@ class Images:
         find_classes: gives, for the outputs' names, the index among them by label, or None
             where labels and outputs do not fit
         overlaps: what the scores have to tell of images that are not only scored
+        trained_classes: names of the classes that the data has for a training, by label; None
+            where they are not known, or where nothing is trained
     """
 
     scored: Split
@@ -59,9 +62,16 @@ class Images:
     root: Path
     find_classes: Callable[[tuple[str, ...]], Mapping[int, int] | None]
     overlaps: tuple[str, ...] = ()
+    trained_classes: tuple[str, ...] | None = None
 
 
-def build_network(entry: Entry, weights: str, output_stride: int, size: int) -> Backbone:
+def build_network(
+    entry: Entry,
+    weights: str,
+    output_stride: int,
+    size: int,
+    class_names: tuple[str, ...] | None = None,
+) -> Backbone:
     """Build a network as it is scored.
 
     Args:
@@ -69,9 +79,10 @@ def build_network(entry: Entry, weights: str, output_stride: int, size: int) -> 
         weights: `pretrained`, a file, or the folder of a run
         output_stride: 0 for the weights' own
         size: side of the input, in pixels; 0 for the weights' own
+        class_names: `Images.trained_classes`
 
     Raises:
-        ValueError: weights of no registered network
+        ValueError: weights of no registered network, or of another one than the model is
         tdam.weights.WeightsError: weights that cannot be had or read
     """
     stride: dict[str, Any] = {"output_stride": output_stride} if output_stride else {}
@@ -80,7 +91,8 @@ def build_network(entry: Entry, weights: str, output_stride: int, size: int) -> 
         settings = {name: getattr(entry.recipe, name) for name in names}
         model = create_model(entry.recipe.model, weights=PRETRAINED, **settings, **stride)
     else:
-        model, _ = load_checkpoint(weights, **stride)
+        model, info = load_checkpoint(weights, **stride)
+        check_own_word(entry, weights, model, info, class_names, tuple(stride))
     if size:
         shown = replace(model.spec.preprocessing, size=size)
         model.spec = replace(model.spec, preprocessing=shown)
@@ -129,7 +141,7 @@ def score_weights(
     primary = find_primary(scoring, images)
     variants: list[ScoringVariant] = []
     for wanted_stride in scoring.output_strides:
-        network = build_network(entry, weights, wanted_stride, scoring.size)
+        network = build_network(entry, weights, wanted_stride, scoring.size, images.trained_classes)
         settings: dict[str, Any] = network.settings
         outputs, stride = settings["num_classes"], settings["output_stride"]
         names = class_names(outputs, network.class_names)

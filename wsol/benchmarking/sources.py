@@ -84,6 +84,30 @@ def load_chooser(data: DataSet, scoring: Scoring, recipe: Recipe | None) -> Spli
     return chooser if any(map(len, chooser.boxes or ())) else None
 
 
+def name_trained_classes(
+    data: DataSet, scored: Split, recipe: Recipe | None
+) -> tuple[str, ...] | None:
+    """Name the classes that a training learns from the labels of a data set.
+
+    Args:
+        data: the data set
+        scored: the split that is reported, which tells the classes where none is trained on
+        recipe: of the training; None for weights that were trained elsewhere
+
+    Returns:
+        names by label; None where they are not known, or where the classes are not the data's
+    """
+    if recipe is None or recipe.targets != "labels":
+        return None
+    try:
+        training_data = load_training_data(
+            data, None, recipe.val_share, recipe.seed, recipe.per_class
+        )
+    except ManifestError:  # nothing to train on
+        return scored.class_names
+    return training_data.class_names
+
+
 def list_run_sets(
     data: DataSet, scoring: Scoring, scored: Split, task: Task, folder: Path
 ) -> list[ImageSet]:
