@@ -16,7 +16,14 @@ from eval.coco import load_coco
 from eval.folders import list_folders, list_split_folders, load_folders
 from eval.four_files import load_four_files
 from eval.parsing import read_toml, show
-from eval.splits import MOST_CLASSES, ManifestError, Split, is_text, join_splits
+from eval.splits import (
+    MOST_CLASSES,
+    ManifestError,
+    Split,
+    drop_repeated_boxes,
+    is_text,
+    join_splits,
+)
 from eval.tables import read_table, to_int
 
 
@@ -73,7 +80,8 @@ class DataSet:
 
     def _load_one(self, name: str) -> Split:
         if name not in self._loaded:
-            self._loaded[name] = replace(_read_split(self.path, name), name=name)
+            read = drop_repeated_boxes(_read_split(self.path, name))
+            self._loaded[name] = replace(read, name=name)
         return self._loaded[name]
 
     @property

@@ -43,6 +43,8 @@ class Split:
             without a true box; or None where no boxes are known
         masks: one record an image, or None where no masks are known
         class_names: by label, or None where they are not known
+        repeated_boxes: true boxes that their image has twice or more often, and that `boxes` has
+            only once
     """
 
     name: str
@@ -52,6 +54,7 @@ class Split:
     boxes: tuple[np.ndarray, ...] | None = None
     masks: tuple[MaskPaths, ...] | None = None
     class_names: tuple[str, ...] | None = None
+    repeated_boxes: int = 0
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -73,7 +76,23 @@ class Split:
         text = f"{self.name}: {len(self)} images, {len(set(self.labels.tolist()))} classes"
         if self.masks is not None:
             return f"{text}, {sum(len(each.instances) for each in self.masks)} masks"
-        return f"{text}, {sum(map(len, self.boxes or ()))} boxes"
+        text = f"{text}, {sum(map(len, self.boxes or ()))} boxes"
+        return f"{text} ({self.repeated_boxes} listed again)" if self.repeated_boxes else text
+
+
+def drop_repeated_boxes(split: Split) -> Split:
+    """Keep every true box of an image once, since the same box twice is no second object."""
+    if split.boxes is None:
+        return split
+    kept = tuple(map(_drop_repeats, split.boxes))
+    dropped = sum(map(len, split.boxes)) - sum(map(len, kept))
+    return replace(split, boxes=kept, repeated_boxes=dropped) if dropped else split
+
+
+def _drop_repeats(boxes: np.ndarray) -> np.ndarray:
+    if len(boxes) < 2:
+        return boxes
+    return boxes[np.sort(np.unique(boxes, axis=0, return_index=True)[1])]
 
 
 def join_splits(first: Split, second: Split) -> Split:
@@ -104,6 +123,7 @@ def join_splits(first: Split, second: Split) -> Split:
         None if first.boxes is None or second.boxes is None else first.boxes + second.boxes,
         None if first.masks is None or second.masks is None else first.masks + second.masks,
         first.class_names,
+        first.repeated_boxes + second.repeated_boxes,
     )
 
 
@@ -123,6 +143,7 @@ def take_rows(split: Split, rows: Sequence[int], name: str) -> Split:
         sizes=None if split.sizes is None else split.sizes[list(rows)],
         boxes=None if split.boxes is None else tuple(split.boxes[row] for row in rows),
         masks=None if split.masks is None else tuple(split.masks[row] for row in rows),
+        repeated_boxes=0,
     )
 
 

@@ -77,7 +77,7 @@ class _Input:
 
 
 def read_metadata(text: Any) -> tuple[dict[str, Any], dict[str, Any] | None]:
-    """Read what a file of ours says of its network, and believe nothing of it.
+    """Read what a file of ours says of its network, and take nothing that breaks a rule.
 
     Args:
         text: as `save_checkpoint` wrote it

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from tdam.atomic import naming
 from tdam.events import working
 from wsol.errors import OutputError
-from wsol.fingerprints import hash_weights
+from wsol.fingerprints import hash_code, hash_modules, hash_weights
 from wsol.folder_lock import hold_folder
 from wsol.out_files import FileList, make_folder
 from wsol.out_folders import free_folder
@@ -115,6 +115,7 @@ class StoredPrediction:
             "weights": hash_weights(model.state_dict()),
             "network": getattr(model, "settings", None) or _name(type(model)),
             "method": _name(type(localizer.extractor)),
+            "code": f"{hash_modules(model)} {hash_code(type(localizer.extractor))}",
             **{name: value and str(value) for name, value in self.layers.items()},
             "preprocessing": repr(localizer.preprocessing),
             "threshold": localizer.threshold,

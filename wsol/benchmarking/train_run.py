@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from tdam.events import Events
 from wsol.benchmarking import runs
 from wsol.benchmarking.remaining import EPOCHS
+from wsol.text import count_things
 from wsol.training.train import train_localizer
 
 if TYPE_CHECKING:
@@ -77,7 +78,7 @@ def train_run(
     remaining.start()
     timed = _TimedEvents(events, remaining, cut_off=task.state == "begun")
     try:
-        train_localizer(
+        trained = train_localizer(
             data,
             folder,
             recipe,
@@ -90,3 +91,8 @@ def train_run(
         )
     finally:
         remaining.finish(EPOCHS, recipe.epochs - timed.counted, free=True)
+    for image_id, reason in trained.unreadable.items():
+        events.say(f"{image_id}: {reason}")
+    if trained.unreadable:
+        count = count_things(len(trained.unreadable), "image")
+        events.say(f"{task.name} was trained without {count} that could not be read")
