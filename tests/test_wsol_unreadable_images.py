@@ -128,3 +128,14 @@ def test_a_benchmark_names_what_it_could_not_read(world, run):
     assert [line.split(":")[0] for line in outcome.unreadable] == BROKEN
     assert outcome.rows[1].unreadable == tuple(BROKEN)
     assert outcome.to_dict()["unreadable"] == list(outcome.unreadable)
+
+
+@pytest.mark.fault("numbers: images that cannot be read")
+def test_what_a_run_was_trained_without_is_named(tmp_path):
+    make_shapes(tmp_path / "data", {"train": 40, "val": 2, "test": 2})
+    (tmp_path / "shapes.toml").write_text(TOML.replace("per_class = 3", "per_class = 40"))
+    truncate(tmp_path / "data" / "train" / "red-0.png")
+    code, _, told = reproduce(tmp_path, tmp_path / "out", *PART)
+    assert code == 0, told
+    assert "train/red-0.png: " in told
+    assert "none-0 was trained without 1 image that could not be read" in told
