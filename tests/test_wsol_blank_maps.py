@@ -1,6 +1,7 @@
 """Maps that show nothing, and a slow method that a file asks for: each is told in one line."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -79,8 +80,6 @@ def test_blank_maps_on_disk_are_told(data, run, tmp_path):
 @pytest.mark.fault("input: a slow method that a file of weights asks for")
 @pytest.mark.parametrize("command", ["predict", "shift"])
 def test_a_slow_method_of_a_file_is_told(command, network, tmp_path, run):
-    from dataclasses import replace
-
     spec = network.spec
     network.spec = replace(
         spec, method="scorecam", preprocessing=replace(spec.preprocessing, size=32)
@@ -96,3 +95,15 @@ def test_a_slow_method_of_a_file_is_told(command, network, tmp_path, run):
         assert (code, err.count("maps by scorecam"), "--method" in err) == (0, told, told == 1), err
         extra = ("--out", tmp_path / "other") if command == "shift" else ()
     assert explain_method("scorecam", network) == ""
+
+
+@pytest.mark.fault("numbers: files that leave something out")
+def test_evaluate_says_what_a_format_leaves_out(data, network, run, tmp_path):
+    network.class_names = ("a:b", "red", "green")
+    path = save_checkpoint(network, tmp_path / "w.safetensors")
+    network.class_names = None
+    (tmp_path / "classes.csv").write_text("label,imagenet1k_index\n0,0\n1,1\n2,2\n")
+    flags = ("--root", data, "--checkpoint", path, "--out", tmp_path / "out", "--format", "voc",
+             "--classes", tmp_path / "classes.csv")  # fmt: skip
+    code, _, err = run("evaluate", data.parent / "coco.json", *flags)
+    assert (code, err.count("without voc/labelmap.txt")) == (0, 1), err
