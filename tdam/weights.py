@@ -15,6 +15,7 @@ from safetensors import SafetensorError, safe_open
 
 from tdam.published import rename
 from tdam.regularizers import match_layers
+from tdam.strict_json import loads
 from tdam.toml_records import show
 from tdam.unfinished import warn_unfinished
 
@@ -182,19 +183,21 @@ def _load(path: Path) -> Any:
 
 
 def _check_sizes(path: Path) -> None:
-    """Refuse a file that would take far more memory than room on the disk.
+    """Refuse a file that would take far more memory than room on the disk, or says things twice.
 
     Raises:
-        ValueError: it is one
+        ValueError: it is one, or its header is no JSON
         OSError: it cannot be read
     """
     with path.open("rb") as file:
         start = file.read(8)
-    if path.suffix == ".safetensors":
-        length = int.from_bytes(start, "little")
-        if length > _LONGEST_HEADER:
-            raise ValueError(f"a header of {length} bytes, more than {_LONGEST_HEADER}")
-    elif start.startswith(b"PK"):  # torch puts parts into it as they are, uncompressed
+        if path.suffix == ".safetensors":
+            length = int.from_bytes(start, "little")
+            if length > _LONGEST_HEADER:
+                raise ValueError(f"a header of {length} bytes, more than {_LONGEST_HEADER}")
+            loads(file.read(length))  # of what comes twice, safetensors takes the last
+            return
+    if start.startswith(b"PK"):  # torch puts parts into it as they are, uncompressed
         try:
             with zipfile.ZipFile(path) as archive:
                 entries = archive.infolist()

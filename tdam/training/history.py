@@ -32,6 +32,8 @@ def check_columns(row: dict[str, Any], other: dict[str, Any], select: str = "las
     for name in set(row) - set(other):
         raise ValueError(f"Expected every epoch to have {str(name)[:60]} but one has none")
     for name, value in row.items():
+        if name not in _ALWAYS and not (isinstance(name, str) and name.startswith("val_")):
+            raise ValueError(f"Expected columns of a training but an epoch has {name!r}"[:120])
         if value is None and name not in _UNTRAINED:
             raise ValueError(f"Expected {name} to be a number but one epoch has none")
 
