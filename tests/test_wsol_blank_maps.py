@@ -107,3 +107,17 @@ def test_evaluate_says_what_a_format_leaves_out(data, network, run, tmp_path):
              "--classes", tmp_path / "classes.csv")  # fmt: skip
     code, _, err = run("evaluate", data.parent / "coco.json", *flags)
     assert (code, err.count("without voc/labelmap.txt")) == (0, 1), err
+
+
+@pytest.mark.fault("input: maps on disk that cannot be scored")
+def test_maps_that_are_missing_are_counted_and_few_named(data, run, tmp_path):
+    folder = tmp_path / "maps"
+    folder.mkdir()
+    for number in range(9):
+        np.save(folder / f"stray{number}.npy", np.zeros((224, 224)))
+    code, _, err = run("evaluate", data.parent / "coco.json", "--maps", folder)
+    assert (code, len(err.splitlines())) == (1, 1)
+    assert "12 maps missing, broken or of no image: " in err
+    assert (err.count("expected a map"), "and 9 more" in err, "--allow-missing" in err) == (
+        *(3, True, True),
+    )
