@@ -14,6 +14,7 @@ import numpy as np
 from eval.protocols import ClassMap
 from tdam.events import SILENT, Events
 from tdam.strict_json import loads
+from wsol.blank_maps import BlankMaps
 from wsol.evaluation.box_scorer import BoxScorer
 from wsol.evaluation.image_results import SCORES, discard_results, write_results
 from wsol.evaluation.map_source import MapError
@@ -89,6 +90,7 @@ class ScoringPass:
         ]
         self.dtype = _record_type([scorer.dtype for scorer in self.scorers])
         self.unreadable: list[str] = []
+        self.maps = BlankMaps()
 
     def measure(self, shown: FoundMap) -> Any:
         """Score one map under every protocol.
@@ -132,6 +134,8 @@ class ScoringPass:
         """Add one image's record to the scores."""
         if record["fault"]:
             self.unreadable.append(record["fault"].decode("utf-8", "surrogateescape"))
+        else:
+            self.maps.add(self.scorers[0].is_blank(record["p0"]))
         for number, scorer in enumerate(self.scorers):
             scorer.add(record, record[f"p{number}"])
 
@@ -213,6 +217,7 @@ def score_maps(
         if keep is not None:
             keep.begin(header)
         _score_rest(scoring, None, workers, events)
+        scoring.maps.tell(events, f"{source.split.name}: ")
         return scoring.evaluations()
     folder = Path(out)
     folder.mkdir(parents=True, exist_ok=True)
@@ -231,6 +236,7 @@ def score_maps(
         records.finish()
     finally:
         records.close()
+    scoring.maps.tell(events, f"{source.split.name}: ")
     return evaluations
 
 

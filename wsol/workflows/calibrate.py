@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tdam.events import SILENT, Events, working
 from wsol.data_ranges import tells_stretched
@@ -72,7 +72,7 @@ def calibrate(
     from wsol.drawn_boxes import load_drawn_boxes
     from wsol.evaluation.calibration import choose_threshold
     from wsol.evaluation.network_maps import NetworkMaps
-    from wsol.maps.names import settle_method
+    from wsol.maps.names import explain_method, settle_method
     from wsol.runtime import find_device
     from wsol.training.image_list import read_image_sets
 
@@ -89,6 +89,8 @@ def calibrate(
         overlaps = check_apart([*read_image_sets(weights), chosen_by], allow_overlap, events)
         with about("checkpoint"):
             network, _ = load_checkpoint(checkpoint)
+        if note := explain_method(method, network):
+            events.say(note)
         with about("method"):
             method = settle_method(method, network)
         names = class_names(network.settings["num_classes"], network.class_names)
@@ -138,15 +140,19 @@ def _hold(checkpoint: Path, out: Path | None) -> AbstractContextManager[None]:
 
 
 def _note_in_run(weights: Path, device: str, boxes: str | Path, threshold: float) -> None:
-    """Add to the record of a run that its weights hold another threshold, if it is one's."""
+    """Say in the record of a run that its weights hold another threshold, if it is one's."""
     from tdam.unfinished import RECORD
     from tdam.weights import RESULT
     from wsol.training.record import add_session, read_record, write_record
 
     folder = weights.resolve().parent
     if weights.resolve() == folder / RESULT and (folder / RECORD).is_file():
-        what = {"boxes": str(Path(boxes).resolve()), "threshold": threshold}
-        write_record(folder, add_session(read_record(folder), "calibrate", device, **what))
+        record = read_record(folder)
+        what: dict[str, Any] = {"boxes": str(Path(boxes).resolve()), "threshold": threshold}
+        if "result" in record:  # which tells of the weights as they are now
+            what["threshold_before"] = record["result"].get("threshold")
+            record["result"]["threshold"] = threshold
+        write_record(folder, add_session(record, "calibrate", device, **what))
 
 
 def _choose_target(checkpoint: Path, out: Path | None, force: bool) -> Path:

@@ -166,9 +166,11 @@ def _describe(
     """Settle what is scored: a line for people, names of outputs, the class table, the method."""
     from tdam.spec import describe_network
     from wsol.classes import class_names
-    from wsol.maps.names import settle_method
+    from wsol.maps.names import explain_method, settle_method
     from wsol.maps.passes import check_layer
 
+    if note := explain_method(method, network):
+        events.say(note)
     with about("method"):
         method = settle_method(method, network)
     settings = getattr(network, "settings", None)

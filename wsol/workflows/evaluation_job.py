@@ -125,7 +125,7 @@ class EvaluationJob:
         if results is not None:
             name_results(results, subject, labels, names if by_network else None)
         if out is not None and (wanted.formats or wanted.coco):
-            export_boxes(out, wanted.formats, names, self.root)
+            export_boxes(out, wanted.formats, names, self.root, wanted.events)
         if out is not None and wanted.coco:
             coco = score_coco(out, self.scored, outputs)
             evaluations = [replace(each, coco=coco) for each in evaluations]
