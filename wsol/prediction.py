@@ -149,10 +149,9 @@ def predict(
     method = _check_maps(network, method, layer, events, **options)
     names = name_outputs(network, names)
     labels = _find_labels(paths, names, class_name, class_from_folder)
-    contours = "outer" if multi else "largest"
     localizer = Localizer(
-        network, method, threshold, contours, topk, target_layer=layer, names=names,
-        device=device, batch_size=batch_size, workers=workers, **options,
+        network, method, threshold, "outer" if multi else "largest", topk, target_layer=layer,
+        names=names, device=device, batch_size=batch_size, workers=workers, **options,
     )  # fmt: skip
     if note := explain_threshold(network, threshold, localizer.threshold):
         events.say(note)
@@ -161,10 +160,9 @@ def predict(
     if folder is None:
         failed = _tell(localizer, paths, labels, sort, on_result, events)
     else:
-        layers = {"layer": layer, "fc_layer": fc_layer}
         failed = StoredPrediction(
             folder, localizer, paths, labels, names, kinds, confidence, save_images,
-            sort == "uncertain", layers, on_result, events,
+            sort == "uncertain", {"layer": layer, "fc_layer": fc_layer}, on_result, events,
         ).run(resume, force)  # fmt: skip
     maps.tell(events)
     return PredictionSummary(len(paths), failed, folder)
