@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from wsol.heatmap import varies
-
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
@@ -37,6 +35,8 @@ class BlankMaps:
 
     def see(self, localization: Localization) -> None:
         """Count the map that an image's boxes come from."""
+        from wsol.heatmap import varies
+
         last = localization.steps[-1]
         self.add(not varies(last.map if last.raw is None else last.raw))
 

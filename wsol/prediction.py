@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from tdam.events import SILENT, working
+from wsol.blank_maps import BlankMaps
 from wsol.data_ranges import tells_stretched
 from wsol.errors import ArgumentError, about
 from wsol.networks import get_network
@@ -131,10 +132,10 @@ def predict(
     >>> [(path.name, result.width) for path, result in results.items()]
     [('grey.png', 64)]
     """
-    from wsol.blank_maps import BlankMaps
     from wsol.classes import name_outputs
     from wsol.localizer import Localizer, explain_threshold
     from wsol.runtime import find_device
+    from wsol.stored_prediction import StoredPrediction
 
     kinds = _check_formats(formats, confidence)
     folder = _choose_folder(out, bool(kinds) or save_images)
@@ -148,10 +149,9 @@ def predict(
     method = _check_maps(network, method, layer, events, **options)
     names = name_outputs(network, names)
     labels = _find_labels(paths, names, class_name, class_from_folder)
-    contours = "outer" if multi else "largest"
     localizer = Localizer(
-        network, method, threshold, contours, topk, target_layer=layer, names=names,
-        device=device, batch_size=batch_size, workers=workers, **options,
+        network, method, threshold, "outer" if multi else "largest", topk, target_layer=layer,
+        names=names, device=device, batch_size=batch_size, workers=workers, **options,
     )  # fmt: skip
     if note := explain_threshold(network, threshold, localizer.threshold):
         events.say(note)
@@ -159,16 +159,11 @@ def predict(
     on_result = maps.watch(on_result)
     if folder is None:
         failed = _tell(localizer, paths, labels, sort, on_result, events)
-        maps.tell(events)
-        return PredictionSummary(len(paths), failed, None)
-    from wsol.stored_prediction import StoredPrediction
-
-    layers = {"layer": layer, "fc_layer": fc_layer}
-    stored = StoredPrediction(
-        folder, localizer, paths, labels, names, kinds, confidence, save_images,
-        sort == "uncertain", layers, on_result, events,
-    )  # fmt: skip
-    failed = stored.run(resume, force)
+    else:
+        failed = StoredPrediction(
+            folder, localizer, paths, labels, names, kinds, confidence, save_images,
+            sort == "uncertain", {"layer": layer, "fc_layer": fc_layer}, on_result, events,
+        ).run(resume, force)  # fmt: skip
     maps.tell(events)
     return PredictionSummary(len(paths), failed, folder)
 
