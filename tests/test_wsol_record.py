@@ -10,6 +10,7 @@ import torch
 from shapes import make_shapes
 from small_experiments import TOML, make_world, read_rows, reproduce, wsol
 
+from wsol.benchmarking import score_store
 from wsol.benchmarking.experiment_files import list_experiments, load_experiment
 from wsol.benchmarking.record import list_recorded, unpack_run
 from wsol.benchmarking.score_store import read_variants
@@ -177,3 +178,48 @@ def test_what_recorded_cannot_do(world, tmp_path):
     code, _, told = wsol(*flags, "--recorded")
     assert (code, "expected a record of an experiment" in told) == (2, True)
     assert not (tmp_path / "out").exists()
+
+
+SCORED = "layercam-16/scored/images.jsonl"
+
+
+def forge_images(source, target, runs, change):
+    """Write a record whose runs say other things of the first image that was scored."""
+    with zipfile.ZipFile(source) as old, zipfile.ZipFile(target, "w") as new:
+        for name in old.namelist():
+            content = old.read(name)
+            if name in [f"{run}/{SCORED}" for run in runs]:
+                first, *rest = content.splitlines(keepends=True)
+                row = json.loads(first)
+                change(row)
+                content = json.dumps(row).encode() + b"\n" + b"".join(rest)
+            new.writestr(name, content)
+
+
+TRUTHS = {
+    "images": lambda row: row.update(id=f"other/{row['id']}"),
+    "labels": lambda row: row.update(label=(row["label"] + 1) % 3),
+    "true boxes": lambda row: row.update(true_boxes=row["true_boxes"] + row["true_boxes"]),
+}
+
+
+@pytest.mark.fault("numbers: a forged or mixed record")
+@pytest.mark.parametrize("what", TRUTHS)
+def test_recorded_runs_must_be_of_the_same_images(world, tmp_path, what, monkeypatch):
+    """Most runs say what the images are, wherever the odd one stands; a tie says nothing."""
+    monkeypatch.setattr(score_store, "check_sums", lambda results: None)  # a forger's sums add up
+    (tmp_path / "shapes.toml").write_text(TOML)
+    source, target = world / "out" / "experiment.zip", tmp_path / "shapes.zip"
+    flags = ("reproduce", tmp_path / "shapes.toml", "--recorded", "--out")
+    for odd, others in (("none-0", "none-1, tdam_joint-1"), ("tdam_joint-1", "none-0, none-1")):
+        forge_images(source, target, [odd], TRUTHS[what])
+        code, _, told = wsol(*flags, tmp_path / odd)
+        assert code == 1, told
+        assert f"failed: {odd}: expected {what} as most runs have them ({others})" in told
+        assert told.count("failed: ") == 2  # once as it goes, once at the end
+        kept = json.loads((tmp_path / odd / "results.json").read_text())
+        assert sum(len(row["seeds"]) for row in kept["rows"]) == 2 * 3
+        assert list_recorded(tmp_path / odd / "experiment.zip") == others.split(", ")
+    code, _, told = wsol(*flags, tmp_path / "tie", "--seeds", 1)
+    assert (code, "no run could be scored" in told) == (1, True), told
+    assert f"{what} differ between none-1 and tdam_joint-1, and neither is the majority" in told

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 from pathlib import PurePath
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from eval.parsing import read_json
 from tdam.strict_json import dumps, loads
 from wsol.benchmarking.replicates import RunScores, score_rules
 from wsol.evaluation.comparison import ResultError, check_sums, read_results
-from wsol.evaluation.image_results import SCORES
 from wsol.out_files import write_file
 
 if TYPE_CHECKING:
@@ -152,19 +151,6 @@ def read_run_scores(
     return run_scores, folders[0]
 
 
-def read_scores(folder: Path) -> dict[str, Any]:
-    """Read the scores of one part alone, without its images.
-
-    Raises:
-        ResultError: there are none
-    """
-    try:
-        content = read_json(folder / SCORES)
-        return dict(content)
-    except (OSError, ValueError, TypeError) as error:
-        raise ResultError(f"{folder}: expected {SCORES} but {error}") from error
-
-
 def check_whole(folder: Path) -> None:
     """Refuse scores of a run that are not all of the same weights, or not what their images say.
 
@@ -208,6 +194,8 @@ def _check(variant: ScoringVariant, results: Results, rules: Protocol, scoring: 
     for name, then, now in (
         ("protocol", results.scores.get("choices"), plain),
         ("split", results.scores.get("split"), scoring.split),
+        ("class map", results.scores.get("class_map"), rules.class_map),
+        ("image", results.scores.get("image"), rules.image),
         ("size", variant.size, scoring.size),
         ("split to choose on", variant.choose, scoring.choose),
     ):

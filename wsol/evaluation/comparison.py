@@ -206,7 +206,7 @@ def check_comparable(first: Results, second: Results) -> None:
 
 
 def check_truth(results: Results, split: Split) -> None:
-    """Refuse results of other images, or of other true boxes, than a split has.
+    """Refuse results of other images, labels, sizes or true boxes than a split has.
 
     Args:
         results: of an evaluation; their true boxes have outer edges
@@ -220,12 +220,18 @@ def check_truth(results: Results, split: Split) -> None:
         raise ResultError(
             f"{results.folder}: expected the images of {split.name} but only one has {odd!r}"
         )
-    for image_id, boxes in zip(split.ids, split.boxes or (), strict=True):
-        edges = to_edges(boxes)
-        if results.rows[image_id].get("true_boxes") != edges.tolist():
-            raise ResultError(
-                f"{results.folder}: expected the true boxes of {image_id} as in the data"
-            )
+    for number, (image_id, boxes) in enumerate(zip(split.ids, split.boxes or (), strict=True)):
+        row = results.rows[image_id]
+        wanted = {
+            "true boxes": (row.get("true_boxes"), to_edges(boxes).tolist()),
+            "label": (row.get("label"), int(split.labels[number])),
+            "size": ((row.get("width"), row.get("height")), split.size(number)),
+        }
+        for what, (told, true) in wanted.items():
+            if true is not None and told != true:
+                raise ResultError(
+                    f"{results.folder}: expected the {what} of {image_id} as in the data"
+                )
 
 
 def _value(scores: dict[str, Any], name: str) -> float | None:
