@@ -317,6 +317,16 @@ def test_a_run_that_fails_leaves_the_record(world, tmp_path, break_weights, mess
     assert message in told
     assert f"left out of {out / 'experiment.zip'}: run none-1, which failed" in told
     assert list_recorded(out / "experiment.zip") == ["none-0", "tdam_joint-1"]
+    assert "## 1 run failed: in no value below" in (out / "table.md").read_text()
+    assert "| none-1 | " in (out / "table.md").read_text()
+    with (out / "table.csv").open(newline="") as lines:
+        *values, last = csv.DictReader(lines)
+    assert {line["failure"] for line in values} == {""}
+    assert message in last["failure"]
+    assert {key: text for key, text in last.items() if text and key != "failure"} == {
+        "model": "none",
+        "seeds": "1",
+    }
     # Nor does it come back with a command that does not try it.
     code, _, told = reproduce(tmp_path, out, *flags, "--models", "tdam_joint")
     assert code == 0, told
@@ -325,6 +335,8 @@ def test_a_run_that_fails_leaves_the_record(world, tmp_path, break_weights, mess
     code, _, told = reproduce(tmp_path, out, *flags)
     assert code == 0, told
     assert "score " not in told  # what was kept is of these weights
+    for name in ("table.md", "table.csv"):
+        assert (out / name).read_bytes() == (world / "out" / name).read_bytes()
     assert (out / "experiment.zip").read_bytes() == (world / "out/experiment.zip").read_bytes()
 
 

@@ -202,7 +202,8 @@ def _write(work: Reproduction, results: RunResults, expect: bool) -> Outcome:
         "failures": failures,
         **missed,
     }
-    write_tables(work.out, f"Experiment {experiment.name}", verdicts, rows, record)
+    name = f"Experiment {experiment.name}"
+    write_tables(work.out, name, verdicts, rows, record, results.failed)
     trained = next((each for each in experiment.models if each.checkpoint is None), None)
     facts = {
         "Scored": title,
@@ -218,7 +219,7 @@ def _write(work: Reproduction, results: RunResults, expect: bool) -> Outcome:
     page = write_summary_page(
         work.out / "report",
         rows,
-        title=f"Experiment {experiment.name}",
+        title=name,
         note=experiment.description,
         verdicts=verdicts,
         facts=facts,
@@ -231,7 +232,7 @@ def _write(work: Reproduction, results: RunResults, expect: bool) -> Outcome:
         title=title,
         rows=tuple(rows),
         verdicts=tuple(verdicts),
-        failures=tuple(failures),
+        failed=tuple(results.failed),
         record=record,
         expected=experiment.expected if expect else None,
         page=page,
