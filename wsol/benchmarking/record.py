@@ -5,7 +5,6 @@ Tables, intervals and differences can be made from it again, without data, weigh
 
 from __future__ import annotations
 
-import hashlib
 import shutil
 import zipfile
 from io import BytesIO
@@ -18,8 +17,8 @@ from tdam.strict_json import dumps
 from tdam.training.recipe import differing_keys, load_recipe
 from tdam.unfinished import RECIPE
 from wsol.benchmarking.record_file import copy_entry, open_record
-from wsol.benchmarking.score_store import CHOSEN, SCORED, VARIANTS, read_variants
-from wsol.evaluation.comparison import ResultError, read_results, trusting
+from wsol.benchmarking.score_store import CHOSEN, SCORED, VARIANTS, digest_truth, read_variants
+from wsol.evaluation.comparison import ResultError, read_results
 from wsol.evaluation.image_results import LINES, NAMES, SCORES
 from wsol.folder_lock import LOCK
 from wsol.out_files import write_file
@@ -36,9 +35,6 @@ Description = dict[tuple[Any, ...], Any]  # of `describe_data`
 
 TRAINING = "training.json"  # what a run was made of, without paths of this machine
 _PARTS = (VARIANTS, RECIPE, TRAINING, SCORES, LINES, NAMES)
-# What every run says of the images of a split, by the keys of an image.
-_TRUTH = {"images": (), "labels": ("label",), "sizes": ("width", "height"),
-          "true boxes": ("true_boxes",)}  # fmt: skip
 _TOLD = (
     "training_images", "validation_images", "held_out", "data_sha256", "start_sha256", "seed",
     "versions", "machine", "revision", "sessions", "result", "overlaps",
@@ -122,8 +118,8 @@ def unpack_run(path: Path, name: str, folder: Path, recipe: Recipe | None) -> No
         path: of the record
         name: of the run
         folder: for the scores; exists
-        recipe: that the run must have been trained with, where the record knows; None for weights
-            scored as they are
+        recipe: that the run must have been trained with, its seed too, where the record knows;
+            None for weights scored as they are
 
     Raises:
         ResultError: a damaged file, or a run of another recipe
@@ -152,6 +148,11 @@ def unpack_run(path: Path, name: str, folder: Path, recipe: Recipe | None) -> No
         raise ResultError(
             f"{path}: expected run {name} to have the experiment's recipe but "
             f"{', '.join(sorted(keys))} differ"
+        )
+    seed = read_training(folder).get("seed", recipe.seed)
+    if type(seed) is not int or seed != recipe.seed:
+        raise ResultError(
+            f"{path}: expected run {name} to have seed {recipe.seed} but {TRAINING} has {seed!r}"
         )
 
 
@@ -233,18 +234,14 @@ def describe_data(folder: Path) -> Description:
         split = results.scores.get("split")
         # What was held out depends on the choices of the training.
         of = (part, split, chosen if part == CHOSEN and split == "held out" else None)
-        with trusting(results.folder):
-            rows = sorted(results.rows.items())
-            told |= {
-                (*of, what): _digest([(image_id, *map(row.get, keys)) for image_id, row in rows])
-                for what, keys in _TRUTH.items()
-            }
+        told |= {(*of, what): digest for what, digest in digest_truth(results).items()}
         told[(*of, "images_sha256")] = results.scores.get("images_sha256")
+        if of[2] is not None and training.get("validation_images") != len(results.rows):
+            raise ResultError(
+                f"{results.folder}: expected the {training.get('validation_images')} images that "
+                f"were held out but got {len(results.rows)}"
+            )
     return told
-
-
-def _digest(values: list[tuple[Any, ...]]) -> str:
-    return hashlib.sha256(dumps(values).encode("utf-8", "surrogateescape")).hexdigest()
 
 
 def check_training(told: Mapping[str, Any], used: TrainingData, folder: Path) -> None:

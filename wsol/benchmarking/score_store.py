@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import asdict, dataclass
 from pathlib import PurePath
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from eval.parsing import read_json
 from tdam.strict_json import dumps, loads
 from wsol.benchmarking.replicates import RunScores, score_rules
-from wsol.evaluation.comparison import ResultError, check_sums, read_results
+from wsol.evaluation.comparison import ResultError, check_sums, read_results, trusting
 from wsol.out_files import write_file
 
 if TYPE_CHECKING:
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
     from wsol.evaluation.comparison import Results
 
 VARIANTS = "ways.json"
+# By the keys of an image.
+_TRUTH = {"images": (), "labels": ("label",), "sizes": ("width", "height"),
+          "true boxes": ("true_boxes",)}  # fmt: skip
 CHOSEN, SCORED = "chosen-on", "scored"  # folders of a variant: split to choose on, and to report
 
 
@@ -152,7 +156,7 @@ def read_run_scores(
 
 
 def check_whole(folder: Path) -> None:
-    """Refuse scores of a run that are not all of the same weights, or not what their images say.
+    """Refuse scores of a run that are of several weights or images, or contradict themselves.
 
     Args:
         folder: of the scores, in every variant
@@ -160,18 +164,48 @@ def check_whole(folder: Path) -> None:
     Raises:
         ResultError: it names the file and what differs
     """
-    images: dict[str, str | None] = {}
+    shared: dict[tuple[str, str], Any] = {}
     for variant in read_variants(folder):
+        best = None
         for part in (CHOSEN, SCORED) if variant.chooses else (SCORED,):
             results = read_results(folder / variant.folder / part)
             _check_weights(variant, results)
             check_sums(results)
-            told = results.scores.get("images_sha256")
-            if images.setdefault(part, told) != told:
+            keys = ("images_sha256", "split", "overlaps")
+            facts = digest_truth(results) | {key: results.scores.get(key) for key in keys}
+            for what, told in facts.items():
+                if shared.setdefault((part, what), told) != told:
+                    raise ResultError(
+                        f"{results.folder}: expected scores of the same images in every variant "
+                        f"but {what} differ"
+                    )
+            level = results.scores["threshold"]
+            if part == CHOSEN:
+                best = results.scores["max_box_acc_threshold"]
+            elif best is not None and level["rule"] == "val" and level["value"] != best:
                 raise ResultError(
-                    f"{results.folder}: expected scores of the same images in every variant but "
-                    "images_sha256 differs"
+                    f"{results.folder}: expected the threshold {best} that was chosen but it is "
+                    f"{level['value']}"
                 )
+
+
+def digest_truth(results: Results) -> dict[str, str]:
+    """Hash what results say of their images that no run can change.
+
+    Returns:
+        hexadecimal, by what it is of: images, labels, sizes, true boxes; the order does not count
+
+    Raises:
+        ResultError: records of something else
+    """
+    with trusting(results.folder):
+        rows = sorted(results.rows.items())
+        digests = {}
+        for what, keys in _TRUTH.items():
+            values = [(image_id, *map(row.get, keys)) for image_id, row in rows]
+            text = dumps(values).encode("utf-8", "surrogateescape")
+            digests[what] = hashlib.sha256(text).hexdigest()
+    return digests
 
 
 def _check_weights(variant: ScoringVariant, results: Results) -> None:
