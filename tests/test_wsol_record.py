@@ -307,3 +307,19 @@ def test_a_record_of_another_seed_is_refused(tmp_path, seed):
     recipe = recipe.change(precision=entry.recipe.precision)
     with pytest.raises(ResultError, match=f"seed 0 but training.json has {seed!r}"):
         unpack_run(tmp_path / "forged.zip", "none-0", folder, recipe)
+
+
+@pytest.mark.fault("numbers: a record that contradicts itself")
+def test_methods_share_the_predicted_classes(tmp_path):
+    """A wrong class in place of another wrong one fits the rank, but not the other method."""
+    folder = tmp_path / "none-0"
+    folder.mkdir()
+    unpack_run(load_experiment("cub10_lite0").record, "none-0", folder, None)
+    path = folder / "gradcampp-32" / "scored" / "images.jsonl"
+    rows = [json.loads(line) for line in path.read_text().splitlines()]
+    row = next(row for row in rows if row["rank"] > 0)
+    others = {row["predicted"], row["map_class"]}
+    row["predicted"] = next(number for number in range(10) if number not in others)
+    path.write_text("".join(f"{json.dumps(row)}\n" for row in rows))
+    with pytest.raises(ResultError, match="predicted classes and ranks"):
+        check_whole(folder)

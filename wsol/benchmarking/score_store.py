@@ -179,6 +179,13 @@ def check_whole(folder: Path) -> None:
                         f"{results.folder}: expected scores of the same images in every variant "
                         f"but {what} differ"
                     )
+            classes = {key: (row["predicted"], row["rank"]) for key, row in results.rows.items()}
+            network = (part, f"stride {variant.output_stride}")  # whatever its maps are made by
+            if shared.setdefault(network, classes) != classes:
+                raise ResultError(
+                    f"{results.folder}: expected the predicted classes and ranks that the other "
+                    "methods have with the same stride"
+                )
             level = results.scores["threshold"]
             if part == CHOSEN:
                 best = results.scores["max_box_acc_threshold"]
