@@ -10,7 +10,7 @@ from tdam.events import SILENT, Events, working
 from wsol.data_ranges import tells_stretched
 from wsol.errors import ArgumentError, about
 from wsol.folder_lock import hold_file, hold_folder
-from wsol.label_matching import match_labels
+from wsol.label_matching import describe_match, match_labels
 from wsol.out_folders import free_file, writing
 from wsol.overlap import check_apart, of_split
 from wsol.text import count_things
@@ -93,10 +93,14 @@ def calibrate(
             method = settle_method(method, network)
         names = class_names(network.settings["num_classes"], network.class_names)
         match = match_labels(split, names, numbers="no names")
-        if split.class_names is None:
-            events.say("no file names the classes: their numbers are taken for the network's")
-        elif match.missing:
-            events.say(f"{match.strangers}; the maps of the predicted classes are measured")
+        said = describe_match(match, split, names) or match.strangers
+        if match.source == "numbers":
+            said = said or "no file names the classes: their numbers are taken for the network's"
+        elif match.outputs is None:
+            said = said or "the classes are not the network's"
+            said += "; the maps of the predicted classes are measured"
+        if said:
+            events.say(said)
         with about("device"):
             where = str(find_device(device))
         source = NetworkMaps(

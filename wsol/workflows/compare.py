@@ -81,6 +81,9 @@ def _compare(
     folders: Sequence[Path], page: ReportJob | None, home: Path | None, events: Events
 ) -> list[Comparison]:
     runs = _read(folders)
+    for run in runs:
+        if run.by_number:
+            events.say(f"{run.name}: {run.by_number}")
     differences: list[dict[str, Difference]] = []
     if page is None or any(run.of_boxes for run in runs):
         differences = [compare_results(runs[0].results, run.results) for run in runs[1:]]

@@ -96,6 +96,7 @@ class EvaluationJob:
         names: Sequence[str],
         labels: dict[int, str],
         by_network: bool,
+        by_number: str = "",
     ) -> list[Evaluation]:
         """Choose thresholds, score, and write down.
 
@@ -106,6 +107,7 @@ class EvaluationJob:
             names: of the network's outputs or, without one, of the classes
             labels: class names by label
             by_network: whether a network makes the maps
+            by_number: what to tell where labels are taken for the outputs' numbers
 
         Returns:
             one record a protocol
@@ -123,7 +125,8 @@ class EvaluationJob:
         scored = self._score(sources[0], levels, out=results, rule=rule, keep=keeper)
         evaluations = [replace(each, unreadable_val=unreadable, subject=subject) for each in scored]
         if results is not None:
-            name_results(results, subject, labels, names if by_network else None)
+            outputs_named = names if by_network else None
+            name_results(results, subject, labels, outputs_named, by_number)
         if out is not None and (wanted.formats or wanted.coco):
             export_boxes(out, wanted.formats, names, self.root)
         if out is not None and wanted.coco:
