@@ -37,13 +37,13 @@ class LabelMatch:
 
     Args:
         outputs: index among the outputs by label; None where labels and outputs do not fit
-        source: what decided: the `table`, the `wnids`, the `names` (or some wnids and some names),
-            or the `numbers`; empty where nothing did
+        source: what decided: the `table`, `wnids`, `names`, `names and wnids` (some by each) or
+            `numbers`; empty where nothing did
         missing: names of the data set that are none of the network's
     """
 
     outputs: dict[int, int] | None
-    source: Literal["table", "wnids", "names", "numbers", ""]
+    source: Literal["table", "wnids", "names", "names and wnids", "numbers", ""]
     missing: tuple[str, ...] = ()
 
     @property
@@ -118,12 +118,14 @@ def match_labels(
     labels = sorted(set(split.labels.tolist()))
     if table is not None:
         return LabelMatch(dict(table), "table")
-    by_wnid, unique = _match_wnids(labels, split, names)
+    by_wnid, has_wnids = _match_wnids(labels, split, names)
     if len(by_wnid) == len(labels):
         return LabelMatch(by_wnid, "wnids")
     by_name, missing = match_classes(labels, split.class_names or (), names)
-    if by_name is None and unique:
-        by_name, missing = _match_either(labels, split, names, by_wnid)
+    if by_name is None and has_wnids:
+        either, missing = _match_either(labels, split, names, by_wnid)
+        if either is not None:
+            return LabelMatch(either, "names and wnids")
     if by_name is not None:
         return LabelMatch(by_name, "names")
     count = len(names)
@@ -220,7 +222,7 @@ def _match_either(
         ValueError: two labels mean one output
     """
     outputs: dict[int, int] = {}
-    missing = []
+    missing: list[str] = []
     for label in labels:
         given = (split.class_names or ())[label : label + 1]
         found = {_find_first(given, names), by_wnid.get(label)} - {None}

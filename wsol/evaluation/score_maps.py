@@ -377,7 +377,9 @@ def _describe(
         "mask_root": None if split.masks is None else str(Path(mask_root or "").resolve()),
         "mask_files": None if split.masks is None else _hash_masks(split.masks, mask_root),
         "save_maps": None if save is None else save.precision,
-        **({"overlaps": list(source.overlaps)} if source.overlaps else {}),
+        **(
+            {} if source.overlaps == () else {"overlaps": source.overlaps and list(source.overlaps)}
+        ),
         "rules": RULES,
     }
 

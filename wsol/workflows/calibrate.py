@@ -74,7 +74,7 @@ def calibrate(
     from wsol.evaluation.network_maps import NetworkMaps
     from wsol.maps.names import settle_method
     from wsol.runtime import find_device
-    from wsol.training.image_list import read_image_sets
+    from wsol.training.image_list import list_unknown, read_image_sets, write_own_list
 
     weights = find_weights(checkpoint)
     for argument, path in (("checkpoint", weights), ("boxes", Path(boxes))):
@@ -86,7 +86,8 @@ def calibrate(
         target = _choose_target(Path(checkpoint), None if out is None else Path(out), force)
         split, home = load_drawn_boxes(boxes, "corrected", root, events)
         chosen_by = of_split(split, "choosing", home, f"the images of {Path(boxes).name}")
-        overlaps = check_apart([*read_image_sets(weights), chosen_by], allow_overlap, events)
+        sets, unknown = [*read_image_sets(weights), chosen_by], list_unknown(weights)
+        overlaps = check_apart(sets, allow_overlap, events, unknown)
         with about("checkpoint"):
             network, _ = load_checkpoint(checkpoint)
         with about("method"):
@@ -125,6 +126,7 @@ def calibrate(
         network.spec = replace(network.spec, method=source.method_name)
         with about("out"), writing(target):
             save_checkpoint(network, target)
+            write_own_list(target, sets, unknown)
             _note_in_run(target, where, boxes, chosen.threshold)
         if chosen.overlap > _OWN and chosen.images > 1:
             events.say(

@@ -23,7 +23,7 @@ from wsol.evaluation.resume_file import SETTINGS, ResumeError, is_unfinished
 from wsol.evaluation.score_maps import finished_thresholds, score_maps
 from wsol.out_folders import free_folder, writing
 from wsol.overlap import check_apart, list_sets
-from wsol.training.image_list import find_weights_file, read_image_sets
+from wsol.training.image_list import find_weights_file, list_unknown, read_image_sets
 from wsol.workflows.evaluation_options import (
     VAL,
     Wanted,
@@ -53,7 +53,7 @@ class EvaluationJob:
         scored: split to score
         chooser: split to choose thresholds on, or None
         network: what `load` gave, or None
-        overlaps: what the scores have to tell of shared images
+        overlaps: what the scores have to tell of shared images; None where it is not known
         out: folder for results, free or with an unfinished run
         save: of maps, or None
         report: of the page, or None
@@ -67,7 +67,7 @@ class EvaluationJob:
     scored: Split
     chooser: Split | None
     network: Any
-    overlaps: tuple[str, ...]
+    overlaps: tuple[str, ...] | None
     out: Path | None
     save: MapWriter | None
     report: ReportJob | None
@@ -225,10 +225,12 @@ def open_job(
         check_root(scored, home)
         network = load()
     images = home or (None if opened is None else opened.root)
+    weights = find_weights_file(network)
     overlaps = check_apart(
-        [*list_sets(scored, chooser, images), *read_image_sets(find_weights_file(network))],
+        [*list_sets(scored, chooser, images), *read_image_sets(weights)],
         wanted.allow_overlap,
         wanted.events,
+        list_unknown(weights),
     )
     goes_on = out is not None and _free_results(out, wanted)
     report = None
