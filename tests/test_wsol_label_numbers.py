@@ -127,9 +127,8 @@ def test_what_matches_in_part_or_twice_is_refused(data):
         match(data, WNIDS, same)
     outputs, note = match(data, WNIDS, "label,wnid\n0,n1\n1,n2\n2,n3\n")
     assert outputs == {0: 0, 1: 1, 2: 2}
-    assert (
-        note == f"classes that are none of the network's: 3 ('n1', 'n2', 'n3'); labels are {SAID}"
-    )
+    strangers = "classes that are none of the network's: 3 ('n1', 'n2', 'n3')"
+    assert note == f"{strangers}; labels are {SAID}"
 
 
 @IDS

@@ -22,9 +22,8 @@ if TYPE_CHECKING:
 
     from eval.manifest import DataSet, Split
 
-BY_NUMBER = (
-    "taken for the numbers of its outputs"  # in notes of numbers that may mean other classes
-)
+# In notes of numbers that may mean other classes.
+BY_NUMBER = "taken for the numbers of its outputs"
 # When labels may be taken for the outputs' own numbers: where data set and network have as many
 # classes; where no class has a name and all numbers occur among the outputs; or never.
 Numbers = Literal["as many classes", "no names", "never"]
@@ -74,12 +73,11 @@ def describe_match(match: LabelMatch, split: Split, names: tuple[str, ...]) -> s
     if match.source == "numbers" and not match.missing and own:
         few = ", ".join(f"{index} is {name!r}" for index, name in enumerate(names[:_SHOWN]))
         dots = ", ..." if len(names) > _SHOWN else ""
-        return (
-            f"the data set names no classes, the network does ({few}{dots}): labels are {BY_NUMBER}"
-        )
+        told = f"the data set names no classes, the network does ({few}{dots})"
+        return f"{told}: labels are {BY_NUMBER}"
     if match.source == "wnids" and match.outputs is not None:
-        told = {label: _find_first(given[label : label + 1], names) for label in labels}
-        odd = [label for label in labels if told[label] not in (None, match.outputs[label])]
+        named = {label: _find_first(given[label : label + 1], names) for label in labels}
+        odd = [label for label in labels if named[label] not in (None, match.outputs[label])]
         if odd:
             return f"by their names some classes are others: {_list(given, odd)}; their wnid counts"
     if match.source == "names" and own:

@@ -137,7 +137,8 @@ def check_apart(
 
 def describe_unknown(weights: str) -> str:
     """Say in a line that nobody knows what weights were trained on."""
-    return f"the images that {weights} was trained on are not known, so that overlap was not looked for"
+    unknown = f"the images that {weights} was trained on are not known"
+    return f"{unknown}, so that overlap was not looked for"
 
 
 def join_overlaps(told: Iterable[tuple[str, ...] | None]) -> tuple[str, ...] | None:

@@ -1,4 +1,4 @@
-"""Which images weights were trained on and chosen by, kept beside them: of a run, or of one file."""
+"""Which images weights were trained on and chosen by, kept beside the run or the file."""
 
 from __future__ import annotations
 
@@ -137,7 +137,7 @@ def read_image_sets(weights: str | Path | None) -> tuple[ImageSet, ...]:
 
 
 def list_unknown(weights: str | Path | None) -> tuple[str, ...]:
-    """Name the weights whose images should be known, since a training of ours made them, but are not.
+    """Name weights of our own training whose images are not known.
 
     Networks that come along, and those of other programs, tell elsewhere what they learned from.
 
