@@ -36,7 +36,7 @@ from wsol.evaluation.comparison import ResultError, check_truth, read_results
 from wsol.fingerprints import hash_files
 from wsol.folder_lock import FolderHeldError, hold_folder
 from wsol.label_matching import match_evaluated
-from wsol.overlap import check_apart
+from wsol.overlap import check_apart, describe_unknown, join_overlaps
 from wsol.text import count_things
 from wsol.training.data import load_training_data
 
@@ -195,12 +195,17 @@ class Reproduction:
     def _check_apart(self, tasks: Sequence[Task], on: ScoredData) -> None:
         """Hold the images of every run against each other, before hours go into the first."""
         scoring = self.experiment.scoring
+        unknown: list[str] = []
         for task in tasks:
             folder = self.out / "runs" / task.name
             sets = sources.list_run_sets(on.data, scoring, on.scored, task, folder)
-            task.overlaps = check_apart(sets, self.allow_overlap)
-        for line in dict.fromkeys(line for task in tasks for line in task.overlaps):
+            told = sources.list_run_unknown(task, folder)
+            unknown += told
+            task.overlaps = check_apart(sets, self.allow_overlap, unknown=told)
+        for line in join_overlaps(task.overlaps for task in tasks) or ():
             self.events.say(f"allowed: {line}")
+        for line in map(describe_unknown, dict.fromkeys(unknown)):
+            self.events.say(line)
 
     def _find_misfits(self, tasks: list[Task]) -> dict[str, Exception]:
         """Find what would fail only after hours, and tell it before the first run begins.

@@ -135,6 +135,7 @@ def read_run_scores(
                 taken = score_rules(results, rules, scoring, level)
             except (KeyError, TypeError, IndexError) as error:
                 raise ResultError(f"{scored}: expected scores of a run but {error!r}") from error
+            overlaps = results.scores.get("overlaps", ())  # older records have none
             run_scores += [
                 RunScores(
                     model=model,
@@ -146,7 +147,7 @@ def read_run_scores(
                     level=at,
                     replicates=replicates,
                     images=len(results.rows),
-                    overlaps=tuple(map(str, results.scores.get("overlaps") or ())),
+                    overlaps=None if overlaps is None else tuple(map(str, overlaps)),
                     unreadable=_unreadable(results),
                     unreadable_chosen_on=missed,
                 )

@@ -154,7 +154,7 @@ def full_table(rows: Sequence[Row], failed: Sequence[FailedRun] = ()) -> Table:
                     *(" ".join(map(str, row.seeds)), row.images, name, value.mean),
                     *((min(value.by_seed), max(value.by_seed)), value.interval95),
                     *(row.reference, " ".join(map(str, row.compared)), points, ends),
-                    *(("; ".join(row.overlaps),) if shared else ()),
+                    *(("; ".join(row.overlaps or ()),) if shared else ()),
                     *((len(row.unreadable), "; ".join(row.unreadable)) if misses else ()),
                     *((None,) if failed else ()),
                 )
@@ -174,7 +174,7 @@ def full_table(rows: Sequence[Row], failed: Sequence[FailedRun] = ()) -> Table:
 
 def list_overlaps(rows: Sequence[Row]) -> list[str]:
     """Tell once each which images were not only scored."""
-    return list(dict.fromkeys(line for row in rows for line in row.overlaps))
+    return list(dict.fromkeys(line for row in rows for line in row.overlaps or ()))
 
 
 def to_plain(rows: Sequence[Row]) -> list[dict[str, Any]]:

@@ -93,8 +93,8 @@ class MapSource(Protocol):
         ...
 
     @property
-    def overlaps(self) -> tuple[str, ...]:
-        """What its scores have to tell of images that are not only scored."""
+    def overlaps(self) -> tuple[str, ...] | None:
+        """What its scores have to tell of images that are not only scored, if that is known."""
         ...
 
     @property

@@ -372,6 +372,7 @@ def _describe(
     for boxes in split.boxes or ():
         digest.update(f"{len(boxes)}\n".encode() + np.asarray(boxes, np.float64).tobytes())
     digest.update(repr(split.masks).encode("utf-8", "surrogateescape"))
+    told = None if source.overlaps is None else list(source.overlaps)
     return {
         **source.describe(),
         "split": split.name,
@@ -383,7 +384,7 @@ def _describe(
         "mask_root": None if split.masks is None else str(Path(mask_root or "").resolve()),
         "mask_files": None if split.masks is None else _hash_masks(split.masks, mask_root),
         "save_maps": None if save is None else save.precision,
-        **({"overlaps": list(source.overlaps)} if source.overlaps else {}),
+        **({} if told == [] else {"overlaps": told}),
         "rules": RULES,
     }
 

@@ -34,6 +34,7 @@ from wsol.training.distillation import TARGETS, check_distillation, write_teache
 from wsol.training.image_list import (
     TRAINED_ON,
     list_image_sets,
+    list_unknown_start,
     list_validation,
     warn_of_splits,
     write_image_sets,
@@ -160,7 +161,9 @@ def train_localizer(
         allow_overlap |= bool(read_record(out).get("overlaps"))
     sets = list_image_sets(training_data, recipe, out.resolve().name)
     measured_on = list_validation(training_data, out.resolve().name)
-    overlaps = record["overlaps"] = check_apart([*sets, measured_on], allow_overlap, events)
+    unknown = list_unknown_start(recipe)
+    overlaps = check_apart([*sets, measured_on], allow_overlap, events, unknown) or ()
+    record["overlaps"] = overlaps
     warn_of_splits(training_data, sets, events)
     ranks = find_ranks(where)
     with hold_folder(out) if ranks.first else nullcontext():
@@ -177,7 +180,7 @@ def train_localizer(
             step = int(saved[0].name.removeprefix("step-")) if saved else 0
             record = go_on(out, record, step)
         if ranks.first and not (out / TRAINED_ON).is_file():  # nor had runs of before one
-            write_image_sets(out, sets)
+            write_image_sets(out, sets, unknown)
         announce(training_data, recipe, events)
         packed = Path(cache or out / "cache")
         images = _open_images(recipe, training_data, packed, ranks, workers, events)

@@ -13,7 +13,7 @@ from wsol.errors import ArgumentError, about
 from wsol.folder_lock import holds
 from wsol.out_files import write_file
 from wsol.out_folders import free_folder, writing
-from wsol.overlap import check_apart, list_sets
+from wsol.overlap import check_apart, describe_unknown, join_overlaps, list_sets
 from wsol.text import count_things
 from wsol.workflows.evaluation_job import check_root, load_splits
 from wsol.workflows.report_job import free_report, write_page
@@ -175,7 +175,7 @@ def _score(
     scored: Split,
     chooser: Split | None,
     folder: Path,
-    overlaps: Mapping[str, tuple[str, ...]],
+    overlaps: Mapping[str, tuple[str, ...] | None],
     *,
     classes: Path | None,
     shows: bool,
@@ -252,17 +252,22 @@ def _score(
 
 def _find_overlaps(
     entries: Sequence[Entry], sets: list[ImageSet], allow: bool, events: Events
-) -> dict[str, tuple[str, ...]]:
+) -> dict[str, tuple[str, ...] | None]:
     """Hold every run's images against those that are scored and chosen by, before it is scored."""
     from wsol.benchmarking.experiment import PRETRAINED
-    from wsol.training.image_list import read_image_sets
+    from wsol.training.image_list import list_unknown, read_image_sets
 
     overlaps = {}
+    unknown: list[str] = []
     for entry in entries:
-        of_run = () if entry.checkpoint == PRETRAINED else read_image_sets(entry.checkpoint)
-        overlaps[entry.name] = check_apart([*of_run, *sets], allow)
-    for line in dict.fromkeys(line for lines in overlaps.values() for line in lines):
+        weights = None if entry.checkpoint == PRETRAINED else entry.checkpoint
+        told = list_unknown(weights)
+        unknown += told
+        overlaps[entry.name] = check_apart([*read_image_sets(weights), *sets], allow, unknown=told)
+    for line in join_overlaps(overlaps.values()) or ():
         events.say(f"allowed: {line}")
+    for line in map(describe_unknown, dict.fromkeys(unknown)):
+        events.say(line)
     return overlaps
 
 
