@@ -319,7 +319,7 @@ def test_an_experiment_refuses_before_the_hours(run, world, data, tmp_path, reco
 
 @pytest.mark.fault(KIND)
 def test_an_experiment_tells_of_what_was_allowed(run, world, data, tmp_path):
-    (tmp_path / "shapes.toml").write_text(TOML)
+    (tmp_path / "shapes.toml").write_text(TOML.replace("size = 32", "size = 64"))
     add_copy(data, "test", "train/red-0.png")
     (tmp_path / "weights").mkdir()
     shutil.copytree(world / "run", tmp_path / "weights" / "none-0")
