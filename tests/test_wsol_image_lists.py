@@ -5,6 +5,7 @@ import shutil
 
 import pytest
 from shapes import make_shapes, make_weights
+from small_experiments import TOML
 
 from eval.coco import to_coco
 from eval.manifest import open_data_set
@@ -135,3 +136,18 @@ def test_a_training_from_unknown_weights_is_not_all_known(world):
     assert list_unknown(world / "run") == (str(alone),)
     refuses(world, world / "run", "train", "training images of run")
     assert evaluate(world / "run", world / "data", workers=0).overlaps is None
+
+
+@FAULT
+def test_an_experiment_tells_of_unknown_images(world, run):
+    (world / "shapes.toml").write_text(TOML)
+    (world / "weights").mkdir()
+    path = world / "weights" / "none-0.safetensors"
+    make_weights(load_recipe("finetune").change(size=32), path, ("class 0", "class 1", "class 2"))
+    code, _, err = run(
+        "reproduce", world / "shapes.toml", "--models", "none", "--seeds", 0, "--workers", 0,
+        "--data", world / "data", "--weights", world / "weights", "--out", world / "out",
+    )  # fmt: skip
+    assert (code, err.replace("\n", " ").count(SAID)) == (0, 1), err
+    rows = json.loads((world / "out" / "results.json").read_text())["rows"]
+    assert {row["overlaps"] for row in rows} == {None}
