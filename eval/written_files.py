@@ -39,6 +39,7 @@ class WrittenFiles:
         self._suffix = suffix
         self._owners: dict[Path, Path] = {}
         self._entered: set[Path] = set()
+        self._folders: set[Path] = set()
         self._told: set[Path] = set()
 
     def enter(self, folder: Path, named: bool = False) -> None:
@@ -56,11 +57,13 @@ class WrittenFiles:
         self._entered.add(folder)
         for name in read_list(folder) or ():
             first, *rest = PurePosixPath(name).parts
-            self._owners.setdefault(folder / name, folder / first if named and rest else folder)
+            owner = folder / first if named and rest else folder
+            self._owners.setdefault(folder / name, owner)
+            self._folders.add(owner)
 
     def owns(self, folder: Path) -> bool:
         """Tell whether wsol wrote files into a folder, by its list or that of the one above."""
-        return folder in self._owners.values()
+        return folder in self._folders
 
     def holds(self, path: Path) -> bool:
         """Tell whether wsol wrote a file, spelt as the search spells it."""
