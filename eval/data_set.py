@@ -212,15 +212,30 @@ def _read_split(data: Path, name: str) -> Split:
             f"splits here: {', '.join(known)}"
         )
     loaded = load_four_files(data / name)
-    return replace(loaded, class_names=_find_names(data, int(loaded.labels.max())))
-
-
-def _find_names(data: Path, last: int) -> tuple[str, ...] | None:
-    """Read the names of classes 0 to `last` from `classes.csv`, in the folder or the one above."""
     folders = (data, data.absolute().parent)
     path = next((f / "classes.csv" for f in folders if (f / "classes.csv").is_file()), None)
     if path is None:
+        return loaded
+    names = _read_names(path, int(loaded.labels.max()))
+    return replace(loaded, class_names=names, wnids=_read_wnids(path))
+
+
+def _read_wnids(path: Path) -> tuple[str, ...] | None:
+    """Read the classes' WordNet ids from a table, empty for a label without one."""
+    rows = [row for _, row in read_table(path, ())]
+    labels = [to_int(row.get("label", "")) for row in rows]
+    wnids = {
+        label: row.get("wnid", "").strip()
+        for label, row in zip(labels, rows, strict=True)
+        if 0 <= label <= MOST_CLASSES
+    }
+    if not any(wnids.values()):
         return None
+    return tuple(wnids.get(label, "") for label in range(max(wnids) + 1))
+
+
+def _read_names(path: Path, last: int) -> tuple[str, ...] | None:
+    """Read the names of classes 0 to `last` from a table that may have some."""
     names: dict[int, str] = {}
     lines: dict[tuple[str, str], str] = {}
     for where, row in read_table(path, ()):

@@ -45,6 +45,7 @@ class Split:
         class_names: by label, or None where they are not known
         repeated_boxes: true boxes that their image has twice or more often, and that `boxes` has
             only once
+        wnids: WordNet ids by label, empty where one has none; None where they are not known
     """
 
     name: str
@@ -55,6 +56,7 @@ class Split:
     masks: tuple[MaskPaths, ...] | None = None
     class_names: tuple[str, ...] | None = None
     repeated_boxes: int = 0
+    wnids: tuple[str, ...] | None = None
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -68,7 +70,9 @@ class Split:
 
     def count_classes(self) -> int:
         """Count the classes that labels and names tell of; data may have more of them."""
-        return max(int(self.labels.max()) + 1, len(self.class_names or ()))
+        return max(
+            int(self.labels.max()) + 1, *map(len, (self.class_names or (), self.wnids or ()))
+        )
 
     @property
     def summary(self) -> str:
@@ -124,6 +128,7 @@ def join_splits(first: Split, second: Split) -> Split:
         None if first.masks is None or second.masks is None else first.masks + second.masks,
         first.class_names,
         first.repeated_boxes + second.repeated_boxes,
+        first.wnids,
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import secrets
@@ -118,6 +119,29 @@ def naming(path: Path) -> Iterator[None]:
             raise
         reason = error.strerror or str(error)
         raise OSError(error.errno or 0, reason, str(path)) from error
+
+
+def check_in_place(file: IO[Any], path: Path) -> None:
+    """See that what is written to an open file still goes to the file of that name.
+
+    A disk that was taken away, or a folder that was moved, else takes results on that nobody finds
+    again.
+
+    Args:
+        file: open
+        path: where it was opened
+
+    Raises:
+        FileNotFoundError: another file, or none, is there now
+    """
+    try:
+        same = os.path.samestat(os.fstat(file.fileno()), path.stat())
+    except FileNotFoundError:
+        same = False
+    if not same:
+        raise FileNotFoundError(
+            errno.ENOENT, "was moved or removed while it was written", str(path)
+        )
 
 
 def remove_unfinished(folder: Path) -> None:

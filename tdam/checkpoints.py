@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 from safetensors.torch import save
 
 from tdam.atomic import write_atomic
-from tdam.attach import find_module
 from tdam.attentions import ATTENTIONS
 from tdam.identify import check_classifier, tell_settings
+from tdam.map_layer import check_map_layer
 from tdam.metadata import LEARNED, read_metadata
 from tdam.preprocessing import Preprocessing
 from tdam.published import rename
@@ -22,7 +23,7 @@ from tdam.strict_json import dumps
 from tdam.weights import WeightsError, check_tensors, fill, find_weights, read_file
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Collection, Iterator, Mapping
 
     from tdam.backbones.base import Backbone
 
@@ -79,7 +80,8 @@ def load_checkpoint(
     if _SETTINGS in rest:
         source, (told, learned) = "wsol-tdam", _read_metadata(path, rest)
     else:
-        source, told = tell_settings(state, settings)
+        with _naming(path):
+            source, told = tell_settings(state, settings)
     wanted = {**told, **settings}
     classes = wanted["num_classes"]
     if num_classes is not None and num_classes != classes:
@@ -91,12 +93,14 @@ def load_checkpoint(
     _check_given(path, "regularizer", told, settings, ("none", *REGULARIZERS))
     if wanted.get("regularizer") is None:
         wanted.pop("regularized", None)
-    check_classifier(wanted["name"], classes, state)
+    with _naming(path):
+        check_classifier(wanted["name"], classes, state)
     model = create_model(**wanted)
-    fill(model, rename(state))
+    fill(model, rename(state), path)
     model.weights_file = find_weights(path).absolute()
     if learned is not None:
-        _recall(model, learned)
+        with _naming(path, WeightsError):
+            _recall(model, learned)
     metric = _find_number(rest, "metric")
     epoch = _find_number(rest, "epoch")
     return model, CheckpointInfo(
@@ -179,6 +183,15 @@ def _read_metadata(
         raise WeightsError(f"{path}: not a file of weights ({error})") from error
 
 
+@contextmanager
+def _naming(path: str | Path, kind: type[Exception] = ValueError) -> Iterator[None]:
+    """Begin what is wrong with a file's content with the file's name."""
+    try:
+        yield
+    except ValueError as error:
+        raise kind(f"{path}: {error}") from error
+
+
 def _find_number(rest: Mapping[str, Any], key: str) -> float | None:
     """Give a number that a trainer may have left beside the weights, if it is one."""
     value: Any = rest.get(key)
@@ -206,9 +219,10 @@ def _recall(model: Backbone, learned: dict[str, Any]) -> None:
     """Give a network what its training added.
 
     Raises:
-        ValueError: maps of a module that the network does not have
+        ValueError: a module that no maps can be made of
     """
-    find_module(model, learned["map_layer"])
+    if learned["map_layer"] != model.spec.map_layer:
+        check_map_layer(model, learned["map_layer"], learned["preprocessing"]["size"])
     model.class_names = learned["class_names"]
     model.threshold = learned["threshold"]
     model.spec = replace(

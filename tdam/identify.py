@@ -9,7 +9,7 @@ import torch
 from tdam.published import LIGHT, NORM
 from tdam.recurrence import check_steps
 from tdam.registry import MODELS, create_model, find_spec
-from tdam.weights import join_misfits, list_misfits
+from tdam.weights import find_misfits
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -72,11 +72,9 @@ def check_classifier(name: str, num_classes: int, state: Mapping[str, Tensor]) -
         whole = create_model(name, num_classes=num_classes).state_dict()
     part = f"{spec.classifier}."
     wanted = {key: tensor for key, tensor in whole.items() if key.startswith(part)}
-    faults = list_misfits(wanted, {k: t for k, t in state.items() if k in wanted})
-    if faults:
-        raise ValueError(
-            f"weights do not fit {name} with {num_classes} classes: {join_misfits(faults)}"
-        )
+    misfits = find_misfits(wanted, {k: t for k, t in state.items() if k in wanted})
+    if misfits:
+        raise ValueError(f"weights do not fit {name} with {num_classes} classes: tensors {misfits}")
 
 
 def _tell_searchlight(state: Mapping[str, Tensor], blocks: list[str]) -> str:
@@ -101,11 +99,11 @@ def _tell_name(plain: Mapping[str, Tensor], name: str | None) -> tuple[str, int]
             continue
         with torch.device("meta"):
             wanted = create_model(spec.name, num_classes=weight.shape[0]).state_dict()
-        faults = list_misfits(wanted, plain)
-        if not faults:
+        misfits = find_misfits(wanted, plain)
+        if not misfits:
             return spec.name, weight.shape[0]
-        if nearest is None or len(faults) < nearest[0]:
-            nearest = len(faults), f"nearest is {spec.name}: {join_misfits(faults)}"
+        if nearest is None or len(misfits) < nearest[0]:
+            nearest = len(misfits), f"nearest is {spec.name}, tensors {misfits}"
     known = ", ".join(spec.name for spec in candidates)
     detail = nearest[1] if nearest else "no classifier of theirs is in the file"
     raise ValueError(f"Expected the tensors of one of {known} but got others: {detail}")

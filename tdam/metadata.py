@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tdam.attention import ORDERS, POOLINGS
 from tdam.attentions import SEARCHLIGHTS
 from tdam.preprocessing import MAX_SIDE, MIN_SIDE
 from tdam.recurrence import MAX_STEPS
-from tdam.strict_json import loads
+from tdam.strict_json import dumps, loads
 from tdam.toml_records import check_keys, fit_fields, show
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 LEARNED = "learned"  # key, among the settings, of what training adds: input, names, threshold
 _INPUT = "preprocessing"  # key, among what training adds, of the input
@@ -105,6 +108,21 @@ def read_metadata(text: Any) -> tuple[dict[str, Any], dict[str, Any] | None]:
     if names is not None and len(names) != count:
         raise ValueError(f"Expected class_names to be {count} names but got {len(names)}")
     return settings, {**added, _INPUT: shown}
+
+
+def check_class_names(names: Sequence[str]) -> None:
+    """Check that a file of weights can hold the names of classes.
+
+    Args:
+        names: by label
+
+    Raises:
+        ValueError: no name, one with half a character, as bytes that are not UTF-8 give, or one
+            too long; or more of them than a file holds
+    """
+    _check("class_names", tuple(names))
+    if len(dumps(list(names))) > _LONGEST // 2:
+        raise ValueError(f"Expected class_names of at most {_LONGEST // 2} characters in all")
 
 
 def _fit(what: str, record: type, content: Any) -> dict[str, Any]:

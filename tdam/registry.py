@@ -181,18 +181,19 @@ def create_model(
             "attention, or load the file as a checkpoint"
         )
     set_output_stride(model.shrinking_stages(), output_stride, dilated)
+    source = f"pretrained weights of {name}" if weights == "pretrained" else weights
     if state is not None and not whole:
-        fill(model, state)
+        fill(model, state, source)
     _add_attention(model, attention)
     if regularizer is not None and regularizer != "none":
         add_regularizer(model, regularizer, regularized)
     if state is not None and whole:
-        fill(model, state)
+        fill(model, state, source)
     elif state is not None:
         start_as_identity(model)
         layers = {name: tensor for name, tensor in state.items() if is_of_layer(name)}
         if layers:
-            fill(model, {**model.state_dict(), **layers})
+            fill(model, {**model.state_dict(), **layers}, source)
     return model.eval()
 
 

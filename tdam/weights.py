@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import warnings
 import zipfile
+from dataclasses import dataclass
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import TYPE_CHECKING, Any
@@ -14,6 +15,7 @@ from safetensors import SafetensorError, safe_open
 
 from tdam.published import rename
 from tdam.regularizers import match_layers
+from tdam.strict_json import loads
 from tdam.toml_records import show
 from tdam.unfinished import warn_unfinished
 
@@ -26,7 +28,8 @@ if TYPE_CHECKING:
 
 
 SHIPPED = Path(__file__).parent / "shipped"  # weights of our own training, each with its card
-_SHOWN = 8  # tensors that a message lists
+_SHOWN = 3  # tensors of a kind that a message names
+_LONGEST_SHOWN = 60  # characters of such a name
 _LONGEST_HEADER = 16 * 2**20  # bytes of a safetensors header; names and shapes of 100,000 tensors
 _LONGEST_NAME = 500  # characters of a tensor's name
 _FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
@@ -180,19 +183,21 @@ def _load(path: Path) -> Any:
 
 
 def _check_sizes(path: Path) -> None:
-    """Refuse a file that would take far more memory than room on the disk.
+    """Refuse a file that would take far more memory than room on the disk, or says things twice.
 
     Raises:
-        ValueError: it is one
+        ValueError: it is one, or its header is no JSON
         OSError: it cannot be read
     """
     with path.open("rb") as file:
         start = file.read(8)
-    if path.suffix == ".safetensors":
-        length = int.from_bytes(start, "little")
-        if length > _LONGEST_HEADER:
-            raise ValueError(f"a header of {length} bytes, more than {_LONGEST_HEADER}")
-    elif start.startswith(b"PK"):  # torch puts parts into it as they are, uncompressed
+        if path.suffix == ".safetensors":
+            length = int.from_bytes(start, "little")
+            if length > _LONGEST_HEADER:
+                raise ValueError(f"a header of {length} bytes, more than {_LONGEST_HEADER}")
+            loads(file.read(length))  # of what comes twice, safetensors takes the last
+            return
+    if start.startswith(b"PK"):  # torch puts parts into it as they are, uncompressed
         try:
             with zipfile.ZipFile(path) as archive:
                 entries = archive.infolist()
@@ -263,30 +268,62 @@ def read_state_dict(path: str | Path) -> dict[str, torch.Tensor]:
     return rename(read_file(path)[0])
 
 
-def list_misfits(wanted: Mapping[str, Tensor], state: Mapping[str, Tensor]) -> list[str]:
-    """List every missing, unexpected and misshapen tensor.
+@dataclass(frozen=True)
+class Misfits:
+    """Tensors by which weights and a network differ; its text counts them and names the first.
+
+    Args:
+        missing: names of those that only the network has
+        unexpected: names of those that only the weights have
+        misshapen: a text for each of another shape, beginning with its name
+    """
+
+    missing: list[str]
+    unexpected: list[str]
+    misshapen: list[str]
+
+    def __len__(self) -> int:
+        return len(self.missing) + len(self.unexpected) + len(self.misshapen)
+
+    def __str__(self) -> str:
+        kinds = {"missing": self.missing, "unexpected": self.unexpected}
+        kinds["of another shape"] = self.misshapen
+        return "; ".join(
+            f"{len(names)} {kind} ({', '.join(names[:_SHOWN])}{', ...' * (len(names) > _SHOWN)})"
+            for kind, names in kinds.items()
+            if names
+        )
+
+
+def find_misfits(wanted: Mapping[str, Tensor], state: Mapping[str, Tensor]) -> Misfits:
+    """Find every missing, unexpected and misshapen tensor.
 
     Args:
         wanted: tensors of the network, by name
         state: tensors of the file, by name
+
+    >>> wanted = {"a": torch.zeros(1), "b": torch.zeros(2), "c": torch.zeros(3)}
+    >>> print(find_misfits(wanted, {"b": torch.zeros(1), "c": torch.zeros(3)}))
+    1 missing (a); 1 of another shape (b is (1,), expected (2,))
     """
-    faults = [f"missing {name}" for name in wanted if name not in state]
-    faults += [f"unexpected {name}" for name in state if name not in wanted]
-    faults += [
-        f"{name} is {tuple(state[name].shape)}, expected {tuple(tensor.shape)}"
-        for name, tensor in wanted.items()
-        if name in state and state[name].shape != tensor.shape
-    ]
-    return faults
+    return Misfits(
+        [name for name in wanted if name not in state],
+        [_shorten(name) for name in state if name not in wanted],
+        [
+            f"{name} is {tuple(state[name].shape)}, expected {tuple(tensor.shape)}"
+            for name, tensor in wanted.items()
+            if name in state and state[name].shape != tensor.shape
+        ],
+    )
 
 
-def join_misfits(faults: list[str]) -> str:
-    """List the first misfits in a line, and count the others."""
-    more = f"; and {len(faults) - _SHOWN} more" if len(faults) > _SHOWN else ""
-    return "; ".join(faults[:_SHOWN]) + more
+def _shorten(name: str) -> str:
+    return name if len(name) <= _LONGEST_SHOWN else f"{name[: _LONGEST_SHOWN - 3]}..."
 
 
-def fill(model: nn.Module, state: Mapping[str, torch.Tensor]) -> None:
+def fill(
+    model: nn.Module, state: Mapping[str, torch.Tensor], source: str | Path | None = None
+) -> None:
     """Fill a network with weights that fit it exactly, regularizing layers aside.
 
     Those of a layer count where network and weights both have some.
@@ -294,16 +331,22 @@ def fill(model: nn.Module, state: Mapping[str, torch.Tensor]) -> None:
     Args:
         model: changed in place
         state: tensors by name
+        source: file that they are from, for messages
 
     Raises:
-        ValueError: missing, unexpected or misshapen tensors; the message lists the first ones
+        ValueError: missing, unexpected or misshapen tensors; the message names the first ones
     """
     own = model.state_dict()
     state = match_layers(own, state)
-    faults = list_misfits(own, state)
-    if faults:
+    misfits = find_misfits(own, state)
+    if misfits:
         spec = getattr(model, "spec", None)
-        other = spec is not None and any(f.startswith(f"{spec.classifier}.") for f in faults)
-        hint = "; for other classes leave its classifier out (new_head)" if other else ""
-        raise ValueError(f"weights do not fit the network: {join_misfits(faults)}{hint}")
+        heads = () if spec is None else (f"{spec.classifier}.weight", f"{spec.classifier}.bias")
+        other = [each for each in misfits.misshapen if each.split()[0] in heads]
+        hint = "; for other classes leave its classifier out (new_head)"
+        named = "" if source is None else f"{source}: "
+        raise ValueError(
+            f"{named}weights do not fit the network: tensors {misfits}"
+            f"{hint if len(other) == len(misfits) else ''}"
+        )
     model.load_state_dict(state)

@@ -110,12 +110,13 @@ def test_misfits_are_listed_one_by_one(tmp_path, published):
     state["layer4.0.extra"] = state.pop("layer4.0.bn1.bias")
     state["layer4.1.bn1_1.weight"] = state["layer4.1.bn1_1.weight"][:5]
     del state["layer3.0.RA_block.Ug_mlp.0.weight"]
-    with pytest.raises(ValueError, match=r"nearest is resnet18: missing layer4.0.bn1.bias; unexp"):
+    message = r"nearest is resnet18, tensors 1 missing \(layer4.0.bn1.bias\); 1 unexpected"
+    with pytest.raises(ValueError, match=message):
         load_checkpoint(save(tmp_path / "w.pth", state))
     state["layer4.0.bn1.bias"] = state.pop("layer4.0.extra")
     message = (
-        r"missing layer3.0.top_down.attention.to_bottom.weight; "
-        r"layer4.1.top_down.norms.0.bn1.weight is \(5,\), expected \(512,\)"
+        r"1 missing \(layer3.0.top_down.attention.to_bottom.weight\); 1 of another shape "
+        r"\(layer4.1.top_down.norms.0.bn1.weight is \(5,\), expected \(512,\)\)"
     )
     with pytest.raises(ValueError, match=message):
         load_checkpoint(save(tmp_path / "w.pth", state))

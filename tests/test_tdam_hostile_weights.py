@@ -84,3 +84,29 @@ def test_maps_are_of_a_module_of_the_network(tmp_path, good, layer):
     header["__metadata__"]["wsol-tdam"] = json.dumps(told)
     message = refuse(tmp_path / "w.safetensors", container(header, content[8 + length :]))
     assert "a module of" in message
+
+
+@pytest.mark.fault("input: metadata of weights")
+def test_what_is_said_twice_is_refused(tmp_path, good, record_property):
+    content = good.read_bytes()
+    length = int.from_bytes(content[:8], "little")
+    header = json.loads(content[8 : 8 + length])
+    tensor = next(name for name in header if name != "__metadata__")
+    text = json.dumps(header)
+    told = header["__metadata__"]["wsol-tdam"]
+    cases = (
+        text.replace('"wsol-tdam":', '"wsol-tdam": "{}", "wsol-tdam":'),
+        text.replace('"__metadata__":', '"__metadata__": {}, "__metadata__":'),
+        f'{{"{tensor}": {json.dumps(header[tensor])}, {text[1:]}',
+        json.dumps(
+            header
+            | {"__metadata__": {"wsol-tdam": told.replace('"name":', '"name": "vgg16", "name":')}}
+        ),
+    )
+    for each in cases:
+        assert each != text
+        packed = each.encode()
+        packed += b" " * (-len(packed) % 8)
+        whole = len(packed).to_bytes(8, "little") + packed + content[8 + length :]
+        assert "twice" in refuse(tmp_path / "w.safetensors", whole)
+    record_property("tried", len(cases))

@@ -90,7 +90,10 @@ def test_weights_that_do_not_fit(tmp_path):
     state = create_model("resnet18", num_classes=3).state_dict()
     state["extra"] = state.pop("bn1.weight")
     torch.save(state, tmp_path / "w.pth")
-    message = r"missing bn1.weight; unexpected extra; fc.weight is \(3, 512\), expected \(5, 512\)"
+    message = (
+        r"w.pth: .* 1 missing \(bn1.weight\); 1 unexpected \(extra\); 2 of another shape "
+        r"\(fc.weight is \(3, 512\), expected \(5, 512\), fc.bias"
+    )
     with pytest.raises(ValueError, match=message):
         create_model("resnet18", num_classes=5, weights=tmp_path / "w.pth")
 

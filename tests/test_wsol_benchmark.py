@@ -1,5 +1,6 @@
 """`wsol benchmark` and its parts: rules side by side, seeds in common, expected values."""
 
+import csv
 import json
 import shutil
 from dataclasses import replace
@@ -21,6 +22,7 @@ from wsol.benchmarking.replicates import RunScores
 from wsol.benchmarking.sources import load_chooser, load_scored, open_data
 from wsol.benchmarking.summary import judge, summarise
 from wsol.benchmarking.tables import difference_table, list_variant_tables
+from wsol.report.tables import plain
 from wsol.training.data import load_training_data
 
 
@@ -40,6 +42,29 @@ def call(run, world, *more):
         "benchmark", world / "data", "--run", f"plain={world / 'none.safetensors'}",
         "--run", f"joint={world / 'tdam.safetensors'}", "--output-stride", 16, *more,
     )  # fmt: skip
+
+
+@pytest.mark.fault("numbers: tables without a word of runs that failed")
+def test_tables_name_runs_that_failed(run, world, tmp_path):
+    (tmp_path / "broken.safetensors").write_bytes(b"no weights")
+    flags = ("--threshold", "0.2", "--workers", 0)
+    code, _, told = call(
+        run, world, *flags, "--run", f"@x, y={tmp_path / 'broken.safetensors'}",
+        "--out", tmp_path / "out", "--report", tmp_path / "page",
+    )  # fmt: skip
+    assert code == 1, told
+    [failure] = json.loads((tmp_path / "out" / "results.json").read_text())["failures"]
+    name, reason = failure.split(": ", 1)
+    assert f"| {plain(name)} | {plain(reason)} |" in (tmp_path / "out" / "table.md").read_text()
+    with (tmp_path / "out" / "table.csv").open(newline="") as file:
+        *values, last = csv.DictReader(file)
+    assert (last["model"], last["failure"], last["score"]) == (f"'{name}", reason, "")
+    assert {line["model"] for line in values} == {"plain", "joint"}
+    assert "1 run failed and left out" in (tmp_path / "page" / "index.html").read_text()
+    code, _, told = call(run, world, *flags, "--out", tmp_path / "good")
+    assert code == 0, told
+    assert "failure" not in (tmp_path / "good" / "table.csv").read_text()
+    assert "failed" not in (tmp_path / "good" / "table.md").read_text()
 
 
 @pytest.mark.slow

@@ -25,7 +25,13 @@ gradio = pytest.importorskip("gradio")
 gradio_client = pytest.importorskip("gradio_client")
 
 from tdam import load_checkpoint  # noqa: E402
-from wsol.browser_app import MOST_PROBABLE, BrowserApp, create_page, launch_page  # noqa: E402
+from wsol.browser_app import (  # noqa: E402
+    MOST_PROBABLE,
+    BrowserApp,
+    create_page,
+    launch_page,
+    tell_apart,
+)
 from wsol.browser_guard import MOST_BYTES, HostGuard  # noqa: E402
 from wsol.classes import class_names  # noqa: E402
 
@@ -257,3 +263,37 @@ def test_the_command_needs_gradio(monkeypatch, capsys):
         main(["app", "--no-browser"])
     assert stop.value.code == 1
     assert 'pip install "gradio>=6"' in capsys.readouterr().err
+
+
+@pytest.mark.fault("input: names of classes in a file of weights")
+@pytest.mark.parametrize(
+    ("names", "wanted"),
+    [
+        (("crane", "dog", "crane"), ("crane (0)", "dog", "crane (2)")),
+        (("crane", "crane (0)", "crane"), ("crane (0)", "crane (0) (1)", "crane (2)")),
+        (("dog", MOST_PROBABLE), ("dog", f"{MOST_PROBABLE} (1)")),
+        (("dog", "dog "), ("dog (0)", "dog  (1)")),
+    ],
+)
+def test_equal_names_can_be_told_apart(names, wanted):
+    assert tell_apart(names) == wanted
+
+
+@pytest.mark.fault("input: names of classes in a file of weights")
+def test_the_second_of_two_equal_names_can_be_chosen(cat):
+    model, _ = load_checkpoint("efficientnet_lite0_tdam")
+    names = class_names(1000)
+    names = (*names[:517], names[134], *names[518:])
+    app, notes = BrowserApp(Localizer(model, names=names), names), []
+    app.notes = notes.append
+    first, second = app.choices[134], app.choices[517]
+    _, _, one = app.localize(str(cat), first, 0.2, False)
+    _, _, other = app.localize(str(cat), second, 0.2, False)
+    assert one[0][0] == other[0][0] == names[134]
+    assert one[0][1] != other[0][1]
+    assert app.export(str(cat), second, 0.2, False, "voc") is not None
+    assert notes == []
+    app.names = ("a:b", *names[1:])
+    assert app.export(str(cat), second, 0.2, False, "voc") is not None
+    assert notes == ["without voc/labelmap.txt, which cannot hold the name 'a:b'"]
+    app.close()

@@ -158,3 +158,26 @@ def test_pick_threshold(tmp_path, run):
     assert f"threshold: {model.threshold:.3f}" in printed
     assert model.class_names == tuple(COLOURS)
     assert read_record(out)["result"]["threshold"] == model.threshold
+
+
+@pytest.mark.fault("numbers: a record that contradicts its weights")
+def test_a_calibrated_run_tells_the_threshold_of_its_weights(trained, objects, tmp_path, run):
+    out = tmp_path / "run"
+    shutil.copytree(trained[0], out)
+    before = json.loads((out / "run.json").read_text())["result"]["threshold"]
+    new = fill(tmp_path / "new", 2, first=70)
+    (tmp_path / "boxes.json").write_text(json.dumps(to_coco(boxed(new))))
+    code, _, err = run("calibrate", out, "--boxes", tmp_path / "boxes.json", "--root", new)
+    assert code == 0, err
+    stored = load_checkpoint(out)[0].threshold
+    assert stored != before
+    for _ in range(2):
+        record = json.loads((out / "run.json").read_text())
+        assert record["result"]["threshold"] == stored
+        sessions = [each for each in record["sessions"] if each["command"] == "calibrate"]
+        assert [(each["threshold_before"], each["threshold"]) for each in sessions] == [
+            (before, stored)
+        ]
+        code, _, err = run("train", objects, "--out", out, "--resume", "--workers", 0)
+        assert code == 0, err
+        assert load_checkpoint(out)[0].threshold == stored

@@ -304,6 +304,19 @@ def test_runs_that_are_gone_on_with(run, objects, trained, tmp_path, record_prop
         {**state, "state": {**state["state"], "history": [1]}},
         {**state, "state": {**state["state"], "history": [{}]}},
         {**state, "state": {**state["state"], "best": 3}},
+        *(
+            {**state, "state": {**state["state"], "history": [*map(change, rows)], "best": best}}
+            for change in (
+                lambda row: {k: v for k, v in row.items() if k != "val_accuracy"},
+                lambda row: {k: v for k, v in row.items() if not k.startswith("val_")},
+                lambda row: row | {"val_loss": None},
+                lambda row: row | {f"val_{row['epoch']}": 1.0},
+                lambda row: row | {7: 1.0},
+                lambda row: {k: v for k, v in row.items() if k != "step"},
+            )
+            for rows in [state["state"]["history"]]
+            for best in (None, change(rows[-1]))
+        ),
         {**state, "state": {**state["state"], "unreadable": None}},
         {**state, "optimizer": {}}, {**state, "optimizer": []},
     ):  # fmt: skip

@@ -349,3 +349,21 @@ def test_own_images_among_the_labels_stay(images, tmp_path):
     predict(Plain(), images / "b", out, formats="csv", force=True, **NETWORK)
     assert own.is_file()
     assert [path.name for path in own.parent.iterdir()] == ["own.png"]
+
+
+@pytest.mark.fault("runs: a folder that is gone while it is written")
+def test_a_folder_that_is_gone_ends_a_prediction_at_once(images, tmp_path):
+    seen = []
+
+    def move(*result):
+        seen.append(result)
+        if len(seen) == 5:
+            (tmp_path / "out").rename(tmp_path / "elsewhere")
+
+    options = {"formats": ["csv"], **NETWORK}
+    with pytest.raises(FileNotFoundError, match="moved or removed"):
+        predict(Plain(), images, tmp_path / "out", on_result=move, **options)
+    assert len(seen) < COUNT
+    predict(Plain(), images, tmp_path / "elsewhere", resume=True, **options)
+    predict(Plain(), images, tmp_path / "whole", **options)
+    assert hash_folder(tmp_path / "elsewhere") == hash_folder(tmp_path / "whole")

@@ -1,5 +1,6 @@
 """`wsol reproduce --recorded`: tables from what became of every image, and what is refused."""
 
+import copy
 import json
 import re
 import shutil
@@ -10,9 +11,12 @@ import torch
 from shapes import make_shapes
 from small_experiments import TOML, make_world, read_rows, reproduce, wsol
 
+from wsol.benchmarking import score_store
 from wsol.benchmarking.experiment_files import list_experiments, load_experiment
 from wsol.benchmarking.record import list_recorded, unpack_run
-from wsol.benchmarking.score_store import read_variants
+from wsol.benchmarking.score_store import check_whole, read_variants
+from wsol.evaluation import comparison
+from wsol.evaluation.comparison import ResultError
 from wsol.training.train import prepare_recipe
 
 
@@ -150,6 +154,7 @@ def test_records_that_come_along_are_of_their_experiments(name, tmp_path):
         ways = {way.wanted for way in read_variants(folder)}
         scoring = experiment.scoring
         assert ways == {(m, s) for m in scoring.methods for s in scoring.output_strides}
+    check_whole(tmp_path / recorded[0])
     for path in tmp_path.rglob("*.*"):
         assert not path.is_file() or not re.search(r"[\"']/\w", path.read_text()), path
 
@@ -177,3 +182,144 @@ def test_what_recorded_cannot_do(world, tmp_path):
     code, _, told = wsol(*flags, "--recorded")
     assert (code, "expected a record of an experiment" in told) == (2, True)
     assert not (tmp_path / "out").exists()
+
+
+SCORED = "layercam-16/scored/images.jsonl"
+
+
+def forge_images(source, target, runs, change):
+    """Write a record whose runs say other things of the first image that was scored."""
+    with zipfile.ZipFile(source) as old, zipfile.ZipFile(target, "w") as new:
+        for name in old.namelist():
+            content = old.read(name)
+            if name in [f"{run}/{SCORED}" for run in runs]:
+                first, *rest = content.splitlines(keepends=True)
+                row = json.loads(first)
+                change(row)
+                content = json.dumps(row).encode() + b"\n" + b"".join(rest)
+            new.writestr(name, content)
+
+
+TRUTHS = {
+    "images": lambda row: row.update(id=f"other/{row['id']}"),
+    "labels": lambda row: row.update(label=(row["label"] + 1) % 3),
+    "true boxes": lambda row: row.update(true_boxes=row["true_boxes"] + row["true_boxes"]),
+}
+
+
+@pytest.mark.fault("numbers: a forged or mixed record")
+@pytest.mark.parametrize("what", TRUTHS)
+def test_recorded_runs_must_be_of_the_same_images(world, tmp_path, what, monkeypatch):
+    """Most runs say what the images are, wherever the odd one stands; a tie says nothing."""
+    monkeypatch.setattr(score_store, "check_sums", lambda results: None)  # a forger's sums add up
+    (tmp_path / "shapes.toml").write_text(TOML)
+    source, target = world / "out" / "experiment.zip", tmp_path / "shapes.zip"
+    flags = ("reproduce", tmp_path / "shapes.toml", "--recorded", "--out")
+    for odd, others in (("none-0", "none-1, tdam_joint-1"), ("tdam_joint-1", "none-0, none-1")):
+        forge_images(source, target, [odd], TRUTHS[what])
+        code, _, told = wsol(*flags, tmp_path / odd)
+        assert code == 1, told
+        assert f"failed: {odd}: expected {what} as most runs have them ({others})" in told
+        assert told.count("failed: ") == 2  # once as it goes, once at the end
+        kept = json.loads((tmp_path / odd / "results.json").read_text())
+        assert sum(len(row["seeds"]) for row in kept["rows"]) == 2 * 3
+        assert list_recorded(tmp_path / odd / "experiment.zip") == others.split(", ")
+    code, _, told = wsol(*flags, tmp_path / "tie", "--seeds", 1)
+    assert (code, "no run could be scored" in told) == (1, True), told
+    assert f"{what} differ between none-1 and tdam_joint-1, and neither is the majority" in told
+
+
+def turn(row):
+    """Give the other answer to whether the top-1 class is right, without a word of the rank."""
+    row["predicted"] = row["map_class"] + 1 if row["rank"] == 0 else row["map_class"]
+
+
+def find_missed(rows):
+    return next(row for row in rows if row["box"] and row["error"])
+
+
+LIES = {
+    "iou": lambda rows: rows[0].update(iou=rows[0]["iou"] * 0.9 + 0.01),
+    "predicted|rank": lambda rows: turn(rows[0]),
+    "map_class|predicted": lambda rows: rows[0].update(map_class=rows[0]["map_class"] + 1),
+    "true_boxes|iou|baselines": lambda rows: rows[0].update(true_boxes=[[0, 0, 3, 3]]),
+    "box|iou": lambda rows: find_missed(rows).update(box=[0.0, 0.0, 1.5, 1.5]),
+    "error": lambda rows: find_missed(rows).update(error=None),
+    "best_iou": lambda rows: rows[0].update(best_iou=0.01),
+    "best_threshold": lambda rows: rows[0].update(best_threshold=0.12345),
+    "baselines": lambda rows: rows[0]["baselines"].update(
+        {name: not hit for name, hit in rows[0]["baselines"].items()}
+    ),
+    "width": lambda rows: rows[0].update(width=0),
+    "size|box|iou": lambda rows: rows[0].update(width=2 * rows[0]["width"]),
+    "label|map_class": lambda rows: rows[0].update(label=(rows[0]["label"] + 1) % 3),
+    "true_boxes": lambda rows: rows[0].update(true_boxes=[["a", 0, 3, 3]]),
+    "expected results": lambda rows: rows[0].update(hits={}),
+}
+
+
+@pytest.mark.fault("numbers: a record that contradicts itself")
+def test_what_a_record_says_twice_must_be_the_same(world, tmp_path, record_property):
+    """Each lie about one image is found, also by a forger who adds the scores up anew."""
+    folder = tmp_path / "none-1"
+    folder.mkdir()
+    unpack_run(world / "out" / "experiment.zip", folder.name, folder, None)
+    check_whole(folder)
+    rows = [json.loads(line) for line in (folder / SCORED).read_text().splitlines()]
+    scores = folder / SCORED.replace("images.jsonl", "scores.json")
+    told = json.loads(scores.read_text())
+    for message, lie in LIES.items():
+        changed = copy.deepcopy(rows)
+        lie(changed)
+        (folder / SCORED).write_text("".join(f"{json.dumps(row)}\n" for row in changed))
+        with pytest.raises(ResultError):
+            check_whole(folder)
+        results = comparison.read_results(scores.parent)
+        if message != "expected results":
+            sums = comparison.add_up(results).compute(True).to_dict()
+            scores.write_text(json.dumps({**told, **sums}))
+        with pytest.raises(ResultError, match=message):
+            check_whole(folder)
+        scores.write_text(json.dumps(told))
+    (folder / SCORED).write_text("".join(f"{json.dumps(row)}\n" for row in rows))
+    check_whole(folder)
+    scores.write_text(json.dumps({**told, "protocol": "clean"}))
+    with pytest.raises(ResultError, match="protocol"):
+        check_whole(folder)
+    record_property("tried", 2 * len(LIES) + 1)
+
+
+@pytest.mark.fault("numbers: a record that contradicts itself")
+@pytest.mark.parametrize("seed", [1, "0", True, None])
+def test_a_record_of_another_seed_is_refused(tmp_path, seed):
+    experiment = load_experiment("cub10_lite0")
+    entry, first = experiment.runs[0]
+    with zipfile.ZipFile(experiment.record) as old:
+        own = {name: old.read(name) for name in old.namelist() if name.startswith("none-0/")}
+    told = json.loads(own["none-0/training.json"])
+    own["none-0/training.json"] = json.dumps({**told, "seed": seed}).encode()
+    with zipfile.ZipFile(tmp_path / "forged.zip", "w", zipfile.ZIP_DEFLATED) as new:
+        for name, content in own.items():
+            new.writestr(name, content)
+    folder = tmp_path / "none-0"
+    folder.mkdir()
+    recipe = prepare_recipe(entry.recipe.change(seed=first), torch.device("cpu"))
+    recipe = recipe.change(precision=entry.recipe.precision)
+    with pytest.raises(ResultError, match=f"seed 0 but training.json has {seed!r}"):
+        unpack_run(tmp_path / "forged.zip", "none-0", folder, recipe)
+
+
+@pytest.mark.fault("numbers: a record that contradicts itself")
+def test_methods_share_the_predicted_classes(tmp_path):
+    """A wrong class in place of another wrong one fits the rank, but not the other method."""
+    folder = tmp_path / "none-0"
+    folder.mkdir()
+    unpack_run(load_experiment("cub10_lite0").record, "none-0", folder, None)
+    path = folder / "gradcampp-32" / "scored" / "images.jsonl"
+    rows = [json.loads(line) for line in path.read_text().splitlines()]
+    row = next(row for row in rows if row["rank"] > 0)
+    others = {row["predicted"], row["map_class"]}
+    row["predicted"] = next(number for number in range(10) if number not in others)
+    path.write_text("".join(f"{json.dumps(row)}\n" for row in rows))
+    with pytest.raises(ResultError, match="predicted classes and ranks"):
+        check_whole(folder)

@@ -89,14 +89,13 @@ def test_a_forged_run_is_refused_by_name(world, tmp_path, forged):
     write_zip(tmp_path / "shapes.zip", content)
     (tmp_path / "shapes.toml").write_text(TOML)
     code, _, told = wsol(
-        "reproduce", tmp_path / "shapes.toml", "--recorded", "--models", "none",
-        "--out", tmp_path / "out",
-    )  # fmt: skip
+        "reproduce", tmp_path / "shapes.toml", "--recorded", "--out", tmp_path / "out"
+    )
     assert code == 1
     line = next(line for line in told.splitlines() if line.startswith("failed: none-1: "))
     assert message in line
     assert read_rows(tmp_path / "out")["none", "val"]["seeds"] == [0]
-    assert list_recorded(tmp_path / "out" / "experiment.zip") == ["none-0"]
+    assert list_recorded(tmp_path / "out" / "experiment.zip") == ["none-0", "tdam_joint-1"]
 
 
 def bomb(path):

@@ -6,6 +6,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from small_experiments import TOML, make_world, read_rows, reproduce
 from eval.statistics import image_weights
 from wsol import folder_lock
 from wsol.benchmarking import reproduction
+from wsol.benchmarking.record import list_recorded
 
 
 @pytest.fixture(scope="module")
@@ -278,3 +280,89 @@ def test_an_interrupted_experiment_goes_on(data, tmp_path):
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert "1 seed, 400 images: " in done.stdout
+
+
+def copy_world(world, home):
+    shutil.copytree(world / "out", home / "out")
+    shutil.copytree(world / "weights", home / "weights")
+    (home / "data").symlink_to(world / "data")
+    return home / "out", home / "weights" / "none-1.safetensors"
+
+
+@pytest.mark.fault("numbers: stale scores of a run that failed")
+@pytest.mark.parametrize(
+    ("break_weights", "message"),
+    [
+        pytest.param(lambda file: file.unlink(), "no such file", id="gone"),
+        pytest.param(
+            lambda file: file.write_bytes(file.read_bytes()[:999]),
+            "none-1.safetensors",
+            id="unreadable",
+            marks=pytest.mark.slow,
+        ),
+        pytest.param(
+            lambda file: shutil.copy(file.with_stem("tdam_joint-1"), file),
+            "attention",
+            id="of another network",
+            marks=pytest.mark.slow,
+        ),
+    ],
+)
+def test_a_run_that_fails_leaves_the_record(world, tmp_path, break_weights, message):
+    out, file = copy_world(world, tmp_path)
+    flags = ("--weights", tmp_path / "weights")
+    break_weights(file)
+    code, _, told = reproduce(tmp_path, out, *flags, "--models", "none", text=TOML)
+    assert code == 1
+    assert message in told
+    assert f"left out of {out / 'experiment.zip'}: run none-1, which failed" in told
+    assert list_recorded(out / "experiment.zip") == ["none-0", "tdam_joint-1"]
+    assert "## 1 run failed: in no value below" in (out / "table.md").read_text()
+    assert "| none-1 | " in (out / "table.md").read_text()
+    with (out / "table.csv").open(newline="") as lines:
+        *values, last = csv.DictReader(lines)
+    assert {line["failure"] for line in values} == {""}
+    assert message in last["failure"]
+    assert {key: text for key, text in last.items() if text and key != "failure"} == {
+        "model": "none",
+        "seeds": "1",
+    }
+    # Nor does it come back with a command that does not try it.
+    code, _, told = reproduce(tmp_path, out, *flags, "--models", "tdam_joint")
+    assert code == 0, told
+    assert list_recorded(out / "experiment.zip") == ["none-0", "tdam_joint-1"]
+    shutil.copy(world / "weights" / file.name, file)
+    code, _, told = reproduce(tmp_path, out, *flags)
+    assert code == 0, told
+    assert "score " not in told  # what was kept is of these weights
+    for name in ("table.md", "table.csv"):
+        assert (out / name).read_bytes() == (world / "out" / name).read_bytes()
+    assert (out / "experiment.zip").read_bytes() == (world / "out/experiment.zip").read_bytes()
+
+
+@pytest.mark.fault("numbers: stale scores of a run that failed")
+def test_a_run_that_another_process_holds_stays_in_the_record(world, tmp_path, monkeypatch):
+    out, file = copy_world(world, tmp_path)
+    monkeypatch.setattr(folder_lock, "WAIT", 0.1)
+    text = f'{TOML}[[models]]\nname = "kept"\ncheckpoint = "{file}"\n'
+    begun, done = threading.Event(), threading.Event()
+
+    def work():
+        with folder_lock.hold_folder(out / "runs" / "none-0"):
+            begun.set()
+            done.wait(60)
+
+    other = threading.Thread(target=work)
+    other.start()
+    try:
+        assert begun.wait(10)
+        flags = ("--models", "none,kept", "--seeds", 0)
+        code, _, told = reproduce(tmp_path, out, *flags, text=text)
+    finally:
+        done.set()
+        other.join()
+    assert code == 1
+    assert "failed: none-0: " in told
+    assert "another process works here" in told
+    assert "left out" not in told
+    assert "none-0" in list_recorded(out / "experiment.zip")

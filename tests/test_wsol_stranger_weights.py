@@ -10,7 +10,7 @@ from tdam import create_model
 from tdam.metadata import read_metadata
 from wsol.classes import find_class, imagenet_names
 from wsol.maps.gradient import GradCAMpp
-from wsol.maps.passes import run_pass
+from wsol.maps.passes import check_layer, run_pass
 
 
 @pytest.mark.fault("input: names of classes in a file of weights")
@@ -56,3 +56,26 @@ def test_a_layer_before_the_steps_is_seen_once(layer):
     assert stepwise.steps == (2 if layer == "blocks.6.0.bn1" else 1)
     assert torch.allclose(stepwise.maps(ids)[:, -1], plain.maps(ids)[:, -1], atol=1e-6)
     assert torch.allclose(stepwise.probabilities[:, -1], plain.probabilities[:, -1], atol=1e-6)
+
+
+class SideBranch(torch.nn.Module):
+    """A network that runs a layer whose output nothing takes."""
+
+    def __init__(self):
+        super().__init__()
+        self.body, self.side = torch.nn.Conv2d(3, 4, 3), torch.nn.Conv2d(3, 4, 3)
+        self.head = torch.nn.Linear(4, 2)
+
+    def forward(self, x):
+        self.side(x)
+        return self.head(self.body(x).mean((2, 3)))
+
+
+@pytest.mark.fault("input: a layer that a file of weights names")
+@pytest.mark.parametrize("frozen", [False, True])
+@pytest.mark.parametrize("method", ["gradcam", "gradcampp", "xgradcam", "layercam"])
+def test_a_layer_that_nothing_depends_on(method, frozen):
+    network = SideBranch().requires_grad_(not frozen)
+    check_layer(network, method, "body", size=32)
+    with pytest.raises(ValueError, match="that the class scores depend on but they do not"):
+        check_layer(network, method, "side", size=32)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from small_objects import COLOURS, fill
+from small_objects import COLOURS, FLAGS, fill
 
 from eval.manifest import ManifestError, load_split, open_data_set
 from eval.splits import take_rows
@@ -151,3 +151,16 @@ def test_another_number_of_images_is_other_data(folders):
     assert load_recipe("finetune").per_class == 0
     with pytest.raises(ValueError, match="per_class"):
         load_recipe("finetune").change(per_class=-1)
+
+
+@pytest.mark.fault("runs: names of classes that no weights can hold")
+@pytest.mark.parametrize("name", [b"caf\xe9", b" ", "\N{NO-BREAK SPACE}".encode()])
+def test_names_that_cannot_be_saved_are_told_before_training(name, tmp_path, run):
+    data = fill(tmp_path / "data", 3)
+    (data / "red_ball").rename(os.fsdecode(os.fsencode(data) + b"/" + name))
+    with pytest.raises(ManifestError, match="Expected class_names to be"):
+        load_training_data(data)
+    code, _, err = run("train", data, "--out", tmp_path / "run", *FLAGS)
+    assert code == 1
+    assert "class_names" in err
+    assert not (tmp_path / "run").exists()

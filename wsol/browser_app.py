@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections import Counter
 from dataclasses import replace
 from functools import partial
 from io import BytesIO
@@ -25,7 +26,7 @@ from wsol.writers import WRITERS, create_writer
 from wsol.writers.names import unique_stem
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from matplotlib.figure import Figure
 
@@ -47,6 +48,8 @@ class BrowserApp:
     def __init__(self, localizer: Localizer, names: Sequence[str]) -> None:
         self.localizer = localizer
         self.names = tuple(names)
+        self.choices = tell_apart(self.names)
+        self.notes: Callable[[str], object] = lambda note: None
         self.start = localizer.threshold
         self._turn = Lock()
         self._files = TemporaryDirectory(prefix="wsol-app-", ignore_cleanup_errors=True)
@@ -111,6 +114,8 @@ class BrowserApp:
         (home / "boxes").mkdir()
         with listing(home / "boxes"):  # so that no search takes its pictures for photographs
             writer = create_writer(kind, home / "boxes", self.names)
+            for note in writer.notes:
+                self.notes(note)
             writer.add(localization)
             writer.close()
         if kind == "yolo":  # readers then take the folder that the file lies in
@@ -128,11 +133,26 @@ class BrowserApp:
     def _localize(self, path: str, class_name: str, threshold: float, every: bool) -> Localization:
         self.localizer.threshold = threshold
         self.localizer.contours = "outer" if every else "largest"
-        label = None if class_name == MOST_PROBABLE else self.names.index(class_name)
+        label = None if class_name == MOST_PROBABLE else self.choices.index(class_name)
         localization = self.localizer(path, label)
         if isinstance(localization, list):
             raise TypeError("Expected one localization for one photograph but got a list")
         return localization
+
+
+def tell_apart(names: Sequence[str]) -> tuple[str, ...]:
+    """Name classes so that every one can be chosen: those of equal names get their number too.
+
+    >>> tell_apart(["crane", "dog", "crane"])
+    ('crane (0)', 'dog', 'crane (2)')
+    """
+    counts = Counter(name.strip() for name in (MOST_PROBABLE, *names))
+    numbered = [f"{name} ({label})" for label, name in enumerate(names)]
+    told = [
+        long if counts[name.strip()] > 1 else name
+        for name, long in zip(names, numbered, strict=True)
+    ]
+    return tuple(told if len(set(told)) == len(told) else numbered)
 
 
 def _drop_path(file: Path) -> None:
@@ -168,6 +188,8 @@ def create_page(app: BrowserApp, about: str) -> Any:
     os.environ["GRADIO_TEMP_DIR"] = str(app.uploads)  # which goes with the app
     import gradio
 
+    app.notes = gradio.Info
+
     def answer(call: Any, *inputs: Any) -> Any:
         try:
             return call(*inputs)
@@ -195,7 +217,10 @@ def create_page(app: BrowserApp, about: str) -> Any:
                 # What it is, and whether it can be read, is asked here, and said in our own words.
                 photograph.preprocess = _take_path  # type: ignore[method-assign]
                 wanted = gradio.Dropdown(
-                    [MOST_PROBABLE, *app.names], value=MOST_PROBABLE, label="class", filterable=True
+                    [MOST_PROBABLE, *app.choices],
+                    value=MOST_PROBABLE,
+                    label="class",
+                    filterable=True,
                 )
                 threshold = gradio.Slider(
                     0, 1, value=app.start, step=0.005, label="threshold",

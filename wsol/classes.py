@@ -137,13 +137,14 @@ def match_classes(
     return (None if missing else table), missing
 
 
-def find_class(text: str, names: tuple[str, ...]) -> int:
+def find_class(text: str, names: tuple[str, ...], by_number: bool = True) -> int:
     """Tell which class is meant.
 
     Args:
         text: a class's name (any case, `_` for spaces), number, or WordNet id such as `n01440764`;
             the name comes first, so that a class may be called `7`
         names: of all classes
+        by_number: whether a number may mean a class
 
     Returns:
         the class's index
@@ -169,7 +170,7 @@ def find_class(text: str, names: tuple[str, ...]) -> int:
                 f"Expected a name of one class but {text!r} is that of {len(matches)} ({which}): "
                 "give the number of the one that is meant"
             )
-    if 0 <= (number := to_int(wanted)) < len(names):
+    if by_number and 0 <= (number := to_int(wanted)) < len(names):
         return number
     if len(names) == 1000:
         known = _imagenet_outputs(names)

@@ -1,11 +1,12 @@
 """Which of a network's outputs each label of a data set is.
 
-A table says it first; then names, or WordNet ids, that data set and network share; and last, where
-a caller allows it, the numbers themselves.
+A table says it first; then WordNet ids that data set and network share, then names, then some of
+each; and last, where a caller allows it, the numbers themselves.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 
     from eval.manifest import DataSet, Split
 
+# In notes of numbers that may mean other classes.
+BY_NUMBER = "taken for the numbers of its outputs"
 # When labels may be taken for the outputs' own numbers: where data set and network have as many
 # classes; where no class has a name and all numbers occur among the outputs; or never.
 Numbers = Literal["as many classes", "no names", "never"]
@@ -33,12 +36,13 @@ class LabelMatch:
 
     Args:
         outputs: index among the outputs by label; None where labels and outputs do not fit
-        source: what decided: the `table`, the `names`, or the `numbers`; empty where nothing did
+        source: what decided: the `table`, `wnids`, `names`, `names and wnids` (some by each) or
+            `numbers`; empty where nothing did
         missing: names of the data set that are none of the network's
     """
 
     outputs: dict[int, int] | None
-    source: Literal["table", "names", "numbers", ""]
+    source: Literal["table", "wnids", "names", "names and wnids", "numbers", ""]
     missing: tuple[str, ...] = ()
 
     @property
@@ -49,6 +53,47 @@ class LabelMatch:
         few = ", ".join(map(repr, self.missing[:_SHOWN]))
         dots = ", ..." if len(self.missing) > _SHOWN else ""
         return f"classes that are none of the network's: {len(self.missing)} ({few}{dots})"
+
+
+def describe_match(match: LabelMatch, split: Split, names: tuple[str, ...]) -> str:
+    """Say in a line where labels may mean other classes than the network's outputs do.
+
+    Args:
+        match: of the labels
+        split: whose labels they are
+        names: of the network's outputs
+
+    Returns:
+        the line; empty where all is clear, as it is for numbers where the network has no names of
+        its own, and for ImageNet's classes in ImageNet's order
+    """
+    own = names != class_names(len(names))  # not `class 0` and so on
+    given = split.class_names or ()
+    labels = sorted(set(split.labels.tolist()))
+    if match.source == "numbers" and not match.missing and own:
+        few = ", ".join(f"{index} is {name!r}" for index, name in enumerate(names[:_SHOWN]))
+        dots = ", ..." if len(names) > _SHOWN else ""
+        told = f"the data set names no classes, the network does ({few}{dots})"
+        return f"{told}: labels are {BY_NUMBER}"
+    if match.source == "wnids" and match.outputs is not None:
+        named = {label: _find_first(given[label : label + 1], names) for label in labels}
+        odd = [label for label in labels if named[label] not in (None, match.outputs[label])]
+        if odd:
+            return f"by their names some classes are others: {_list(given, odd)}; their wnid counts"
+    if match.source == "names" and own:
+        numbers = [label for label in labels if _is_number(given[label : label + 1], names)]
+        if numbers:
+            return f"no names of the network's: {_list(given, numbers)}; they are {BY_NUMBER}"
+    if match.missing and (own or len(names) == 1000):
+        by_number = match.source == "numbers"
+        return match.strangers + (f"; labels are {BY_NUMBER}" if by_number else "")
+    return ""
+
+
+def _list(given: Sequence[str], labels: Sequence[int]) -> str:
+    """Quote the names of the first few labels."""
+    dots = ", ..." if len(labels) > _SHOWN else ""
+    return ", ".join(repr(given[label]) for label in labels[:_SHOWN]) + dots
 
 
 def match_labels(
@@ -71,7 +116,14 @@ def match_labels(
     labels = sorted(set(split.labels.tolist()))
     if table is not None:
         return LabelMatch(dict(table), "table")
+    by_wnid, has_wnids = _match_wnids(labels, split, names)
+    if len(by_wnid) == len(labels):
+        return LabelMatch(by_wnid, "wnids")
     by_name, missing = match_classes(labels, split.class_names or (), names)
+    if by_name is None and has_wnids:
+        either, missing = _match_either(labels, split, names, by_wnid)
+        if either is not None:
+            return LabelMatch(either, "names and wnids")
     if by_name is not None:
         return LabelMatch(by_name, "names")
     count = len(names)
@@ -79,7 +131,8 @@ def match_labels(
         classes = split.count_classes() if data is None else data.count_classes(split, count)
         if classes == count:
             return LabelMatch({i: i for i in range(count)}, "numbers", tuple(missing))
-    if numbers == "no names" and split.class_names is None and labels[-1] < count:
+    nameless = split.class_names is None and split.wnids is None
+    if numbers == "no names" and nameless and labels[-1] < count:
         return LabelMatch({label: label for label in labels}, "numbers")
     return LabelMatch(None, "", tuple(missing))
 
@@ -129,14 +182,67 @@ def match_evaluated(
     elif note:
         note = f"labels mapped by a table{note}"
     match = match_labels(split, names, table=classes, numbers="as many classes", data=data)
-    named = len(names) == 1000 or names != class_names(len(names))  # not `class 0` and so on
-    if match.missing and named:
-        note = match.strangers
-        by_number = match.source == "numbers"
-        if by_number and len(match.missing) < len(set(split.labels.tolist())):
-            raise ValueError(f"{note}; a class table may map them")
-        note += "; labels are taken for the numbers of its outputs" if by_number else ""
-    return match.outputs, note
+    said = describe_match(match, split, names)
+    some = 0 < len(match.missing) < len(set(split.labels.tolist()))
+    if said and some and match.source == "numbers":
+        raise ValueError(f"{match.strangers}; a class table may map them")
+    return match.outputs, said or note
+
+
+def _match_wnids(
+    labels: Sequence[int], split: Split, names: tuple[str, ...]
+) -> tuple[dict[int, int], bool]:
+    """Find outputs by WordNet id, which several labels may not share.
+
+    Returns:
+        index among the outputs by label, of those that have one; and whether there are ids
+    """
+    wnids = {label: wnid for label in labels for wnid in (split.wnids or ())[label : label + 1]}
+    counts = Counter(wnids.values())
+    found = {
+        label: _find_first([wnid], names)
+        for label, wnid in wnids.items()
+        if wnid and counts[wnid] == 1
+    }
+    outputs = {label: output for label, output in found.items() if output is not None}
+    return outputs, any(wnids.values())
+
+
+def _match_either(
+    labels: Sequence[int], split: Split, names: tuple[str, ...], by_wnid: Mapping[int, int]
+) -> tuple[dict[int, int] | None, list[str]]:
+    """Find outputs by WordNet id or by name, where both do not mean two.
+
+    Returns:
+        index by label, None where a label has no match; and the names that have none
+
+    Raises:
+        ValueError: two labels mean one output
+    """
+    outputs: dict[int, int] = {}
+    missing: list[str] = []
+    for label in labels:
+        given = (split.class_names or ())[label : label + 1]
+        found = {_find_first(given, names), by_wnid.get(label)} - {None}
+        if len(found) == 1:
+            outputs[label] = found.pop()  # type: ignore[assignment]
+        else:
+            missing += given or (split.wnids or ())[label : label + 1] or (f"label {label}",)
+    if missing:
+        return None, missing
+    twice = [output for output, count in Counter(outputs.values()).items() if count > 1]
+    if twice:
+        both = [label for label, output in outputs.items() if output == twice[0]]
+        raise ValueError(
+            f"Expected every label to mean a class of its own but {both} mean {names[twice[0]]!r} "
+            "by name and by wnid; a class table may map them"
+        )
+    return outputs, []
+
+
+def _is_number(given: Sequence[str], names: tuple[str, ...]) -> bool:
+    """Tell whether what a class is called means an output by its number alone."""
+    return bool(given) and _find_first(given, names) is None
 
 
 def _match_own_names(
@@ -159,11 +265,12 @@ def _match_own_names(
     """
     labels = sorted(set(split.labels.tolist()))
     table = load_classes(path)
-    by_name, _ = match_classes(labels, split.class_names or (), names)
+    by_name = match_labels(split, names).outputs
     known: dict[int, int] = {}
     missing = []
     for label, index in table.items():  # also those that occur in other splits alone
-        texts = [imagenet_names()[index], *(split.class_names or ())[label : label + 1]]
+        texts = [*(split.wnids or ())[label : label + 1], imagenet_names()[index]]
+        texts += (split.class_names or ())[label : label + 1]
         output = _find_first(texts, names)
         if output is not None:
             known[label] = output
@@ -186,10 +293,10 @@ def _match_own_names(
 
 
 def _find_first(texts: Sequence[str], names: tuple[str, ...]) -> int | None:
-    """Find the class that the first of several texts means that means one."""
+    """Find the class that the first of several texts names, numbers aside, that names one."""
     for text in texts:
         try:
-            return find_class(text, names)
+            return find_class(text, names, by_number=False)
         except ValueError:
             continue
     return None

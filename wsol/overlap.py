@@ -101,17 +101,22 @@ def list_sets(scored: Split, chooser: Split | None, root: Path | None) -> list[I
 
 
 def check_apart(
-    sets: Iterable[ImageSet], allow: bool = False, events: Events = SILENT
-) -> tuple[str, ...]:
+    sets: Iterable[ImageSet],
+    allow: bool = False,
+    events: Events = SILENT,
+    unknown: Sequence[str] = (),
+) -> tuple[str, ...] | None:
     """Refuse images that serve two purposes, or tell of them where that is allowed.
 
     Args:
         sets: of images; those that serve the same purpose may share some
         allow: tell instead
-        events: told then
+        events: told then, and of what is not known
+        unknown: weights whose images are not known, so that no set is of them
 
     Returns:
-        a line for each two sets that share images, which whatever is made of them has to carry
+        a line for each two sets that share images, which whatever is made of them has to carry;
+        None where there is none, but images are not known
 
     Raises:
         OverlapError: shared images, with the names of the first few and their number
@@ -125,7 +130,22 @@ def check_apart(
         )
     for line in lines:
         events.say(f"allowed: {line}")
-    return tuple(lines)
+    for weights in unknown:
+        events.say(describe_unknown(weights))
+    return tuple(lines) if lines or not unknown else None
+
+
+def describe_unknown(weights: str) -> str:
+    """Say in a line that nobody knows what weights were trained on."""
+    unknown = f"the images that {weights} was trained on are not known"
+    return f"{unknown}, so that overlap was not looked for"
+
+
+def join_overlaps(told: Iterable[tuple[str, ...] | None]) -> tuple[str, ...] | None:
+    """Join what several results have to tell, each line once; None where some is not known."""
+    told = list(told)
+    lines = dict.fromkeys(line for each in told for line in each or ())
+    return tuple(lines) if lines or None not in told else None
 
 
 def find_overlaps(sets: Iterable[ImageSet]) -> list[str]:

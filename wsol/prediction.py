@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from tdam.events import SILENT, working
+from wsol.blank_maps import BlankMaps
 from wsol.data_ranges import tells_stretched
 from wsol.errors import ArgumentError, about
 from wsol.networks import get_network
@@ -134,6 +135,7 @@ def predict(
     from wsol.classes import name_outputs
     from wsol.localizer import Localizer, explain_threshold
     from wsol.runtime import find_device
+    from wsol.stored_prediction import StoredPrediction
 
     kinds = _check_formats(formats, confidence)
     folder = _choose_folder(out, bool(kinds) or save_images)
@@ -144,27 +146,26 @@ def predict(
     with about("device"):
         find_device(device)
     options: dict[str, Any] = {"preprocessing": preprocessing, "fc_layer": fc_layer}
-    method = _check_maps(network, method, layer, **options)
+    method = _check_maps(network, method, layer, events, **options)
     names = name_outputs(network, names)
     labels = _find_labels(paths, names, class_name, class_from_folder)
-    contours = "outer" if multi else "largest"
     localizer = Localizer(
-        network, method, threshold, contours, topk, target_layer=layer, names=names,
-        device=device, batch_size=batch_size, workers=workers, **options,
+        network, method, threshold, "outer" if multi else "largest", topk, target_layer=layer,
+        names=names, device=device, batch_size=batch_size, workers=workers, **options,
     )  # fmt: skip
     if note := explain_threshold(network, threshold, localizer.threshold):
         events.say(note)
+    maps = BlankMaps()
+    on_result = maps.watch(on_result)
     if folder is None:
         failed = _tell(localizer, paths, labels, sort, on_result, events)
-        return PredictionSummary(len(paths), failed, None)
-    from wsol.stored_prediction import StoredPrediction
-
-    layers = {"layer": layer, "fc_layer": fc_layer}
-    stored = StoredPrediction(
-        folder, localizer, paths, labels, names, kinds, confidence, save_images,
-        sort == "uncertain", layers, on_result, events,
-    )  # fmt: skip
-    return PredictionSummary(len(paths), stored.run(resume, force), folder)
+    else:
+        failed = StoredPrediction(
+            folder, localizer, paths, labels, names, kinds, confidence, save_images,
+            sort == "uncertain", {"layer": layer, "fc_layer": fc_layer}, on_result, events,
+        ).run(resume, force)  # fmt: skip
+    maps.tell(events)
+    return PredictionSummary(len(paths), failed, folder)
 
 
 def _check_beginning(folder: Path | None, resume: bool, force: bool) -> None:
@@ -213,15 +214,18 @@ def _check_maps(
     network: nn.Module,
     method: str | type[MapExtractor],
     layer: str | None,
+    events: Events,
     preprocessing: Preprocessing | None,
     fc_layer: str | nn.Module | None,
 ) -> str:
     """Settle the method, and see to it that it can make maps of the layer."""
-    from wsol.maps.names import head_options, settle_method
+    from wsol.maps.names import explain_method, head_options, settle_method
     from wsol.maps.passes import check_layer
 
     with about("method"):
         name = settle_method(method, network)
+    if note := explain_method(method, network):
+        events.say(note)
     shown: Any = preprocessing or getattr(getattr(network, "spec", None), "preprocessing", None)
     if shown is not None:  # else the localizer asks for it
         options = head_options(name, fc_layer)
@@ -244,7 +248,7 @@ def _tell(
     paths: list[Path],
     labels: list[int] | None,
     sort: str,
-    on_result: Callable[[Path, Localization | ImageError], object] | None,
+    on_result: Callable[[Path, Localization | ImageError], object],
     events: Events,
 ) -> int:
     """Localize and tell, without files; gives how many images could not be read."""
@@ -254,8 +258,7 @@ def _tell(
     with working(events, "predict", len(paths)):
         for path, result in _in_order(localizer, paths, labels, sort):
             failed += isinstance(result, ImageError)
-            if on_result is not None:
-                on_result(path, result)
+            on_result(path, result)
             events.advance()
     return failed
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 
-from tdam.atomic import naming, open_atomic, remove_unfinished, write_atomic
+from tdam.atomic import check_in_place, naming, open_atomic, remove_unfinished, write_atomic
 from wsol.errors import OutputError
 from wsol.fingerprints import file_state, hash_states
 from wsol.heatmap import to_heatmap
@@ -124,6 +124,7 @@ class Journal:
         with naming(self._home / _RESULTS):
             self._file.write(_encode(self.paths[self.done], result, fault))
             self._file.flush()
+            check_in_place(self._file, self._home / _RESULTS)
         self.done += 1
 
     def read(self, uncertain: bool = False) -> Iterator[tuple[Path, Result, str | None]]:

@@ -4,10 +4,38 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from tdam.training.errors import TrainingError
+
 if TYPE_CHECKING:
     from tdam.training.run_folder import TrainState
 
 SELECTED_BY = {"accuracy": "val_accuracy", "localization": "val_max_box_acc_v2"}
+
+
+_ALWAYS = {"epoch", "step", "lr", "train_loss", "seconds", "val_loss", "val_accuracy"}
+_UNTRAINED = {"lr", "train_loss"}  # that the row from before any training does not have
+
+
+def check_columns(row: dict[str, Any], other: dict[str, Any], select: str = "last") -> None:
+    """Check the columns of an epoch's row, which a file may have told.
+
+    Args:
+        row: the epoch's
+        other: of another epoch, which has the same
+        select: what decides which epoch is best, as in a recipe
+
+    Raises:
+        ValueError: a column that is missing, that not all epochs have, or without a number
+    """
+    for name in {*_ALWAYS, SELECTED_BY.get(select, "epoch"), *other} - set(row):
+        raise ValueError(f"Expected every epoch to have {name[:60]} but one has none")
+    for name in set(row) - set(other):
+        raise ValueError(f"Expected every epoch to have {str(name)[:60]} but one has none")
+    for name, value in row.items():
+        if name not in _ALWAYS and not (isinstance(name, str) and name.startswith("val_")):
+            raise ValueError(f"Expected columns of a training but an epoch has {name!r}"[:120])
+        if value is None and name not in _UNTRAINED:
+            raise ValueError(f"Expected {name} to be a number but one epoch has none")
 
 
 def add_row(
@@ -20,6 +48,9 @@ def add_row(
         measured: on the validation images
         select: what decides which is best, as in a recipe; the lower loss breaks ties
         rate: learning rate of the epoch's last step; None before any training, which is never best
+
+    Raises:
+        TrainingError: other columns than the epochs before have
     """
     row: dict[str, Any] = {
         "epoch": len(state.history),
@@ -29,6 +60,12 @@ def add_row(
         "seconds": round(state.seconds, 2),
         **{f"val_{name}": float(value) for name, value in measured.items()},
     }
+    if state.history and set(row) != set(state.history[-1]):
+        odd = min(set(row) ^ set(state.history[-1]))
+        raise TrainingError(
+            f"Expected every epoch to have the same columns but {odd} is not of all: its "
+            "checkpoint is of another training"
+        )
     state.history.append(row)
     if rate is None:
         return False

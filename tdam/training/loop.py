@@ -168,7 +168,9 @@ class _Training:
     def start(self, resume: bool, events: Events) -> None:
         """Go back to the last checkpoint, or measure the untrained network and save it."""
         if resume:
-            self.state = self.folder.load(self.model, self.average, self.optimizer)
+            self.state = self.folder.load(
+                self.model, self.average, self.optimizer, self.recipe.select
+            )
         if self.ranks.first and not self.state.history:
             add_row(self.state, self._measure(self.model), self.recipe.select)
             self._write(events, measured=True)

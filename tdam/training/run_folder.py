@@ -16,6 +16,7 @@ import torch
 from tdam.atomic import write_atomic
 from tdam.checkpoints import save_checkpoint
 from tdam.training.errors import TrainingError
+from tdam.training.history import check_columns
 from tdam.unfinished import LOG
 from tdam.weights import RESULT, WeightsError, fill, read_state_dict
 
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
 
 CHECKPOINTS = "checkpoints"
 _KEPT = 2
-_COLUMNS = {"epoch", "train_loss", "seconds"}  # of every epoch; the validation adds its own
 _FAULTS = (
     *(OSError, RuntimeError, UnpicklingError, EOFError, WeightsError),  # of the file
     *(AttributeError, LookupError, TypeError, ValueError),  # of what it holds
@@ -110,9 +110,19 @@ class RunFolder:
             raise self._unwritten(what, error) from error
 
     def load(
-        self, model: Backbone, average: AveragedModel | None, optimizer: Optimizer
+        self,
+        model: Backbone,
+        average: AveragedModel | None,
+        optimizer: Optimizer,
+        select: str = "last",
     ) -> TrainState:
         """Fill everything from the last checkpoint that can be read.
+
+        Args:
+            model: of the run
+            average: of its weights, or None
+            optimizer: of the run
+            select: what decides which epoch is best, as in a recipe
 
         Returns:
             where the run stands; its beginning where there is no checkpoint
@@ -128,7 +138,7 @@ class RunFolder:
                 averaged = None
                 if average is not None:
                     averaged = read_state_dict(path / "average.safetensors")
-                state = _read_state(content)
+                state = _read_state(content, select)
                 optimizer.load_state_dict(content["optimizer"])
             except _FAULTS as error:
                 faults.append(f"{path}: {' '.join(str(error).split())[:200]}")
@@ -175,8 +185,12 @@ class RunFolder:
         return f"the last good weights are in {checkpoints[0]}, and --resume goes on from them"
 
 
-def _read_state(content: Any) -> TrainState:
+def _read_state(content: Any, select: str) -> TrainState:
     """Check what a checkpoint tells of where the run stands.
+
+    Args:
+        content: of its file
+        select: what decides which epoch is best, as in a recipe
 
     Raises:
         ValueError: something is missing, or of another kind
@@ -193,11 +207,16 @@ def _read_state(content: Any) -> TrainState:
         and all(isinstance(part, (int, float)) for part in (state.loss_sum, state.seconds))
         and isinstance(state.history, list)
         and isinstance(state.unreadable, dict)
-        and all(isinstance(row, dict) and set(row) >= _COLUMNS for row in rows)
+        and all(isinstance(row, dict) for row in rows)
         and all(isinstance(v, (int, float, NoneType)) for row in rows for v in row.values())
     )
     if not good:
         raise ValueError("state.pt is no state of a training")
+    for row in rows:
+        try:
+            check_columns(row, rows[0], select)
+        except ValueError as error:
+            raise ValueError(f"state.pt is no state of a training: {error}") from error
     return state
 
 

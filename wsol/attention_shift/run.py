@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from tdam.events import SILENT, working
+from wsol.blank_maps import BlankMaps
 from wsol.data_ranges import tells_stretched
 from wsol.errors import ArgumentError, about
 from wsol.folder_lock import holds
@@ -128,7 +129,7 @@ def shift(
     from wsol.attention_shift.files import ShiftWriter
     from wsol.classes import known_labels, name_outputs
     from wsol.localizer import Localizer, explain_threshold
-    from wsol.maps.names import settle_method
+    from wsol.maps.names import explain_method, settle_method
     from wsol.runtime import find_device
 
     _check_colours(colours)
@@ -141,6 +142,8 @@ def shift(
     outputs = name_outputs(network, names)
     with about("class_from_folder" if class_name is None else "class_name"):
         labels = known_labels(paths, outputs, class_name, class_from_folder)
+    if note := explain_method(method, network):
+        events.say(note)
     with about("method"):
         method = settle_method(method, network)
     localizer = Localizer(
@@ -161,6 +164,7 @@ def shift(
     with ShiftWriter(folder, about_network, colours) as writer:
         drawing = _Drawing(localizer, truth, writer, on_image, events)
         drawing.draw(paths, labels)
+    drawing.maps.tell(events)
     return drawing.summarize()
 
 
@@ -229,6 +233,7 @@ class _Drawing:
     ) -> None:
         self._localizer, self._truth, self._writer = localizer, truth, writer
         self._on_image, self._events = on_image, events
+        self.maps = BlankMaps()
         self._failed: list[tuple[Path, str]] = []
         self._done, self._steps, self._without_true_box = 0, 0, 0
 
@@ -262,6 +267,7 @@ class _Drawing:
 
         if isinstance(result, ImageError):
             return result
+        self.maps.see(result)
         localizer = self._localizer
         true_boxes = self._find_true_boxes(result)
         traced = trace_shift(result, localizer.threshold, localizer.preprocessing, true_boxes)

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from eval.protocols import Protocol
     from eval.splits import Split
     from wsol.benchmarking.expected import Expected
+    from wsol.benchmarking.failed_run import FailedRun
     from wsol.benchmarking.summary import Row
     from wsol.report import Run
 
@@ -35,7 +36,7 @@ class Outcome:
         title: what was scored, and how
         rows: one a model and variant of scoring: means over seeds, paired differences
         verdicts: a line a model: whether it is better than its reference
-        failures: runs that are missing, with the reason
+        failed: runs that are missing
         record: what else the JSON says, in plain values
         expected: values to check; None where none were asked for
         page: the page, where one was written
@@ -47,12 +48,17 @@ class Outcome:
     title: str
     rows: tuple[Row, ...]
     verdicts: tuple[str, ...]
-    failures: tuple[str, ...]
+    failed: tuple[FailedRun, ...]
     record: dict[str, Any]
     expected: tuple[Expected, ...] | None = None
     page: Path | None = None
     unreadable: tuple[str, ...] = ()
     unreadable_chosen_on: tuple[str, ...] = ()
+
+    @property
+    def failures(self) -> tuple[str, ...]:
+        """Runs that are missing, a line each, with the reason."""
+        return tuple(each.describe() for each in self.failed)
 
     @property
     def faults(self) -> list[str]:
@@ -69,7 +75,7 @@ class Outcome:
     def good(self) -> bool:
         """Whether every run and image was scored and every expected value measured."""
         missed = self.unreadable or self.unreadable_chosen_on
-        return not (self.failures or self.faults or missed)
+        return not (self.failed or self.faults or missed)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the JSON output."""

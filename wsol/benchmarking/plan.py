@@ -29,7 +29,8 @@ class Task:
         recipe: of the training
         state: how far it has come
         recorded: whether its scores are read from the experiment's record
-        overlaps: what its scores have to tell of images that are not only scored
+        overlaps: what its scores have to tell of images that are not only scored; None where that
+            is not known
     """
 
     entry: Entry
@@ -38,7 +39,7 @@ class Task:
     recipe: Recipe | None = None
     state: runs.State = "missing"
     recorded: bool = False
-    overlaps: tuple[str, ...] = ()
+    overlaps: tuple[str, ...] | None = ()
 
     @property
     def name(self) -> str:

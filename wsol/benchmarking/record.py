@@ -17,8 +17,8 @@ from tdam.strict_json import dumps
 from tdam.training.recipe import differing_keys, load_recipe
 from tdam.unfinished import RECIPE
 from wsol.benchmarking.record_file import copy_entry, open_record
-from wsol.benchmarking.score_store import CHOSEN, SCORED, VARIANTS, read_scores, read_variants
-from wsol.evaluation.comparison import ResultError
+from wsol.benchmarking.score_store import CHOSEN, SCORED, VARIANTS, digest_truth, read_variants
+from wsol.evaluation.comparison import ResultError, read_results
 from wsol.evaluation.image_results import LINES, NAMES, SCORES
 from wsol.folder_lock import LOCK
 from wsol.out_files import write_file
@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
     from tdam.training.recipe import Recipe
     from wsol.training.data import TrainingData
+
+Description = dict[tuple[Any, ...], Any]  # of `describe_data`
 
 TRAINING = "training.json"  # what a run was made of, without paths of this machine
 _PARTS = (VARIANTS, RECIPE, TRAINING, SCORES, LINES, NAMES)
@@ -116,8 +118,8 @@ def unpack_run(path: Path, name: str, folder: Path, recipe: Recipe | None) -> No
         path: of the record
         name: of the run
         folder: for the scores; exists
-        recipe: that the run must have been trained with, where the record knows; None for weights
-            scored as they are
+        recipe: that the run must have been trained with, its seed too, where the record knows;
+            None for weights scored as they are
 
     Raises:
         ResultError: a damaged file, or a run of another recipe
@@ -147,6 +149,11 @@ def unpack_run(path: Path, name: str, folder: Path, recipe: Recipe | None) -> No
             f"{path}: expected run {name} to have the experiment's recipe but "
             f"{', '.join(sorted(keys))} differ"
         )
+    seed = read_training(folder).get("seed", recipe.seed)
+    if type(seed) is not int or seed != recipe.seed:
+        raise ResultError(
+            f"{path}: expected run {name} to have seed {recipe.seed} but {TRAINING} has {seed!r}"
+        )
 
 
 def read_training(folder: Path) -> dict[str, Any]:
@@ -170,46 +177,70 @@ def read_training(folder: Path) -> dict[str, Any]:
     return content
 
 
-def check_same_data(folders: Mapping[str, Path], name: str) -> None:
-    """Refuse a run that was trained or scored on other images than the runs before it.
+def find_odd_runs(told: Mapping[str, Description]) -> dict[str, str]:
+    """Find the runs that are of other images than most.
 
     Trainings with the same choices of images (seed, val_share, per_class) have the same images.
 
     Args:
-        folders: of the scores by name of the run, the one in question too
-        name: of the run in question
+        told: `describe_data` of every run, by name
+
+    Returns:
+        by the name of a run, what it says otherwise than most runs; where as many say one thing as
+        another, every run of them is odd
+    """
+    facts: dict[tuple[Any, ...], dict[str, list[str]]] = {}
+    for name, description in told.items():
+        for key, value in description.items():
+            if value is not None:
+                facts.setdefault(key, {}).setdefault(dumps(value), []).append(name)
+    odd: dict[str, str] = {}
+    for (*_, what), by_value in facts.items():
+        most, *others = sorted(by_value.values(), key=len, reverse=True)
+        if others and len(others[0]) == len(most):
+            sides = " and ".join(", ".join(names) for names in (most, *others))
+            reason = f"expected runs of the same images but {what} differ between {sides}, and "
+            reason += "neither is the majority"
+            odd |= {name: reason for names in (most, *others) for name in names} | odd
+            continue
+        reason = f"expected {what} as most runs have them ({', '.join(most)}) but they differ"
+        odd |= {name: reason for names in others for name in names} | odd
+    return odd
+
+
+def describe_data(folder: Path) -> Description:
+    """Tell what a run was trained, chosen by and scored on.
+
+    Args:
+        folder: of the run's scores
+
+    Returns:
+        by what makes runs comparable and the name of what they must share, its value; None where
+        the record does not know
 
     Raises:
-        ResultError: it names the other run and what differs
+        ResultError: records of something else
     """
-    mine = _describe_data(folders[name])
-    for other, folder in folders.items():
-        theirs = _describe_data(folder) if other != name else {}
-        for key in mine.keys() & theirs.keys():
-            for what, value in mine[key].items():
-                then = theirs[key].get(what)
-                if None not in (value, then) and value != then:
-                    raise ResultError(
-                        f"{folders[name]}: expected {what} {then!r}, as {other} has it, but got "
-                        f"{value!r}"
-                    )
-
-
-def _describe_data(folder: Path) -> dict[tuple[Any, ...], dict[str, Any]]:
-    """Tell what a run is of, by what makes runs comparable."""
-    told: dict[tuple[Any, ...], dict[str, Any]] = {}
-    training = read_training(folder)
+    told: Description = {}
+    training, chosen = read_training(folder), None
     if training and (folder / RECIPE).is_file():
         recipe = load_recipe(str(folder / RECIPE))
-        keys = ("data_sha256", "training_images", "validation_images")
         chosen = (recipe.seed, recipe.val_share, recipe.per_class)
-        told[chosen] = {key: training.get(key) for key in keys}
+        for what in ("data_sha256", "training_images", "validation_images"):
+            told["training", chosen, what] = training.get(what)
     first = read_variants(folder)[0]
     for part in (CHOSEN, SCORED) if first.chooses else (SCORED,):
-        scores = read_scores(folder / first.folder / part)
-        split = (part, scores.get("split"))
-        if part == SCORED or scores.get("split") != "held out":
-            told[split] = {"images_sha256": scores.get("images_sha256")}
+        results = read_results(folder / first.folder / part, slim=True)
+        split = results.scores.get("split")
+        # What was held out depends on the choices of the training.
+        of = (part, split, chosen if part == CHOSEN and split == "held out" else None)
+        told |= {(*of, what): digest for what, digest in digest_truth(results).items()}
+        told[(*of, "images_sha256")] = results.scores.get("images_sha256")
+        if of[2] is not None and training.get("validation_images") != len(results.rows):
+            raise ResultError(
+                f"{results.folder}: expected the {training.get('validation_images')} images that "
+                f"were held out but got {len(results.rows)}"
+            )
     return told
 
 

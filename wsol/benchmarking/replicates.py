@@ -28,7 +28,7 @@ class RunScores:
         level: the threshold that it gave
         replicates: by score, (1001,) percent: bootstrap replicates, and last the score itself
         images: how many were scored
-        overlaps: what is told of images that were not only scored
+        overlaps: what is told of images that were not only scored; None where it is not known
         unreadable: of these, why they could not be read, by id; they count as missed
         unreadable_chosen_on: the same of the images that a threshold was chosen on
     """
@@ -42,7 +42,7 @@ class RunScores:
     level: float
     replicates: dict[str, np.ndarray]
     images: int
-    overlaps: tuple[str, ...] = ()
+    overlaps: tuple[str, ...] | None = ()
     unreadable: dict[str, str] = field(default_factory=dict)
     unreadable_chosen_on: dict[str, str] = field(default_factory=dict)
 

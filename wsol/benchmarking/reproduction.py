@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cache as remember
 from pathlib import Path
@@ -14,26 +15,28 @@ from tdam.events import Events
 from tdam.training.errors import TrainingError
 from tdam.weights import WeightsError
 from wsol.benchmarking import record, runs, sources
+from wsol.benchmarking.failed_run import FailedRun, tell_reason
 from wsol.benchmarking.plan import Task, plan_tasks
 from wsol.benchmarking.preflight import check_trained, check_weights
 from wsol.benchmarking.remaining import EPOCHS, SCORINGS, Remaining
 from wsol.benchmarking.replicates import RunScores
 from wsol.benchmarking.score_store import (
+    CHOSEN,
     SCORED,
     VARIANTS,
     check_whole,
     read_run_scores,
-    read_scores,
     read_variants,
+    remove_variants,
 )
 from wsol.benchmarking.score_weights import Images, score_weights
 from wsol.benchmarking.train_run import train_run
 from wsol.errors import about
-from wsol.evaluation.comparison import ResultError, check_comparable, check_truth, read_results
+from wsol.evaluation.comparison import ResultError, check_truth, read_results
 from wsol.fingerprints import hash_files
-from wsol.folder_lock import hold_folder
+from wsol.folder_lock import FolderHeldError, hold_folder
 from wsol.label_matching import match_evaluated
-from wsol.overlap import check_apart
+from wsol.overlap import check_apart, describe_unknown, join_overlaps
 from wsol.text import count_things
 from wsol.training.data import load_training_data
 
@@ -69,16 +72,28 @@ class RunResults:
     """What the runs have given so far.
 
     Args:
-        scores: of every run under every rule
-        folders: folder of results by model, of its first seed
-        failures: a line a run that failed
+        runs: by name, the scores under every rule, and the folder of results
+        failed: runs that gave none
         recorded: names of runs whose scores came out of the record
     """
 
-    scores: list[RunScores] = field(default_factory=list)
-    folders: dict[str, Path] = field(default_factory=dict)
-    failures: list[str] = field(default_factory=list)
+    runs: dict[str, tuple[list[RunScores], Path]] = field(default_factory=dict)
+    failed: list[FailedRun] = field(default_factory=list)
     recorded: list[str] = field(default_factory=list)
+
+    @property
+    def scores(self) -> list[RunScores]:
+        """Scores of every run under every rule."""
+        return [each for scores, _ in self.runs.values() for each in scores]
+
+    @property
+    def folders(self) -> dict[str, Path]:
+        """Folder of results by model, of its first seed."""
+        folders: dict[str, Path] = {}
+        for scores, folder in self.runs.values():
+            for each in scores[:1]:
+                folders.setdefault(each.model, folder)
+        return folders
 
 
 class _CountedEvents(Events):
@@ -111,7 +126,7 @@ class Reproduction:
         workers: processes that read images
         allow_overlap: go on where images are trained on, chosen by or scored at once, and say so
         events: told of what is done
-        read_runs: names of recorded runs that were read so far
+        told: by the name of a recorded run that was read, `record.describe_data` of it
     """
 
     whole: Experiment
@@ -125,7 +140,7 @@ class Reproduction:
     workers: int
     allow_overlap: bool
     events: Events
-    read_runs: list[str] = field(default_factory=list)
+    told: dict[str, record.Description] = field(default_factory=dict)
 
     @property
     def rules(self) -> Protocol:
@@ -157,21 +172,40 @@ class Reproduction:
                     raise misfits[task.name]
                 self._add(task, results, remaining, counted)
             except _FAULTS as error:
-                results.failures.append(f"{task.name}: {' '.join(str(error).split())}")
-                self.events.say(f"failed: {results.failures[-1]}")
+                held = isinstance(error, FolderHeldError)
+                self._note_failure(task, results, tell_reason(error), held)
             remaining.finish(SCORINGS, free=not counted.tasks)
             self.events.say(remaining.describe())
+        if self.on is None:  # else all were held against the data
+            reasons = record.find_odd_runs(self.told)
+            for task in tasks:
+                if task.name in reasons:
+                    del results.runs[task.name]
+                    self._note_failure(task, results, reasons[task.name])
         return results
+
+    def _note_failure(
+        self, task: Task, results: RunResults, reason: str, held: bool = False
+    ) -> None:
+        entry, seed = task.entry, str(task.seed)
+        failed = FailedRun(task.name, entry.name, seed, reason, held, task.recorded)
+        results.failed.append(failed)
+        self.events.say(f"failed: {failed.describe()}")
 
     def _check_apart(self, tasks: Sequence[Task], on: ScoredData) -> None:
         """Hold the images of every run against each other, before hours go into the first."""
         scoring = self.experiment.scoring
+        unknown: list[str] = []
         for task in tasks:
             folder = self.out / "runs" / task.name
             sets = sources.list_run_sets(on.data, scoring, on.scored, task, folder)
-            task.overlaps = check_apart(sets, self.allow_overlap)
-        for line in dict.fromkeys(line for task in tasks for line in task.overlaps):
+            told = sources.list_run_unknown(task, folder)
+            unknown += told
+            task.overlaps = check_apart(sets, self.allow_overlap, unknown=told)
+        for line in join_overlaps(task.overlaps for task in tasks) or ():
             self.events.say(f"allowed: {line}")
+        for line in map(describe_unknown, dict.fromkeys(unknown)):
+            self.events.say(line)
 
     def _find_misfits(self, tasks: list[Task]) -> dict[str, Exception]:
         """Find what would fail only after hours, and tell it before the first run begins.
@@ -196,7 +230,7 @@ class Reproduction:
                     check_weights(task.entry, task.weights, images, scoring, rules)
                 except _FAULTS as error:
                     misfits[task.name] = error
-                    self.events.say(f"{task.name}: {' '.join(str(error).split())}")
+                    self.events.say(f"{task.name}: {tell_reason(error)}")
             elif task.must_train and task.recipe is not None and task.entry.name not in trained:
                 trained.add(task.entry.name)  # other seeds need the same
                 folder = self.out / "runs" / task.name
@@ -240,11 +274,7 @@ class Reproduction:
             scores, folder = self._score(task, self.on, shows, counted)
         else:
             raise ResultError(f"run {task.name} is not recorded")
-        if self.on is None and results.folders:  # else all are of the data's images and boxes
-            first = next(iter(results.folders.values()))
-            check_comparable(read_results(first, slim=True), read_results(folder, slim=True))
-        results.scores += scores
-        results.folders.setdefault(task.entry.name, folder)
+        results.runs[task.name] = scores, folder
 
     def _read(self, task: Task) -> tuple[list[RunScores], Path]:
         """Take a run's scores out of the record, and refuse those of other images."""
@@ -256,36 +286,39 @@ class Reproduction:
             try:
                 record.unpack_run(experiment.record, task.name, folder, recipe)
                 check_whole(folder)
-                self._check_data(task, folder)
                 scores, first = read_run_scores(
                     folder, task.entry.name, task.seed, self.rules, experiment.scoring
                 )
+                self.told[task.name] = record.describe_data(folder)
                 if self.on is not None:
-                    check_truth(read_results(first, slim=True), self.on.scored)
+                    self._check_data(task, folder, self.on)
             except ResultError:
                 record.clear_run(folder)  # what is refused goes into no record of this folder
                 raise
-        self.read_runs.append(task.name)
         self._note_without_val(task, any(each.threshold == "val" for each in scores))
         return scores, first
 
-    def _check_data(self, task: Task, folder: Path) -> None:
-        """Refuse a recorded run that was made of other images than the data, or other runs."""
-        folders = {name: self.out / RECORDED / name for name in (*self.read_runs, task.name)}
-        record.check_same_data(folders, task.name)
+    def _check_data(self, task: Task, folder: Path, on: ScoredData) -> None:
+        """Refuse a recorded run that was made of other images than the data."""
+        data, recipe = on.data, task.recipe
         training = record.read_training(folder)
-        if self.on is None:
-            return
-        data, recipe = self.on.data, task.recipe
         if recipe is not None and training:
             used = load_training_data(data, None, recipe.val_share, recipe.seed, recipe.per_class)
             record.check_training(training, used, folder)
-        told = read_scores(folder / read_variants(folder)[0].folder / SCORED)
-        states = hash_files(self.on.scored, data.image_root.joinpath)
-        if told.get("images_sha256") not in (None, states):
-            raise ResultError(
-                f"{folder}: expected scores of the images in {data.path} but images_sha256 differs"
-            )
+        variant = read_variants(folder)[0]
+        splits = {SCORED: on.scored}
+        chooser = sources.load_chooser(data, self.experiment.scoring, recipe)
+        if variant.chooses and chooser is not None:
+            splits[CHOSEN] = chooser
+        for part, split in splits.items():
+            results = read_results(folder / variant.folder / part, slim=True)
+            check_truth(results, split)
+            states = hash_files(split, data.image_root.joinpath)
+            if results.scores.get("images_sha256") not in (None, states):
+                raise ResultError(
+                    f"{results.folder}: expected scores of the images in {data.path} but "
+                    "images_sha256 differs"
+                )
 
     def _score(
         self, task: Task, on: ScoredData, shows: bool, events: Events
@@ -315,21 +348,39 @@ class Reproduction:
                 f"{task.name}: no boxes to choose a threshold on, so that val is left out"
             )
 
-    def write_record(self) -> None:
+    def write_record(self, failed: Sequence[FailedRun] = ()) -> None:
         """Record every run in the folder, also of earlier commands and of other machines.
 
         What the record holds already and the folder does not stays in it, unless it is of
-        another experiment.
+        another experiment. What runs that failed gave earlier is left out: it may be of weights
+        that are gone.
+
+        Args:
+            failed: runs of this command that gave no scores
         """
         path = self.out / "experiment.zip"
+        left_out = {each.name for each in failed if not each.held}
         homes = [self.out / RECORDED, self.out / "scores"]
         folders = [each.parent for home in homes for each in home.glob(f"*/{VARIANTS}")]
-        named = {folder.name: folder for folder in folders}
+        named = {folder.name: folder for folder in folders if folder.name not in left_out}
         with TemporaryDirectory(dir=self.out) as temporary:
-            record.write_record(path, self._keep_recorded(path, Path(temporary), named) | named)
+            kept = self._keep_recorded(path, Path(temporary), named, left_out)
+            record.write_record(path, kept | named)
+        for each in failed:
+            if not each.held:  # nor does a later command take it for a whole run
+                self._disown(homes[:1] if each.recorded else homes, each.name)
 
-    def _keep_recorded(self, path: Path, home: Path, named: Mapping[str, Path]) -> dict[str, Path]:
-        """Unpack those runs of a record that the folder does not have."""
+    def _disown(self, homes: Sequence[Path], name: str) -> None:
+        """Say that a run's earlier scores are not whole; scoring the same weights takes them up."""
+        for folder in (home / name for home in homes):
+            if (folder / VARIANTS).is_file():
+                with suppress(FolderHeldError), hold_folder(folder):
+                    remove_variants(folder)
+
+    def _keep_recorded(
+        self, path: Path, home: Path, named: Mapping[str, Path], left_out: Collection[str]
+    ) -> dict[str, Path]:
+        """Unpack those runs of a record that the folder does not have, and that did not fail."""
         kept: dict[str, Path] = {}
         known = {entry.run_name(seed): (entry, seed) for entry, seed in self.whole.runs}
         try:
@@ -342,6 +393,8 @@ class Reproduction:
                 continue
             folder = home / name
             try:
+                if name in left_out:
+                    raise ResultError(f"run {name}, which failed")
                 if name not in known:
                     raise ResultError(f"run {name} is none of {self.whole.name}")
                 folder.mkdir()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import asdict, dataclass
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
@@ -9,8 +10,7 @@ from typing import TYPE_CHECKING, Any
 from eval.parsing import read_json
 from tdam.strict_json import dumps, loads
 from wsol.benchmarking.replicates import RunScores, score_rules
-from wsol.evaluation.comparison import ResultError, check_sums, read_results
-from wsol.evaluation.image_results import SCORES
+from wsol.evaluation.comparison import ResultError, check_sums, read_results, trusting
 from wsol.out_files import write_file
 
 if TYPE_CHECKING:
@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from wsol.evaluation.comparison import Results
 
 VARIANTS = "ways.json"
+# By the keys of an image.
+_TRUTH = {"images": (), "labels": ("label",), "sizes": ("width", "height"),
+          "true boxes": ("true_boxes",)}  # fmt: skip
 CHOSEN, SCORED = "chosen-on", "scored"  # folders of a variant: split to choose on, and to report
 
 
@@ -132,6 +135,7 @@ def read_run_scores(
                 taken = score_rules(results, rules, scoring, level)
             except (KeyError, TypeError, IndexError) as error:
                 raise ResultError(f"{scored}: expected scores of a run but {error!r}") from error
+            overlaps = results.scores.get("overlaps", ())  # older records have none
             run_scores += [
                 RunScores(
                     model=model,
@@ -143,7 +147,7 @@ def read_run_scores(
                     level=at,
                     replicates=replicates,
                     images=len(results.rows),
-                    overlaps=tuple(map(str, results.scores.get("overlaps") or ())),
+                    overlaps=None if overlaps is None else tuple(map(str, overlaps)),
                     unreadable=_unreadable(results),
                     unreadable_chosen_on=missed,
                 )
@@ -152,21 +156,8 @@ def read_run_scores(
     return run_scores, folders[0]
 
 
-def read_scores(folder: Path) -> dict[str, Any]:
-    """Read the scores of one part alone, without its images.
-
-    Raises:
-        ResultError: there are none
-    """
-    try:
-        content = read_json(folder / SCORES)
-        return dict(content)
-    except (OSError, ValueError, TypeError) as error:
-        raise ResultError(f"{folder}: expected {SCORES} but {error}") from error
-
-
 def check_whole(folder: Path) -> None:
-    """Refuse scores of a run that are not all of the same weights, or not what their images say.
+    """Refuse scores of a run that are of several weights or images, or contradict themselves.
 
     Args:
         folder: of the scores, in every variant
@@ -174,18 +165,55 @@ def check_whole(folder: Path) -> None:
     Raises:
         ResultError: it names the file and what differs
     """
-    images: dict[str, str | None] = {}
+    shared: dict[tuple[str, str], Any] = {}
     for variant in read_variants(folder):
+        best = None
         for part in (CHOSEN, SCORED) if variant.chooses else (SCORED,):
             results = read_results(folder / variant.folder / part)
             _check_weights(variant, results)
             check_sums(results)
-            told = results.scores.get("images_sha256")
-            if images.setdefault(part, told) != told:
+            keys = ("images_sha256", "split", "overlaps")
+            facts = digest_truth(results) | {key: results.scores.get(key) for key in keys}
+            for what, told in facts.items():
+                if shared.setdefault((part, what), told) != told:
+                    raise ResultError(
+                        f"{results.folder}: expected scores of the same images in every variant "
+                        f"but {what} differ"
+                    )
+            classes = {key: (row["predicted"], row["rank"]) for key, row in results.rows.items()}
+            network = (part, f"stride {variant.output_stride}")  # whatever its maps are made by
+            if shared.setdefault(network, classes) != classes:
                 raise ResultError(
-                    f"{results.folder}: expected scores of the same images in every variant but "
-                    "images_sha256 differs"
+                    f"{results.folder}: expected the predicted classes and ranks that the other "
+                    "methods have with the same stride"
                 )
+            level = results.scores["threshold"]
+            if part == CHOSEN:
+                best = results.scores["max_box_acc_threshold"]
+            elif best is not None and level["rule"] == "val" and level["value"] != best:
+                raise ResultError(
+                    f"{results.folder}: expected the threshold {best} that was chosen but it is "
+                    f"{level['value']}"
+                )
+
+
+def digest_truth(results: Results) -> dict[str, str]:
+    """Hash what results say of their images that no run can change.
+
+    Returns:
+        hexadecimal, by what it is of: images, labels, sizes, true boxes; the order does not count
+
+    Raises:
+        ResultError: records of something else
+    """
+    with trusting(results.folder):
+        rows = sorted(results.rows.items())
+        digests = {}
+        for what, keys in _TRUTH.items():
+            values = [(image_id, *map(row.get, keys)) for image_id, row in rows]
+            text = dumps(values).encode("utf-8", "surrogateescape")
+            digests[what] = hashlib.sha256(text).hexdigest()
+    return digests
 
 
 def _check_weights(variant: ScoringVariant, results: Results) -> None:
@@ -208,6 +236,8 @@ def _check(variant: ScoringVariant, results: Results, rules: Protocol, scoring: 
     for name, then, now in (
         ("protocol", results.scores.get("choices"), plain),
         ("split", results.scores.get("split"), scoring.split),
+        ("class map", results.scores.get("class_map"), rules.class_map),
+        ("image", results.scores.get("image"), rules.image),
         ("size", variant.size, scoring.size),
         ("split to choose on", variant.choose, scoring.choose),
     ):

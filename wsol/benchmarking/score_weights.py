@@ -52,7 +52,8 @@ class Images:
         root: folder that the ids are relative to
         find_classes: gives, for the outputs' names, the index among them by label, or None
             where labels and outputs do not fit
-        overlaps: what the scores have to tell of images that are not only scored
+        overlaps: what the scores have to tell of images that are not only scored; None where that
+            is not known
         trained_classes: names of the classes that the data has for a training, by label; None
             where they are not known, or where nothing is trained
     """
@@ -61,7 +62,7 @@ class Images:
     chooser: Split | None
     root: Path
     find_classes: Callable[[tuple[str, ...]], Mapping[int, int] | None]
-    overlaps: tuple[str, ...] = ()
+    overlaps: tuple[str, ...] | None = ()
     trained_classes: tuple[str, ...] | None = None
 
 

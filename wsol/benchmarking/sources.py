@@ -9,7 +9,12 @@ from eval.manifest import DataSet, ManifestError, open_data_set
 from wsol.benchmarking.experiment import PRETRAINED
 from wsol.overlap import list_sets
 from wsol.training.data import load_training_data
-from wsol.training.image_list import list_image_sets, read_image_sets
+from wsol.training.image_list import (
+    list_image_sets,
+    list_unknown,
+    list_unknown_start,
+    read_image_sets,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -134,3 +139,17 @@ def list_run_sets(
         return [*sets, *read_image_sets(folder)]
     training_data = load_training_data(data, None, recipe.val_share, recipe.seed, recipe.per_class)
     return [*sets, *list_image_sets(training_data, recipe, task.name)]
+
+
+def list_run_unknown(task: Task, folder: Path) -> tuple[str, ...]:
+    """Name the weights of a run whose images are not known, as `list_unknown` does.
+
+    Args:
+        task: the run
+        folder: of its training, which need not have begun
+    """
+    if task.weights is not None:
+        return () if task.weights == PRETRAINED else list_unknown(task.weights)
+    if task.recipe is None or task.state != "missing":
+        return list_unknown(folder)
+    return list_unknown_start(task.recipe)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from eval.statistics import Difference, interval
+from wsol.overlap import join_overlaps
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -51,7 +52,7 @@ class Row:
         reference: name of the model that it is compared with, its own if with no other
         images: how many were scored
         values: by score
-        overlaps: what is told of images that were not only scored
+        overlaps: what is told of images that were not only scored; None where it is not known
         unreadable: ids of images that could not be read with some seed; they count as missed
     """
 
@@ -66,7 +67,7 @@ class Row:
     reference: str
     images: int
     values: dict[str, Value]
-    overlaps: tuple[str, ...] = ()
+    overlaps: tuple[str, ...] | None = ()
     unreadable: tuple[str, ...] = ()
 
     def value(self, score: str, difference: bool = False) -> float | None:
@@ -161,7 +162,7 @@ def _make_row(own: dict[int, RunScores], base: dict[int, RunScores], reference: 
         reference=reference,
         images=one.images,
         values=values,
-        overlaps=tuple(dict.fromkeys(line for seed in seeds for line in own[seed].overlaps)),
+        overlaps=join_overlaps(own[seed].overlaps for seed in seeds),
         unreadable=tuple(missed),
     )
 

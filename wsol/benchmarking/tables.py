@@ -10,11 +10,13 @@ from wsol.benchmarking.expected import SCORES
 from wsol.benchmarking.unreadable import pair_unreadable
 from wsol.out_files import write_file
 from wsol.report.tables import Table, plain
+from wsol.text import count_things
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
+    from wsol.benchmarking.failed_run import FailedRun
     from wsol.benchmarking.summary import Row, Value
     from wsol.report.tables import Cell
 
@@ -128,10 +130,11 @@ def _write_difference(value: Value) -> str | None:
     return f"{gap.difference:+.1f} ({gap.low:+.1f} to {gap.high:+.1f})"
 
 
-def full_table(rows: Sequence[Row]) -> Table:
+def full_table(rows: Sequence[Row], failed: Sequence[FailedRun] = ()) -> Table:
     """Tell everything in numbers, a line a model, variant and score.
 
-    Where images could not be read, two more columns count and name those of each model.
+    Where images could not be read, two more columns count and name those of each model. Where runs
+    failed, a last column says why, on a line a run that has its model and seed and nothing else.
     """
     shared = any(row.overlaps for row in rows)
     misses = any(row.unreadable for row in rows)
@@ -151,8 +154,9 @@ def full_table(rows: Sequence[Row]) -> Table:
                     *(" ".join(map(str, row.seeds)), row.images, name, value.mean),
                     *((min(value.by_seed), max(value.by_seed)), value.interval95),
                     *(row.reference, " ".join(map(str, row.compared)), points, ends),
-                    *(("; ".join(row.overlaps),) if shared else ()),
+                    *(("; ".join(row.overlaps or ()),) if shared else ()),
                     *((len(row.unreadable), "; ".join(row.unreadable)) if misses else ()),
+                    *((None,) if failed else ()),
                 )
             )
     header = (
@@ -160,13 +164,17 @@ def full_table(rows: Sequence[Row]) -> Table:
         "mean", "spread", "interval95", "reference", "compared_seeds", "difference", "difference95",
         *(("overlaps",) if shared else ()),
         *(("unreadable", "unreadable_images") if misses else ()),
+        *(("failure",) if failed else ()),
     )  # fmt: skip
+    for each in failed:
+        told = {"model": each.model, "seeds": each.seeds, "failure": each.reason}
+        cells.append(tuple(map(told.get, header)))
     return Table("table", "All values", header, cells, {})
 
 
 def list_overlaps(rows: Sequence[Row]) -> list[str]:
     """Tell once each which images were not only scored."""
-    return list(dict.fromkeys(line for row in rows for line in row.overlaps))
+    return list(dict.fromkeys(line for row in rows for line in row.overlaps or ()))
 
 
 def to_plain(rows: Sequence[Row]) -> list[dict[str, Any]]:
@@ -272,7 +280,12 @@ def _make_levels(
 
 
 def write_tables(
-    folder: Path, title: str, lines: Sequence[str], rows: Sequence[Row], record: dict[str, Any]
+    folder: Path,
+    title: str,
+    lines: Sequence[str],
+    rows: Sequence[Row],
+    record: dict[str, Any],
+    failed: Sequence[FailedRun] = (),
 ) -> None:
     """Write `table.md`, `table.csv` and `results.json`.
 
@@ -282,9 +295,14 @@ def write_tables(
         lines: verdicts
         rows: of the tables
         record: what else the JSON says; also names the images that could not be read
+        failed: runs that no row has
     """
     parts = [f"# {title}", "\n".join(f"- {line}" for line in lines)]
     parts += [f"**Not apart:** {plain(line)}" for line in list_overlaps(rows)]
+    if failed:
+        named_runs: list[tuple[Cell, ...]] = [(each.name, each.reason) for each in failed]
+        sentence = f"{count_things(len(failed), 'run')} failed: in no value below"
+        parts.append(Table("failures", sentence, ("run", "why"), named_runs, {}).to_markdown())
     for sentence, named in pair_unreadable(record):
         listed: list[tuple[Cell, ...]] = [(line,) for line in named]
         parts.append(Table("unreadable", sentence, ("image",), listed, {}).to_markdown())
@@ -292,6 +310,6 @@ def write_tables(
     parts += [_SPREAD, *([_PAIRED] if any(row.compared for row in rows) else [])]
     text = "\n\n".join(part.strip() for part in parts if part) + "\n"
     write_file(folder / "table.md", text.encode("utf-8", "backslashreplace"))
-    full_table(rows).save(folder, markdown=False)
+    full_table(rows, failed).save(folder, markdown=False)
     content = {"schema": 1, **record, "verdicts": list(lines), "rows": to_plain(rows)}
     write_file(folder / "results.json", dumps(content, indent=1) + "\n")

@@ -8,7 +8,7 @@ import typer
 
 from wsol.cli import common
 from wsol.cli.usage import fail
-from wsol.maps.names import check_method, settle_method
+from wsol.maps.names import check_method, explain_method, settle_method
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -132,7 +132,10 @@ def load_model(
 def choose_method(network: Backbone, method: str) -> str:
     """Return the map method to use, or exit with 2 where the network's head rules it out."""
     with common.wrong_use("--method"):
-        return settle_method(method, network)
+        name = settle_method(method, network)
+    if note := explain_method(method, network):
+        typer.echo(note, err=True)
+    return name
 
 
 def note_threshold(network: Backbone, asked: float | None, threshold: float) -> None:

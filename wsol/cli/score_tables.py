@@ -60,9 +60,9 @@ def print_evaluation(evaluation: Evaluation, what: str) -> None:
             typer.echo(f"{content['without_true_box']} images have no true box and count as missed")
 
 
-def print_overlaps(lines: Sequence[str]) -> None:
+def print_overlaps(lines: Sequence[str] | None) -> None:
     """Print what is told of images that were not only scored, each line once."""
-    for line in dict.fromkeys(lines):
+    for line in dict.fromkeys(lines or ()):
         typer.echo(f"not apart: {line}")
 
 

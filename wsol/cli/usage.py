@@ -128,11 +128,7 @@ def _exit(error: OSError | RuntimeError | ValueError, names: dict[str, str]) -> 
     if isinstance(error, ResumeError):
         refuse(f"{error}; --force begins anew", "--out")
     if isinstance(error, MapError):
-        sys.stderr.writelines(f"{escape(line)}\n" for line in error.faults)
-        fail(
-            f"{len(error.faults)} maps are missing, broken or of no image; with --allow-missing "
-            "those of images count as missed"
-        )
+        fail(f"{error.summary}. With --allow-missing those of images count as missed")
     failures = (
         FolderHeldError,
         ManifestError,

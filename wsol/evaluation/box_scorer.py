@@ -58,6 +58,10 @@ class BoxScorer:
         """
         return trace_map(heat, self._true(row, region), self.protocol)
 
+    def is_blank(self, trace: np.ndarray) -> bool:
+        """Tell whether a map shows nothing: a constant one became zeros."""
+        return not trace["peak"]
+
     def add(self, record: Any, trace: np.ndarray) -> None:
         """Add one image's trace to the scores."""
         self.scores.update(

@@ -36,7 +36,7 @@ class Calibration:
         path: file of weights that it is stored in, or None
         method: of the maps that it is of; empty where it is not stored
         overlaps: a line for each set of images that it shares some with and the weights were
-            trained on, where that was allowed
+            trained on, where that was allowed; None where these are not known
     """
 
     threshold: float
@@ -47,7 +47,7 @@ class Calibration:
     unreadable: tuple[str, ...]
     path: Path | None = None
     method: str = ""
-    overlaps: tuple[str, ...] = ()
+    overlaps: tuple[str, ...] | None = ()
 
 
 def choose_threshold(source: MapSource, events: Events = SILENT) -> Calibration:

@@ -19,6 +19,7 @@ from tdam.strict_json import dumps, loads
 from wsol.errors import ArgumentError, OutputError
 from wsol.evaluation.image_results import CHOSEN, LINES, SCORES
 from wsol.evaluation.map_source import NO_RANK
+from wsol.evaluation.row_checks import find_contradiction
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -206,7 +207,7 @@ def check_comparable(first: Results, second: Results) -> None:
 
 
 def check_truth(results: Results, split: Split) -> None:
-    """Refuse results of other images, or of other true boxes, than a split has.
+    """Refuse results of other images, labels, sizes or true boxes than a split has.
 
     Args:
         results: of an evaluation; their true boxes have outer edges
@@ -220,12 +221,18 @@ def check_truth(results: Results, split: Split) -> None:
         raise ResultError(
             f"{results.folder}: expected the images of {split.name} but only one has {odd!r}"
         )
-    for image_id, boxes in zip(split.ids, split.boxes or (), strict=True):
-        edges = to_edges(boxes)
-        if results.rows[image_id].get("true_boxes") != edges.tolist():
-            raise ResultError(
-                f"{results.folder}: expected the true boxes of {image_id} as in the data"
-            )
+    for number, (image_id, boxes) in enumerate(zip(split.ids, split.boxes or (), strict=True)):
+        row = results.rows[image_id]
+        wanted = {
+            "true boxes": (row.get("true_boxes"), to_edges(boxes).tolist()),
+            "label": (row.get("label"), int(split.labels[number])),
+            "size": ((row.get("width"), row.get("height")), split.size(number)),
+        }
+        for what, (told, true) in wanted.items():
+            if true is not None and told != true:
+                raise ResultError(
+                    f"{results.folder}: expected the {what} of {image_id} as in the data"
+                )
 
 
 def _value(scores: dict[str, Any], name: str) -> float | None:
@@ -240,22 +247,27 @@ def _value(scores: dict[str, Any], name: str) -> float | None:
 
 
 def check_sums(results: Results) -> None:
-    """Refuse scores that are not those of their images, added up.
+    """Refuse scores that images do not add up to, and images that contradict themselves.
 
     Args:
         results: of boxes, with the hits at every threshold
 
     Raises:
-        ResultError: it names the scores that differ
+        ResultError: it names the scores, or the image and its key, that differ
     """
     scores = results.scores
+    fault = None
     try:
         true_class = scores["class_map"] == "ground_truth"
         sums = loads(dumps(add_up(results).compute(true_class).to_dict()))
         missed = [row["unreadable"] for row in results.rows.values() if row["unreadable"]]
-        sums |= {"unreadable": missed}
+        choices = scores["choices"]
+        sums |= {"unreadable": missed, "protocol": choices["name"], "interval": choices["interval"]}
         wrong = [name for name, value in sums.items() if not _is_near(value, scores[name])]
-    except (ValueError, KeyError, TypeError, IndexError, AttributeError) as error:
+        if not wrong:
+            level, rules = scores["threshold"]["value"], read_protocol(scores)
+            fault = find_contradiction(results.rows.values(), rules, scores["class_map"], level)
+    except (ValueError, KeyError, TypeError, IndexError, AttributeError, ArithmeticError) as error:
         raise ResultError(
             f"{results.folder}: expected results of an evaluation but {error!r}"
         ) from error
@@ -264,6 +276,8 @@ def check_sums(results: Results) -> None:
             f"{results.folder}: expected the scores that {LINES} adds up to but {SCORES} has other "
             f"{', '.join(wrong)}"
         )
+    if fault is not None:
+        raise ResultError(f"{results.folder}: expected records of images in {LINES} but {fault}")
 
 
 def _is_near(first: Any, second: Any) -> bool:
@@ -279,15 +293,24 @@ def _is_near(first: Any, second: Any) -> bool:
     return type(first) is type(second) and first == second
 
 
+def read_protocol(scores: dict[str, Any]) -> Protocol:
+    """Read the rules that scores of boxes were taken under.
+
+    Raises:
+        ValueError, KeyError, TypeError: records of something else
+    """
+    choices = scores["choices"]
+    lists = {name: tuple(choices[name]) for name in ("deltas", "centre_box")}
+    return Protocol(**{**choices, **lists})
+
+
 def add_up(run: Results) -> LocalizationScores:
     """Add the images of a run up again, so that other thresholds of the grid can be asked for.
 
     Raises:
         KeyError, TypeError, IndexError: records of something else
     """
-    choices = run.scores["choices"]
-    lists = {name: tuple(choices[name]) for name in ("deltas", "centre_box")}
-    protocol = Protocol(**{**choices, **lists})
+    protocol = read_protocol(run.scores)
     oracle = run.scores["threshold"]["rule"] == "oracle"
     scores = LocalizationScores(protocol, None if oracle else run.scores["threshold"]["value"])
     count, grid = len(scores.thresholds), len(protocol.thresholds)

@@ -9,6 +9,7 @@ import numpy as np
 
 from eval.coco import coco_scores
 from tdam.atomic import naming
+from tdam.events import SILENT
 from wsol.evaluation.comparison import read_results
 from wsol.results import Localization
 from wsol.writers import create_writer
@@ -17,10 +18,15 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from eval.splits import Split
+    from tdam.events import Events
 
 
 def export_boxes(
-    folder: Path, formats: Sequence[str], names: Sequence[str], root: Path | None
+    folder: Path,
+    formats: Sequence[str],
+    names: Sequence[str],
+    root: Path | None,
+    events: Events = SILENT,
 ) -> None:
     """Write the boxes of an evaluation in the formats of `predict`, beside its results.
 
@@ -29,12 +35,15 @@ def export_boxes(
         formats: names of writers
         names: of the classes whose maps were scored
         root: of the images, or None
+        events: told what people should know of the files
     """
     rows = read_results(folder).rows.values()
     last = max((row["map_class"] for row in rows if row["map_class"] is not None), default=0)
     every = (*names, *(f"class {i}" for i in range(len(names), last + 1)))
     for name in formats:
         with naming(folder), create_writer(name, folder, every) as writer:
+            for note in writer.notes:
+                events.say(note)
             for row in rows:
                 path = Path(row["id"]) if root is None else root / row["id"]
                 if row["unreadable"]:

@@ -39,7 +39,8 @@ class FolderMaps:
         allow_missing: count maps that are missing or broken as missed, instead of an error
         others: gives the ids of other splits, whose maps may lie in the same folder; called where
             a map is of no image of this split
-        overlaps: what the scores have to tell of images that are not only scored
+        overlaps: what the scores have to tell of images that are not only scored; None where that
+            is not known
     """
 
     split: Split
@@ -47,7 +48,7 @@ class FolderMaps:
     class_map: ClassMap = "ground_truth"
     allow_missing: bool = False
     others: Callable[[], Iterable[str]] = tuple
-    overlaps: tuple[str, ...] = ()
+    overlaps: tuple[str, ...] | None = ()
     batch_size: int = 32
     image: str = "squash"  # files do not say what they show: the whole image
 

@@ -52,7 +52,11 @@ def write_results(folder: Path, scores: dict[str, Any], rows: Iterable[dict[str,
 
 
 def name_results(
-    folder: Path, run: str, labels: dict[int, str], outputs: Sequence[str] | None
+    folder: Path,
+    run: str,
+    labels: dict[int, str],
+    outputs: Sequence[str] | None,
+    by_number: str = "",
 ) -> None:
     """Write what people call a run and its classes beside its results.
 
@@ -61,11 +65,13 @@ def name_results(
         run: what was scored
         labels: class names by label
         outputs: names of the network's outputs, or None for maps that came without one
+        by_number: what to tell where labels are taken for the outputs' numbers
     """
     names = {
         "run": run,
         "labels": {str(label): name for label, name in labels.items()},
         "outputs": None if outputs is None else list(outputs),
+        **({"by_number": by_number} if by_number else {}),
     }
     for home in _result_folders(folder):
         write_file(home / NAMES, dumps(names) + "\n")

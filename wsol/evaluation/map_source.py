@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
+from wsol.text import count_things
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Mapping
 
@@ -14,6 +16,7 @@ if TYPE_CHECKING:
     from eval.protocols import Protocol as Rules
     from eval.splits import Split
 
+_SHOWN = 3  # maps that a message names
 NO_RANK = 2**31 - 1  # of an image that could not be read: not among the predictions
 
 
@@ -25,10 +28,13 @@ class MapError(ValueError):
     """
 
     def __init__(self, faults: list[str]) -> None:
+        few = "; ".join(faults[:_SHOWN])
+        more = f"; and {len(faults) - _SHOWN} more" if len(faults) > _SHOWN else ""
+        self.summary = f"{count_things(len(faults), 'map')} missing, broken or of no image: "
+        self.summary += f"{few}{more}"
         super().__init__(
-            f"{len(faults)} maps are missing, broken or of no image, the first: {faults[0]}; with "
-            "allow_missing those of images count as missed, and others names the images of other "
-            "splits that have maps there"
+            f"{self.summary}. With allow_missing those of images count as missed, and others names "
+            "the images of other splits that have maps there"
         )
         self.faults = faults
 
@@ -87,8 +93,8 @@ class MapSource(Protocol):
         ...
 
     @property
-    def overlaps(self) -> tuple[str, ...]:
-        """What its scores have to tell of images that are not only scored."""
+    def overlaps(self) -> tuple[str, ...] | None:
+        """What its scores have to tell of images that are not only scored, if that is known."""
         ...
 
     @property

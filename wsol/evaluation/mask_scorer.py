@@ -67,6 +67,10 @@ class MaskScorer:
         mask = read_mask(self.masks[row], self.root, self.protocol.size)
         return count_pixels(heat, mask, self._edges, checked=True).astype(np.int32)
 
+    def is_blank(self, trace: np.ndarray) -> bool:
+        """Tell whether a map shows nothing: a constant one became zeros."""
+        return not trace[:, 1:].any()
+
     def add(self, record: Any, trace: np.ndarray) -> None:
         """Add one image's counts to the scores."""
         self.scores.update(self.split.ids[record["row"]], trace)

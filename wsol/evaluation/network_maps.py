@@ -49,7 +49,8 @@ class NetworkMaps:
             the last
         fc_layer: the classifier's linear layer, which class activation maps need; None for the
             registered network's own
-        overlaps: what the scores have to tell of images that are not only scored
+        overlaps: what the scores have to tell of images that are not only scored; None where that
+            is not known
 
     Raises:
         ValueError: a step that the network lacks, or a step beside a layer
@@ -69,7 +70,7 @@ class NetworkMaps:
     layer: str | None = None
     step: int | None = None
     fc_layer: str | None = None
-    overlaps: tuple[str, ...] = ()
+    overlaps: tuple[str, ...] | None = ()
 
     def __post_init__(self) -> None:
         if self.step is None:

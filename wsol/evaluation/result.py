@@ -30,7 +30,8 @@ class Evaluation:
         subject: what was scored, in a line for people
         coco: COCO's AP and AR by name, where they were asked for
         overlaps: a line for each two sets of images that share some though one was trained on,
-            chosen by or scored, where that was allowed
+            chosen by or scored, where that was allowed; None where the images that weights of
+            ours were trained on are not known
         origin: hashes of weights and images, the same on every machine; empty for maps on disk
     """
 
@@ -44,7 +45,7 @@ class Evaluation:
     unreadable_val: tuple[str, ...] = ()
     subject: str = ""
     coco: dict[str, float] | None = None
-    overlaps: tuple[str, ...] = ()
+    overlaps: tuple[str, ...] | None = ()
     origin: Mapping[str, str] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
@@ -64,7 +65,7 @@ class Evaluation:
             "image": self.image,
             "choices": asdict(self.protocol),
             "unreadable": list(self.unreadable),
-            "overlaps": list(self.overlaps),
+            "overlaps": None if self.overlaps is None else list(self.overlaps),
             **dict.fromkeys(ORIGIN),
             **self.origin,
         }

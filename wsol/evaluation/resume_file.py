@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import zlib
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tdam.atomic import naming, write_atomic
+from tdam.atomic import check_in_place, naming, write_atomic
 from tdam.strict_json import dumps, loads
 from wsol.out_files import claim
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 DATA, HEADER = "unfinished.bin", "unfinished.json"
+_CHECK = 4  # bytes behind a record
 SETTINGS = "settings.json"  # the header of a finished run, kept beside its results
 
 
@@ -25,6 +27,9 @@ class ResumeError(ValueError):
 
 class ResumeFile:
     """Appends records, and gives back those of an earlier run that was cut off.
+
+    Each is followed by a checksum of it and of its number, so that what a disk has lost or mixed up
+    is no result.
 
     Args:
         folder: of the files; exists
@@ -48,25 +53,39 @@ class ResumeFile:
         if self._header.exists() and self._data.exists():
             before = self._header.read_bytes().decode("utf-8", "replace")
             if before == text:
-                self.done = self._data.stat().st_size // dtype.itemsize // batch * batch
+                self.done = sum(1 for _ in self) // batch * batch
             elif self._data.stat().st_size:
                 raise ResumeError(_refuse("an unfinished run", folder, before, text))
         write_atomic(self._header, text.encode())
         self._file = self._data.open("r+b" if self._data.exists() else "w+b")
-        self._file.truncate(self.done * dtype.itemsize)
+        self._file.truncate(self.done * (dtype.itemsize + _CHECK))
         self._file.seek(0, 2)
+        self._count = self.done
 
     def append(self, records: Iterable[np.ndarray]) -> None:
-        """Write the records of a batch."""
+        """Write the records of a batch.
+
+        Raises:
+            OSError: the disk is full, or the folder is no longer where it was
+        """
         with naming(self._data):
-            self._file.writelines(record.tobytes() for record in records)
+            for record in records:
+                data = record.tobytes()
+                self._file.write(data + _check(self._count, data))
+                self._count += 1
             self._file.flush()
+            check_in_place(self._file, self._data)
 
     def __iter__(self) -> Iterator[np.ndarray]:
-        """Read all records, one by one."""
+        """Read the records one by one, up to the first that is not as it was written."""
+        size, number = self._dtype.itemsize, 0
         with self._data.open("rb") as file:
-            while chunk := file.read(self._dtype.itemsize):
-                yield np.frombuffer(chunk, self._dtype)[0]
+            while chunk := file.read(size + _CHECK):
+                data = chunk[:size]
+                if chunk[size:] != _check(number, data):
+                    return
+                yield np.frombuffer(data, self._dtype)[0]
+                number += 1
 
     def close(self) -> None:
         """Close the file; what it holds stays for the next run."""
@@ -84,6 +103,11 @@ class ResumeFile:
         self.close()
         for path in (self._data, self._header):
             path.unlink(missing_ok=True)
+
+
+def _check(number: int, data: bytes) -> bytes:
+    """Checksum of a record and its number."""
+    return zlib.crc32(data, number).to_bytes(_CHECK, "little")
 
 
 def is_unfinished(folder: Path) -> bool:

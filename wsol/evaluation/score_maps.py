@@ -14,6 +14,7 @@ import numpy as np
 from eval.protocols import ClassMap
 from tdam.events import SILENT, Events
 from tdam.strict_json import loads
+from wsol.blank_maps import BlankMaps
 from wsol.evaluation.box_scorer import BoxScorer
 from wsol.evaluation.image_results import SCORES, discard_results, write_results
 from wsol.evaluation.map_source import MapError
@@ -89,6 +90,7 @@ class ScoringPass:
         ]
         self.dtype = _record_type([scorer.dtype for scorer in self.scorers])
         self.unreadable: list[str] = []
+        self.maps = BlankMaps()
 
     def measure(self, shown: FoundMap) -> Any:
         """Score one map under every protocol.
@@ -132,6 +134,8 @@ class ScoringPass:
         """Add one image's record to the scores."""
         if record["fault"]:
             self.unreadable.append(record["fault"].decode("utf-8", "surrogateescape"))
+        else:
+            self.maps.add(self.scorers[0].is_blank(record["p0"]))
         for number, scorer in enumerate(self.scorers):
             scorer.add(record, record[f"p{number}"])
 
@@ -213,6 +217,7 @@ def score_maps(
         if keep is not None:
             keep.begin(header)
         _score_rest(scoring, None, workers, events)
+        scoring.maps.tell(events, f"{source.split.name}: ")
         return scoring.evaluations()
     folder = Path(out)
     folder.mkdir(parents=True, exist_ok=True)
@@ -231,6 +236,7 @@ def score_maps(
         records.finish()
     finally:
         records.close()
+    scoring.maps.tell(events, f"{source.split.name}: ")
     return evaluations
 
 
@@ -366,6 +372,7 @@ def _describe(
     for boxes in split.boxes or ():
         digest.update(f"{len(boxes)}\n".encode() + np.asarray(boxes, np.float64).tobytes())
     digest.update(repr(split.masks).encode("utf-8", "surrogateescape"))
+    told = None if source.overlaps is None else list(source.overlaps)
     return {
         **source.describe(),
         "split": split.name,
@@ -377,7 +384,7 @@ def _describe(
         "mask_root": None if split.masks is None else str(Path(mask_root or "").resolve()),
         "mask_files": None if split.masks is None else _hash_masks(split.masks, mask_root),
         "save_maps": None if save is None else save.precision,
-        **({"overlaps": list(source.overlaps)} if source.overlaps else {}),
+        **({} if told == [] else {"overlaps": told}),
         "rules": RULES,
     }
 

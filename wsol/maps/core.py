@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
     from torch.utils.hooks import RemovableHandle
 
+UNUSED = "Expected a target layer that the class scores depend on but they do not"
+
 
 class MapExtractor(ABC):
     """Class maps from the activations of one or more layers.

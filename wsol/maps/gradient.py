@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from wsol.maps.core import MapExtractor
+from wsol.maps.core import UNUSED, MapExtractor
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -29,7 +29,9 @@ class GradientExtractor(MapExtractor):
             )
         with torch.enable_grad():
             chosen = scores.gather(1, ids[:, None]).sum()
-        gradients = torch.autograd.grad(chosen, activations, retain_graph=True)
+        gradients = torch.autograd.grad(chosen, activations, retain_graph=True, allow_unused=True)
+        if any(gradient is None for gradient in gradients):
+            raise ValueError(UNUSED)
         return [
             self._weigh(a.detach().float(), g.float())
             for a, g in zip(activations, gradients, strict=True)

@@ -121,6 +121,24 @@ def settle_method(method: str | type[MapExtractor], model: nn.Module) -> str:
     return name
 
 
+def explain_method(asked: str | type[MapExtractor], model: nn.Module) -> str:
+    """Say where the method is slow that weights name, and that nobody asked for.
+
+    Args:
+        asked: as for `settle_method`
+        model: the network
+
+    Returns:
+        a line for people; nothing where there is nothing to say
+    """
+    if asked != "auto" or (name := settle_method(asked, model)) not in SLOW_METHODS:
+        return ""
+    return (
+        f"the weights ask for maps by {name}, which takes a forward pass for every channel: slow; "
+        "--method chooses another"
+    )
+
+
 def find_method(method: str | type[MapExtractor]) -> type[MapExtractor]:
     """Look a map method up.
 

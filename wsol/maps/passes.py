@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from wsol.maps.core import hook_layer
+from wsol.maps.core import UNUSED, hook_layer
 from wsol.maps.names import find_method
 from wsol.runtime import evaluation_mode
 
@@ -103,6 +103,8 @@ def run_pass(extractor: MapExtractor, images: Tensor, stepwise: bool = False) ->
             handle.remove()
     if not features:
         raise ValueError("Expected the network to run the target layer but it did not")
+    if gradients and not (outputs.logits if stepwise else outputs).requires_grad:
+        raise ValueError(UNUSED)  # and nothing else that would have gradients
     if not stepwise:
         return Pass(extractor, features[-1:], outputs, 1, images)
     steps = outputs.logits.shape[1]
@@ -126,7 +128,7 @@ def check_layer(
     Args:
         network: the network
         method: of the maps, as `find_method` takes it
-        layer: module of the network; None for its own, which is right
+        layer: module of the network; None for its own, which was checked as it was loaded
         size: side of the input, in pixels; None for that of a registered network
         options: further arguments of the method
 

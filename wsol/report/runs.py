@@ -35,6 +35,7 @@ class Run:
         keeper: of the maps, where they were kept for the report
         maps: folder of saved maps, where they were not
         root: of the images as the run had it, or None
+        by_number: what is told where labels were taken for the outputs' numbers
     """
 
     name: str
@@ -45,6 +46,7 @@ class Run:
     keeper: MapKeeper | None = None
     maps: Path | None = None
     root: Path | None = None
+    by_number: str = ""
 
     @property
     def scores(self) -> dict[str, Any]:
@@ -132,6 +134,7 @@ def read_run(
         keeper=keeper,
         maps=maps if maps.is_dir() else None,
         root=Path(root) if isinstance(root, str) else None,
+        by_number=str(names.get("by_number", "")),
     )
 
 

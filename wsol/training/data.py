@@ -11,6 +11,7 @@ import numpy as np
 
 from eval.manifest import DataSet, ManifestError, open_data_set
 from eval.splits import choose_share, join_splits, take_rows
+from tdam.metadata import check_class_names
 from wsol.fingerprints import hash_files
 from wsol.images import ImageError, read_image
 
@@ -92,7 +93,8 @@ def load_training_data(
 
     Raises:
         ManifestError: a fault in the data set, no training images, one class only, a class
-            without an image that can be read, or an image root that is not known
+            without an image that can be read or with a name that no file of weights can hold, or
+            an image root that is not known
     """
     source = open_data_set(data, root)
     data, names = source.path, source.splits
@@ -139,6 +141,10 @@ def _name_classes(data: Path, train: Split, val: Split | None) -> tuple[str, ...
 
 
 def _check_classes(data: Path, train: Split, val: Split | None, names: tuple[str, ...]) -> None:
+    try:
+        check_class_names(names)  # which the weights are saved with, once the training has ended
+    except ValueError as error:
+        raise ManifestError(f"{data}: {error}; rename the class") from error
     counts = np.bincount(train.labels, minlength=len(names))
     if len(names) < 2 or (counts > 0).sum() < 2:
         raise ManifestError(

@@ -87,6 +87,14 @@ def list_sessions(record: dict[str, Any]) -> list[Any]:
     return [{"command": "train", "step": 0, **first}]
 
 
+def is_calibrated(record: dict[str, Any]) -> bool:
+    """Tell whether the threshold of a run's weights was changed after its training."""
+    return any(
+        isinstance(each, dict) and each.get("command") == "calibrate"
+        for each in list_sessions(record)
+    )
+
+
 def write_record(folder: Path, record: dict[str, Any]) -> None:
     """Write what is known of a run."""
     text = dumps(record, indent=1, ensure_ascii=False) + "\n"

@@ -34,6 +34,7 @@ from wsol.training.distillation import TARGETS, check_distillation, write_teache
 from wsol.training.image_list import (
     TRAINED_ON,
     list_image_sets,
+    list_unknown_start,
     list_validation,
     warn_of_splits,
     write_image_sets,
@@ -47,7 +48,7 @@ from wsol.training.images import (
     side_needed,
 )
 from wsol.training.network import begin_network
-from wsol.training.record import describe_run, read_record, write_record
+from wsol.training.record import describe_run, is_calibrated, read_record, write_record
 from wsol.training.run_events import RunEvents, announce
 from wsol.training.run_files import RECIPE, START, begin, check_same_run, discard, go_on
 from wsol.training.start import hash_start
@@ -160,7 +161,9 @@ def train_localizer(
         allow_overlap |= bool(read_record(out).get("overlaps"))
     sets = list_image_sets(training_data, recipe, out.resolve().name)
     measured_on = list_validation(training_data, out.resolve().name)
-    overlaps = record["overlaps"] = check_apart([*sets, measured_on], allow_overlap, events)
+    unknown = list_unknown_start(recipe)
+    overlaps = check_apart([*sets, measured_on], allow_overlap, events, unknown) or ()
+    record["overlaps"] = overlaps
     warn_of_splits(training_data, sets, events)
     ranks = find_ranks(where)
     with hold_folder(out) if ranks.first else nullcontext():
@@ -177,13 +180,13 @@ def train_localizer(
             step = int(saved[0].name.removeprefix("step-")) if saved else 0
             record = go_on(out, record, step)
         if ranks.first and not (out / TRAINED_ON).is_file():  # nor had runs of before one
-            write_image_sets(out, sets)
+            write_image_sets(out, sets, unknown)
         announce(training_data, recipe, events)
         packed = Path(cache or out / "cache")
         images = _open_images(recipe, training_data, packed, ranks, workers, events)
         unreadable: dict[str, str] = {}
-        if resume:  # a run that had ended does not validate again
-            unreadable |= read_record(out).get("result", {}).get("unreadable", {})
+        ended = read_record(out).get("result", {}) if resume else {}  # which is not done again
+        unreadable |= ended.get("unreadable", {})
         if teacher is not None and ranks.first:
             unreadable |= write_teacher_targets(
                 out / TARGETS, teacher, training_data.train, training_data.root, str(where),
@@ -202,7 +205,8 @@ def train_localizer(
         unreadable |= state.unreadable | validator.unreadable
         calibration = None
         if ranks.first:
-            if recipe.pick_threshold:
+            calibrated = bool(ended) and is_calibrated(record)  # by a person, after the training
+            if recipe.pick_threshold and not calibrated:
                 calibration = _pick(
                     out / RESULT, training_data, classes, recipe, str(where), workers
                 )
@@ -213,7 +217,7 @@ def train_localizer(
                 "selected_by": recipe.select,
                 "unreadable": unreadable,
                 "threshold": None if calibration is None else calibration.threshold,
-            }
+            } | ({"threshold": ended.get("threshold")} if calibrated else {})
             write_record(out, record)
     return TrainedRun(
         out / RESULT, recipe, training_data, best, state.history, unreadable, calibration, overlaps

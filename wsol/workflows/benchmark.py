@@ -13,7 +13,8 @@ from wsol.errors import ArgumentError, about
 from wsol.folder_lock import holds
 from wsol.out_files import write_file
 from wsol.out_folders import free_folder, writing
-from wsol.overlap import check_apart, list_sets
+from wsol.overlap import check_apart, describe_unknown, join_overlaps, list_sets
+from wsol.text import count_things
 from wsol.workflows.evaluation_job import check_root, load_splits
 from wsol.workflows.report_job import free_report, write_page
 
@@ -138,15 +139,18 @@ def benchmark(
         if home is not None:
             from wsol.benchmarking.tables import write_tables
 
-            write_tables(home, outcome.title, list(outcome.verdicts), outcome.rows, outcome.record)
+            write_tables(
+                home, outcome.title, outcome.verdicts, outcome.rows, outcome.record, outcome.failed
+            )
         if page is not None:
             from wsol.benchmarking.outcome import read_runs
             from wsol.benchmarking.unreadable import pair_unreadable
 
-            note = ". ".join(
-                f"{sentence}: {'; '.join(lines)}"
-                for sentence, lines in pair_unreadable(vars(outcome))
-            )
+            told = pair_unreadable(vars(outcome))
+            if outcome.failed:
+                count = count_things(len(outcome.failed), "run")
+                told.insert(0, (f"{count} failed and left out", outcome.failures))
+            note = ". ".join(f"{sentence}: {'; '.join(lines)}" for sentence, lines in told)
             write_page(
                 page.folder, read_runs(folders, scored, rules), opened.root, events, note=note
             )
@@ -171,7 +175,7 @@ def _score(
     scored: Split,
     chooser: Split | None,
     folder: Path,
-    overlaps: Mapping[str, tuple[str, ...]],
+    overlaps: Mapping[str, tuple[str, ...] | None],
     *,
     classes: Path | None,
     shows: bool,
@@ -184,6 +188,7 @@ def _score(
     from eval.protocols import find_protocol
     from tdam.weights import WeightsError
     from wsol.benchmarking.experiment import PRETRAINED
+    from wsol.benchmarking.failed_run import FailedRun, tell_reason
     from wsol.benchmarking.outcome import NothingScoredError, Outcome, list_verdicts
     from wsol.benchmarking.preflight import check_weights
     from wsol.benchmarking.reproduction import class_finder
@@ -197,14 +202,19 @@ def _score(
     finder = class_finder(scored, data, classes, events)
     rules = find_protocol(scoring.protocol)
     images = Images(scored, chooser, data.image_root, finder)
-    scores, folders, failures, fitting = [], {}, [], []
+    scores, folders, fitting = [], {}, []
+    failed: list[FailedRun] = []
+
+    def note_failure(entry: Entry, error: Exception) -> None:
+        failed.append(FailedRun(entry.name, entry.name, "0", tell_reason(error)))
+        events.say(failed[-1].describe())
+
     for entry in entries:  # all of them before the first is scored
         try:
             check_weights(entry, str(entry.checkpoint), images, scoring, rules)
             fitting.append(entry)
         except (WeightsError, ValueError, OSError, RuntimeError) as error:
-            failures.append(f"{entry.name}: {' '.join(str(error).split())}")
-            events.say(failures[-1])
+            note_failure(entry, error)
     for entry in fitting:
         try:
             of_entry, folders[entry.name] = score_weights(
@@ -214,8 +224,7 @@ def _score(
             )  # fmt: skip
             scores += of_entry
         except (WeightsError, ValueError, OSError, RuntimeError) as error:
-            failures.append(f"{entry.name}: {' '.join(str(error).split())}")
-            events.say(failures[-1])
+            note_failure(entry, error)
     if not scores:
         raise NothingScoredError("no run could be scored")
     rows = summarise(scores, entries[0].name)
@@ -229,12 +238,12 @@ def _score(
         "split": scoring.split,
         "protocol": rules.name,
         "runs": weights,
-        "failures": failures,
+        "failures": [each.describe() for each in failed],
         **missed,
     }
     title = f"{scored.summary}, protocol {rules.name}, class map {rules.class_map}"
     outcome = Outcome(
-        title, tuple(rows), tuple(list_verdicts(rows)), tuple(failures), record, expected,
+        title, tuple(rows), tuple(list_verdicts(rows)), tuple(failed), record, expected,
         unreadable=tuple(missed[UNREADABLE]),
         unreadable_chosen_on=tuple(missed[UNREADABLE_CHOSEN_ON]),
     )  # fmt: skip
@@ -243,17 +252,22 @@ def _score(
 
 def _find_overlaps(
     entries: Sequence[Entry], sets: list[ImageSet], allow: bool, events: Events
-) -> dict[str, tuple[str, ...]]:
+) -> dict[str, tuple[str, ...] | None]:
     """Hold every run's images against those that are scored and chosen by, before it is scored."""
     from wsol.benchmarking.experiment import PRETRAINED
-    from wsol.training.image_list import read_image_sets
+    from wsol.training.image_list import list_unknown, read_image_sets
 
     overlaps = {}
+    unknown: list[str] = []
     for entry in entries:
-        of_run = () if entry.checkpoint == PRETRAINED else read_image_sets(entry.checkpoint)
-        overlaps[entry.name] = check_apart([*of_run, *sets], allow)
-    for line in dict.fromkeys(line for lines in overlaps.values() for line in lines):
+        weights = None if entry.checkpoint == PRETRAINED else entry.checkpoint
+        told = list_unknown(weights)
+        unknown += told
+        overlaps[entry.name] = check_apart([*read_image_sets(weights), *sets], allow, unknown=told)
+    for line in join_overlaps(overlaps.values()) or ():
         events.say(f"allowed: {line}")
+    for line in map(describe_unknown, dict.fromkeys(unknown)):
+        events.say(line)
     return overlaps
 
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tdam.events import SILENT, Events, working
 from wsol.data_ranges import tells_stretched
 from wsol.errors import ArgumentError, about
 from wsol.folder_lock import hold_file, hold_folder
-from wsol.label_matching import match_labels
+from wsol.label_matching import describe_match, match_labels
 from wsol.out_folders import free_file, writing
 from wsol.overlap import check_apart, of_split
 from wsol.text import count_things
@@ -72,9 +72,9 @@ def calibrate(
     from wsol.drawn_boxes import load_drawn_boxes
     from wsol.evaluation.calibration import choose_threshold
     from wsol.evaluation.network_maps import NetworkMaps
-    from wsol.maps.names import settle_method
+    from wsol.maps.names import explain_method, settle_method
     from wsol.runtime import find_device
-    from wsol.training.image_list import read_image_sets
+    from wsol.training.image_list import list_unknown, read_image_sets, write_own_list
 
     weights = find_weights(checkpoint)
     for argument, path in (("checkpoint", weights), ("boxes", Path(boxes))):
@@ -86,17 +86,24 @@ def calibrate(
         target = _choose_target(Path(checkpoint), None if out is None else Path(out), force)
         split, home = load_drawn_boxes(boxes, "corrected", root, events)
         chosen_by = of_split(split, "choosing", home, f"the images of {Path(boxes).name}")
-        overlaps = check_apart([*read_image_sets(weights), chosen_by], allow_overlap, events)
+        sets, unknown = [*read_image_sets(weights), chosen_by], list_unknown(weights)
+        overlaps = check_apart(sets, allow_overlap, events, unknown)
         with about("checkpoint"):
             network, _ = load_checkpoint(checkpoint)
+        if note := explain_method(method, network):
+            events.say(note)
         with about("method"):
             method = settle_method(method, network)
         names = class_names(network.settings["num_classes"], network.class_names)
         match = match_labels(split, names, numbers="no names")
-        if split.class_names is None:
-            events.say("no file names the classes: their numbers are taken for the network's")
-        elif match.missing:
-            events.say(f"{match.strangers}; the maps of the predicted classes are measured")
+        said = describe_match(match, split, names) or match.strangers
+        if match.source == "numbers":
+            said = said or "no file names the classes: their numbers are taken for the network's"
+        elif match.outputs is None:
+            said = said or "the classes are not the network's"
+            said += "; the maps of the predicted classes are measured"
+        if said:
+            events.say(said)
         with about("device"):
             where = str(find_device(device))
         source = NetworkMaps(
@@ -121,6 +128,7 @@ def calibrate(
         network.spec = replace(network.spec, method=source.method_name)
         with about("out"), writing(target):
             save_checkpoint(network, target)
+            write_own_list(target, sets, unknown)
             _note_in_run(target, where, boxes, chosen.threshold)
         if chosen.overlap > _OWN and chosen.images > 1:
             events.say(
@@ -138,15 +146,19 @@ def _hold(checkpoint: Path, out: Path | None) -> AbstractContextManager[None]:
 
 
 def _note_in_run(weights: Path, device: str, boxes: str | Path, threshold: float) -> None:
-    """Add to the record of a run that its weights hold another threshold, if it is one's."""
+    """Say in the record of a run that its weights hold another threshold, if it is one's."""
     from tdam.unfinished import RECORD
     from tdam.weights import RESULT
     from wsol.training.record import add_session, read_record, write_record
 
     folder = weights.resolve().parent
     if weights.resolve() == folder / RESULT and (folder / RECORD).is_file():
-        what = {"boxes": str(Path(boxes).resolve()), "threshold": threshold}
-        write_record(folder, add_session(read_record(folder), "calibrate", device, **what))
+        record = read_record(folder)
+        what: dict[str, Any] = {"boxes": str(Path(boxes).resolve()), "threshold": threshold}
+        if "result" in record:  # which tells of the weights as they are now
+            what["threshold_before"] = record["result"].get("threshold")
+            record["result"]["threshold"] = threshold
+        write_record(folder, add_session(record, "calibrate", device, **what))
 
 
 def _choose_target(checkpoint: Path, out: Path | None, force: bool) -> Path:

@@ -10,6 +10,7 @@ from tdam.events import SILENT, Events
 from wsol.errors import ArgumentError
 from wsol.evaluation.comparison import compare_results, trusting
 from wsol.folder_lock import holds
+from wsol.overlap import describe_unknown
 from wsol.workflows.report_job import free_report, write_page
 
 if TYPE_CHECKING:
@@ -81,6 +82,11 @@ def _compare(
     folders: Sequence[Path], page: ReportJob | None, home: Path | None, events: Events
 ) -> list[Comparison]:
     runs = _read(folders)
+    for run in runs:
+        if run.by_number:
+            events.say(f"{run.name}: {run.by_number}")
+        if run.scores.get("overlaps", ()) is None:
+            events.say(f"{run.name}: {describe_unknown('its network')}")
     differences: list[dict[str, Difference]] = []
     if page is None or any(run.of_boxes for run in runs):
         differences = [compare_results(runs[0].results, run.results) for run in runs[1:]]

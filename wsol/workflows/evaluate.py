@@ -13,7 +13,7 @@ from wsol.errors import ArgumentError, about
 from wsol.evaluation.folder_maps import FolderMaps
 from wsol.evaluation.network_maps import NetworkMaps
 from wsol.folder_lock import holds
-from wsol.label_matching import match_evaluated, name_labels
+from wsol.label_matching import BY_NUMBER, match_evaluated, name_labels
 from wsol.networks import get_network
 from wsol.workflows.evaluation_job import open_job
 from wsol.workflows.evaluation_options import Wanted
@@ -125,7 +125,9 @@ def evaluate(
             "Expected preprocessing for a network that is not registered: a "
             "tdam.preprocessing.Preprocessing with the size, mean and std it was trained on",
         )
-    subject, names, outputs, method = _describe(network, job, method, layer, step, classes, events)
+    subject, names, outputs, method, note = _describe(network, job, method, layer, step, classes)
+    if note:
+        events.say(note)
     with about("device"):
         from wsol.runtime import find_device
 
@@ -150,7 +152,10 @@ def evaluate(
     with about("step"):
         sources = [make(split=each) for each in job.splits]
     labels = name_labels(job.scored, outputs, names)
-    evaluations = job.run(sources, subject, outputs, names, labels, by_network=True)
+    by_number = note if BY_NUMBER in note else ""
+    evaluations = job.run(
+        sources, subject, outputs, names, labels, by_network=True, by_number=by_number
+    )
     return _one_or_all(evaluations, protocol)
 
 
@@ -161,14 +166,15 @@ def _describe(
     layer: str | None,
     step: int | None,
     classes: Mapping[int, int] | str | Path | None,
-    events: Events,
-) -> tuple[str, tuple[str, ...], Mapping[int, int] | None, Any]:
-    """Settle what is scored: a line for people, names of outputs, the class table, the method."""
+) -> tuple[str, tuple[str, ...], Mapping[int, int] | None, Any, str]:
+    """Settle what is scored: a line for people, names of outputs, class table, method, a note."""
     from tdam.spec import describe_network
     from wsol.classes import class_names
-    from wsol.maps.names import settle_method
+    from wsol.maps.names import explain_method, settle_method
     from wsol.maps.passes import check_layer
 
+    if slow := explain_method(method, network):
+        job.wanted.events.say(slow)
     with about("method"):
         method = settle_method(method, network)
     settings = getattr(network, "settings", None)
@@ -178,7 +184,8 @@ def _describe(
             from eval.manifest import load_classes
 
             table = load_classes(classes)
-        return type(network).__name__, job.scored.class_names or (), table, method  # type: ignore[return-value]
+        name = type(network).__name__
+        return name, job.scored.class_names or (), table, method, ""  # type: ignore[return-value]
     if layer is not None:
         with about("layer"):
             check_layer(network, method, layer)
@@ -188,12 +195,10 @@ def _describe(
     names = own if network.class_names is not None or len(given) != count else given
     with about("classes"):
         outputs, note = match_evaluated(job.scored, own, classes=classes, data=job.data)
-    if note:
-        events.say(note)
     subject = f"{describe_network(settings)}, {method}"
     subject += "" if layer is None else f" of {layer}"
     subject += "" if step is None else f", step {step}"
-    return subject, names, outputs, method
+    return subject, names, outputs, method, note
 
 
 @holds("out", "report")

@@ -23,7 +23,7 @@ from wsol.evaluation.resume_file import SETTINGS, ResumeError, is_unfinished
 from wsol.evaluation.score_maps import finished_thresholds, score_maps
 from wsol.out_folders import free_folder, writing
 from wsol.overlap import check_apart, list_sets
-from wsol.training.image_list import find_weights_file, read_image_sets
+from wsol.training.image_list import find_weights_file, list_unknown, read_image_sets
 from wsol.workflows.evaluation_options import (
     VAL,
     Wanted,
@@ -53,7 +53,7 @@ class EvaluationJob:
         scored: split to score
         chooser: split to choose thresholds on, or None
         network: what `load` gave, or None
-        overlaps: what the scores have to tell of shared images
+        overlaps: what the scores have to tell of shared images; None where it is not known
         out: folder for results, free or with an unfinished run
         save: of maps, or None
         report: of the page, or None
@@ -67,7 +67,7 @@ class EvaluationJob:
     scored: Split
     chooser: Split | None
     network: Any
-    overlaps: tuple[str, ...]
+    overlaps: tuple[str, ...] | None
     out: Path | None
     save: MapWriter | None
     report: ReportJob | None
@@ -96,6 +96,7 @@ class EvaluationJob:
         names: Sequence[str],
         labels: dict[int, str],
         by_network: bool,
+        by_number: str = "",
     ) -> list[Evaluation]:
         """Choose thresholds, score, and write down.
 
@@ -106,6 +107,7 @@ class EvaluationJob:
             names: of the network's outputs or, without one, of the classes
             labels: class names by label
             by_network: whether a network makes the maps
+            by_number: what to tell where labels are taken for the outputs' numbers
 
         Returns:
             one record a protocol
@@ -123,9 +125,10 @@ class EvaluationJob:
         scored = self._score(sources[0], levels, out=results, rule=rule, keep=keeper)
         evaluations = [replace(each, unreadable_val=unreadable, subject=subject) for each in scored]
         if results is not None:
-            name_results(results, subject, labels, names if by_network else None)
+            outputs_named = names if by_network else None
+            name_results(results, subject, labels, outputs_named, by_number)
         if out is not None and (wanted.formats or wanted.coco):
-            export_boxes(out, wanted.formats, names, self.root)
+            export_boxes(out, wanted.formats, names, self.root, wanted.events)
         if out is not None and wanted.coco:
             coco = score_coco(out, self.scored, outputs)
             evaluations = [replace(each, coco=coco) for each in evaluations]
@@ -222,10 +225,12 @@ def open_job(
         check_root(scored, home)
         network = load()
     images = home or (None if opened is None else opened.root)
+    weights = find_weights_file(network)
     overlaps = check_apart(
-        [*list_sets(scored, chooser, images), *read_image_sets(find_weights_file(network))],
+        [*list_sets(scored, chooser, images), *read_image_sets(weights)],
         wanted.allow_overlap,
         wanted.events,
+        list_unknown(weights),
     )
     goes_on = out is not None and _free_results(out, wanted)
     report = None

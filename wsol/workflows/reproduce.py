@@ -166,7 +166,7 @@ def _run(
         raise NothingScoredError("no run could be scored")
     with hold_folder(out, patient=True, tell=events.say):
         outcome = _write(work, results, expect)
-        work.write_record()
+        work.write_record(results.failed)
         if on is not None:
             pictures = out / "report" / "pictures"
             shown = read_runs(results.folders, on.scored, rules)
@@ -193,15 +193,17 @@ def _write(work: Reproduction, results: RunResults, expect: bool) -> Outcome:
     scored = f"{scoring.split}: {images} images" if on is None else on.scored.summary
     title = f"{scored}, protocol {rules.name}, class map {rules.class_map}"
     missed = list_unreadable(results.scores)
+    failures = [each.describe() for each in results.failed]
     record: dict[str, Any] = {
         "experiment": experiment.name,
         "data": None if on is None else str(on.data.path.resolve()),
         "images": images,
         "scoring": asdict(scoring),
-        "failures": results.failures,
+        "failures": failures,
         **missed,
     }
-    write_tables(work.out, f"Experiment {experiment.name}", verdicts, rows, record)
+    name = f"Experiment {experiment.name}"
+    write_tables(work.out, name, verdicts, rows, record, results.failed)
     trained = next((each for each in experiment.models if each.checkpoint is None), None)
     facts = {
         "Scored": title,
@@ -217,11 +219,11 @@ def _write(work: Reproduction, results: RunResults, expect: bool) -> Outcome:
     page = write_summary_page(
         work.out / "report",
         rows,
-        title=f"Experiment {experiment.name}",
+        title=name,
         note=experiment.description,
         verdicts=verdicts,
         facts=facts,
-        failures=results.failures,
+        failures=failures,
         unreadable=pair_unreadable(missed),
         pictures=None if on is None else "pictures/index.html",
     )
@@ -230,7 +232,7 @@ def _write(work: Reproduction, results: RunResults, expect: bool) -> Outcome:
         title=title,
         rows=tuple(rows),
         verdicts=tuple(verdicts),
-        failures=tuple(results.failures),
+        failed=tuple(results.failed),
         record=record,
         expected=experiment.expected if expect else None,
         page=page,
