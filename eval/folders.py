@@ -1,4 +1,7 @@
-"""The form of torchvision's ImageFolder: a folder's name is the class of the images below it."""
+"""The form of torchvision's ImageFolder: a folder's name is the class of the images below it.
+
+What wsol wrote among them is no image, and a folder that has nothing else is no class.
+"""
 
 from __future__ import annotations
 
@@ -16,6 +19,7 @@ from eval.image_names import (
     walk_folders,
 )
 from eval.splits import ManifestError, Split
+from eval.written_files import WrittenFiles, warn_of_written
 
 # A folder with one of these names (in any case) is a split; a class can hardly be called so.
 _SPLIT_NAMES = ("train", "training", "val", "valid", "validation", "test", "testing")
@@ -36,28 +40,44 @@ def load_folders(data: Path, name: str) -> Split:
     Raises:
         ManifestError: no such split, a class folder without an image, an image beside the class
             folders
+
+    Warns:
+        WrittenFilesWarning: wsol wrote among the classes; it says what is passed over
     """
+    told: list[Path] = []
     try:
-        return _load_folders(data, name)
+        return _load_folders(data, name, WrittenFiles(told.append))
     except OSError as error:
         _raise(error)
+    finally:
+        warn_of_written(told)
 
 
-def list_split_folders(data: Path) -> list[str]:
+def list_split_folders(data: Path, written: WrittenFiles | None = None) -> list[str]:
     """Name the folders that are splits, sorted; none where the folders are classes.
 
     They are splits if all have a split's name, or if some have and no folder holds an image
     directly.
     """
-    folders = list_folders(data)
+    written = written or WrittenFiles()
+    folders = list_folders(data, written)
     named = [name.lower() in _SPLIT_NAMES for name in folders]
-    if not all(named) and any(named) and any(_first_image(data / name) for name in folders):
+    if (
+        not all(named)
+        and any(named)
+        and any(_first_image(data / name, written) for name in folders)
+    ):
         return []
     return folders if any(named) else []
 
 
-def list_folders(folder: Path) -> list[str]:
+def list_folders(folder: Path, written: WrittenFiles | None = None) -> list[str]:
     """Name the folders directly in a folder, sorted, without those that are passed over.
+
+    Args:
+        folder: to look in
+        written: learns the lists of the folder and of those in it; a folder with no image but
+            those that wsol wrote is passed over
 
     Raises:
         ManifestError: a link to nothing that may be a folder: without it, labels would shift
@@ -65,11 +85,30 @@ def list_folders(folder: Path) -> list[str]:
     for path in folder.iterdir():
         if not path.suffix and not is_passed_over(path.name) and is_broken_link(path):
             _raise(tell_broken_link(path))
-    return sorted(p.name for p in folder.iterdir() if p.is_dir() and not is_passed_over(p.name))
+    written = written or WrittenFiles()
+    written.enter(folder, named=True)
+    folders = (p for p in folder.iterdir() if p.is_dir() and not is_passed_over(p.name))
+    return sorted(path.name for path in folders if not _is_written(path, written))
 
 
-def list_images(folder: Path) -> list[str]:
+def _is_written(folder: Path, written: WrittenFiles) -> bool:
+    """Tell whether wsol wrote a folder: it has written in it, and there is no image but its own."""
+    written.enter(folder)
+    if not written.owns(folder):
+        return False
+    walk = walk_folders(folder, _raise, written)
+    if any(is_image_name(name) for _, names in walk for name in names):
+        return False
+    written.tell(folder)
+    return True
+
+
+def list_images(folder: Path, written: WrittenFiles | None = None) -> list[str]:
     """List the images at any depth below a folder, by the rule of `eval.image_names`.
+
+    Args:
+        folder: to search
+        written: learns the lists of the folders below; what it holds is passed over
 
     Returns:
         paths relative to the folder, with `/`, sorted
@@ -78,42 +117,42 @@ def list_images(folder: Path) -> list[str]:
         ManifestError: a folder that cannot be read
     """
     images: list[tuple[str, ...]] = []
-    for current, files in walk_folders(folder, _raise):
+    for current, files in walk_folders(folder, _raise, written or WrittenFiles()):
         parts = current.relative_to(folder).parts
         images.extend((*parts, name) for name in files if is_image_name(name))
     return ["/".join(parts) for parts in sorted(images)]
 
 
-def _load_folders(data: Path, name: str) -> Split:
-    splits = list_split_folders(data)
+def _load_folders(data: Path, name: str, written: WrittenFiles) -> Split:
+    splits = list_split_folders(data, written)
     if splits and name not in splits:
         raise ManifestError(
             f"{data}: expected a split of class folders but got {name!r}; splits here: "
             f"{', '.join(splits)}"
         )
     if splits:
-        stray = _first_image(data / name)
+        stray = _first_image(data / name, written)
         if stray is not None:
             raise ManifestError(f"{stray}: expected the images of a split to lie in class folders")
-        classes = sorted({each for split in splits for each in list_folders(data / split)})
-        return _load(data, data / name, name, classes)
-    classes = list_folders(data)
+        classes = sorted({e for split in splits for e in list_folders(data / split, written)})
+        return _load(data, data / name, name, classes, written)
+    classes = list_folders(data, written)
     if name in classes and name.lower() not in _SPLIT_NAMES:
         raise ManifestError(
             f"{data / name}: expected a split but took it for a class, as its neighbours; folders "
             f"of splits are called {', '.join(_SPLIT_NAMES)}"
         )
-    return _load(data, data, name, classes)
+    return _load(data, data, name, classes, written)
 
 
-def _load(data: Path, folder: Path, name: str, classes: list[str]) -> Split:
+def _load(data: Path, folder: Path, name: str, classes: list[str], written: WrittenFiles) -> Split:
     ids: list[str] = []
     labels: list[int] = []
     prefix = "" if folder == data else f"{folder.name}/"
     for label, each in enumerate(classes):
         if not (folder / each).is_dir():
             continue  # a class of another split
-        images = list_images(folder / each)
+        images = list_images(folder / each, written)
         if not images:
             raise ManifestError(
                 f"{folder / each}: expected a class folder to hold images but got "
@@ -129,12 +168,12 @@ def _load(data: Path, folder: Path, name: str, classes: list[str]) -> Split:
     return Split(name, tuple(ids), np.array(labels, dtype=np.int64), class_names=tuple(classes))
 
 
-def _first_image(folder: Path) -> Path | None:
+def _first_image(folder: Path, written: WrittenFiles) -> Path | None:
     return next(
         (
             p
             for p in folder.iterdir()
-            if is_image_name(p.name) and (p.is_file() or is_broken_link(p))
+            if is_image_name(p.name) and (p.is_file() or is_broken_link(p)) and not written.holds(p)
         ),
         None,
     )

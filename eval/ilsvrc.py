@@ -21,6 +21,7 @@ from eval.parsing import show
 from eval.splits import ManifestError
 from eval.tables import read_lines
 from eval.writing import check_free, write_data_set
+from eval.written_files import WrittenFiles, warn_of_written
 
 _TABLES = ("", "ILSVRC/", "../")  # where Kaggle's tables lie, seen from the source
 
@@ -182,17 +183,22 @@ def _look_for(source: Path, *candidates: str) -> Path | None:
 def _list_train(root: Path) -> dict[str, str]:
     folder = root / "train"
     wnids: dict[str, str] = {}
-    for wnid in list_folders(folder) if folder.is_dir() else ():
-        images = list_images(folder / wnid)
+    told: list[Path] = []
+    written = WrittenFiles(told.append)
+    for wnid in list_folders(folder, written) if folder.is_dir() else ():
+        images = list_images(folder / wnid, written)
         if not images:
             raise ManifestError(f"{folder / wnid}: expected images but found none")
         wnids |= {f"train/{wnid}/{image}": wnid for image in images}
+    warn_of_written(told)
     return wnids
 
 
 def _read_test(root: Path, source: Path, annotations: Path | None) -> dict[str, Annotation]:
     folder = root / "val"
-    images = list_images(folder) if folder.is_dir() else []
+    told: list[Path] = []
+    images = list_images(folder, WrittenFiles(told.append)) if folder.is_dir() else []
+    warn_of_written(told)
     if not images:
         return {}
     solution = _look_for(source, *(f"{above}LOC_val_solution.csv" for above in _TABLES))

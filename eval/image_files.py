@@ -251,6 +251,16 @@ def _open_png(file: BinaryIO) -> OpenImage:
     return opened
 
 
+def _open_pnm(file: BinaryIO) -> OpenImage:
+    opened = _open_plain(PpmImagePlugin.PpmImageFile, 0, file)
+    tiles: Any = opened.image.tile  # type: ignore[attr-defined]
+    file.seek(0)
+    kind, *numbers = re.sub(rb"#[^\r\n]*", b" ", file.read(tiles[0].offset)).split()
+    if kind[1:].isdigit() and not b"".join(numbers).isdigit():  # PIL takes more, such as 1_2
+        raise ImageError("not a readable image (its size is no whole numbers)")
+    return opened
+
+
 def _open_jpeg(file: BinaryIO) -> OpenImage:
     data = file.read()
     structure, exif = scan_jpeg(data)
@@ -343,6 +353,6 @@ _KINDS: tuple[tuple[Callable[[bytes], bool], Callable[[BinaryIO], OpenImage]], .
     ),
     (
         lambda content: content[:1] == b"P" and content[1:2] in b"123456Ff",
-        partial(_open_plain, PpmImagePlugin.PpmImageFile, 0),
+        _open_pnm,
     ),
 )

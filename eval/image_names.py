@@ -2,8 +2,9 @@
 
 Regular files, and links, with the suffix of a picture: a link to a file that is not there is an
 image that cannot be read, and not one less. Hidden files and folders are passed
-over, and those that systems and programs put beside pictures. Links to folders are followed, and
-each folder is searched once, so that links may go in circles.
+over, and those that systems and programs put beside pictures, and what wsol wrote into a folder
+below the one that is named, by `eval.written_files`. Links to folders are followed, and each folder
+is searched once, so that links may go in circles.
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+    from eval.written_files import WrittenFiles
 
 # the commoner first
 SUFFIXES = (
@@ -60,7 +63,7 @@ def is_other_picture(name: str) -> bool:
 
 
 def walk_folders(
-    folder: Path, unreadable: Callable[[OSError], object]
+    folder: Path, unreadable: Callable[[OSError], object], written: WrittenFiles
 ) -> Iterator[tuple[Path, list[str]]]:
     """Walk a folder and those below it, links last, each once however many ways lead there.
 
@@ -68,6 +71,7 @@ def walk_folders(
         folder: itself is walked whatever its name
         unreadable: told of every folder that cannot be read, and of links to nothing that may be
             folders, since their names have no suffix; may raise
+        written: learns the lists of the folders below; what it holds is passed over
 
     Yields:
         a folder, and the names of the files in it that are not passed over, in no order; links to
@@ -85,6 +89,8 @@ def walk_folders(
             if (state.st_dev, state.st_ino) in seen:
                 continue
             seen.add((state.st_dev, state.st_ino))
+            if current != folder:
+                written.enter(current)
             files = []
             with os.scandir(current) as entries:
                 for entry in entries:
@@ -101,7 +107,7 @@ def walk_folders(
         except OSError as error:
             unreadable(error)
             continue
-        yield current, files
+        yield current, [name for name in files if not written.holds(current / name)]
 
 
 def is_broken_link(path: Path) -> bool:
@@ -117,7 +123,9 @@ def tell_broken_link(path: Path) -> OSError:
     return OSError(ENOENT, "a link to nothing", str(path))
 
 
-def expand_pattern(pattern: str, unreadable: Callable[[OSError], object]) -> Iterator[Path]:
+def expand_pattern(
+    pattern: str, unreadable: Callable[[OSError], object], written: WrittenFiles
+) -> Iterator[Path]:
     """List the files that a pattern matches: `*`, `?`, `[a-z]` in names, `**` for any folders.
 
     What `*` and `**` match is never passed over; a name, or a pattern that begins with a dot, can
@@ -126,6 +134,7 @@ def expand_pattern(pattern: str, unreadable: Callable[[OSError], object]) -> Ite
     Args:
         pattern: absolute, or relative to the working folder
         unreadable: told of every folder that cannot be read; may raise
+        written: learns the lists of the folders that `*` and `**` match
 
     Yields:
         regular files and links to nothing, in no order, perhaps twice
@@ -133,24 +142,29 @@ def expand_pattern(pattern: str, unreadable: Callable[[OSError], object]) -> Ite
     path = Path(pattern)
     start = Path(path.anchor) if path.anchor else Path()
     parts = path.parts[1:] if path.anchor else path.parts
-    yield from _expand(start, parts, unreadable)
+    for match in _expand(start, parts, unreadable, written):
+        if not written.holds(match):
+            yield match
 
 
 def _expand(
-    folder: Path, parts: tuple[str, ...], unreadable: Callable[[OSError], object]
+    folder: Path,
+    parts: tuple[str, ...],
+    unreadable: Callable[[OSError], object],
+    written: WrittenFiles,
 ) -> Iterator[Path]:
     part, rest = parts[0], parts[1:]
     if part == "**":
         while rest[:1] == ("**",):
             rest = rest[1:]
-        for below, files in walk_folders(folder, unreadable):
+        for below, files in walk_folders(folder, unreadable, written):
             if not rest:
                 yield from (below / name for name in files)
             elif len(rest) == 1 and _is_pattern(rest[0]) and not rest[0].startswith("."):
                 matches = re.compile(translate(rest[0])).match
                 yield from (below / name for name in files if matches(name))
             else:
-                yield from _expand(below, rest, unreadable)
+                yield from _expand(below, rest, unreadable, written)
         return
     if not _is_pattern(part):
         names = [part]
@@ -170,7 +184,9 @@ def _expand(
         path = folder / name
         try:
             if rest and path.is_dir():
-                yield from _expand(path, rest, unreadable)
+                if _is_pattern(part):
+                    written.enter(path)
+                yield from _expand(path, rest, unreadable, written)
             elif not rest and (path.is_file() or is_broken_link(path)):
                 yield path
         except OSError as error:  # such as a link to itself

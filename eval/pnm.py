@@ -41,7 +41,10 @@ def decode_pnm(image: Image.Image, file: BinaryIO) -> Image.Image:
         if image.mode == "1":  # digits, which need no space between them
             values = 1 - (np.frombuffer(b"".join(text.split()), np.uint8)[:count] - 48.0)
         else:
-            values = np.array([int(token) for token in text.split()[:count]], np.int64)
+            tokens = text.split()[:count]
+            if tokens and not b"".join(tokens).isdigit():  # `int` takes more, such as 1_2
+                raise ImageError("expected whole numbers from 0 as its values")
+            values = np.array([int(token) for token in tokens], np.int64)
         if values.size and (values.min() < 0 or values.max() > most):
             raise ImageError(f"expected values from 0 to {most}, which its header has as the most")
     if values.size < count:

@@ -23,6 +23,7 @@ from eval.image_names import SUFFIXES, is_passed_over, walk_folders
 from eval.parsing import read_yaml, show
 from eval.splits import MOST_CLASSES, ManifestError, Split, is_text
 from eval.tables import parse_float, parse_int, read_lines, read_text
+from eval.written_files import WrittenFiles, warn_of_written
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -121,8 +122,11 @@ def _pair_images(folder: Path, root: Path | None) -> list[tuple[Path, Path | Non
 
 
 def _list_texts(folder: Path) -> Iterator[Path]:
-    for current, names in walk_folders(folder, _raise):
+    told: list[Path] = []
+    written = WrittenFiles(told.append, ".txt")
+    for current, names in walk_folders(folder, _raise, written):
         yield from (current / name for name in names if name.endswith(".txt"))
+    warn_of_written(told)
 
 
 def _raise(error: OSError) -> NoReturn:

@@ -93,7 +93,7 @@ def test_a_checkpoint_and_what_an_earlier_run_wrote(photographs, tmp_path):
     for force in (False, True):
         run = shift(tmp_path / "plain.safetensors", photographs, out, force=force, events=heard)
         assert (run.done, run.one_step) == (2, True)
-    assert heard.lines == [f"passed over, since in {out}: 4 files"]  # a picture, an animation each
+    assert heard.lines == [f"passed over, since wsol wrote it: 1 folder, such as {out}"]
     with pytest.raises(OutputError, match="exists"):
         shift(tmp_path / "plain.safetensors", photographs, out)
 

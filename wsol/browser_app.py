@@ -21,7 +21,9 @@ from wsol.boxes import DEFAULT_THRESHOLD
 from wsol.browser_guard import MOST_BYTES, HostGuard
 from wsol.figures import draw_localization, save_figure
 from wsol.images import ImageError, read_image
+from wsol.out_files import listing
 from wsol.writers import WRITERS, create_writer
+from wsol.writers.names import unique_stem
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -110,15 +112,16 @@ class BrowserApp:
             localization = replace(localization, path=Path(Path(path).name))
         home = Path(mkdtemp(dir=self._files.name))
         (home / "boxes").mkdir()
-        writer = create_writer(kind, home / "boxes", self.names)
-        for note in writer.notes:
-            self.notes(note)
-        writer.add(localization)
-        writer.close()
+        with listing(home / "boxes"):  # so that no search takes its pictures for photographs
+            writer = create_writer(kind, home / "boxes", self.names)
+            for note in writer.notes:
+                self.notes(note)
+            writer.add(localization)
+            writer.close()
         if kind == "yolo":  # readers then take the folder that the file lies in
             _drop_path(home / "boxes" / "yolo" / "data.yaml")
         archive = shutil.make_archive(
-            str(home / f"{Path(path).stem}-{kind}"), "zip", home / "boxes"
+            str(home / f"{unique_stem(Path(path), set())}-{kind}"), "zip", home / "boxes"
         )
         shutil.rmtree(home / "boxes")
         return archive

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import sys
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,6 +23,7 @@ from eval.image_names import (
     is_other_picture,
     walk_folders,
 )
+from eval.written_files import WrittenFiles
 from wsol.data_ranges import tell_stretched
 from wsol.deep_images import (
     declared_range,
@@ -190,9 +193,14 @@ def _lie_alike(size: tuple[int, int], other: tuple[int, int]) -> bool:
 
 
 def find_images(
-    sources: Iterable[str | Path], skip: Callable[[Path], object] | None = None
+    sources: Iterable[str | Path],
+    skip: Callable[[Path], object] | None = None,
+    tell_written: Callable[[Path], object] | None = None,
 ) -> list[Path]:
     """Turn sources into a list of image files, in order, each once.
+
+    Two paths are one image where their files' folders are the same one and their names too; the
+    first spelling counts. A link of another name is an image of its own.
 
     Args:
         sources: each a file, a folder (searched to any depth for image suffixes), a glob pattern,
@@ -201,6 +209,8 @@ def find_images(
             in `eval.image_names`
         skip: is told of pictures in a folder, or that a pattern matches, whose format is not
             read, such as HEIC, and of folders that cannot be read
+        tell_written: is told of folders below a source, or that a pattern matches, in which wsol
+            wrote files, which are passed over as `eval.written_files` has it
 
     Returns:
         paths; those from lists are not checked, and links may lead to nothing, so that one missing
@@ -209,13 +219,23 @@ def find_images(
     Raises:
         SourceError: a source that is missing, or that holds or matches no image
     """
-    images: dict[Path, None] = {}
+    images: dict[tuple[str, str], Path] = {}
+    find_home = cache(_find_home)
     for source in map(str, sources):
-        paths = _expand(source, skip or _ignore)
+        paths = _expand(source, skip or _ignore, WrittenFiles(tell_written))
         if not paths:
             raise SourceError(f"{source}: no images here ({' '.join(sorted(SUFFIXES))})")
-        images.update(dict.fromkeys(paths))
-    return list(images)
+        for path in paths:
+            images.setdefault((find_home(path.parent), path.name), path)
+    return list(images.values())
+
+
+def _find_home(folder: Path) -> str:
+    """Tell where a folder is, whatever its spelling."""
+    try:
+        return os.path.realpath(folder)
+    except (OSError, ValueError):  # a name that no folder has
+        return str(folder)
 
 
 def describe_passed_over(paths: Sequence[Path]) -> str:
@@ -243,7 +263,7 @@ def _ignore(path: Path) -> None:
     """Pass over a file."""
 
 
-def _expand(source: str, skip: Callable[[Path], object]) -> list[Path]:
+def _expand(source: str, skip: Callable[[Path], object], written: WrittenFiles) -> list[Path]:
     path = Path(source)
     if source == "-":
         return [Path(line.strip()) for line in sys.stdin if line.strip()]
@@ -253,7 +273,7 @@ def _expand(source: str, skip: Callable[[Path], object]) -> list[Path]:
 
     try:
         if path.is_dir():
-            walk = walk_folders(path, pass_over)
+            walk = walk_folders(path, pass_over, written)
             return _choose((folder / name for folder, names in walk for name in names), skip)
         if path.exists():
             return _read_list(path) if path.suffix.lower() == ".txt" else [path]
@@ -262,7 +282,7 @@ def _expand(source: str, skip: Callable[[Path], object]) -> list[Path]:
     except OSError as error:
         raise SourceError(f"{source}: cannot be read ({error.strerror})") from error
     if any(letter in source for letter in "*?["):
-        return _choose(expand_pattern(source, pass_over), skip, named=source)
+        return _choose(expand_pattern(source, pass_over, written), skip, named=source)
     raise SourceError(f"{source}: no such file or folder")
 
 

@@ -15,6 +15,7 @@ from pathlib import Path, PurePosixPath
 from threading import Lock
 from typing import TYPE_CHECKING, Any, BinaryIO
 
+from eval.written_files import LIST, read_list
 from tdam.atomic import (
     AtomicFile,
     name_unfinished,
@@ -26,10 +27,8 @@ from tdam.atomic import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-LIST = ".wsol-files"
 JOURNAL = ".wsol-predict"  # folder of what a prediction has found so far
 KEPT = (LIST, JOURNAL)  # what a run keeps for itself: no results
-_LONGEST = 1 << 16  # of a line; a longer one is none of ours
 
 
 class FileList:
@@ -64,17 +63,7 @@ class FileList:
 
     def names(self) -> list[str]:
         """Read the names, sorted, each once; those that lead out of the folder are left out."""
-        found = set()
-        try:
-            with self._path.open("rb") as lines:
-                while line := lines.readline(_LONGEST):
-                    with suppress(ValueError, RecursionError):
-                        name = json.loads(line)
-                        if isinstance(name, str) and _stays_inside(name):
-                            found.add(name)
-        except FileNotFoundError:
-            return []
-        return sorted(found)
+        return sorted(read_list(self.folder) or ())
 
     def remove(self, keep: str | None = None) -> None:
         """Remove the files on the list, what killed runs left beside them, and emptied folders.
@@ -273,14 +262,3 @@ def link_file(source: Path, path: Path) -> None:
         unfinished.unlink(missing_ok=True)
         with source.open("rb") as content, open_atomic(path, sync=False, mode="wb") as copy:
             shutil.copyfileobj(content, copy)
-
-
-def _stays_inside(name: str) -> bool:
-    path = PurePosixPath(name)
-    plain = "\\" not in name if os.name == "nt" else True
-    inside = plain and not path.is_absolute() and not Path(name).drive
-    try:
-        os.fsencode(name)
-    except ValueError:  # no name that a file can have
-        return False
-    return inside and bool(path.parts) and ".." not in path.parts and "\0" not in name

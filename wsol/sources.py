@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from eval.written_files import describe_written
 from tdam.events import SILENT
 from wsol.out_folders import keep_apart
 from wsol.text import count_things
@@ -37,12 +38,15 @@ def list_photographs(
     from wsol.images import SourceError, describe_passed_over, find_images
 
     passed_over: list[Path] = []
+    written: dict[Path, None] = {}
     several = [sources] if isinstance(sources, (str, Path)) else sources
     try:
-        paths = find_images(several, passed_over.append)
+        paths = find_images(several, passed_over.append, written.setdefault)
     finally:
         if passed_over:
             events.say(describe_passed_over(passed_over))
+        if written:
+            events.say(describe_written(written))
     if not paths:
         raise SourceError("no images")
     if folder is not None:

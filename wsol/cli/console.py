@@ -9,6 +9,7 @@ import warnings
 from contextlib import ExitStack, suppress
 from typing import TYPE_CHECKING, Any, TextIO
 
+from eval.written_files import WrittenFilesWarning
 from tdam.events import Events
 from tdam.unfinished import UnfinishedRunWarning
 from wsol.cli.streams import lines_above, unescaped
@@ -23,12 +24,13 @@ def show_warnings() -> None:
     usual = warnings.showwarning
 
     def show(message: Warning | str, category: type[Warning], *where: Any, **more: Any) -> None:
-        if issubclass(category, UnfinishedRunWarning):
+        if issubclass(category, (UnfinishedRunWarning, WrittenFilesWarning)):
             sys.stderr.write(f"{message}\n")
         else:
             usual(message, category, *where, **more)
 
     warnings.simplefilter("always", UnfinishedRunWarning)
+    warnings.simplefilter("always", WrittenFilesWarning)
     warnings.showwarning = show
 
 

@@ -9,7 +9,20 @@ from unicodedata import normalize
 if TYPE_CHECKING:
     from pathlib import Path
 
-_BREAKS = re.compile("[\n\v\f\r\x1c-\x1e\x85\u2028\u2029]")
+# control characters, ends of lines, and marks that turn the direction of writing
+_UNSEEN = re.compile("[\0-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
+
+
+def plain_name(name: str) -> str:
+    r"""Make a name one that is safe to list: what tells a terminal something becomes `_`.
+
+    So do ends of lines, since lists have a name a line, and marks that turn the direction of
+    writing, behind which a name reads as another one.
+
+    >>> plain_name("cat\x1b[2J\n.jpg"), plain_name("caf\xe9 \u202egpj")
+    ('cat_[2J_.jpg', 'café _gpj')
+    """
+    return _UNSEEN.sub("_", name)
 
 
 def unique_stem(path: Path | None, taken: set[str]) -> str:
@@ -21,8 +34,8 @@ def unique_stem(path: Path | None, taken: set[str]) -> str:
 
     Returns:
         the image's stem, with `-2`, `-3` and so on behind it where that is taken, be it in other
-        letter case or another form of Unicode, which not every disk tells apart; what ends a line
-        becomes `_`, since lists have a name a line
+        letter case or another form of Unicode, which not every disk tells apart; plain, as
+        `plain_name` makes it
 
     >>> from pathlib import Path
     >>> taken = set()
@@ -31,7 +44,7 @@ def unique_stem(path: Path | None, taken: set[str]) -> str:
     >>> unique_stem(Path("c/Bird.jpg"), taken)
     'Bird-3'
     """
-    stem = name = "image" if path is None else _BREAKS.sub("_", path.stem)
+    stem = name = "image" if path is None else plain_name(path.stem)
     number = 1
     while (key := normalize("NFC", name).casefold()) in taken:
         number += 1

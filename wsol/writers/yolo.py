@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from wsol.out_files import link_file, make_folder, write_file
 from wsol.writers.base import ErrorTable, Writer, clip_box, each_box
-from wsol.writers.names import unique_stem
+from wsol.writers.names import plain_name, unique_stem
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -63,7 +63,8 @@ class YoloWriter(Writer):
         )
         write_file(self._labels / f"{stem}.txt", text, sync=False)
         if localization.path is not None and localization.path.is_file():
-            link_file(localization.path, self._images / (stem + localization.path.suffix))
+            suffix = plain_name(localization.path.suffix)
+            link_file(localization.path, self._images / (stem + suffix))
 
     def _line(self, label: int, box: list[float], score: float, localization: Localization) -> str:
         x0, y0, x1, y1 = clip_box(box, localization.width, localization.height)
