@@ -144,17 +144,21 @@ def benchmark(
             )
         if page is not None:
             from wsol.benchmarking.outcome import read_runs
-            from wsol.benchmarking.unreadable import pair_unreadable
 
-            told = pair_unreadable(vars(outcome))
-            if outcome.failed:
-                count = count_things(len(outcome.failed), "run")
-                told.insert(0, (f"{count} failed and left out", outcome.failures))
-            note = ". ".join(f"{sentence}: {'; '.join(lines)}" for sentence, lines in told)
-            write_page(
-                page.folder, read_runs(folders, scored, rules), opened.root, events, note=note
-            )
+            results = read_runs(folders, scored, rules)
+            write_page(page.folder, results, opened.root, events, note=_note_faults(outcome))
     return outcome
+
+
+def _note_faults(outcome: Outcome) -> str:
+    """Name runs that failed and images that could not be read, for the page."""
+    from wsol.benchmarking.unreadable import pair_unreadable
+
+    told = pair_unreadable(vars(outcome))
+    if outcome.failed:
+        count = count_things(len(outcome.failed), "run")
+        told.insert(0, (f"{count} failed and left out", outcome.failures))
+    return ". ".join(f"{sentence}: {'; '.join(lines)}" for sentence, lines in told)
 
 
 def _load(data: DataSet, split: str, scoring: Scoring) -> tuple[Split, Split | None]:

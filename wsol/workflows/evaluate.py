@@ -119,12 +119,7 @@ def evaluate(
     )  # fmt: skip
     job = open_job(data, root, choose, wanted, partial(get_network, model))
     network = job.network
-    if preprocessing is None and not hasattr(network, "spec"):
-        raise ArgumentError(
-            "preprocessing",
-            "Expected preprocessing for a network that is not registered: a "
-            "tdam.preprocessing.Preprocessing with the size, mean and std it was trained on",
-        )
+    _check_preprocessing(preprocessing, network)
     subject, names, outputs, method, note = _describe(network, job, method, layer, step, classes)
     if note:
         events.say(note)
@@ -157,6 +152,15 @@ def evaluate(
         sources, subject, outputs, names, labels, by_network=True, by_number=by_number
     )
     return _one_or_all(evaluations, protocol)
+
+
+def _check_preprocessing(preprocessing: Preprocessing | None, network: Any) -> None:
+    if preprocessing is None and not hasattr(network, "spec"):
+        raise ArgumentError(
+            "preprocessing",
+            "Expected preprocessing for a network that is not registered: a "
+            "tdam.preprocessing.Preprocessing with the size, mean and std it was trained on",
+        )
 
 
 def _describe(
