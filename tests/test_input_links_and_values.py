@@ -66,6 +66,7 @@ def test_class_folders_keep_links(photographs, tmp_path):
         load_folders(tmp_path, "test")
 
 
+@pytest.mark.slow
 @pytest.mark.fault("input: links to nothing")
 def test_trainings_name_links(objects, tmp_path, run):
     data = tmp_path / "data"

@@ -160,6 +160,7 @@ def test_labels_of_output_are_none(tmp_path):
     assert len(load_yolo(written, "boxes")[0]) == 1
 
 
+@pytest.mark.slow
 @pytest.mark.fault("input: its own output among classes")
 def test_trainings_pass_over_runs(objects, trained, tmp_path):
     shutil.copytree(objects, tmp_path / "data")

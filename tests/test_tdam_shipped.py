@@ -109,6 +109,7 @@ def test_training_begins_with_them():
     assert not network.classifier.weight.any()
 
 
+@pytest.mark.slow
 def test_files_go_before_names(run, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert find_weights(NAME).parent == SHIPPED

@@ -13,6 +13,8 @@ from eval.coco import to_coco
 from tdam import create_model, save_checkpoint
 from wsol.maps.names import explain_method
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):

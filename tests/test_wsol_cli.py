@@ -188,6 +188,7 @@ def test_evaluate_photographs(run, photos, tmp_path):
     assert run("evaluate", data, "--root", photos, "--json", target)[0] == 2  # no overwriting
 
 
+@pytest.mark.slow
 def test_maps_of_a_layer_by_flag(run, photos, tmp_path):
     """The same layer by name and by default give the same boxes, another layer others."""
     data = PHOTOS
@@ -338,6 +339,7 @@ def test_evaluate_maps(run, photos, tmp_path):
     assert "chelsea.png.npy: expected a map" in err
 
 
+@pytest.mark.slow
 def test_models(run):
     code, out, _ = run("models", "--attention", "tdam", "--distance", 3, "--searchlight", "top")
     assert code == 0
@@ -348,6 +350,7 @@ def test_models(run):
     assert run("models", "--steps", 3)[0] == 2
 
 
+@pytest.mark.slow
 def test_speed(run):
     code, out, _ = run("speed", "--model", "resnet18", "--distance", 2, "--batch-size", 2,
                        "--repeats", 1)  # fmt: skip

@@ -9,6 +9,8 @@ import pytest
 
 from wsol.cli import main
 
+pytestmark = pytest.mark.slow
+
 CLOSED = "runs: standard output that fails"
 PROGRAM = f"{sys.executable} -m wsol"
 

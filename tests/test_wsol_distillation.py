@@ -47,6 +47,7 @@ FLAGS = ("--recipe", "add_attention", "--size", 64, "--batch-size", 8, "--worker
          "attention_lr=0.01")  # fmt: skip
 
 
+@pytest.mark.slow
 def test_attention_is_added_and_nothing_else_learns(weights, objects, run, tmp_path):
     out = tmp_path / "run"
     options = ("--weights", weights, "--epochs", 2, "--lr", 0.01)

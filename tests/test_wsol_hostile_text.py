@@ -18,6 +18,8 @@ from eval.tables import guard_cell, read_cell, read_table
 from wsol.cli import main
 from wsol.text import escape
 
+pytestmark = pytest.mark.slow
+
 TERMINAL = "input: control characters in a name"
 FORMULA = "input: a name that a spreadsheet takes for a formula"
 NASTY = ("\x1b[2J\x1b]0;owned\x07", "a\r\nb\tc", "\u202egpj.exe", "\x9b31m", "\u2028x", "\x7f\x08")
@@ -95,7 +97,6 @@ def test_names_of_classes_and_splits(run, trained, tmp_path, name):
         assert err.count("Error: ") <= 1
 
 
-@pytest.mark.slow
 @pytest.mark.fault(TERMINAL)
 @pytest.mark.parametrize(
     "settings", [{"PYTHONIOENCODING": "ascii"}, {"LC_ALL": "C"}, {"PYTHONIOENCODING": "latin-1"}]
@@ -116,7 +117,6 @@ def test_names_that_the_stream_cannot_encode(trained, tmp_path, settings):
     assert b"\x9b" not in done.stderr
 
 
-@pytest.mark.slow
 @pytest.mark.fault(TERMINAL)
 def test_a_terminal(trained, nasty):
     """What a terminal gets, bars and tables too, moves no cursor but by the bar's own commands."""
@@ -162,7 +162,6 @@ def test_cells(tmp_path, record_property):
     record_property("tried", len(CELLS))
 
 
-@pytest.mark.slow
 @pytest.mark.fault(FORMULA)
 def test_tables_of_the_commands(run, trained, tmp_path, monkeypatch):
     """Boxes, errors, scores of images and tables of a report, of files called like formulas."""
@@ -243,7 +242,6 @@ def test_errors_that_nobody_expected_are_a_line(monkeypatch, capsys, error, told
 
 
 @pytest.mark.fault("runs: standard output that is full")
-@pytest.mark.slow
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no full device here")
 @pytest.mark.parametrize("command", ["models", "--help"])
 def test_a_full_standard_output(command):

@@ -22,6 +22,8 @@ from wsol.training.image_list import (
     write_image_sets,
 )
 
+pytestmark = pytest.mark.slow
+
 FAULT = pytest.mark.fault("numbers: weights that lost the list of their images")
 SAID = "are not known, so that overlap was not looked for"
 

@@ -17,6 +17,8 @@ from wsol.out_folders import OutputError
 from wsol.prediction import ArgumentError, predict
 from wsol.writers import WRITERS, Writer
 
+pytestmark = pytest.mark.slow
+
 SMALL = Preprocessing(size=32, mean=(0.5,) * 3, std=(0.5,) * 3)
 KILLED = pytest.mark.fault("runs: a prediction that is killed")
 FORCED = pytest.mark.fault("runs: files of an earlier prediction")

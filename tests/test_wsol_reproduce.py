@@ -135,6 +135,7 @@ tolerance = 0.1
         assert message in told
 
 
+@pytest.mark.slow
 def test_expected_values_are_checked(world, tmp_path):
     rows = read_rows(world / "out")
     shutil.copytree(world / "data", tmp_path / "data")
@@ -178,6 +179,7 @@ def times(out):
     return {path: path.stat().st_mtime_ns for path in kept}
 
 
+@pytest.mark.slow
 def test_what_is_missing_is_trained_and_nothing_twice(tmp_path):
     make_shapes(tmp_path / "data")
     out = tmp_path / "out"
@@ -289,6 +291,7 @@ def copy_world(world, home):
     return home / "out", home / "weights" / "none-1.safetensors"
 
 
+@pytest.mark.slow
 @pytest.mark.fault("numbers: stale scores of a run that failed")
 @pytest.mark.parametrize(
     ("break_weights", "message"),

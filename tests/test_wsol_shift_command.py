@@ -50,6 +50,7 @@ def test_the_page_of_many_images_shows_the_first(tmp_path, spot, monkeypatch):
     assert len((tmp_path / "shift.jsonl").read_text().splitlines()) == 3
 
 
+@pytest.mark.slow
 def test_command_with_hostile_names(run, tmp_path, checkpoint, spot):
     home = tmp_path / "in"
     home.mkdir()

@@ -63,6 +63,7 @@ def test_the_function_has_the_name_and_the_package_another():
     assert wsol.shift is wsol.attention_shift.run.shift
 
 
+@pytest.mark.slow
 def test_what_it_tells_and_returns(photographs, tmp_path, model):
     heard, images = Heard(), []
     width, height = Image.open(photographs / "a.png").size

@@ -14,6 +14,8 @@ from tdam.unfinished import UnfinishedRunWarning, describe_unfinished
 from wsol.errors import ArgumentError
 from wsol.training.record import add_session, read_record
 
+pytestmark = pytest.mark.slow
+
 SHORT = {"epochs": 2, "size": 64, "batch_size": 8, "lr": 0.0005, "workers": 0}
 TOLD = "the training has not ended (epoch 1 of 2)"
 

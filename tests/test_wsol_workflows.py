@@ -42,6 +42,7 @@ def test_the_package_lists_its_public_names_and_no_other():
     assert all(callable(getattr(wsol, name)) for name in PUBLIC)
 
 
+@pytest.mark.slow
 def test_public_functions_need_no_command_line():
     code = (
         "import sys, wsol; [getattr(wsol, name) for name in dir(wsol)]; import wsol.prediction; "
@@ -173,6 +174,7 @@ def test_benchmark_compare_and_reproduce_agree(world, tmp_path, capsys):
         wsol.reproduce("cub10_lite0", world / "data", tmp_path / "out")
 
 
+@pytest.mark.slow
 def test_from_labels_to_a_calibrated_localizer(objects, tmp_path, capsys):
     listener = Counter()
     trained = wsol.train(
