@@ -16,6 +16,8 @@ from wsol.evaluation.calibration import choose_threshold
 from wsol.evaluation.network_maps import NetworkMaps
 from wsol.training.record import read_record
 
+pytestmark = pytest.mark.slow
+
 
 def test_a_threshold_from_boxes(trained, tmp_path, run):
     out, _, _ = trained

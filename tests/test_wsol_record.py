@@ -19,6 +19,8 @@ from wsol.evaluation import comparison
 from wsol.evaluation.comparison import ResultError
 from wsol.training.train import prepare_recipe
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory):
@@ -59,7 +61,6 @@ def test_tables_come_from_a_record_alone(world, tmp_path):
     assert str(world).encode() not in every
 
 
-@pytest.mark.slow
 def test_recorded_runs_stand_beside_trained_ones(tmp_path):
     """A run of another machine is read, one of this machine scored, and both are compared."""
     make_shapes(tmp_path / "data")
