@@ -100,7 +100,7 @@ def test_weights_that_cannot_be_scored_are_named_first(world):
     code, _, told = reproduce(world, world / "out", *flags, text=TOML)
     assert code == 1
     lines = told.splitlines()
-    first = next(i for i, line in enumerate(lines) if "Expected labels for the network's 2" in line)
+    first = next(i for i, line in enumerate(lines) if "expected num_classes 3" in line)
     assert first < next(i for i, line in enumerate(lines) if line.startswith("score "))
     (world / "weights" / "none-0.safetensors").unlink()
     code, _, told = reproduce(world, world / "out", *flags)
