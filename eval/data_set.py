@@ -216,13 +216,13 @@ def _read_split(data: Path, name: str) -> Split:
     path = next((f / "classes.csv" for f in folders if (f / "classes.csv").is_file()), None)
     if path is None:
         return loaded
-    names = _read_names(path, int(loaded.labels.max()))
-    return replace(loaded, class_names=names, wnids=_read_wnids(path))
+    table = list(read_table(path, ()))
+    names = _read_names(path, table, int(loaded.labels.max()))
+    return replace(loaded, class_names=names, wnids=_read_wnids([row for _, row in table]))
 
 
-def _read_wnids(path: Path) -> tuple[str, ...] | None:
+def _read_wnids(rows: list[dict[str, str]]) -> tuple[str, ...] | None:
     """Read the classes' WordNet ids from a table, empty for a label without one."""
-    rows = [row for _, row in read_table(path, ())]
     labels = [to_int(row.get("label", "")) for row in rows]
     wnids = {
         label: row.get("wnid", "").strip()
@@ -234,11 +234,13 @@ def _read_wnids(path: Path) -> tuple[str, ...] | None:
     return tuple(wnids.get(label, "") for label in range(max(wnids) + 1))
 
 
-def _read_names(path: Path, last: int) -> tuple[str, ...] | None:
+def _read_names(
+    path: Path, table: list[tuple[str, dict[str, str]]], last: int
+) -> tuple[str, ...] | None:
     """Read the names of classes 0 to `last` from a table that may have some."""
     names: dict[int, str] = {}
     lines: dict[tuple[str, str], str] = {}
-    for where, row in read_table(path, ()):
+    for where, row in table:
         if "name" not in row:
             return None
         label = to_int(row.get("label", ""))

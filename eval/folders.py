@@ -82,12 +82,13 @@ def list_folders(folder: Path, written: WrittenFiles | None = None) -> list[str]
     Raises:
         ManifestError: a link to nothing that may be a folder: without it, labels would shift
     """
-    for path in folder.iterdir():
-        if not path.suffix and not is_passed_over(path.name) and is_broken_link(path):
+    paths = [path for path in folder.iterdir() if not is_passed_over(path.name)]
+    for path in paths:
+        if not path.suffix and is_broken_link(path):
             _raise(tell_broken_link(path))
     written = written or WrittenFiles()
     written.enter(folder, named=True)
-    folders = (p for p in folder.iterdir() if p.is_dir() and not is_passed_over(p.name))
+    folders = (path for path in paths if path.is_dir())
     return sorted(path.name for path in folders if not _is_written(path, written))
 
 
