@@ -244,14 +244,20 @@ class KillError(Exception):
     pass
 
 
+def cut_off(folder, after):
+    """Score 70 images, and once more until so many are done; gives data, scores and folder."""
+    data = many(70)
+    write_maps(data, folder / "maps")
+    whole = evaluate_maps(data, folder / "maps", out=folder / "whole")
+    with pytest.raises(KillError):
+        stopper = Stopper(after + 1, KillError)
+        evaluate_maps(data, folder / "maps", out=folder / "cut", events=stopper)
+    return data, whole, folder / "cut"
+
+
 @pytest.mark.parametrize("after", [0, 1, 33, 40])
 def test_a_run_that_was_cut_off_goes_on_to_the_same_figures(tmp_path, after):
-    data = many(70)
-    write_maps(data, tmp_path / "maps")
-    whole = evaluate_maps(data, tmp_path / "maps", out=tmp_path / "whole")
-    out = tmp_path / "cut"
-    with pytest.raises(KillError):
-        evaluate_maps(data, tmp_path / "maps", out=out, events=Stopper(after + 1, KillError))
+    data, whole, out = cut_off(tmp_path, after)
     assert is_unfinished(out)
     with (out / "unfinished.bin").open("ab") as file:
         file.write(b"torn")  # as a kill in the middle of a record leaves it
@@ -282,12 +288,7 @@ def _mixed(data, size):
 @pytest.mark.fault("runs: kept results that a disk has lost")
 @pytest.mark.parametrize("spoil", [_zeros, _garbage, _mixed])
 def test_what_a_disk_has_lost_is_scored_again(tmp_path, spoil):
-    data = many(70)
-    write_maps(data, tmp_path / "maps")
-    whole = evaluate_maps(data, tmp_path / "maps", out=tmp_path / "whole")
-    out = tmp_path / "cut"
-    with pytest.raises(KillError):
-        evaluate_maps(data, tmp_path / "maps", out=out, events=Stopper(65, KillError))
+    data, whole, out = cut_off(tmp_path, 64)
     kept = (out / "unfinished.bin").read_bytes()
     assert len(kept) % 64 == 0
     (out / "unfinished.bin").write_bytes(spoil(kept, len(kept) // 64))
