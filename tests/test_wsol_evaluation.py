@@ -249,8 +249,8 @@ def cut_off(folder, after):
     data = many(70)
     write_maps(data, folder / "maps")
     whole = evaluate_maps(data, folder / "maps", out=folder / "whole")
+    stopper = Stopper(after + 1, KillError)
     with pytest.raises(KillError):
-        stopper = Stopper(after + 1, KillError)
         evaluate_maps(data, folder / "maps", out=folder / "cut", events=stopper)
     return data, whole, folder / "cut"
 
