@@ -128,11 +128,25 @@ def check_apart(
             f"{'; '.join(lines)}. Take them out of one, or allow it (--allow-overlap, "
             "allow_overlap=True): every result then says so"
         )
-    for line in lines:
+    told = tuple(lines) if lines or not unknown else None
+    tell_overlaps([told], unknown, events)
+    return told
+
+
+def tell_overlaps(
+    told: Iterable[tuple[str, ...] | None], unknown: Sequence[str], events: Events
+) -> None:
+    """Say once each what `check_apart` has allowed, and of which weights it knows no images.
+
+    Args:
+        told: what it gave for one run or several
+        unknown: weights whose images are not known
+        events: told
+    """
+    for line in join_overlaps(told) or ():
         events.say(f"allowed: {line}")
-    for weights in unknown:
-        events.say(describe_unknown(weights))
-    return tuple(lines) if lines or not unknown else None
+    for line in map(describe_unknown, dict.fromkeys(unknown)):
+        events.say(line)
 
 
 def describe_unknown(weights: str) -> str:

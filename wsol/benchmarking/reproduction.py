@@ -36,7 +36,7 @@ from wsol.evaluation.comparison import ResultError, check_truth, read_results
 from wsol.fingerprints import hash_files
 from wsol.folder_lock import FolderHeldError, hold_folder
 from wsol.label_matching import match_evaluated
-from wsol.overlap import check_apart, describe_unknown, join_overlaps
+from wsol.overlap import check_apart, tell_overlaps
 from wsol.text import count_things
 from wsol.training.data import load_training_data
 
@@ -202,10 +202,7 @@ class Reproduction:
             told = sources.list_run_unknown(task, folder)
             unknown += told
             task.overlaps = check_apart(sets, self.allow_overlap, unknown=told)
-        for line in join_overlaps(task.overlaps for task in tasks) or ():
-            self.events.say(f"allowed: {line}")
-        for line in map(describe_unknown, dict.fromkeys(unknown)):
-            self.events.say(line)
+        tell_overlaps((task.overlaps for task in tasks), unknown, self.events)
 
     def _find_misfits(self, tasks: list[Task]) -> dict[str, Exception]:
         """Find what would fail only after hours, and tell it before the first run begins.

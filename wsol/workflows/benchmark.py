@@ -13,7 +13,7 @@ from wsol.errors import ArgumentError, about
 from wsol.folder_lock import holds
 from wsol.out_files import write_file
 from wsol.out_folders import free_folder, writing
-from wsol.overlap import check_apart, describe_unknown, join_overlaps, list_sets
+from wsol.overlap import check_apart, list_sets, tell_overlaps
 from wsol.text import count_things
 from wsol.workflows.evaluation_job import check_root, load_splits
 from wsol.workflows.report_job import free_report, write_page
@@ -268,10 +268,7 @@ def _find_overlaps(
         told = list_unknown(weights)
         unknown += told
         overlaps[entry.name] = check_apart([*read_image_sets(weights), *sets], allow, unknown=told)
-    for line in join_overlaps(overlaps.values()) or ():
-        events.say(f"allowed: {line}")
-    for line in map(describe_unknown, dict.fromkeys(unknown)):
-        events.say(line)
+    tell_overlaps(overlaps.values(), unknown, events)
     return overlaps
 
 
