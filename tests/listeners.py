@@ -33,3 +33,7 @@ class Stopper(Counter):
         super().advance(count)
         if len(self.counts) == self.after:
             raise self.error
+
+
+class KillError(Exception):
+    """What a listener raises to cut a run off."""

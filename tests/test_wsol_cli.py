@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from wsol.shipped import check_data, list_data_sets, manifests_folder
+from wsol.shipped import manifests_folder
 
 PHOTOS = manifests_folder() / "photos"
 
@@ -359,29 +359,6 @@ def test_speed(run):
         assert re.search(rf"{part}.* \d\.\d+ - ", out)
     assert run("speed", "--attention", "none")[0] == 2
     assert run("speed", "--attention", "se", "--steps", 3)[0] == 2
-
-
-def test_manifests(run, photos, tmp_path):
-    code, out, _ = run("manifest", "list")
-    assert code == 0
-    assert "photos" in out
-    code, out, _ = run("manifest", "check", PHOTOS, "--root", photos)
-    assert (code, out) == (0, "test: 5 images, 5 classes, 5 boxes\n")
-    assert run("manifest", "check", PHOTOS, "--root", "nowhere")[0] == 2
-    code, _, err = run("manifest", "check", PHOTOS, "--root", tmp_path)
-    assert code == 1
-    assert "chelsea.png: expected an image" in err
-
-
-def test_shipped_manifests_keep_their_promises(photos):
-    assert [each.name for each in list_data_sets()] == [
-        "cub",
-        "cub10",
-        "ilsvrc",
-        "imagenet10",
-        "photos",
-    ]
-    assert check_data(PHOTOS, photos)
 
 
 def test_the_command_is_installed(photos):

@@ -7,7 +7,9 @@ from PIL import Image
 
 from eval.coco import to_coco
 from eval.manifest import load_split
-from wsol.shipped import list_data_sets, manifests_folder
+from wsol.shipped import check_data, list_data_sets, manifests_folder
+
+PHOTOS = manifests_folder() / "photos"
 
 
 @pytest.fixture
@@ -257,3 +259,26 @@ def test_real_data_against_the_shipped_descriptions(run, data, tmp_path):
                        "--root", data / "imagenet10")  # fmt: skip
     assert code == 0
     assert "test: 400 images, 10 classes, 692 boxes; 400 stored in another size" in out
+
+
+def test_manifests(run, photos, tmp_path):
+    code, out, _ = run("list")
+    assert code == 0
+    assert "photos" in out
+    code, out, _ = run("check", PHOTOS, "--root", photos)
+    assert (code, out) == (0, "test: 5 images, 5 classes, 5 boxes\n")
+    assert run("check", PHOTOS, "--root", "nowhere")[0] == 2
+    code, _, err = run("check", PHOTOS, "--root", tmp_path)
+    assert code == 1
+    assert "chelsea.png: expected an image" in err
+
+
+def test_shipped_manifests_keep_their_promises(photos):
+    assert [each.name for each in list_data_sets()] == [
+        "cub",
+        "cub10",
+        "ilsvrc",
+        "imagenet10",
+        "photos",
+    ]
+    assert check_data(PHOTOS, photos)

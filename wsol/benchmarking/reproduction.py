@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from contextlib import suppress
 from dataclasses import dataclass, field
-from functools import cache as remember
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
@@ -30,41 +29,24 @@ from wsol.benchmarking.score_store import (
     remove_variants,
 )
 from wsol.benchmarking.score_weights import Images, score_weights
+from wsol.benchmarking.scored_data import ScoredData
 from wsol.benchmarking.train_run import train_run
 from wsol.errors import about
 from wsol.evaluation.comparison import ResultError, check_truth, read_results
 from wsol.fingerprints import hash_files
 from wsol.folder_lock import FolderHeldError, hold_folder
-from wsol.label_matching import match_evaluated
 from wsol.overlap import check_apart, tell_overlaps
 from wsol.text import count_things
 from wsol.training.data import load_training_data
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
-    from eval.manifest import DataSet
-    from eval.splits import Split
     from tdam.training.recipe import Recipe
     from wsol.benchmarking.experiment import Entry, Experiment
 
 RECORDED = "recorded"  # folder of scores that come out of the record
 _FAULTS = (ManifestError, TrainingError, WeightsError, ValueError, OSError, RuntimeError)
-
-
-@dataclass(frozen=True)
-class ScoredData:
-    """What networks are trained and scored on.
-
-    Args:
-        data: the data set, its image root known
-        scored: split that is reported
-        find_classes: as `Images` has it
-    """
-
-    data: DataSet
-    scored: Split
-    find_classes: Callable[[tuple[str, ...]], Mapping[int, int] | None]
 
 
 @dataclass
@@ -410,45 +392,3 @@ class Reproduction:
             entry, seed, self.out / "runs" / entry.run_name(seed), self.device
         )
         return recipe.change(precision=entry.recipe.precision)
-
-
-def open_scored(
-    experiment: Experiment, data: Path, root: Path | None, out: Path, events: Events
-) -> ScoredData:
-    """Open what an experiment is trained and scored on.
-
-    Args:
-        experiment: names the split to report
-        data: as the user named it
-        root: image root, or None
-        out: folder of the experiment
-        events: told how labels and outputs were matched
-
-    Raises:
-        ManifestError: no data set, one with a fault, or one without boxes
-    """
-    opened = sources.open_data(data, root, out)
-    scored = sources.load_scored(opened, experiment.scoring)
-    return ScoredData(opened, scored, class_finder(scored, opened, None, events))
-
-
-def class_finder(
-    scored: Split, data: DataSet, classes: Path | None, events: Events
-) -> Callable[[tuple[str, ...]], Mapping[int, int] | None]:
-    """Make what tells, by the names of a network's outputs, which of them each label is.
-
-    Args:
-        scored: split that is scored
-        data: the data set
-        classes: table of classes that was named, or None
-        events: told once what people should know of it
-    """
-
-    @remember
-    def find_classes(names: tuple[str, ...]) -> Mapping[int, int] | None:
-        outputs, note = match_evaluated(scored, names, classes=classes, data=data)
-        if note:
-            events.say(note)
-        return outputs
-
-    return find_classes

@@ -195,8 +195,8 @@ def _score(
     from wsol.benchmarking.failed_run import FailedRun, tell_reason
     from wsol.benchmarking.outcome import NothingScoredError, Outcome, list_verdicts
     from wsol.benchmarking.preflight import check_weights
-    from wsol.benchmarking.reproduction import class_finder
     from wsol.benchmarking.score_weights import Images, score_weights
+    from wsol.benchmarking.scored_data import class_finder
     from wsol.benchmarking.summary import summarise
     from wsol.benchmarking.unreadable import UNREADABLE, UNREADABLE_CHOSEN_ON, list_unreadable
     from wsol.runtime import find_device

@@ -143,7 +143,8 @@ def _run(
     from wsol.benchmarking.expected import check_measurable
     from wsol.benchmarking.outcome import NothingScoredError, read_runs
     from wsol.benchmarking.replicates import check_rules
-    from wsol.benchmarking.reproduction import Reproduction, open_scored
+    from wsol.benchmarking.reproduction import Reproduction
+    from wsol.benchmarking.scored_data import open_scored
     from wsol.runtime import find_device
     from wsol.workflows.evaluation_job import check_root
     from wsol.workflows.report_job import write_page
