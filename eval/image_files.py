@@ -84,7 +84,7 @@ class OpenImage:
         size: width and height of the pixels as they are stored
         tags: of a TIFF
         late: EXIF may come after the pixels
-        deep: a PNG of 16 bits a sample
+        deep: a PNG or PNM of 16 bits a sample
     """
 
     def __init__(
@@ -258,6 +258,7 @@ def _open_pnm(file: BinaryIO) -> OpenImage:
     kind, *numbers = re.sub(rb"#[^\r\n]*", b" ", file.read(tiles[0].offset)).split()
     if kind[1:].isdigit() and not b"".join(numbers).isdigit():  # PIL takes more, such as 1_2
         raise ImageError("not a readable image (its size is no whole numbers)")
+    opened.deep = kind in (b"P2", b"P3", b"P5", b"P6") and int(numbers[-1]) == 65535
     return opened
 
 

@@ -1,4 +1,4 @@
-"""PPM, PGM and PBM of other than 8 and 16 whole bits, and those written as text."""
+"""PPM, PGM and PBM of other than 8 bits, and those written as text."""
 
 from __future__ import annotations
 
@@ -29,11 +29,31 @@ def decode_pnm(image: Image.Image, file: BinaryIO) -> Image.Image:
     Raises:
         ImageError: pixels that are missing, or that exceed the largest value in the header
     """
+    values, most = read_samples(image, file)
+    deep = image.mode == "I"
+    top = 65535 if deep else 255
+    scaled = np.minimum(np.rint(values / most * top), top)
+    return Image.fromarray(scaled.astype(np.uint16 if deep else np.uint8))
+
+
+def read_samples(image: Image.Image, file: BinaryIO) -> tuple[np.ndarray, int]:
+    """Read the samples as they are stored.
+
+    Args:
+        image: as PIL opened it
+        file: that it comes from
+
+    Returns:
+        (H, W), of colours (H, W, 3), and the largest value that the header allows
+
+    Raises:
+        ImageError: pixels that are missing, or that exceed the largest value in the header
+    """
     tile: Any = image.tile[0]  # type: ignore[attr-defined]
     count = image.width * image.height * len(image.getbands())
-    most = 1 if image.mode == "1" else int(tile.args[-1])
+    most = 1 if image.mode == "1" else int(tile.args[-1] if tile.codec_name != "raw" else 65535)
     file.seek(tile.offset)
-    if tile.codec_name == "ppm":
+    if tile.codec_name != "ppm_plain":
         width = 1 if most < 256 else 2
         values = np.frombuffer(file.read(count * width), "u1" if width == 1 else ">u2")
     else:
@@ -49,8 +69,5 @@ def decode_pnm(image: Image.Image, file: BinaryIO) -> Image.Image:
             raise ImageError(f"expected values from 0 to {most}, which its header has as the most")
     if values.size < count:
         raise ImageError("truncated: its data does not fill the size in its header")
-    deep = image.mode == "I"
-    top = 65535 if deep else 255
     shape = (image.height, image.width, *([3] if image.mode == "RGB" else []))
-    scaled = np.minimum(np.rint(values / most * top), top)
-    return Image.fromarray(scaled.astype(np.uint16 if deep else np.uint8).reshape(shape))
+    return values.reshape(shape), most

@@ -236,17 +236,23 @@ def check_tensors(state: Mapping[str, Tensor]) -> None:
 
     Raises:
         ValueError: the first tensor that is sparse, complex, quantised, without memory of its own
-            for every number, not finite, or a negative variance; the message names it
+            for every number, not finite, or a negative variance; the message names it. Or more
+            names that share their numbers than a network has, so that a small file takes hours
     """
     for name, tensor in state.items():
         if tensor.layout != torch.strided or tensor.is_nested or tensor.device.type == "meta":
             raise ValueError(f"expected a dense tensor but {name} is none")
         if tensor.dtype not in (*_FLOATS, *_INTEGERS):
             raise ValueError(f"expected numbers but {name} has {tensor.dtype}")
-        if tensor.device.type == "cpu":
-            room = tensor.untyped_storage().nbytes()
-            if room < tensor.numel() * tensor.element_size():
-                raise ValueError(f"expected memory for every number but {name} repeats some")
+        room = tensor.untyped_storage().nbytes()
+        if tensor.device.type == "cpu" and room < tensor.numel() * tensor.element_size():
+            raise ValueError(f"expected memory for every number but {name} repeats some")
+    stored = [each.untyped_storage() for each in state.values()]
+    sizes = {each.data_ptr(): each.nbytes() for each in stored}  # of shared memory once
+    named = sum(each.numel() * each.element_size() for each in state.values())
+    if named > 2 * sum(sizes.values()):
+        raise ValueError(f"expected numbers of its own for each of {len(state)} names")
+    for name, tensor in state.items():
         if tensor.dtype not in _FLOATS:
             continue
         numbers = tensor.detach().float()  # what is finite as float64 need not be so here
@@ -349,4 +355,11 @@ def fill(
             f"{named}weights do not fit the network: tensors {misfits}"
             f"{hint if len(other) == len(misfits) else ''}"
         )
+    for name, tensor in state.items():
+        if own[name].is_floating_point() and not tensor.is_floating_point():
+            named = "" if source is None else f"{source}: "
+            raise ValueError(
+                f"{named}weights do not fit the network: {name} has {tensor.dtype} for numbers "
+                "with fractions; weights that were quantised have to be scaled back first"
+            )
     model.load_state_dict(state)

@@ -213,6 +213,7 @@ class Command:
 def torch_structures():
     """Yield name and bytes of files that torch did not save, or not of a network."""
     fine = {"fc.weight": torch.zeros(2, 512), "fc.bias": torch.zeros(2)}
+    shared = torch.zeros(1_000_000)
     yield "no tensors", saved({"state_dict": {"a": 1}})
     for name, content in {
         "a list": [torch.zeros(2)],
@@ -240,6 +241,9 @@ def torch_structures():
         "eight bits": {**fine, "fc.weight": torch.zeros(2, 512).to(torch.float8_e4m3fn)},
         "without memory": {**fine, "fc.weight": torch.zeros(2, 512, device="meta")},
         "one number many times": {**fine, "fc.weight": torch.zeros(1).expand(10**6, 512)},
+        "whole numbers": {**fine, "fc.weight": torch.ones(2, 512, dtype=torch.int8)},
+        "one tensor of many names": {f"{i}": shared for i in range(20_000)},
+        "parts of one tensor": {f"{i}": shared[i:] for i in range(2000)},
         "endless and empty": {**fine, "fc.weight": torch.zeros(10**9, 0)},
         "a number as a classifier": {**fine, "fc.weight": torch.zeros(())},
         "no classes": {**fine, "fc.weight": torch.zeros(0, 512)},

@@ -1,5 +1,9 @@
 """Images of more than 8 bits: shown by the range that they declare, or else by their own."""
 
+import struct
+import zlib
+from zlib import crc32
+
 import cv2
 import numpy as np
 import pytest
@@ -87,12 +91,61 @@ def test_deep_images_that_pil_decodes(read, compression):
 @pytest.mark.fault("input: deep images")
 @pytest.mark.parametrize("suffix", ["png", "tiff"])
 def test_colours_of_12_in_16_bits_are_not_dark(tmp_path, suffix):
-    """Of compressed ones PIL gives the high bytes, 16 shades."""
     cv2.imwrite(
         str(tmp_path / f"a.{suffix}"), (COLOURS.astype(np.uint32) * 4095 // 255).astype("u2")
     )
     shown = np.asarray(read_image(tmp_path / f"a.{suffix}"))[..., ::-1]
-    np.testing.assert_allclose(shown.astype(int), COLOURS, atol=17)
+    np.testing.assert_allclose(shown.astype(int), COLOURS, atol=1)
+
+
+def few_values(factor):
+    """List 16-bit images of 256 values: name, content and suffix."""
+    colours, grey = COLOURS.astype(np.uint16) * factor, GREY.astype(np.uint16) * factor
+    clear = np.full((*GREY.shape, 1), 65535, np.uint16)
+    size = "{1} {0}".format(*GREY.shape).encode()
+
+    def png(pixels):
+        return cv2.imencode(".png", pixels)[1].tobytes()
+
+    yield "colours", png(colours[..., ::-1]), "png"
+    yield "with alpha", png(np.concatenate([colours[..., ::-1], clear], axis=2)), "png"
+    yield "compressed", cv2.imencode(".tiff", colours[..., ::-1])[1].tobytes(), "tif"
+    yield "P6", b"P6 " + size + b" 65535\n" + colours.astype(">u2").tobytes(), "ppm"
+    yield "P3", b"P3 " + size + b" 65535\n" + " ".join(map(str, colours.ravel())).encode(), "ppm"
+    yield "grey", png(grey), "png"
+    yield "P5", b"P5 " + size + b" 65535\n" + grey.astype(">u2").tobytes(), "pgm"
+    yield "P2", b"P2 " + size + b" 65535\n" + " ".join(map(str, grey.ravel())).encode(), "pgm"
+
+
+@pytest.mark.fault("input: deep images")
+@pytest.mark.parametrize("factor", [1, 3, 16, 63, 257])
+def test_few_bits_in_16_keep_all_their_shades(tmp_path, factor, record_property):
+    cases = list(few_values(factor))
+    record_property("tried", len(cases))
+    for name, content, suffix in cases:
+        events, path = Counter(), tmp_path / f"{name}.{suffix}"
+        path.write_bytes(content)
+        with telling_stretched(events):
+            shown = np.asarray(read_image(path))
+        grey = np.repeat(GREY[..., None], 3, axis=2)
+        wanted = grey if name in ("grey", "P5", "P2") else COLOURS
+        np.testing.assert_array_equal(shown, wanted, err_msg=name)
+        assert len(events.said) == (factor < 64), name  # whether the data's range is shown
+
+
+@pytest.mark.fault("input: deep images")
+def test_grey_and_alpha_of_few_bits_keep_their_shades(read):
+    """Written by hand, since neither PIL nor OpenCV writes two channels of 16 bits."""
+    layers = np.dstack([GREY.astype(">u2"), np.full(GREY.shape, 65535, ">u2")])
+    rows = b"".join(b"\0" + row.tobytes() for row in layers)
+
+    def chunk(kind, data):
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", crc32(kind + data))
+
+    header = struct.pack(">IIBBBBB", *GREY.shape[::-1], 16, 4, 0, 0, 0)
+    content = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header)
+    content += chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
+    np.testing.assert_array_equal(read(content, "png")[..., 0], GREY)
 
 
 @pytest.mark.fault("input: deep images")

@@ -16,6 +16,7 @@ from small_experiments import TOML, reproduce
 from torch import nn
 
 import wsol
+from eval.image_files import MAX_PIXELS, set_max_pixels
 from eval.manifest import load_split
 from eval.protocols import find_protocol
 from tdam.preprocessing import Preprocessing
@@ -193,11 +194,16 @@ def kill_and_resume(world, out, change, **options):
         ("an image of the same size in bytes", "image_files"),
         ("a true box", "truth"),
         ("weights", "weights"),
+        ("the limit of pixels", "max_pixels"),
     ],
 )
 def test_an_evaluation_that_goes_on_refuses_what_changed(world, change, named):
-    with pytest.raises(ResumeError, match=rf"settings differ \(.*{named}.*\)"):
-        kill_and_resume(world, world / "run", lambda: CHANGES[change](world))
+    changes = {**CHANGES, "the limit of pixels": lambda _: set_max_pixels(10**6)}
+    try:
+        with pytest.raises(ResumeError, match=rf"settings differ \(.*{named}.*\)"):
+            kill_and_resume(world, world / "run", lambda: changes[change](world))
+    finally:
+        set_max_pixels(MAX_PIXELS)
     assert not (world / "run" / "scores.json").exists()
 
 

@@ -11,6 +11,7 @@ from killed_predictions import fill, hash_folder
 from PIL import Image
 from torch import nn
 
+from eval.image_files import MAX_PIXELS, set_max_pixels
 from tdam.preprocessing import Preprocessing
 from wsol.out_files import LIST
 from wsol.out_folders import OutputError
@@ -204,8 +205,14 @@ def test_other_settings_do_not_go_on(images, tmp_path, record_property):
     other.fc.bias.data[0] += 1e-3
     with pytest.raises(OutputError, match="other now are: weights;"):
         predict(other, images, tmp_path / "out", resume=True, **NETWORK, **options)
+    set_max_pixels(MAX_PIXELS - 1)
+    try:
+        with pytest.raises(OutputError, match="other now are: max_pixels"):
+            predict(Plain(), images, tmp_path / "out", resume=True, **NETWORK, **options)
+    finally:
+        set_max_pixels(MAX_PIXELS)
     assert hash_folder(tmp_path / "out") == before
-    record_property("tried", len(CHANGES) + 1)
+    record_property("tried", len(CHANGES) + 2)
 
 
 @KILLED

@@ -11,6 +11,7 @@ import zlib
 from itertools import product
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import cv2
 import numpy as np
 from PIL import Image
 
@@ -138,30 +139,62 @@ def reduce_image(
     return grey, from_data
 
 
-def stretch_high_bytes(
-    image: Image.Image, declared: tuple[float, float] | None = None
+def reduce_pixels(
+    pixels: np.ndarray, declared: tuple[float, float] | None = None
 ) -> tuple[Image.Image, bool]:
-    """Stretch colours of which PIL gives the high bytes of 16 bits alone, where those are low.
+    """Bring pixels to 8 bits.
 
     Args:
-        image: RGB, or with alpha
+        pixels: (H, W) or (H, W, 3)
+        declared: as for `find_scale`
+
+    Returns:
+        a grey or RGB image, and whether the range is the data's
+    """
+    rows = max((1 << 20) // pixels.shape[1], 1)
+    tops = range(0, len(pixels), rows)
+    bands, from_data = reduce_bands(lambda: (pixels[top : top + rows] for top in tops), declared)
+    return Image.fromarray(np.concatenate(list(bands))), from_data
+
+
+def reduce_colours(
+    image: Image.Image, opened: OpenImage, declared: tuple[float, float] | None = None
+) -> tuple[Image.Image, bool]:
+    """Bring colours of 16 bits to 8, of which PIL gives the high bytes alone.
+
+    Those are enough where no range is declared and the values use the 16 bits; else the file is
+    decoded once more, with all bits.
+
+    Args:
+        image: RGB, or with alpha, as PIL decoded it
+        opened: that it comes from
         declared: as for `find_scale`
 
     Returns:
         the image, and whether the range is the data's
+
+    Raises:
+        ImageError: the other decoder does not read it
     """
     colours = 1 if image.mode == "LA" else 3
     bands: Any = image.getextrema()
-    bands = bands[:colours]
-    low, high = min(band[0] for band in bands), max(band[1] for band in bands)
-    told = declared is not None and declared[1] >= 256 * high > 0
-    if told and declared is not None:
-        low, high = (value / 256 for value in declared)
-    elif high >= _FEW >> 8 or low == high:
+    if declared is None and max(band[1] for band in bands[:colours]) >= _FEW >> 8:
         return image, False
-    table = [min(max(round((value - low) * 255 / (high - low)), 0), 255) for value in range(256)]
-    alpha = list(range(256)) * (len(image.getbands()) - colours)
-    return image.point(table * colours + alpha), not told
+    check_bytes(image.size, 16)
+    opened.file.seek(0)
+    pixels = cv2.imdecode(np.frombuffer(opened.file.read(), np.uint8), cv2.IMREAD_UNCHANGED)
+    if (
+        pixels is None
+        or pixels.dtype != np.uint16
+        or pixels.ndim != 3
+        or pixels[..., :3].shape != (*image.size[::-1], 3)
+    ):
+        raise ImageError("16 bits a sample, of a kind whose low values cannot be read")
+    stored = pixels[..., 0] if colours == 1 else pixels[..., 2::-1]
+    reduced, from_data = reduce_pixels(stored, declared)
+    if image.mode in ("LA", "RGBA"):
+        reduced.putalpha(image.getchannel("A"))
+    return reduced, from_data
 
 
 def is_deep(tags: Directory) -> bool:

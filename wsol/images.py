@@ -8,6 +8,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
 from PIL import ExifTags, Image
 from PIL.PpmImagePlugin import PpmImageFile
 
@@ -23,6 +24,7 @@ from eval.image_names import (
     is_other_picture,
     walk_folders,
 )
+from eval.pnm import read_samples
 from eval.written_files import WrittenFiles
 from wsol.data_ranges import tell_stretched
 from wsol.deep_images import (
@@ -30,8 +32,9 @@ from wsol.deep_images import (
     is_deep,
     read_deep,
     reads_deep,
+    reduce_colours,
     reduce_image,
-    stretch_high_bytes,
+    reduce_pixels,
 )
 from wsol.text import count_things
 
@@ -120,6 +123,8 @@ def _decode(opened: OpenImage, at_least: int | None) -> tuple[Image.Image, bool]
     tags = opened.tags
     if tags is not None and is_deep(tags) and reads_deep(tags):
         return read_deep(opened)
+    if opened.deep and isinstance(opened.image, PpmImageFile):
+        return reduce_pixels(read_samples(opened.image, opened.file)[0].astype(np.uint16))
     image = decode(opened, at_least)
     if image.mode in _DEEP:
         declared, inverted = None, False
@@ -131,7 +136,7 @@ def _decode(opened: OpenImage, at_least: int | None) -> tuple[Image.Image, bool]
     if image.mode in ("RGB", "RGBA", "LA") and (
         opened.deep or (tags is not None and is_deep(tags))
     ):
-        return stretch_high_bytes(image, None if tags is None else declared_range(tags))
+        return reduce_colours(image, opened, None if tags is None else declared_range(tags))
     return image, False
 
 

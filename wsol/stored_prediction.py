@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
+from eval.image_files import get_max_pixels
 from tdam.atomic import naming
 from tdam.events import working
 from wsol.errors import OutputError
@@ -129,6 +130,7 @@ class StoredPrediction:
             "confidence": self.confidence,
             "pictures": self.pictures,
             "sort": "uncertain" if self.uncertain else "given",
+            "max_pixels": get_max_pixels(),
             "versions": {name: version(name) for name in ("wsol-tdam", "torch")},
         }
 

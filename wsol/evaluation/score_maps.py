@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 
+from eval.image_files import MAX_PIXELS, get_max_pixels
 from eval.protocols import ClassMap
 from tdam.events import SILENT, Events
 from tdam.strict_json import loads
@@ -373,6 +374,7 @@ def _describe(
         digest.update(f"{len(boxes)}\n".encode() + np.asarray(boxes, np.float64).tobytes())
     digest.update(repr(split.masks).encode("utf-8", "surrogateescape"))
     told = None if source.overlaps is None else list(source.overlaps)
+    limit = get_max_pixels()
     return {
         **source.describe(),
         "split": split.name,
@@ -385,6 +387,7 @@ def _describe(
         "mask_files": None if split.masks is None else _hash_masks(split.masks, mask_root),
         "save_maps": None if save is None else save.precision,
         **({} if told == [] else {"overlaps": told}),
+        **({} if limit == MAX_PIXELS else {"max_pixels": limit}),
         "rules": RULES,
     }
 
