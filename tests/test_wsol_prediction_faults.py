@@ -207,7 +207,7 @@ def test_other_settings_do_not_go_on(images, tmp_path, record_property):
         predict(other, images, tmp_path / "out", resume=True, **NETWORK, **options)
     set_max_pixels(MAX_PIXELS - 1)
     try:
-        with pytest.raises(OutputError, match="other now are: max_pixels"):
+        with pytest.raises(OutputError, match="other now are: max pixels"):
             predict(Plain(), images, tmp_path / "out", resume=True, **NETWORK, **options)
     finally:
         set_max_pixels(MAX_PIXELS)
