@@ -4,6 +4,7 @@ import io
 import struct
 from functools import cache
 
+import cv2
 import numpy as np
 import tifffile
 from PIL import Image
@@ -100,6 +101,10 @@ def list_originals():
         add("tif", tiff(wide[..., 0], photometric="miniswhite", **options))
         planes = np.moveaxis(wide, -1, 0)
         add("tif", tiff(planes, photometric="rgb", planarconfig="separate", **options))
+    few = wide // 257  # of 16 bits: OpenCV reads those whose high bytes are dark
+    for suffix, pixels in (("png", few), ("png", np.dstack([few, few[..., 0]])), ("tiff", few)):
+        add(suffix, cv2.imencode(f".{suffix}", pixels)[1].tobytes())
+    add("ppm", b"P6 64 48 65535\n" + few.astype(">u2").tobytes())
     for kind in (np.float32, np.float64, np.float16, np.int16, np.int32, np.uint32, np.int8):
         values = np.asarray(grey)[:24, :32] / 2
         add("tif", tiff(values.astype(kind), photometric="minisblack"))
