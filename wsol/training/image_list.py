@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -15,7 +14,7 @@ from tdam.training.recipe import load_recipe
 from tdam.training.run_folder import CHECKPOINTS, read_hashes
 from tdam.unfinished import RECIPE, RECORD
 from tdam.weights import RESULT, SHIPPED, WeightsError, find_weights
-from wsol.fingerprints import hash_file
+from wsol.fingerprints import hash_file, hash_images
 from wsol.overlap import USES, ImageSet, find_overlaps, of_split
 from wsol.training.data import load_training_data
 
@@ -96,7 +95,9 @@ def write_image_sets(
         measured_on: of `list_validation`; what only is measured may be scored, so that a hash of
             them all is enough
     """
-    more = {} if measured_on is None else {_MEASURED: _hash_images(measured_on)}
+    more = (
+        {} if measured_on is None else {_MEASURED: hash_images(measured_on.ids, measured_on.paths)}
+    )
     _write_list(folder / TRAINED_ON, sets, unknown, **more)
 
 
@@ -127,18 +128,11 @@ def check_same_images(folder: Path, sets: Iterable[ImageSet], measured_on: Image
                     f"Expected the images of the run in {folder} but {image_id} has another "
                     "content: put the images back, or begin anew in another folder"
                 )
-    if content.measured_sha256 not in (None, _hash_images(measured_on)):
+    if content.measured_sha256 not in (None, hash_images(measured_on.ids, measured_on.paths)):
         raise ValueError(
             f"Expected the validation images of the run in {folder} but some have another "
             "content: put the images back, or begin anew in another folder"
         )
-
-
-def _hash_images(images: ImageSet) -> str:
-    """Hash ids and contents of images, in hexadecimal."""
-    rows = zip(images.ids, images.read().hashes or (), strict=True)
-    lines = "".join(f"{image_id}\t{digest}\n" for image_id, digest in rows)
-    return hashlib.sha256(lines.encode("utf-8", "surrogateescape")).hexdigest()
 
 
 def write_own_list(weights: Path, sets: Sequence[ImageSet], unknown: Sequence[str] = ()) -> None:
