@@ -1,12 +1,14 @@
 """A run's list of images counts for the weights that the run wrote, and for no others."""
 
 import shutil
+from dataclasses import replace
 
 import pytest
 from shapes import make_shapes
 
 from tdam import create_model, load_checkpoint, save_checkpoint
 from tdam.training.run_folder import HASHES, RunFolder
+from tdam.weights import shipped_path
 from wsol import evaluate, train
 from wsol.overlap import OverlapError, of_split
 from wsol.training.data import load_training_data
@@ -88,6 +90,33 @@ def test_a_run_of_before_goes_by_names(runs, tmp_path):
     network, _ = load_checkpoint(run)
     RunFolder(run).save_result(network)  # it goes on
     assert [each.name for each in read_image_sets(run / "best.safetensors")] == ["one"]
+
+
+@FAULT
+@pytest.mark.parametrize("change", ["threshold", "threshold and method", "none", "name"])
+def test_calibrated_weights_of_the_package_are_unknown_alone(tmp_path, change):
+    weights = tmp_path / "x.safetensors"
+    network, _ = load_checkpoint("efficientnet_lite0_tdam")
+    if "threshold" in change:  # as `calibrate` writes it
+        network.threshold = 0.25
+    if "method" in change:
+        network.spec = replace(network.spec, method="cam")
+    if change == "name":
+        shutil.copy(shipped_path("efficientnet_lite0_tdam"), weights)
+    else:
+        save_checkpoint(network, weights)
+    assert list_unknown(weights) == ((str(weights),) if "threshold" in change else ())
+
+
+@FAULT
+def test_weights_of_others_are_unknown_once_calibrated(tmp_path):
+    weights = tmp_path / "x.safetensors"
+    network = create_model("efficientnet_lite0", num_classes=3)
+    save_checkpoint(network, weights)
+    assert list_unknown(weights) == ()
+    network.threshold = 0.25
+    save_checkpoint(network, weights)
+    assert list_unknown(weights) == (str(weights),)
 
 
 @pytest.mark.slow

@@ -147,7 +147,7 @@ def tell_overlaps(
 
 
 def describe_unknown(weights: str) -> str:
-    """Say in a line that nobody knows what weights were trained on."""
+    """Say in a line that nobody knows what weights were trained, or their threshold picked, on."""
     unknown = f"the images that {weights} was trained on are not known"
     return f"{unknown}, so that overlap was not looked for"
 

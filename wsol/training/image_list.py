@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from eval.manifest import ManifestError
 from tdam.atomic import write_atomic
-from tdam.checkpoints import read_class_names
+from tdam.checkpoints import is_made_of_images
 from tdam.strict_json import dumps, loads
 from tdam.training.recipe import load_recipe
 from tdam.training.run_folder import CHECKPOINTS, read_hashes
@@ -183,7 +183,7 @@ def read_image_sets(weights: str | Path | None) -> tuple[ImageSet, ...]:
 
 
 def list_unknown(weights: str | Path | None) -> tuple[str, ...]:
-    """Name weights of our own training whose images are not known.
+    """Name weights of our own training or calibration whose images are not known.
 
     Networks that come along, and those of other programs, tell elsewhere what they learned from.
 
@@ -203,7 +203,7 @@ def list_unknown(weights: str | Path | None) -> tuple[str, ...]:
     if sets or path.parent == SHIPPED:
         return unknown
     try:
-        return () if read_class_names(path) is None else (str(weights),)
+        return (str(weights),) if is_made_of_images(path) else ()
     except (WeightsError, ValueError, OSError):
         return ()  # whoever loads them says why they cannot be read
 
