@@ -17,7 +17,7 @@ import numpy as np
 
 from eval.parsing import show
 from eval.records import Records, read_coco
-from eval.splits import ManifestError, Split, leaves_root
+from eval.splits import ManifestError, Split, leaves_root, tidy_path
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -58,7 +58,7 @@ def load_coco(path: Path, name: str, skip: Callable[[str], object] | None = None
     images = Records(path, content, "images")
     if not len(images):
         raise ManifestError(f"{path}: expected at least one image")
-    files = [_find_path(text) for text in images.texts("file_name")]
+    files = [tidy_path(_find_path(text)) for text in images.texts("file_name")]
     images.once("file_name", files)
     for i, file in enumerate(files):
         if not file or leaves_root(file):

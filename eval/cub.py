@@ -17,7 +17,7 @@ from eval.building import (
 )  # fmt: skip
 from eval.headers import read_headers
 from eval.parsing import show
-from eval.splits import ManifestError, is_text, leaves_root
+from eval.splits import ManifestError, is_text, leaves_root, tidy_path
 from eval.tables import parse_float, read_lines, to_int
 from eval.writing import check_free, write_data_set
 
@@ -118,7 +118,8 @@ def read_cub(folder: Path) -> tuple[list[str], list[CubImage]]:
     labels = {number: label for label, number in enumerate(sorted(names))}
     images: dict[str, CubImage] = {}
     for number, (line, path) in paths.items():
-        if leaves_root(path) or not is_text(path):
+        path = tidy_path(path)
+        if not path or leaves_root(path) or not is_text(path):
             raise ManifestError(f"{line}: expected a path below images but got {path!r}")
         if path in images:
             raise ManifestError(f"{line}: expected every image once but got {path!r} again")

@@ -15,7 +15,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from eval.parsing import show
-from eval.splits import MOST_CLASSES, ManifestError, MaskPaths, Split, is_text, leaves_root
+from eval.splits import (
+    MOST_CLASSES,
+    ManifestError,
+    MaskPaths,
+    Split,
+    is_text,
+    leaves_root,
+    tidy_path,
+)
 from eval.tables import parse_float, parse_int, read_text
 
 if TYPE_CHECKING:
@@ -73,6 +81,7 @@ def _read_lines(path: Path) -> list[str]:
 
 def _split_line(path: Path, number: int, line: str, columns: tuple[str, ...]) -> list[str]:
     fields = line.rsplit(",", len(columns) - 1)  # an id may hold commas
+    fields[0] = tidy_path(fields[0])
     if len(fields) != len(columns) or not fields[0]:
         raise ManifestError(f"{path}:{number}: expected {','.join(columns)} but got {show(line)}")
     return fields
@@ -80,8 +89,8 @@ def _split_line(path: Path, number: int, line: str, columns: tuple[str, ...]) ->
 
 def _read_ids(path: Path) -> list[str]:
     seen: dict[str, int] = {}
-    for number, image_id in enumerate(_read_lines(path), start=1):
-        _split_line(path, number, image_id, ("id",))
+    for number, line in enumerate(_read_lines(path), start=1):
+        (image_id,) = _split_line(path, number, line, ("id",))
         if image_id in seen:
             raise ManifestError(
                 f"{path}:{number}: expected every id once but line {seen[image_id]} has "

@@ -200,6 +200,19 @@ def is_text(text: str) -> bool:
     return "\0" not in text
 
 
+def tidy_path(path: str) -> str:
+    """Spell a path below a root in one way, so that one image has one id.
+
+    What leaves the root stays as it is, for `leaves_root` to tell.
+
+    >>> [tidy_path(path) for path in ("a/b.jpg", "./a/b.jpg", "a//./b.jpg", "/a.jpg")]
+    ['a/b.jpg', 'a/b.jpg', 'a/b.jpg', '/a.jpg']
+    """
+    if path.startswith("/"):
+        return path
+    return "/".join(part for part in path.split("/") if part not in ("", "."))
+
+
 def leaves_root(path: str) -> bool:
     """Tell whether a path is absolute or climbs above its root, here or on Windows."""
     absolute = path.startswith(("/", "\\")) or path[1:2] == ":"

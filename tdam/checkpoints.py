@@ -20,7 +20,15 @@ from tdam.published import rename
 from tdam.registry import create_model
 from tdam.regularizers import REGULARIZERS
 from tdam.strict_json import dumps
-from tdam.weights import WeightsError, check_tensors, fill, find_weights, read_file
+from tdam.weights import (
+    WeightsError,
+    check_tensors,
+    fill,
+    find_weights,
+    list_shipped,
+    read_file,
+    shipped_path,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
@@ -164,9 +172,32 @@ def read_settings(path: str | Path) -> dict[str, Any]:
 
 def read_class_names(path: str | Path) -> tuple[str, ...] | None:
     """Read the names of the classes that one of our own files knows; None where it has none."""
-    _, rest = read_file(path)
-    learned = _read_metadata(path, rest)[1] if _SETTINGS in rest else None
+    learned = _read_learned(path)
     return None if learned is None else learned["class_names"]
+
+
+def is_made_of_images(path: str | Path) -> bool:
+    """Tell whether one of our own files was trained, or calibrated, after it left the package.
+
+    Training names classes. A threshold is of the package where all that is learned is as in one of
+    the files that come along.
+
+    Args:
+        path: as for `load_checkpoint`
+
+    Raises:
+        ValueError: metadata that breaks a rule
+        WeightsError: a file that cannot be read
+    """
+    learned = _read_learned(path)
+    if learned is None or (learned["class_names"] is None and learned["threshold"] is None):
+        return False
+    return learned not in (_read_learned(shipped_path(name)) for name in list_shipped())
+
+
+def _read_learned(path: str | Path) -> dict[str, Any] | None:
+    _, rest = read_file(path)
+    return _read_metadata(path, rest)[1] if _SETTINGS in rest else None
 
 
 def _read_metadata(

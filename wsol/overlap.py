@@ -7,18 +7,16 @@ size or crop is another file, and is not noticed. An image that one set has twic
 
 from __future__ import annotations
 
-import hashlib
 import os
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import cached_property
 from itertools import combinations
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from eval.splits import ManifestError
 from tdam.events import SILENT, Events
-from wsol.fingerprints import NO_FILE, file_state
+from wsol.fingerprints import NO_FILE, file_state, hash_contents
 from wsol.text import count_things
 
 if TYPE_CHECKING:
@@ -79,8 +77,7 @@ class ImageSet:
         """Hash the bytes of some of the files; None for one that cannot be read."""
         if self.hashes is not None:
             return [self.hashes[row] for row in rows]
-        with ThreadPoolExecutor(8) as pool:  # most of the time is spent waiting for the disk
-            return list(pool.map(hash_file, [self.paths[row] for row in rows]))
+        return hash_contents([self.paths[row] for row in rows])
 
     def read(self) -> ImageSet:
         """Give the same images with the sizes and hashes of all files."""
@@ -150,7 +147,7 @@ def tell_overlaps(
 
 
 def describe_unknown(weights: str) -> str:
-    """Say in a line that nobody knows what weights were trained on."""
+    """Say in a line that nobody knows what weights were trained, or their threshold picked, on."""
     unknown = f"the images that {weights} was trained on are not known"
     return f"{unknown}, so that overlap was not looked for"
 
@@ -192,18 +189,3 @@ def _list_shared(one: ImageSet, other: ImageSet) -> list[tuple[str, str]]:
         hashed = zip(left, other.hash_rows(left), strict=True)
         found |= {row: known[digest] for row, digest in hashed if digest in known}
     return [(other.ids[row], one.ids[found[row]]) for row in sorted(found)]
-
-
-def hash_file(path: str) -> str | None:
-    """Hash the bytes of a file with SHA-256; None where it cannot be read."""
-    size, time = file_state(Path(path))
-    try:
-        return None if size == NO_FILE[0] else _hash_content(path, size, time)
-    except OSError:
-        return None
-
-
-@lru_cache(maxsize=200_000)  # an experiment asks for the same files with every run
-def _hash_content(path: str, size: int, time: int) -> str:
-    with Path(path).open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

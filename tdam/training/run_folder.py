@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import io
 import os
 import shutil
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from pickle import UnpicklingError
 from types import NoneType
 from typing import TYPE_CHECKING, Any, cast
@@ -21,7 +23,7 @@ from tdam.unfinished import LOG
 from tdam.weights import RESULT, WeightsError, fill, read_state_dict
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Iterable
 
     from torch.optim import Optimizer
     from torch.optim.swa_utils import AveragedModel
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
     from tdam.backbones.base import Backbone
 
 CHECKPOINTS = "checkpoints"
+HASHES = "weights.sha256"  # of every file of weights that the run wrote, as sha256sum has them
 _KEPT = 2
 _FAULTS = (
     *(OSError, RuntimeError, UnpicklingError, EOFError, WeightsError),  # of the file
@@ -101,7 +104,9 @@ class RunFolder:
             content = {"state": asdict(state), "optimizer": optimizer.state_dict(), "count": count}
             torch.save(content, rest)
             write_atomic(unfinished / "state.pt", rest.getvalue())
-            _put_in_place(unfinished, self.checkpoints / f"step-{state.step:09d}")
+            path = self.checkpoints / f"step-{state.step:09d}"
+            _put_in_place(unfinished, path)
+            note_weights(self.path, path.glob("*.safetensors"))
             for old in self.list_checkpoints()[_KEPT:]:
                 shutil.rmtree(old)
         except OSError as error:
@@ -160,6 +165,7 @@ class RunFolder:
         """
         try:
             save_checkpoint(model, self.path / RESULT)
+            note_weights(self.path, [self.path / RESULT])
         except OSError as error:
             raise self._unwritten(f"{self.path / RESULT} could not be written", error) from error
 
@@ -183,6 +189,42 @@ class RunFolder:
         if not checkpoints:
             return "there is no checkpoint yet"
         return f"the last good weights are in {checkpoints[0]}, and --resume goes on from them"
+
+
+def note_weights(folder: Path, written: Iterable[Path]) -> None:
+    """Note the hashes of weights that a run wrote, by which it knows them from others put there.
+
+    Args:
+        folder: of the run; one that never noted any notes all of its weights
+        written: files in it
+
+    Raises:
+        OSError: a file that cannot be read or written
+    """
+    path = folder / HASHES
+    if path.is_file():
+        lines = path.read_text(encoding="utf-8").splitlines()
+    else:
+        lines = []
+        written = (folder / RESULT, *sorted(folder.glob(f"{CHECKPOINTS}/step-*/*.safetensors")))
+    for each in filter(Path.is_file, written):
+        with each.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        lines.append(f"{digest}  {each.relative_to(folder).as_posix()}")
+    write_atomic(path, "".join(f"{line}\n" for line in dict.fromkeys(lines)).encode())
+
+
+def read_hashes(folder: Path) -> frozenset[str] | None:
+    """Read the hashes of all weights that a run wrote; None where it noted none.
+
+    Raises:
+        OSError: the file cannot be read
+        ValueError: it is no text
+    """
+    path = folder / HASHES
+    if not path.is_file():
+        return None
+    return frozenset(line[:64] for line in path.read_text(encoding="utf-8").splitlines())
 
 
 def _read_state(content: Any, select: str) -> TrainState:

@@ -235,7 +235,8 @@ def describe_data(folder: Path) -> Description:
         # What was held out depends on the choices of the training.
         of = (part, split, chosen if part == CHOSEN and split == "held out" else None)
         told |= {(*of, what): digest for what, digest in digest_truth(results).items()}
-        told[(*of, "images_sha256")] = results.scores.get("images_sha256")
+        for what in ("images_sha256", "contents_sha256"):
+            told[(*of, what)] = results.scores.get(what)
         if of[2] is not None and training.get("validation_images") != len(results.rows):
             raise ResultError(
                 f"{results.folder}: expected the {training.get('validation_images')} images that "

@@ -33,7 +33,7 @@ from wsol.benchmarking.scored_data import ScoredData
 from wsol.benchmarking.train_run import train_run
 from wsol.errors import about
 from wsol.evaluation.comparison import ResultError, check_truth, read_results
-from wsol.fingerprints import hash_files
+from wsol.fingerprints import hash_files, hash_images
 from wsol.folder_lock import FolderHeldError, hold_folder
 from wsol.overlap import check_apart, tell_overlaps
 from wsol.text import count_things
@@ -292,12 +292,17 @@ class Reproduction:
         for part, split in splits.items():
             results = read_results(folder / variant.folder / part, slim=True)
             check_truth(results, split)
-            states = hash_files(split, data.image_root.joinpath)
-            if results.scores.get("images_sha256") not in (None, states):
-                raise ResultError(
-                    f"{results.folder}: expected scores of the images in {data.path} but "
-                    "images_sha256 differs"
-                )
+            paths = [str(data.image_root / image_id) for image_id in split.ids]
+            now = {
+                "images_sha256": hash_files(split, data.image_root.joinpath),
+                "contents_sha256": hash_images(split.ids, paths),
+            }
+            for key, value in now.items():
+                if results.scores.get(key) not in (None, value):
+                    raise ResultError(
+                        f"{results.folder}: expected scores of the images in {data.path} but "
+                        f"{key} differs"
+                    )
 
     def _score(
         self, task: Task, on: ScoredData, shows: bool, events: Events

@@ -193,12 +193,13 @@ def check_comparable(first: Results, second: Results) -> None:
         raise ResultError(
             f"{second.folder}: expected the same images as {first.folder} but only one has {odd!r}"
         )
-    states = [each.scores.get("images_sha256") for each in (first, second)]
-    if None not in states and states[0] != states[1]:
-        raise ResultError(
-            f"{second.folder}: expected the same image files as {first.folder} but their sizes "
-            "differ (images_sha256): evaluate again what was of other images"
-        )
+    for key, what in (("images_sha256", "sizes"), ("contents_sha256", "contents")):
+        states = [each.scores.get(key) for each in (first, second)]
+        if None not in states and states[0] != states[1]:  # of before it was kept, or of maps
+            raise ResultError(
+                f"{second.folder}: expected the same image files as {first.folder} but their "
+                f"{what} differ ({key}): evaluate again what was of other images"
+            )
     if first.scores.get("box_acc") is None:
         raise ResultError(f"{first.folder}: expected scores of boxes")
     for image_id, row in first.rows.items():

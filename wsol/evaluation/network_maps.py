@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 import numpy as np
 
 from wsol.evaluation.map_source import NO_RANK, FoundMap
-from wsol.fingerprints import hash_code, hash_files, hash_modules, hash_weights
+from wsol.fingerprints import hash_code, hash_files, hash_images, hash_modules, hash_weights
 from wsol.heatmap import to_heatmap
 from wsol.images import NOT_FINITE, ImageError, read_image
 from wsol.label_matching import true_outputs
@@ -99,6 +99,9 @@ class NetworkMaps:
         return {
             "weights_sha256": hash_weights(self.model.state_dict()),
             "images_sha256": hash_files(self.split, self.root.joinpath),
+            "contents_sha256": hash_images(
+                self.split.ids, [str(self.root / image_id) for image_id in self.split.ids]
+            ),
         }
 
     def describe(self) -> dict[str, Any]:
@@ -111,7 +114,7 @@ class NetworkMaps:
             "network": getattr(self.model, "settings", type(self.model).__name__),
             "modules": hash_modules(self.model),
             "root": str(self.root.resolve()),
-            "image_files": hash_files(self.split, self.root.joinpath, times=True),
+            "image_files": self.origin["contents_sha256"],
             "image": self.image,
             "method": self.method_name if registered else hash_code(find_method(self.method)),
             "layer": self.map_layer,

@@ -71,7 +71,7 @@ class Evaluation:
         }
 
 
-ORIGIN = ("weights_sha256", "images_sha256")
+ORIGIN = ("weights_sha256", "images_sha256", "contents_sha256")
 _KEYS = (
     "images", "max_box_acc", "max_box_acc_threshold", "max_box_acc_v2", "box_acc", "curves", "pxap",
     "peak_pixel_iou", "gt_known_loc", "top1_loc", "top5_loc", "top1_cls", "top5_cls", "intervals95",

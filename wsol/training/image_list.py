@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from eval.manifest import ManifestError
 from tdam.atomic import write_atomic
-from tdam.checkpoints import read_class_names
+from tdam.checkpoints import is_made_of_images
 from tdam.strict_json import dumps, loads
 from tdam.training.recipe import load_recipe
-from tdam.training.run_folder import CHECKPOINTS
+from tdam.training.run_folder import CHECKPOINTS, read_hashes
 from tdam.unfinished import RECIPE, RECORD
 from tdam.weights import RESULT, SHIPPED, WeightsError, find_weights
-from wsol.overlap import USES, ImageSet, find_overlaps, hash_file, of_split
+from wsol.fingerprints import hash_file, hash_images
+from wsol.overlap import USES, ImageSet, find_overlaps, of_split
 from wsol.training.data import load_training_data
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from wsol.training.data import TrainingData
 
 TRAINED_ON = "trained-on.json"
+_MEASURED = "measured_sha256"  # key of a hash of the validation images
 
 
 def list_image_sets(training_data: TrainingData, recipe: Recipe, run: str) -> tuple[ImageSet, ...]:
@@ -78,15 +80,59 @@ def list_unknown_start(recipe: Recipe) -> tuple[str, ...]:
     return () if recipe.weights in ("pretrained", "random") else list_unknown(recipe.weights)
 
 
-def write_image_sets(folder: Path, sets: tuple[ImageSet, ...], unknown: Sequence[str] = ()) -> None:
+def write_image_sets(
+    folder: Path,
+    sets: tuple[ImageSet, ...],
+    unknown: Sequence[str] = (),
+    measured_on: ImageSet | None = None,
+) -> None:
     """Write path, size and hash of every image of a run, so that copies are known anywhere.
 
     Args:
         folder: of the run
         sets: of `list_image_sets`; the files are read
         unknown: of `list_unknown_start`
+        measured_on: of `list_validation`; what only is measured may be scored, so that a hash of
+            them all is enough
     """
-    _write_list(folder / TRAINED_ON, sets, unknown)
+    more = (
+        {} if measured_on is None else {_MEASURED: hash_images(measured_on.ids, measured_on.paths)}
+    )
+    _write_list(folder / TRAINED_ON, sets, unknown, **more)
+
+
+def check_same_images(folder: Path, sets: Iterable[ImageSet], measured_on: ImageSet) -> None:
+    """Refuse to go on with a run on images of another content, wherever they lie by now.
+
+    All files are read, as one epoch does: size and time of change do not tell content.
+
+    Args:
+        folder: of the run; nothing is held against one without a list
+        sets: of `list_image_sets`, as the images are now
+        measured_on: of `list_validation`
+
+    Raises:
+        ManifestError: a damaged list
+        ValueError: other images, the first of which is named
+    """
+    path = folder / TRAINED_ON
+    if not path.is_file():
+        return
+    content = _read_list(path)
+    now = [each for each in sets if not each.past]  # without those of weights that it began with
+    for then, each in zip(content.sets, now, strict=False):
+        before = dict(zip(then.ids, then.hashes or (), strict=True))
+        for image_id, digest in zip(each.ids, each.read().hashes or (), strict=True):
+            if before.get(image_id) != digest:
+                raise ValueError(
+                    f"Expected the images of the run in {folder} but {image_id} has another "
+                    "content: put the images back, or begin anew in another folder"
+                )
+    if content.measured_sha256 not in (None, hash_images(measured_on.ids, measured_on.paths)):
+        raise ValueError(
+            f"Expected the validation images of the run in {folder} but some have another "
+            "content: put the images back, or begin anew in another folder"
+        )
 
 
 def write_own_list(weights: Path, sets: Sequence[ImageSet], unknown: Sequence[str] = ()) -> None:
@@ -127,8 +173,8 @@ def read_image_sets(weights: str | Path | None) -> tuple[ImageSet, ...]:
             read from no file
 
     Returns:
-        sets of images; none where nothing is known, as of weights whose run is not beside them, or
-        of a run from before such lists whose data is gone or has changed
+        sets of images; none where nothing is known, as of weights that the run beside them did
+        not write, or of a run from before such lists whose data is gone or has changed
 
     Raises:
         ManifestError: a damaged list
@@ -137,7 +183,7 @@ def read_image_sets(weights: str | Path | None) -> tuple[ImageSet, ...]:
 
 
 def list_unknown(weights: str | Path | None) -> tuple[str, ...]:
-    """Name weights of our own training whose images are not known.
+    """Name weights of our own training or calibration whose images are not known.
 
     Networks that come along, and those of other programs, tell elsewhere what they learned from.
 
@@ -157,7 +203,7 @@ def list_unknown(weights: str | Path | None) -> tuple[str, ...]:
     if sets or path.parent == SHIPPED:
         return unknown
     try:
-        return () if read_class_names(path) is None else (str(weights),)
+        return (str(weights),) if is_made_of_images(path) else ()
     except (WeightsError, ValueError, OSError):
         return ()  # whoever loads them says why they cannot be read
 
@@ -170,25 +216,37 @@ def find_weights_file(network: object) -> Path | None:
 
 def _read_images(path: Path) -> tuple[tuple[ImageSet, ...], tuple[str, ...]]:
     """Read the images of weights, and the names of weights before them whose images are missing."""
-    for each in dict.fromkeys((path, path.resolve())):
-        file = each / RESULT if each.is_dir() else each
+    file = path / RESULT if path.is_dir() else path
+    spellings = tuple(dict.fromkeys((file.resolve(), file)))  # a link is of the run it leads to
+    for file in spellings:
         content = _read_list(name_own_list(file)) if name_own_list(file).is_file() else None
-        if content is not None and content[2] == hash_file(str(file)):
-            return content[:2]
-    folder = _find_run(path)
+        if content is not None and content.weights_sha256 == hash_file(str(file)):
+            return content.sets, content.unknown
+    folder = next(filter(None, map(_find_run, spellings)), None)
     if folder is None:
         return (), ()
     listed = folder / TRAINED_ON
-    return _read_list(listed)[:2] if listed.is_file() else _list_again(folder)
+    if not listed.is_file():
+        return _list_again(folder)
+    content = _read_list(listed)
+    return content.sets, content.unknown
 
 
-def _read_list(path: Path) -> tuple[tuple[ImageSet, ...], tuple[str, ...], str | None]:
-    """Read a list: its sets, the weights whose images it lacks, and the hash of those it is of."""
+class _List(NamedTuple):
+    """What a list holds: images, weights whose images it lacks, hashes of what it is of."""
+
+    sets: tuple[ImageSet, ...]
+    unknown: tuple[str, ...]
+    weights_sha256: str | None
+    measured_sha256: str | None
+
+
+def _read_list(path: Path) -> _List:
     try:
         content = loads(path.read_text(encoding="utf-8"))
         sets = tuple(_to_set(each) for each in content["sets"])
         unknown = tuple(map(str, list(content.get("unknown", ()))))
-        return sets, unknown, content.get("weights_sha256")
+        return _List(sets, unknown, content.get("weights_sha256"), content.get(_MEASURED))
     except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise ManifestError(
             f"{path}: expected a list of the run's images but {error!r}; without the file nothing "
@@ -196,15 +254,19 @@ def _read_list(path: Path) -> tuple[tuple[ImageSet, ...], tuple[str, ...], str |
         ) from error
 
 
-def _find_run(path: Path) -> Path | None:
-    """Find the folder of the run that weights are of, be they a link to it or a checkpoint."""
-    for each in dict.fromkeys((path, path.resolve())):
-        folder = each if each.is_dir() else each.parent
-        if folder.parent.name == CHECKPOINTS:
-            folder = folder.parent.parent
-        if (folder / TRAINED_ON).is_file() or (folder / RECORD).is_file():
-            return folder
-    return None
+def _find_run(file: Path) -> Path | None:
+    """Find the folder, around a file of weights, of the run that wrote it."""
+    in_checkpoint = file.parent.parent.name == CHECKPOINTS
+    folder = file.parents[2] if in_checkpoint else file.parent
+    if not ((folder / TRAINED_ON).is_file() or (folder / RECORD).is_file()):
+        return None
+    try:
+        hashes = read_hashes(folder)
+    except (OSError, ValueError):
+        return None
+    if hashes is None:  # of a run from before it noted them, whose weights have a set name
+        return folder if in_checkpoint or file.name == RESULT else None
+    return folder if hash_file(str(file)) in hashes else None
 
 
 def _to_set(content: dict[str, Any]) -> ImageSet:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from tdam.atomic import write_atomic
 from tdam.training.recipe import Recipe, differing_keys, load_recipe
-from tdam.training.run_folder import CHECKPOINTS
+from tdam.training.run_folder import CHECKPOINTS, HASHES
 from tdam.unfinished import LOG, RECIPE, RECORD
 from tdam.weights import RESULT, WeightsError
 from wsol.training.curves import CURVES, EVENTS
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 START = "start_sha256"  # key, in a run's record, of the weights that it started from
 RUN_FILES = (
     *(RECIPE, RECORD, LOG, CURVES, EVENTS, RESULT, CHECKPOINTS),
-    *(TARGETS, TRAINED_ON, name_own_list(Path(RESULT)).name, "validation.txt", "cache"),
+    *(TARGETS, HASHES, TRAINED_ON, name_own_list(Path(RESULT)).name, "validation.txt", "cache"),
 )
 
 

@@ -19,7 +19,7 @@ from tdam.training.errors import TrainingError
 from tdam.training.loop import train
 from tdam.training.ranks import find_ranks
 from tdam.training.recipe import Recipe
-from tdam.training.run_folder import RunFolder
+from tdam.training.run_folder import RunFolder, note_weights
 from tdam.unfinished import UnfinishedRunWarning, refuse_unfinished
 from tdam.weights import RESULT, find_weights
 from wsol.errors import ArgumentError
@@ -33,6 +33,7 @@ from wsol.training.data import TrainingData, load_training_data
 from wsol.training.distillation import TARGETS, check_distillation, write_teacher_targets
 from wsol.training.image_list import (
     TRAINED_ON,
+    check_same_images,
     list_image_sets,
     list_unknown_start,
     list_validation,
@@ -177,10 +178,11 @@ def train_localizer(
                 discard(out)
             record = begin(out, recipe, record, training_data)
         elif ranks.first:
+            check_same_images(out, sets, measured_on)
             step = int(saved[0].name.removeprefix("step-")) if saved else 0
             record = go_on(out, record, step)
         if ranks.first and not (out / TRAINED_ON).is_file():  # nor had runs of before one
-            write_image_sets(out, sets, unknown)
+            write_image_sets(out, sets, unknown, measured_on)
         announce(training_data, recipe, events)
         packed = Path(cache or out / "cache")
         images = _open_images(recipe, training_data, packed, ranks, workers, events)
@@ -210,6 +212,7 @@ def train_localizer(
                 calibration = _pick(
                     out / RESULT, training_data, classes, recipe, str(where), workers
                 )
+                note_weights(out, [out / RESULT])
             if cache is None:
                 shutil.rmtree(packed, ignore_errors=True)
             record["result"] = {
