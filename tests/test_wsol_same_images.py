@@ -18,6 +18,8 @@ from wsol.fingerprints import hash_file, hash_images
 
 FAULT = pytest.mark.fault("numbers: images of the same size taken for the same")
 
+pytestmark = pytest.mark.slow  # two networks are trained and scored for them
+
 
 def mirror(path):
     ImageOps.mirror(Image.open(path)).save(path, format="BMP")
