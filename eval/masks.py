@@ -14,9 +14,12 @@ from eval.metrics.pixels import BACKGROUND, FOREGROUND, IGNORED
 from eval.splits import ManifestError
 
 if TYPE_CHECKING:
+    from PIL import Image
+
+    from eval.image_files import OpenImage
     from eval.splits import MaskPaths
 
-_NUMBERS = ("L", "P", "I", "I;16", "I;16B", "F", "1")  # modes in which 0 is black
+_NOT_FINITE = "it holds values that are not finite"
 
 
 def read_mask(paths: MaskPaths, root: str | Path, size: int) -> np.ndarray:
@@ -29,7 +32,8 @@ def read_mask(paths: MaskPaths, root: str | Path, size: int) -> np.ndarray:
 
     Returns:
         (size, size), uint8: 0 background, 1 foreground (a pixel other than black in any instance),
-        2 ignored (other than black in the ignore mask, and no foreground)
+        2 ignored (other than black in the ignore mask, and no foreground); it is the colour that
+        counts, as a palette has it, however dark and however transparent
 
     Raises:
         ManifestError: a mask that cannot be read
@@ -47,15 +51,55 @@ def _read(path: Path, size: int) -> np.ndarray:
 
     try:
         with image_errors(), open_image(path) as opened, taking_turns(opened.size):
+            deep = _is_deep(opened)
             image = decode(opened)
             marked = np.empty((image.height, image.width), np.uint8)
-            for top, band in split_bands(image):
-                whole = band if band.mode in _NUMBERS else band.convert("L")
-                values = np.asarray(whole)
-                if not np.isfinite(values).all():
-                    raise ImageError("it holds values that are not finite")
-                marked[top : top + band.height] = values != 0
+            if deep and len(image.getbands()) > 1:
+                marked[:] = _mark_deep(path, image.size)
+            else:
+                white_is_zero = opened.tags is not None and opened.tags.number(262, 1) == 0
+                black = 65535 if deep and white_is_zero and image.mode.startswith("I;16") else 0
+                for top, band in split_bands(image):
+                    marked[top : top + band.height] = _mark(band, black)
             nearest = cv2.resize(marked, (size, size), interpolation=cv2.INTER_NEAREST)
     except ImageError as error:
         raise ManifestError(f"{path}: expected a mask but {error}") from error
     return nearest != 0
+
+
+def _mark(image: Image.Image, black: int) -> np.ndarray:
+    """Mark the pixels whose colour is other than black."""
+    if image.mode == "CMYK":  # black is black ink in full, or all the others
+        missing = np.asarray(image) != 255
+        return missing[..., :3].any(axis=-1) & missing[..., 3]
+    if image.mode in ("P", "PA", "YCbCr", "HSV"):
+        image = image.convert("RGB")
+    values = np.asarray(image)
+    if not np.isfinite(values).all():
+        raise ImageError(_NOT_FINITE)
+    if values.ndim == 2:
+        return values != black
+    colours = values[..., :-1] if image.mode[-1] in "Aa" else values[..., :3]
+    return colours.any(axis=-1)
+
+
+def _is_deep(opened: OpenImage) -> bool:
+    """Tell whether a sample has more than 8 bits."""
+    tiles = getattr(opened.image, "tile", None)
+    if opened.tags is not None:
+        return max((*opened.tags.values(258), 1)) > 8
+    if tiles and tiles[0].codec_name in ("ppm", "ppm_plain"):
+        return opened.image.mode == "RGB" and int(tiles[0].args[-1]) > 255
+    return opened.deep
+
+
+def _mark_deep(path: Path, size: tuple[int, int]) -> np.ndarray:
+    """Mark as `_mark` does what PIL would cut to the upper 8 bits of each sample."""
+    import cv2
+
+    values = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_UNCHANGED)
+    if values is None or values.ndim != 3 or values.shape[1::-1] != size:
+        raise ImageError("its colours of more than 8 bits are of a kind that is not read")
+    if not np.isfinite(values).all():
+        raise ImageError(_NOT_FINITE)
+    return values[..., :3].any(axis=-1)
