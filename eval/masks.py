@@ -12,23 +12,33 @@ from eval.image_errors import ImageError
 from eval.image_files import image_errors, open_image
 from eval.metrics.pixels import BACKGROUND, FOREGROUND, IGNORED
 from eval.splits import ManifestError
+from eval.stored_sizes import StoredSizes
 
 if TYPE_CHECKING:
     from PIL import Image
 
     from eval.image_files import OpenImage
     from eval.splits import MaskPaths
+    from eval.stored_sizes import Size
 
 _NOT_FINITE = "it holds values that are not finite"
 
 
-def read_mask(paths: MaskPaths, root: str | Path, size: int) -> np.ndarray:
+def read_mask(
+    paths: MaskPaths,
+    root: str | Path,
+    size: int,
+    image: Size | None = None,
+    stored: StoredSizes | None = None,
+) -> np.ndarray:
     """Read the masks of one image in a protocol's square.
 
     Args:
         paths: of the masks, below the root
         root: folder of the masks
         size: side of the square, in pixels
+        image: width and height of the image, which masks must be of; None: of the first mask
+        stored: tells squashed copies, where all masks are
 
     Returns:
         (size, size), uint8: 0 background, 1 foreground (a pixel other than black in any instance),
@@ -36,17 +46,22 @@ def read_mask(paths: MaskPaths, root: str | Path, size: int) -> np.ndarray:
         counts, as a palette has it, however dark and however transparent
 
     Raises:
-        ManifestError: a mask that cannot be read
+        ManifestError: a mask that cannot be read, or that is of another image
     """
     mask = np.full((size, size), BACKGROUND, np.uint8)
-    if paths.ignore is not None:
-        mask[_read(Path(root) / paths.ignore, size)] = IGNORED
-    for instance in paths.instances:
-        mask[_read(Path(root) / instance, size)] = FOREGROUND
+    parts = [] if paths.ignore is None else [(paths.ignore, IGNORED)]
+    for name, kind in (*parts, *((instance, FOREGROUND) for instance in paths.instances)):
+        path = Path(root) / name
+        marked, own = _read(path, size)
+        image = image or own
+        if reason := (stored or StoredSizes((), None)).explain(own, image):
+            raise ManifestError(f"{path}: a mask of another image: {reason}")
+        mask[marked] = kind
     return mask
 
 
-def _read(path: Path, size: int) -> np.ndarray:
+def _read(path: Path, size: int) -> tuple[np.ndarray, Size]:
+    """Read where a mask is marked in the square, and its own width and height."""
     import cv2
 
     try:
@@ -64,14 +79,15 @@ def _read(path: Path, size: int) -> np.ndarray:
             nearest = cv2.resize(marked, (size, size), interpolation=cv2.INTER_NEAREST)
     except ImageError as error:
         raise ManifestError(f"{path}: expected a mask but {error}") from error
-    return nearest != 0
+    return nearest != 0, image.size
 
 
 def _mark(image: Image.Image, black: int) -> np.ndarray:
     """Mark the pixels whose colour is other than black."""
     if image.mode == "CMYK":  # black is black ink in full, or all the others
         missing = np.asarray(image) != 255
-        return missing[..., :3].any(axis=-1) & missing[..., 3]
+        marked: np.ndarray = missing[..., :3].any(axis=-1) & missing[..., 3]
+        return marked
     if image.mode in ("P", "PA", "YCbCr", "HSV"):
         image = image.convert("RGB")
     values = np.asarray(image)
@@ -80,7 +96,7 @@ def _mark(image: Image.Image, black: int) -> np.ndarray:
     if values.ndim == 2:
         return values != black
     colours = values[..., :-1] if image.mode[-1] in "Aa" else values[..., :3]
-    return colours.any(axis=-1)
+    return np.any(colours, axis=-1)
 
 
 def _is_deep(opened: OpenImage) -> bool:
@@ -102,4 +118,4 @@ def _mark_deep(path: Path, size: tuple[int, int]) -> np.ndarray:
         raise ImageError("its colours of more than 8 bits are of a kind that is not read")
     if not np.isfinite(values).all():
         raise ImageError(_NOT_FINITE)
-    return values[..., :3].any(axis=-1)
+    return np.any(values[..., :3], axis=-1)
