@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from contextlib import suppress
 from functools import cached_property
 from threading import Lock
 from typing import TYPE_CHECKING
@@ -35,7 +37,7 @@ class StoredSizes:
     """The sizes that the files of a split are stored in.
 
     Copies may be squashed, since boxes scale with width and height each by itself. That is known
-    where all files have one size, which is a square or stands for several aspects.
+    where most files are squares of one size, or all have one size that stands for several aspects.
 
     Args:
         paths: of all files
@@ -67,17 +69,15 @@ class StoredSizes:
 
     @cached_property
     def _squashed(self) -> Size | None:
-        """The one size that all files are squashed to, or None."""
-        shared: Size | None = None
+        """The size that files are squashed to, or None."""
+        counts: Counter[Size] = Counter()
         for path in self._paths:
-            try:
-                size = read_header(path).upright
-            except ManifestError:  # told where it is read
-                continue
-            if shared not in (None, size):
-                return None
-            shared = size
-        if shared is None or shared[0] == shared[1]:
-            return shared
+            with suppress(ManifestError):  # told where it is read
+                counts[read_header(path).upright] += 1
+        if not counts:
+            return None
+        (shared, count), *others = counts.most_common()
+        if shared[0] == shared[1]:
+            return shared if 2 * count > counts.total() else None
         sizes = self._sizes or ()
-        return None if all(fits(sizes[0], size) for size in sizes) else shared
+        return None if others or all(fits(sizes[0], size) for size in sizes) else shared

@@ -85,6 +85,7 @@ def test_copies_are_read(stored, sizes, tmp_path):
         ([*SIZES[:3], (90, 60)], SIZES, {3: OTHER}),
         ([(64, 64), *SIZES[1:]], SIZES, {0: OTHER}),  # cropped
         ([(900, 30)], [(90, 30)], {0: OTHER}),
+        ([(64, 64)] * 3 + [(30, 90)], SIZES, {3: SWAPPED}),  # the others are squashed all the same
     ],
 )
 def test_images_of_another_aspect_are_named(stored, sizes, wrong, tmp_path):
