@@ -62,14 +62,12 @@ def load_four_files(folder: Path) -> Split:
 
 
 def _has_content(path: Path) -> bool:
-    return path.is_file() and path.stat().st_size > 0
+    return path.is_file() and bool(_read_lines(path))
 
 
 def _read_lines(path: Path) -> list[str]:
     """Read a file's lines; a line's index + 1 is its number."""
     text = read_text(path)
-    if text.startswith("\ufeff"):
-        raise ManifestError(f"{path}:1: expected no byte order mark")
     lines = text.split("\n")
     if lines[-1] == "":
         lines.pop()

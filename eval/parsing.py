@@ -100,7 +100,7 @@ def read_toml(path: Path) -> dict[str, Any]:
         ManifestError: it cannot be read, is no TOML, or is nested too deep
     """
     try:
-        content = tomllib.loads(read_limited(path, MOST_SETTINGS).decode("utf-8"))
+        content = tomllib.loads(read_limited(path, MOST_SETTINGS).decode("utf-8-sig"))
     except ManifestError:
         raise
     except RecursionError as error:

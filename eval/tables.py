@@ -49,13 +49,13 @@ def read_cell(text: str) -> str:
 
 
 def read_text(path: Path) -> str:
-    """Read a file in UTF-8 as it is, byte order mark and ends of lines included.
+    """Read a file in UTF-8, ends of lines as they are, without the byte order mark if it has one.
 
     Raises:
         ManifestError: it cannot be read, or is not UTF-8
     """
     try:
-        return read_limited(path).decode("utf-8")
+        return read_limited(path).decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise ManifestError(f"{path}: expected UTF-8 text but {error.reason}") from error
 
@@ -69,7 +69,7 @@ def read_lines(path: Path) -> Iterator[tuple[str, str]]:
     Raises:
         ManifestError: as `read_text`
     """
-    lines = read_text(path).removeprefix("\ufeff").rstrip().split("\n")
+    lines = read_text(path).rstrip().split("\n")
     return ((f"{path}:{number}", line.strip()) for number, line in enumerate(lines, start=1))
 
 
@@ -86,7 +86,7 @@ def read_table(path: Path, columns: tuple[str, ...]) -> Iterator[tuple[str, dict
     Raises:
         ManifestError: as `read_text`, or a missing column
     """
-    text = io.StringIO(read_text(path).removeprefix("\ufeff"), newline="")
+    text = io.StringIO(read_text(path), newline="")
     reader = csv.DictReader(text, restval="")
     try:
         if not set(columns) <= set(reader.fieldnames or ()):

@@ -165,7 +165,7 @@ def _list_candidates(path: Path, folder: Path, root: Path | None) -> list[Path]:
 def _begins_with_a_box(path: Path) -> bool:
     """Tell whether the first line of a file is that of a box."""
     try:
-        lines = read_text(path).removeprefix("\ufeff").splitlines()
+        lines = read_text(path).splitlines()
         first = next((line.split() for line in lines if line.strip()), [])
         return len([parse_float(field) for field in first]) in (5, 6)
     except (OSError, ValueError):

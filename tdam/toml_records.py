@@ -34,7 +34,7 @@ def read_toml(path: Path, what: str) -> tuple[dict[str, Any], str]:
     """
     try:
         with path.open("rb") as file:
-            text = file.read(_MOST_BYTES).decode("utf-8").replace("\r\n", "\n")
+            text = file.read(_MOST_BYTES).decode("utf-8-sig").replace("\r\n", "\n")
         content = tomllib.loads(text)
     except OSError as error:
         raise ValueError(f"Expected {what} but {path}: {error.strerror}") from error

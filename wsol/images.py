@@ -271,7 +271,8 @@ def _ignore(path: Path) -> None:
 def _expand(source: str, skip: Callable[[Path], object], written: WrittenFiles) -> list[Path]:
     path = Path(source)
     if source == "-":
-        return [Path(line.strip()) for line in sys.stdin if line.strip()]
+        lines = (line.removeprefix("\ufeff").strip() for line in sys.stdin)
+        return [Path(line) for line in lines if line]
 
     def pass_over(error: OSError) -> None:
         skip(Path(str(error.filename)))

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from eval.headers import read_headers
 from eval.manifest import FILES, ManifestError, list_splits, load_split
+from eval.stored_sizes import StoredSizes, fits
 from tdam.toml_records import read_toml
 
 if TYPE_CHECKING:
@@ -147,34 +148,23 @@ def _check_images(split: Split, root: Path, hashes: dict[str, str]) -> str:
     if split.sizes is None:
         return ""
     headers = read_headers(paths)
-    squashed = len(headers) > 1 and len({header.upright for header in headers}) == 1
+    sizes = [(width, height) for width, height in split.sizes.tolist()]
+    stored = StoredSizes(paths, sizes)
     resized, turned = 0, []
-    for path, (width, height), header in zip(paths, split.sizes.tolist(), headers, strict=True):
-        stored = header.upright
-        if stored == (width, height):
+    for path, size, header in zip(paths, sizes, headers, strict=True):
+        if header.upright == size:
             continue
-        if squashed or not _is_swapped(stored, (width, height)):
+        reason = stored.explain(header.upright, size)
+        if not reason:
             resized += 1
-        elif header.turned:
+        elif header.turned and fits((header.width, header.height), size):
             turned.append(path)
         else:
-            raise ManifestError(
-                f"{path}: expected {width} x {height} pixels, or a resized copy, but got "
-                f"{stored[0]} x {stored[1]}: width and height are swapped"
-            )
+            raise ManifestError(f"{path}: {reason}")
     note = f"; {resized} stored in another size, boxes scale with them" if resized else ""
     if turned:
         note += f"; {len(turned)} turned by EXIF but boxed as stored, such as {turned[0]}"
     return note
-
-
-def _is_swapped(stored: tuple[int, int], size: tuple[int, int]) -> bool:
-    """Tell whether width and height are swapped, in an image that may be resized."""
-    if stored == size[::-1]:
-        return True
-    aspect, wanted = stored[0] / stored[1], size[0] / size[1]
-    # A copy's size is rounded; an image that is nearly square cannot tell.
-    return abs(aspect * wanted - 1) < 0.02 and abs(aspect / wanted - 1) > 0.1
 
 
 def _check_hash(path: Path, wanted: str) -> None:

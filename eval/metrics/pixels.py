@@ -160,6 +160,8 @@ class PixelResult:
         peak_pixel_iou: overlap at the best threshold
         intervals95: by the name of a score, its bootstrap interval
         curve: precision and recall in percent at every threshold of the grid, from the lowest
+        without_foreground: number of images that have none, so that all their pixels count as
+            background
     """
 
     images: int
@@ -167,6 +169,7 @@ class PixelResult:
     peak_pixel_iou: float
     intervals95: dict[str, list[float] | None]
     curve: dict[str, list[float]] = field(repr=False)
+    without_foreground: int = 0
 
     def to_dict(self) -> dict[str, Any]:
         """Return the scores under the keys of the JSON output."""
@@ -183,6 +186,7 @@ class PixelScores:
 
     protocol: Protocol
     images: int = 0
+    without: int = 0
     counts: np.ndarray = field(init=False)
     _waiting: list[tuple[np.ndarray, np.ndarray]] = field(init=False, default_factory=list)
 
@@ -204,6 +208,7 @@ class PixelScores:
         """
         self._waiting.append((np.append(image_weights(image_id), 1), counts))
         self.images += 1
+        self.without += not counts[1].any()
         if len(self._waiting) == _BLOCK:
             self._add_up()
 
@@ -221,6 +226,7 @@ class PixelScores:
         other._add_up()
         self.counts += other.counts
         self.images += other.images
+        self.without += other.without
 
     def compute(self) -> PixelResult:
         """Turn the counts into scores.
@@ -247,6 +253,7 @@ class PixelScores:
                 "precision": precision[::-1][:grid].tolist(),
                 "recall": (100 * true / true[-1])[::-1][:grid].tolist(),
             },
+            without_foreground=self.without,
         )
 
     def _add_up(self) -> None:

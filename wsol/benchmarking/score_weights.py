@@ -174,16 +174,19 @@ def score_weights(
             source = replace(source, method=method)
             text = f"{entry.name}, {method}, stride {stride}"
             level: float | None = None
+            missed: tuple[str, ...] = ()
             if chooses and images.chooser is not None:
                 on = replace(source, split=images.chooser)
                 chosen = _score_once(
                     on, rules, "oracle", out / variant.folder / CHOSEN, text, events
                 )
                 level = chosen["max_box_acc_threshold"]
+                missed = tuple(chosen["unreadable"]) if primary == "val" else ()
             asked = {"val": level, "own": None}.get(str(primary), primary)
             results = out / variant.folder / SCORED
             rule = "val" if primary == "val" else None
-            _score_once(source, rules, asked, results, text, events, rule, shows and not variants)
+            keep = shows and not variants
+            _score_once(source, rules, asked, results, text, events, rule, keep, missed)
             labels = dict(enumerate(images.scored.class_names or ()))
             name_results(results, f"{describe_network(settings)}, {method}", labels, names)
             variants.append(variant)
@@ -215,6 +218,7 @@ def _score_once(
     events: Events,
     rule: str | None = None,
     keep: bool = False,
+    missed: tuple[str, ...] = (),
 ) -> dict[str, Any]:
     """Score a split, unless all that its scores depend on is as it was; gives the scores."""
     keeper = None
@@ -236,6 +240,7 @@ def _score_once(
                 workers=source.workers,
                 out=folder,
                 keep=keeper,
+                unreadable_chosen_on=missed,
                 events=events,
             )
 
@@ -263,4 +268,5 @@ def _read_kept(
         check_sums(results)
     except ResultError:  # somebody removed, broke or changed a file
         return None
-    return None if results.scores["unreadable"] else results.scores
+    missed = results.scores["unreadable"] or results.scores.get("unreadable_chosen_on")
+    return None if missed else results.scores

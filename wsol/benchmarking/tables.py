@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from tdam.strict_json import dumps
 from wsol.benchmarking.expected import SCORES
-from wsol.benchmarking.unreadable import pair_unreadable
+from wsol.evaluation.unreadable import pair_unreadable
 from wsol.out_files import write_file
 from wsol.report.tables import Table, plain
 from wsol.text import count_things

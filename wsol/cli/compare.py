@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -16,8 +17,15 @@ from wsol.cli.usage import usage
 from wsol.errors import about
 from wsol.evaluation.comparison import trusting
 from wsol.evaluation.metric_names import name_score
+from wsol.evaluation.unreadable import (
+    UNREADABLE,
+    UNREADABLE_CHOSEN_ON,
+    list_missed,
+    pair_unreadable,
+)
 from wsol.out_files import write_named
 from wsol.out_folders import free_file
+from wsol.text import count_things, escape
 
 if TYPE_CHECKING:
     from wsol.workflows.compare import Comparison
@@ -41,7 +49,8 @@ def compare(
     """Compare evaluations of the same images, image by image, each with the first.
 
     Prints second minus first with its paired bootstrap interval and, for scores that count images,
-    McNemar's exact test: how many images only one of the two has right.
+    McNemar's exact test: how many images only one of the two has right. Images or maps that could
+    not be read are named, and the exit code is 1 then.
     """
     from wsol.workflows.compare import compare as run
 
@@ -58,9 +67,22 @@ def compare(
         with usage(), trusting(f"{first} and {path}"):
             _print_difference(first, path, each)
     if json_file is not None:
-        content = [{name: asdict(gap) for name, gap in each.differences.items()} for each in shown]
+        content = [_describe(each) for each in shown]
         text = dumps(content[0] if len(content) == 1 else content) + "\n"
         write_named(json_file, text)
+    runs = [comparisons[0].first, *(each.second for each in comparisons)]
+    told = pair_unreadable(list_missed(runs))
+    for sentence, lines in told:
+        sys.stderr.writelines(f"{escape(line)}\n" for line in (*lines, sentence))
+    if told:
+        raise typer.Exit(1)
+
+
+def _describe(comparison: Comparison) -> dict[str, Any]:
+    """Give the JSON output of a comparison."""
+    differences = {name: asdict(gap) for name, gap in comparison.differences.items()}
+    missed = {key: list(getattr(comparison, key)) for key in (UNREADABLE, UNREADABLE_CHOSEN_ON)}
+    return {**differences, **missed}
 
 
 def _print_difference(first: Path, second: Path, comparison: Comparison) -> None:
@@ -80,9 +102,10 @@ def _print_difference(first: Path, second: Path, comparison: Comparison) -> None
             ]
         )
     scores = before.scores
+    images = count_things(scores["images"], "image")
     common.print_table(
-        f"{second} minus {first}: {scores['images']} images of {scores['split']}, protocol "
-        f"{scores['protocol']}, grid {scores['interval']}, class map {scores['class_map']}",
+        f"{second} minus {first}: {images} of {scores['split']}, protocol {scores['protocol']}, "
+        f"grid {scores['interval']}, class map {scores['class_map']}",
         ["score", "first", "second", "difference", "95 % interval", "only one right", "McNemar p"],
         rows,
     )

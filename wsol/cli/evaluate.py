@@ -167,7 +167,7 @@ def _report(
         sys.stderr.write(
             f"maps in {out}/maps as {save_maps}, off by at most {PRECISIONS[save_maps]:.2g}\n"
         )
-    unreadable = [*evaluations[0].unreadable_val, *evaluations[0].unreadable]
+    unreadable = [*evaluations[0].unreadable_chosen_on, *evaluations[0].unreadable]
     sys.stderr.writelines(f"{escape(line)}\n" for line in unreadable)
     if unreadable:
         count = count_things(len(unreadable), "image" if not of_maps else "map")

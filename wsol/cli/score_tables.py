@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import typer
 
 from wsol.cli import common
-from wsol.evaluation.metric_names import list_scores, name_score
+from wsol.evaluation.metric_names import list_scores, name_score, tell_missing_truth
+from wsol.text import count_things
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -42,7 +43,8 @@ def print_evaluation(evaluation: Evaluation, what: str) -> None:
         [name_score(name), _percent(value), _interval(evaluation, name)]
         for name, value in list_scores(evaluation.to_dict()).items()
     ]
-    where = f"{evaluation.result.images} images of {evaluation.split}"
+    images = count_things(evaluation.result.images, "image")
+    where = f"{images} of {evaluation.split}"
     title = f"{what}: {where}, protocol {evaluation.protocol.name}"
     common.print_table(title, ["score", "percent", "95 % interval"], rows)
     content = evaluation.to_dict()
@@ -52,12 +54,12 @@ def print_evaluation(evaluation: Evaluation, what: str) -> None:
         counts = {name: count for name, count in content["errors"].items() if count is not None}
         wrong = counts.pop("misclassified", None)
         text = ", ".join(f"{name} {count}" for name, count in counts.items())
-        typer.echo(f"misses at this threshold, of {evaluation.result.images} images: {text}")
+        typer.echo(f"misses at this threshold, of {images}: {text}")
         if wrong is not None:
-            typer.echo(f"misclassified: {wrong} images")
+            typer.echo(f"misclassified: {count_things(wrong, 'image')}")
         typer.echo(f"several true boxes on {content['several_true_boxes']:.1%} of the images")
-        if content["without_true_box"]:
-            typer.echo(f"{content['without_true_box']} images have no true box and count as missed")
+    for line in tell_missing_truth(content):
+        typer.echo(line)
 
 
 def print_overlaps(lines: Sequence[str] | None) -> None:
@@ -84,13 +86,15 @@ def print_protocols(evaluations: list[Evaluation], what: str) -> None:
             ]
             rows.append([name_score(name), *cells])
     first = evaluations[0]
-    where = f"{first.result.images} images of {first.split}"
+    where = f"{count_things(first.result.images, 'image')} of {first.split}"
     title = f"{what}: the same maps ({first.image}) of {where}"
     header = ["percent (95 % interval)", *(each.protocol.name for each in evaluations)]
     common.print_table(title, header, rows)
     for each in evaluations:
         typer.echo(f"{each.protocol.name}: {_choices(each)}")
     print_overlaps(first.overlaps)
+    for line in tell_missing_truth(first.to_dict()):
+        typer.echo(line)
 
 
 def print_outcome(outcome: Outcome) -> None:
@@ -101,7 +105,7 @@ def print_outcome(outcome: Outcome) -> None:
             read go to stderr
     """
     from wsol.benchmarking.tables import difference_table, list_overlaps, score_table
-    from wsol.benchmarking.unreadable import pair_unreadable
+    from wsol.evaluation.unreadable import pair_unreadable
 
     typer.echo(outcome.title)
     for table in (score_table(outcome.rows), difference_table(outcome.rows)):

@@ -19,6 +19,7 @@ from wsol.evaluation.level_scores import TRACE, levels_of, read_trace, trace_map
 if TYPE_CHECKING:
     from eval.protocols import Protocol
     from eval.splits import Split
+    from eval.stored_sizes import Size
 
 
 class BoxScorer:
@@ -45,13 +46,16 @@ class BoxScorer:
         self.scores = LocalizationScores(protocol, threshold)
         self._thresholds = self.scores.thresholds
 
-    def trace(self, row: int, heat: np.ndarray, region: np.ndarray) -> np.ndarray:
+    def trace(
+        self, row: int, heat: np.ndarray, region: np.ndarray, image: Size | None = None
+    ) -> np.ndarray:
         """Score one map at every level.
 
         Args:
             row: of the image in its split
             heat: (S, S), in [0, 1]
             region: part of the image that the map covers, in original pixels
+            image: what masks may need; boxes come with sizes
 
         Returns:
             (), of `dtype`

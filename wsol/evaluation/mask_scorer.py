@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,12 +14,12 @@ from eval.metrics.pixels import (
     count_pixels,
     pixel_average_precision,
 )
+from eval.stored_sizes import StoredSizes
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from eval.protocols import Protocol
     from eval.splits import Split
+    from eval.stored_sizes import Size
 
 
 class MaskScorer:
@@ -41,30 +42,45 @@ class MaskScorer:
             raise ValueError(f"Expected split {split.name} to have masks and a root for them")
         self.split = split
         self.masks = split.masks
-        self.root = root
+        self.root = Path(root)
         self.protocol = protocol
         self.threshold = threshold
         self.scores = PixelScores(protocol)
         self._edges = self.scores.edges
+        parts = [
+            (self.root / part, row)
+            for row, each in enumerate(self.masks)
+            for part in (*each.instances, each.ignore)
+            if part is not None
+        ]
+        sizes = [split.size(row) for _, row in parts]
+        self._stored = StoredSizes(
+            [path for path, _ in parts], [size for size in sizes if size is not None]
+        )
         self.dtype = np.dtype((np.int32, (2, len(self._edges) - 1)))
 
-    def trace(self, row: int, heat: np.ndarray, region: np.ndarray) -> np.ndarray:
+    def trace(
+        self, row: int, heat: np.ndarray, region: np.ndarray, image: Size | None = None
+    ) -> np.ndarray:
         """Count the pixels of one map by score.
 
         Args:
             row: of the image in its split
             heat: (S, S), in [0, 1]
             region: the map has to cover the whole image
+            image: its width and height, where the split does not tell
 
         Returns:
             (2, bins), background and foreground
 
         Raises:
             ValueError: the map shows a part of the image only
+            ManifestError: a mask that cannot be read, or that is of another image
         """
         if tuple(region[:2]) != (0, 0):
             raise ValueError("Expected maps of whole images, since masks are not cut")
-        mask = read_mask(self.masks[row], self.root, self.protocol.size)
+        known = self.split.size(row) or image
+        mask = read_mask(self.masks[row], self.root, self.protocol.size, known, self._stored)
         return count_pixels(heat, mask, self._edges, checked=True).astype(np.int32)
 
     def is_blank(self, trace: np.ndarray) -> bool:

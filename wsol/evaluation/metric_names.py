@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+from wsol.text import count_things
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 OF_PIXELS = ("pxap", "peak_pixel_iou")
 _NAMES = {
@@ -46,6 +51,28 @@ def list_scores(content: dict[str, Any]) -> dict[str, float | None]:
     names = [*dict.fromkeys([*_NAMES, *acc])]
     of_pixels = content["pxap"] is not None
     return {name: flat.get(name) for name in names if (name in OF_PIXELS) == of_pixels}
+
+
+def tell_missing_truth(content: Mapping[str, Any]) -> list[str]:
+    """Say how many images have nothing to find, and how they count.
+
+    Args:
+        content: the JSON output
+
+    >>> tell_missing_truth({"without_true_box": 1, "without_foreground": None})
+    ['1 image has no true box and counts as missed']
+    >>> tell_missing_truth({"without_foreground": 2})
+    ['2 images have no true mask and count as background']
+    """
+    told = []
+    for key, what, how in (
+        ("without_true_box", "true box", "missed"),
+        ("without_foreground", "true mask", "background"),
+    ):
+        if count := content.get(key):
+            has, counts = ("has", "counts") if count == 1 else ("have", "count")
+            told.append(f"{count_things(count, 'image')} {has} no {what} and {counts} as {how}")
+    return told
 
 
 def name_score(score: str) -> str:

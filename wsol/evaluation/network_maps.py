@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 import numpy as np
 
 from wsol.evaluation.map_source import NO_RANK, FoundMap
+from wsol.evaluation.true_images import TrueImages
 from wsol.fingerprints import hash_code, hash_files, hash_images, hash_modules, hash_weights
 from wsol.heatmap import to_heatmap
-from wsol.images import NOT_FINITE, ImageError, read_image
+from wsol.images import NOT_FINITE, ImageError
 from wsol.label_matching import true_outputs
 from wsol.loading import read_images
 
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from eval.protocols import ClassMap
     from eval.protocols import Protocol as Rules
     from eval.splits import Split
+    from eval.stored_sizes import Size
     from tdam.preprocessing import Preprocessing
     from wsol.maps import MapExtractor
 
@@ -161,7 +163,8 @@ class NetworkMaps:
         where = find_device(self.device)
         self.model.to(where)
         targets = None
-        load = partial(_read_image, root=self.root, split=self.split, preprocessing=self.input)
+        images = TrueImages(self.split, self.root)
+        load = partial(_read_image, images=images, preprocessing=self.input)
         options = head_options(self.method, self.fc_layer)
         extractor = find_method(self.method)(self.model, self.map_layer, **options)
         at = -1 if self.step is None else self.step - 1
@@ -193,7 +196,7 @@ class NetworkMaps:
                 for index, (label, rank) in enumerate(
                     zip(chosen.tolist(), _ranks(scores, true), strict=True)
                 ):
-                    row, region = readable[index]
+                    row, (region, size) = readable[index]
                     if not finite[index] or not np.isfinite(maps[index]).all():
                         fault = f"{self.split.ids[row]}: {NOT_FINITE}"
                         maps_of[row] = FoundMap(row, None, fault, rank=NO_RANK)
@@ -206,21 +209,22 @@ class NetworkMaps:
                         score=likely[index],
                         region=region,
                         predicted=predicted[index],
+                        size=size,
                     )
                 yield from (maps_of[row] for row, _ in batch.outcomes)
 
 
 def _read_image(
-    row: int, root: Path, split: Split, preprocessing: Preprocessing
-) -> tuple[Tensor, tuple[float, float, float, float]]:
-    path = root / split.ids[row]
+    row: int, images: TrueImages, preprocessing: Preprocessing
+) -> tuple[Tensor, tuple[tuple[float, float, float, float], Size]]:
     try:
-        image = read_image(path, boxed=split.size(row))
+        image = images.read(row)
     except ImageError as error:
-        raise ImageError(f"{split.ids[row]}: {error}") from error
+        raise ImageError(f"{images.split.ids[row]}: {error}") from error
     width, height = image.size
     x0, y0, x1, y1 = preprocessing.region(width, height)
-    return preprocessing(image), (x0 / width, y0 / height, x1 / width, y1 / height)
+    region = (x0 / width, y0 / height, x1 / width, y1 / height)
+    return preprocessing(image), (region, image.size)
 
 
 def _upsample(raw: np.ndarray, rules: Rules) -> np.ndarray:

@@ -26,7 +26,7 @@ class Evaluation:
         class_map: whose map made the boxes, the true class's or the predicted one's
         result: the scores
         unreadable: images or maps that could not be read, with the reason; they count as missed
-        unreadable_val: the same of the split that the threshold was chosen on
+        unreadable_chosen_on: the same of the split that the threshold was chosen on
         subject: what was scored, in a line for people
         coco: COCO's AP and AR by name, where they were asked for
         overlaps: a line for each two sets of images that share some though one was trained on,
@@ -42,7 +42,7 @@ class Evaluation:
     class_map: ClassMap
     result: LocalizationResult | PixelResult
     unreadable: tuple[str, ...] = ()
-    unreadable_val: tuple[str, ...] = ()
+    unreadable_chosen_on: tuple[str, ...] = ()
     subject: str = ""
     coco: dict[str, float] | None = None
     overlaps: tuple[str, ...] | None = ()
@@ -65,6 +65,7 @@ class Evaluation:
             "image": self.image,
             "choices": asdict(self.protocol),
             "unreadable": list(self.unreadable),
+            "unreadable_chosen_on": list(self.unreadable_chosen_on),
             "overlaps": None if self.overlaps is None else list(self.overlaps),
             **dict.fromkeys(ORIGIN),
             **self.origin,
@@ -75,5 +76,5 @@ ORIGIN = ("weights_sha256", "images_sha256", "contents_sha256")
 _KEYS = (
     "images", "max_box_acc", "max_box_acc_threshold", "max_box_acc_v2", "box_acc", "curves", "pxap",
     "peak_pixel_iou", "gt_known_loc", "top1_loc", "top5_loc", "top1_cls", "top5_cls", "intervals95",
-    "errors", "several_true_boxes", "without_true_box", "baselines",
+    "errors", "several_true_boxes", "without_true_box", "without_foreground", "baselines",
 )  # fmt: skip

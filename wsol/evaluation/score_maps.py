@@ -61,6 +61,7 @@ class ScoringPass:
         mask_root: folder that the split's mask paths are relative to
         save: also writes the first protocol's maps
         keep: also keeps what a report shows of them
+        unreadable_chosen_on: what could not be read of the images that the thresholds are from
 
     Raises:
         ValueError: an unknown name, or a split without boxes
@@ -76,6 +77,7 @@ class ScoringPass:
         mask_root: str | Path | None = None,
         save: MapWriter | None = None,
         keep: MapKeeper | None = None,
+        unreadable_chosen_on: Sequence[str] = (),
     ) -> None:
         if source.class_map not in get_args(ClassMap):
             raise ValueError(
@@ -83,6 +85,7 @@ class ScoringPass:
             )
         self.source, self.protocols = source, tuple(protocols)
         self.rule, self.mask_root, self.save, self.keep = rule, mask_root, save, keep
+        self.unreadable_chosen_on = tuple(unreadable_chosen_on)
         boxes = source.split.masks is None
         scorer_of = BoxScorer if boxes else partial(MaskScorer, root=mask_root)
         self.scorers: list[BoxScorer | MaskScorer] = [
@@ -110,7 +113,7 @@ class ScoringPass:
         for number, (scorer, heat) in enumerate(zip(self.scorers, heats, strict=True)):
             if heat is None:
                 heat = np.zeros((scorer.protocol.size,) * 2)
-            record[f"p{number}"] = scorer.trace(shown.row, heat, region)
+            record[f"p{number}"] = scorer.trace(shown.row, heat, region, shown.size)
         if heats[0] is not None and self.save is not None:
             self.save.write(split.ids[shown.row], heats[0])
         if heats[0] is not None and self.keep is not None:
@@ -157,6 +160,7 @@ class ScoringPass:
                 class_map=source.class_map,
                 result=scorer.compute(source.class_map == "ground_truth"),
                 unreadable=tuple(self.unreadable),
+                unreadable_chosen_on=self.unreadable_chosen_on,
                 overlaps=source.overlaps,
                 origin=source.origin,
             )
@@ -183,6 +187,7 @@ def score_maps(
     out: str | Path | None = None,
     save: MapWriter | None = None,
     keep: MapKeeper | None = None,
+    unreadable_chosen_on: Sequence[str] = (),
     events: Events = SILENT,
 ) -> list[Evaluation]:
     """Score the same maps under one or several protocols.
@@ -200,6 +205,7 @@ def score_maps(
         out: folder for per-image results; with several protocols, of one folder each
         save: also writes the first protocol's maps
         keep: also keeps what a report shows of them
+        unreadable_chosen_on: what could not be read of the images that the thresholds are from
         events: told of every image within a task that the caller has begun
 
     Returns:
@@ -211,7 +217,14 @@ def score_maps(
         wsol.evaluation.resume_file.ResumeError: `out` holds an unfinished run with other settings
     """
     scoring = ScoringPass(
-        source, protocols, thresholds, rule=rule, mask_root=mask_root, save=save, keep=keep
+        source,
+        protocols,
+        thresholds,
+        rule=rule,
+        mask_root=mask_root,
+        save=save,
+        keep=keep,
+        unreadable_chosen_on=unreadable_chosen_on,
     )
     header = scoring.describe() if out is not None or keep is not None else {}
     if out is None:

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 from matplotlib.colors import to_rgb
 
 from wsol.evaluation.comparison import ResultError, compare_results
+from wsol.evaluation.metric_names import tell_missing_truth
+from wsol.evaluation.unreadable import pair_unreadable
 from wsol.out_files import make_folder
 from wsol.pages import write_page
 from wsol.palette import DEFAULT_MAP, OPACITY, colour_stops
@@ -158,7 +160,7 @@ def _introduce(run: Run) -> dict[str, Any]:
         "name": run.name,
         "what": run.what if run.what != run.name else "",
         "threshold": "none" if not rule else f"{threshold['value']:.3f}, {rule}",
-        "unreadable": run.scores["unreadable"],
+        "unreadable": pair_unreadable(run.scores),
         "overlaps": run.scores.get("overlaps") or [],
     }
 
@@ -177,8 +179,8 @@ def _facts(run: Run) -> dict[str, str]:
         facts["Images seen as"] = "their centre crop: boxes are compared inside of it"
     if run.of_boxes:
         facts["Several true boxes"] = f"on {scores['several_true_boxes']:.1%} of the images"
-        if scores["without_true_box"]:
-            facts["Without a true box"] = f"{scores['without_true_box']} images, counted as missed"
+    if told := tell_missing_truth(scores):
+        facts["Nothing to find"] = "; ".join(told)
     return facts
 
 

@@ -11,7 +11,7 @@ from eval.metrics.localization import LocalizationResult
 from eval.protocols import find_protocol
 from wsol.evaluation.network_maps import NetworkMaps
 from wsol.evaluation.score_maps import score_maps
-from wsol.images import read_image
+from wsol.evaluation.true_images import TrueImages
 from wsol.loading import read_images
 from wsol.runtime import evaluation_mode
 
@@ -66,10 +66,10 @@ class Validator:
             ValueError: no image that can be read
         """
         wanted = model.spec.preprocessing
+        images = TrueImages(self.split, self.root)
 
         def read(row: int) -> tuple[torch.Tensor, None]:
-            path = self.root / self.split.ids[row]
-            return wanted(read_image(path, boxed=self.split.size(row))), None
+            return wanted(images.read(row)), None
 
         right, seen, losses = 0, 0, 0.0
         rows = range(len(self.split))

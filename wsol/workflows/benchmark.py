@@ -152,7 +152,7 @@ def benchmark(
 
 def _note_faults(outcome: Outcome) -> str:
     """Name runs that failed and images that could not be read, for the page."""
-    from wsol.benchmarking.unreadable import pair_unreadable
+    from wsol.evaluation.unreadable import pair_unreadable
 
     told = pair_unreadable(vars(outcome))
     if outcome.failed:
@@ -198,7 +198,7 @@ def _score(
     from wsol.benchmarking.score_weights import Images, score_weights
     from wsol.benchmarking.scored_data import class_finder
     from wsol.benchmarking.summary import summarise
-    from wsol.benchmarking.unreadable import UNREADABLE, UNREADABLE_CHOSEN_ON, list_unreadable
+    from wsol.evaluation.unreadable import UNREADABLE, UNREADABLE_CHOSEN_ON, list_unreadable
     from wsol.runtime import find_device
 
     with about("device"):

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from tdam.events import SILENT, Events
 from wsol.errors import ArgumentError
 from wsol.evaluation.comparison import compare_results, trusting
+from wsol.evaluation.unreadable import list_missed
 from wsol.folder_lock import holds
 from wsol.overlap import describe_unknown
 from wsol.workflows.report_job import free_report, write_page
@@ -31,11 +32,16 @@ class Comparison:
         differences: second minus first by the name of a score, as in the JSON output, with paired
             bootstrap intervals and, for scores that count images, McNemar's exact test; empty for
             scores of masks
+        unreadable: images or maps that one or both could not read, with the reason and, where it is
+            one of them, its name; they count as missed
+        unreadable_chosen_on: the same of the images that thresholds were chosen on
     """
 
     first: Run
     second: Run
     differences: dict[str, Difference]
+    unreadable: tuple[str, ...] = ()
+    unreadable_chosen_on: tuple[str, ...] = ()
 
 
 @holds("report")
@@ -95,7 +101,12 @@ def _compare(
             home = runs[0].root
         write_page(page.folder, runs, home, events, differences=differences)
     return [
-        Comparison(runs[0], run, by_score)
+        Comparison(
+            runs[0],
+            run,
+            by_score,
+            **{key: tuple(lines) for key, lines in list_missed([runs[0], run]).items()},
+        )
         for run, by_score in zip(runs[1:], differences or [{}] * (len(runs) - 1), strict=True)
     ]
 

@@ -122,8 +122,15 @@ class EvaluationJob:
         if self.chooser is not None:
             levels, unreadable = self._choose(sources[1])
         rule = None if self.chooser is None else VAL
-        scored = self._score(sources[0], levels, out=results, rule=rule, keep=keeper)
-        evaluations = [replace(each, unreadable_val=unreadable, subject=subject) for each in scored]
+        scored = self._score(
+            sources[0],
+            levels,
+            out=results,
+            rule=rule,
+            keep=keeper,
+            unreadable_chosen_on=unreadable,
+        )
+        evaluations = [replace(each, subject=subject) for each in scored]
         if results is not None:
             outputs_named = names if by_network else None
             name_results(results, subject, labels, outputs_named, by_number)

@@ -184,7 +184,7 @@ def _write(work: Reproduction, results: RunResults, expect: bool) -> Outcome:
     from wsol.benchmarking.replicates import name_rule
     from wsol.benchmarking.summary import summarise
     from wsol.benchmarking.tables import write_tables
-    from wsol.benchmarking.unreadable import list_unreadable, pair_unreadable
+    from wsol.evaluation.unreadable import list_unreadable, pair_unreadable
 
     experiment, on, rules = work.experiment, work.on, work.rules
     scoring = experiment.scoring
