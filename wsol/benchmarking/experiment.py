@@ -14,8 +14,6 @@ if TYPE_CHECKING:
     from tdam.training.recipe import Recipe
     from wsol.benchmarking.expected import Expected
 
-PRETRAINED = "pretrained"  # as a checkpoint: the network with the weights that come with it
-
 
 @dataclass(frozen=True)
 class Scoring:
@@ -85,8 +83,8 @@ class Entry:
         name: in tables
         recipe: that it is trained with; of a checkpoint, which network it is
         seeds: of its runs
-        checkpoint: weights to score as they are, `pretrained` or a path in which `{seed}` stands
-            for the seed; None for a model that is trained
+        checkpoint: weights to score as they are, one of `tdam.named_weights.NAMED_WEIGHTS` or a
+            path in which `{seed}` stands for the seed; None for a model that is trained
         reference: name of the model that it is compared with, its own to compare it with no
             other; empty for the experiment's first
         declared: which fields of the recipe the experiment names beside a checkpoint
