@@ -68,6 +68,8 @@ def predict(
     device: str = "auto",
     batch_size: int = 16,
     workers: int = 2,
+    precision: str = "float32",
+    channels_last: bool = False,
     resume: bool = False,
     force: bool = False,
     on_result: Callable[[Path, Localization | ImageError], object] | None = None,
@@ -103,6 +105,8 @@ def predict(
         device: `auto`, `cpu`, `cuda`, or any name that torch knows
         batch_size: how many images go through the network at once
         workers: threads that read images ahead
+        precision: as `Localizer` takes it, like the next
+        channels_last: memory layout
         resume: go on with the run of these images and settings that was cut off in `out`; begin
             where there is none
         force: write into a folder that has files already; those of earlier runs go first
@@ -132,6 +136,7 @@ def predict(
     >>> [(path.name, result.width) for path, result in results.items()]
     [('grey.png', 64)]
     """
+    from tdam.precision import check_precision
     from wsol.classes import name_outputs
     from wsol.localizer import Localizer, explain_threshold
     from wsol.runtime import find_device
@@ -144,14 +149,19 @@ def predict(
     paths = list_photographs(sources, folder, events)
     network = get_network(model)
     with about("device"):
-        find_device(device)
+        where = find_device(device)
+    with about("precision"):
+        check_precision(precision, where)
+    if precision != "float32":
+        events.say(f"the network computes in {precision}: scores and boxes can differ from float32")
     options: dict[str, Any] = {"preprocessing": preprocessing, "fc_layer": fc_layer}
     method = _check_maps(network, method, layer, events, **options)
     names = name_outputs(network, names)
     labels = _find_labels(paths, names, class_name, class_from_folder)
     localizer = Localizer(
         network, method, threshold, "outer" if multi else "largest", topk, target_layer=layer,
-        names=names, device=device, batch_size=batch_size, workers=workers, **options,
+        names=names, device=device, batch_size=batch_size, workers=workers,
+        precision=precision, channels_last=channels_last, **options,
     )  # fmt: skip
     if note := explain_threshold(network, threshold, localizer.threshold):
         events.say(note)

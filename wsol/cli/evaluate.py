@@ -93,6 +93,8 @@ def evaluate(
     device: common.Device = "auto",
     batch_size: common.BatchSize = 32,
     workers: common.Workers = 2,
+    precision: common.Precision = "float32",
+    channels_last: common.ChannelsLast = False,
     seed: common.Seed = 0,
     allow_overlap: common.AllowOverlap = False,
     max_pixels: common.MaxPixels = None,
@@ -109,7 +111,9 @@ def evaluate(
     if maps is not None:
         networks.refuse_flags(
             model=model, weights=weights, checkpoint=checkpoint, output_stride=output_stride,
-            method=method, layer=layer, at_step=step, **asked,
+            method=method, layer=layer, at_step=step,
+            precision=None if precision == "float32" else precision,
+            channels_last=channels_last or None, **asked,
         )  # fmt: skip
     if not data.exists():
         raise typer.BadParameter(f"{data}: no such file or folder", param_hint="DATA")
@@ -139,7 +143,8 @@ def evaluate(
                 )
                 scored = run(
                     network, data, root, method=method, layer=layer, step=step, classes=classes,
-                    batch_size=batch_size, device=device, events=events, **shared,
+                    batch_size=batch_size, device=device, precision=precision,
+                    channels_last=channels_last, events=events, **shared,
                 )  # fmt: skip
     _report(scored, json_file, protocol == "all", out, save_maps, maps is not None, allow_missing)
 
