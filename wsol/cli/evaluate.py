@@ -111,8 +111,7 @@ def evaluate(
     if maps is not None:
         networks.refuse_flags(
             model=model, weights=weights, checkpoint=checkpoint, output_stride=output_stride,
-            method=method, layer=layer, at_step=step,
-            precision=None if precision == "float32" else precision,
+            method=method, layer=layer, at_step=step, precision=precision,
             channels_last=channels_last or None, **asked,
         )  # fmt: skip
     if not data.exists():
@@ -121,27 +120,24 @@ def evaluate(
         if json_file is not None:
             with about("json"):
                 free_file(json_file, force)
-        from wsol.workflows.evaluate import evaluate as run
-        from wsol.workflows.evaluate import evaluate_maps
+        from wsol.workflows import evaluate as work
 
-        level = _threshold(threshold)
         shared: dict[str, Any] = {
-            "split": split, "protocol": protocol, "threshold": level, "class_map": class_map,
-            "mask_root": mask_root, "out": out, "formats": formats or (), "save_maps": save_maps,
-            "report": report, "coco": coco, "workers": workers, "force": force,
-            "allow_overlap": allow_overlap,
+            "split": split, "protocol": protocol, "threshold": _threshold(threshold),
+            "class_map": class_map, "mask_root": mask_root, "out": out, "formats": formats or (),
+            "save_maps": save_maps, "report": report, "coco": coco, "workers": workers,
+            "force": force, "allow_overlap": allow_overlap,
         }  # fmt: skip
         with ConsoleEvents() as events:
             if maps is not None:
-                scored = evaluate_maps(
+                scored = work.evaluate_maps(
                     data, maps, root, allow_missing=allow_missing, events=events, **shared
                 )
             else:
                 name = model if checkpoint is not None else model or common.DEFAULT_MODEL
-                network = partial(
-                    networks.load_model, name, weights, seed, checkpoint, output_stride, **asked
-                )
-                scored = run(
+                flags: tuple[Any, ...] = (name, weights, seed, checkpoint, output_stride)
+                network = partial(networks.load_model, *flags, **asked)
+                scored = work.evaluate(
                     network, data, root, method=method, layer=layer, step=step, classes=classes,
                     batch_size=batch_size, device=device, precision=precision,
                     channels_last=channels_last, events=events, **shared,

@@ -193,7 +193,6 @@ def _score(
     """Score every model; gives the folder of each one's results too."""
     from eval.protocols import find_protocol
     from tdam.named_weights import is_named
-    from tdam.precision import check_precision
     from tdam.weights import WeightsError
     from wsol.benchmarking.failed_run import FailedRun, tell_reason
     from wsol.benchmarking.outcome import NothingScoredError, Outcome, list_verdicts
@@ -202,13 +201,9 @@ def _score(
     from wsol.benchmarking.scored_data import class_finder
     from wsol.benchmarking.summary import summarise
     from wsol.benchmarking.unreadable import UNREADABLE, UNREADABLE_CHOSEN_ON, list_unreadable
-    from wsol.runtime import find_device
+    from wsol.runtime import settle_device
 
-    with about("device"):
-        found = find_device(device)
-        where = str(found)
-    with about("precision"):
-        check_precision(scoring.precision, found)
+    where = str(settle_device(device, scoring.precision))
     finder = class_finder(scored, data, classes, events)
     rules = find_protocol(scoring.protocol)
     images = Images(scored, chooser, data.image_root, finder)

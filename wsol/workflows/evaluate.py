@@ -122,13 +122,9 @@ def evaluate(
         split, protocol, threshold, class_map, mask_root, out, formats, save_maps, report, coco,
         workers, force, events, allow_overlap,
     )  # fmt: skip
-    from tdam.precision import check_precision
-    from wsol.runtime import find_device
+    from wsol.runtime import settle_device
 
-    with about("device"):
-        where = find_device(device)
-    with about("precision"):
-        check_precision(precision, where)
+    where = settle_device(device, precision)
     job = open_job(data, root, choose, wanted, partial(get_network, model))
     network = job.network
     _check_preprocessing(preprocessing, network)
@@ -138,24 +134,12 @@ def evaluate(
     subject += "" if precision == "float32" else f", {precision}"
     subject += ", channels_last" if channels_last else ""
     make = partial(
-        NetworkMaps,
-        network,
-        root=job.image_root,
-        method=method,
-        classes=outputs,
-        class_map=job.class_map,
-        image=job.protocols[0].image,
-        preprocessing=preprocessing,
-        batch_size=batch_size,
-        workers=workers,
-        device=str(where),
-        precision=precision,
+        NetworkMaps, network, root=job.image_root, method=method, classes=outputs,
+        class_map=job.class_map, image=job.protocols[0].image, preprocessing=preprocessing,
+        batch_size=batch_size, workers=workers, device=str(where), layer=layer,
+        fc_layer=fc_layer, step=step, overlaps=job.overlaps, precision=precision,
         channels_last=channels_last,
-        layer=layer,
-        fc_layer=fc_layer,
-        step=step,
-        overlaps=job.overlaps,
-    )
+    )  # fmt: skip
     with about("step"):
         sources = [make(split=each) for each in job.splits]
     labels = name_labels(job.scored, outputs, names)
