@@ -106,7 +106,7 @@ def evaluate(
     rule and class map; an oracle threshold is chosen on the very split that is scored. With
     --protocol all the same maps are scored under every protocol.
     """
-    asked = networks.attention_flags(attention, steps, distance, searchlight)
+    asked: dict[str, Any] = networks.attention_flags(attention, steps, distance, searchlight)
     networks.check_model(model, method, checkpoint, weights, **asked)
     if maps is not None:
         networks.refuse_flags(
