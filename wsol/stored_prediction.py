@@ -12,6 +12,7 @@ from eval.image_files import get_max_pixels
 from tdam.atomic import naming
 from tdam.events import working
 from wsol.errors import OutputError
+from wsol.evaluation.network_maps import describe_arithmetic
 from wsol.fingerprints import hash_code, hash_modules, hash_weights
 from wsol.folder_lock import hold_folder
 from wsol.out_files import FileList, make_folder
@@ -131,6 +132,7 @@ class StoredPrediction:
             "pictures": self.pictures,
             "sort": "uncertain" if self.uncertain else "given",
             "max_pixels": get_max_pixels(),
+            **describe_arithmetic(localizer.extractor.precision, localizer.extractor.channels_last),
             "versions": {name: version(name) for name in ("wsol-tdam", "torch")},
         }
 

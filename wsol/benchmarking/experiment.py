@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
+from tdam.precision import PRECISIONS
 from wsol.maps.names import check_method
 
 if TYPE_CHECKING:
@@ -13,8 +14,6 @@ if TYPE_CHECKING:
 
     from tdam.training.recipe import Recipe
     from wsol.benchmarking.expected import Expected
-
-PRETRAINED = "pretrained"  # as a checkpoint: the network with the weights that come with it
 
 
 @dataclass(frozen=True)
@@ -32,6 +31,7 @@ class Scoring:
         choose: split that thresholds are chosen on; where it does not exist, the share that a
             training held out, if it has boxes
         split: to report
+        precision: that networks compute in, one of `tdam.precision.PRECISIONS`
     """
 
     protocol: str = "wsoleval"
@@ -41,6 +41,7 @@ class Scoring:
     size: int = 0
     choose: str = "val"
     split: str = "test"
+    precision: str = "float32"
 
     def __post_init__(self) -> None:
         for name, allowed in (("output_strides", (0, 8, 16, 32)), ("thresholds", None)):
@@ -65,6 +66,9 @@ class Scoring:
                 check_method(method)
         if self.choose in self.split.split("+"):
             raise ValueError(f"Expected choose to be no part of split but both are {self.choose}")
+        if self.precision not in PRECISIONS:
+            known = ", ".join(PRECISIONS)
+            raise ValueError(f"Expected precision to be one of {known} but got {self.precision!r}")
         if not 0 <= self.size <= 4096:
             raise ValueError(f"Expected size to be from 0 to 4096 but got {self.size}")
 
@@ -85,8 +89,8 @@ class Entry:
         name: in tables
         recipe: that it is trained with; of a checkpoint, which network it is
         seeds: of its runs
-        checkpoint: weights to score as they are, `pretrained` or a path in which `{seed}` stands
-            for the seed; None for a model that is trained
+        checkpoint: weights to score as they are, one of `tdam.named_weights.NAMED_WEIGHTS` or a
+            path in which `{seed}` stands for the seed; None for a model that is trained
         reference: name of the model that it is compared with, its own to compare it with no
             other; empty for the experiment's first
         declared: which fields of the recipe the experiment names beside a checkpoint

@@ -7,17 +7,18 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
+from tdam.named_weights import is_named
 from tdam.registry import find_attention, find_spec
 from tdam.toml_records import check_keys, fit_fields, read_toml
 from tdam.training.recipe import Recipe, load_recipe
 from tdam.weights import list_shipped, shipped_path
 from wsol.benchmarking.expected import read_expected
-from wsol.benchmarking.experiment import PRETRAINED, Entry, Experiment, Scoring
+from wsol.benchmarking.experiment import Entry, Experiment, Scoring
 
 _KEYS = (
     "name", "description", "data", "base", "seeds", "recipe", "scoring", "models", "expected"
 )  # fmt: skip
-_ARCHITECTURE = ("model", "attention", "steps", "distance", "searchlight")
+_ARCHITECTURE = ("model", "attention", "steps", "distance", "searchlight", "dilated")
 
 
 def list_experiments() -> list[str]:
@@ -117,7 +118,7 @@ def _read_entry(content: Any, base: Recipe, seeds: tuple[int, ...], home: Path) 
             check_keys("a checkpoint", own, _ARCHITECTURE)
             if checkpoint in list_shipped():
                 checkpoint = str(shipped_path(checkpoint))
-            elif checkpoint != PRETRAINED:
+            elif not is_named(checkpoint):
                 checkpoint = str(home / Path(checkpoint).expanduser())
         recipe = base.change(**_without_seed(own))
         find_spec(recipe.model)

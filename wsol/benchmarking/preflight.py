@@ -30,7 +30,7 @@ def check_weights(
 
     Args:
         entry: the model
-        weights: `pretrained`, a file, or the folder of a run
+        weights: as for `build_network`
         images: to score, and to choose thresholds on
         scoring: the variants
         rules: protocol to score under
@@ -68,7 +68,7 @@ def check_trained(
     check_training(recipe, training_data, folder, None)
     network, _, _ = begin_network(recipe, training_data, folder, [])
     _check_network(network, images, scoring, rules)
-    names = ("attention", "steps", "distance", "searchlight", "num_classes")
+    names = ("attention", "steps", "distance", "searchlight", "num_classes", "dilated")
     for stride in scoring.output_strides:
         if stride:
             settings: dict[str, Any] = {name: network.settings[name] for name in names}

@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from tdam.named_weights import is_named
 from tdam.unfinished import RECIPE, RECORD
 from tdam.weights import RESULT
-from wsol.benchmarking.experiment import PRETRAINED
 from wsol.runtime import find_device
 from wsol.training.data import load_training_data
 from wsol.training.record import describe_run, read_record
@@ -91,7 +91,7 @@ def is_any_unfinished(folder: Path) -> bool:
 
 def is_there(weights: str | None) -> bool:
     """Tell whether weights that `weights_to_score` named can be had."""
-    return weights is not None and (weights == PRETRAINED or Path(weights).exists())
+    return weights is not None and (is_named(weights) or Path(weights).exists())
 
 
 def weights_to_score(entry: Entry, seed: int, folder: Path | None) -> str | None:
@@ -104,10 +104,11 @@ def weights_to_score(entry: Entry, seed: int, folder: Path | None) -> str | None
             would be trained; None to train them
 
     Returns:
-        `pretrained` or a path, which need not exist; None for a run that is trained
+        one of `tdam.named_weights.NAMED_WEIGHTS`, or a path, which need not exist; None for a run
+        that is trained
     """
-    if entry.checkpoint == PRETRAINED:
-        return PRETRAINED
+    if is_named(entry.checkpoint):
+        return entry.checkpoint
     if entry.checkpoint is not None:
         return entry.checkpoint.replace("{seed}", str(seed))
     if folder is None:

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 from eval.protocols import find_protocol
 from tdam import create_model, load_checkpoint
 from tdam.events import SILENT, Events, working
+from tdam.named_weights import is_named
 from tdam.spec import describe_network
-from wsol.benchmarking.experiment import PRETRAINED
 from wsol.benchmarking.own_word import check_own_word
 from wsol.benchmarking.score_store import (
     CHOSEN,
@@ -76,8 +76,8 @@ def build_network(
     """Build a network as it is scored.
 
     Args:
-        entry: the model; tells the network of pretrained weights
-        weights: `pretrained`, a file, or the folder of a run
+        entry: the model; tells the network of weights by name
+        weights: one of `tdam.named_weights.NAMED_WEIGHTS`, a file, or the folder of a run
         output_stride: 0 for the weights' own
         size: side of the input, in pixels; 0 for the weights' own
         class_names: `Images.trained_classes`
@@ -87,10 +87,10 @@ def build_network(
         tdam.weights.WeightsError: weights that cannot be had or read
     """
     stride: dict[str, Any] = {"output_stride": output_stride} if output_stride else {}
-    if weights == PRETRAINED:
-        names = ("attention", "steps", "distance", "searchlight")
+    if is_named(weights):
+        names = ("attention", "steps", "distance", "searchlight", "dilated")
         settings = {name: getattr(entry.recipe, name) for name in names}
-        model = create_model(entry.recipe.model, weights=PRETRAINED, **settings, **stride)
+        model = create_model(entry.recipe.model, weights=weights, **settings, **stride)
     else:
         model, info = load_checkpoint(weights, **stride)
         check_own_word(entry, weights, model, info, class_names, tuple(stride))
@@ -121,7 +121,7 @@ def score_weights(
     Args:
         entry: the model
         seed: of the run
-        weights: `pretrained`, a file, or the folder of a run
+        weights: as for `build_network`
         images: to score, and to choose thresholds on
         scoring: the variants
         out: folder for the scores of this model and seed
@@ -158,6 +158,7 @@ def score_weights(
             workers=workers,
             device=device,
             overlaps=images.overlaps,
+            precision=scoring.precision,
         )
         for wanted in scoring.methods:
             method = settle_method(wanted, network)

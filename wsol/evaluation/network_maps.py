@@ -53,6 +53,8 @@ class NetworkMaps:
             registered network's own
         overlaps: what the scores have to tell of images that are not only scored; None where that
             is not known
+        precision: that the network computes in, one of `tdam.precision.PRECISIONS`
+        channels_last: memory layout of what it computes on
 
     Raises:
         ValueError: a step that the network lacks, or a step beside a layer
@@ -73,6 +75,8 @@ class NetworkMaps:
     step: int | None = None
     fc_layer: str | None = None
     overlaps: tuple[str, ...] | None = ()
+    precision: str = "float32"
+    channels_last: bool = False
 
     def __post_init__(self) -> None:
         if self.step is None:
@@ -96,14 +100,16 @@ class NetworkMaps:
         return True
 
     @cached_property
-    def origin(self) -> dict[str, str]:
-        """Hashes of weights and images that are the same on every machine."""
+    def origin(self) -> dict[str, Any]:
+        """Hashes of weights and images, the same on every machine, and how is computed."""
         return {
             "weights_sha256": hash_weights(self.model.state_dict()),
             "images_sha256": hash_files(self.split, self.root.joinpath),
             "contents_sha256": hash_images(
                 self.split.ids, [str(self.root / image_id) for image_id in self.split.ids]
             ),
+            "precision": self.precision,
+            "channels_last": self.channels_last,
         }
 
     def describe(self) -> dict[str, Any]:
@@ -126,6 +132,7 @@ class NetworkMaps:
             "batch_size": self.batch_size,
             **({} if self.step is None else {"step": self.step}),
             **({} if self.fc_layer is None else {"fc_layer": self.fc_layer}),
+            **describe_arithmetic(self.precision, self.channels_last),
         }
 
     @property
@@ -167,6 +174,7 @@ class NetworkMaps:
         load = partial(_read_image, images=images, preprocessing=self.input)
         options = head_options(self.method, self.fc_layer)
         extractor = find_method(self.method)(self.model, self.map_layer, **options)
+        extractor.precision, extractor.channels_last = self.precision, self.channels_last
         at = -1 if self.step is None else self.step - 1
         with evaluation_mode(self.model):
             rows = range(start, len(self.split))
@@ -212,6 +220,13 @@ class NetworkMaps:
                         size=size,
                     )
                 yield from (maps_of[row] for row, _ in batch.outcomes)
+
+
+def describe_arithmetic(precision: str, channels_last: bool) -> dict[str, Any]:
+    """Name how a network computes, as far as it is not as usual."""
+    usual = {"precision": "float32", "channels_last": False}
+    chosen = {"precision": precision, "channels_last": channels_last}
+    return {name: value for name, value in chosen.items() if value != usual[name]}
 
 
 def _read_image(

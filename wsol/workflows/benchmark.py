@@ -50,6 +50,7 @@ def benchmark(
     device: str = "auto",
     batch_size: int = 32,
     workers: int = 2,
+    precision: str = "float32",
     allow_overlap: bool = False,
     force: bool = False,
     events: Events = SILENT,
@@ -79,6 +80,7 @@ def benchmark(
         device: `auto`, `cpu`, `cuda`, or any name that torch knows
         batch_size: images at once
         workers: threads that read images and score maps
+        precision: that networks compute in, as for `evaluate`
         allow_overlap: score images all the same that a threshold is chosen on or that a run's
             weights were trained on or chosen by, as for `evaluate`, and say so in every result
         force: overwrite what an earlier run wrote
@@ -115,7 +117,7 @@ def benchmark(
         thresholds = (
             ["val", "oracle"] if has_val else ["oracle" if rules.threshold is None else "own"]
         )
-    scoring = _settle(protocol, thresholds, methods, output_strides, size, split)
+    scoring = _settle(protocol, thresholds, methods, output_strides, size, split, precision)
     with about("thresholds"):
         check_rules(rules, scoring)
     if expected is not None:
@@ -190,8 +192,8 @@ def _score(
 ) -> tuple[Outcome, dict[str, Path]]:
     """Score every model; gives the folder of each one's results too."""
     from eval.protocols import find_protocol
+    from tdam.named_weights import is_named
     from tdam.weights import WeightsError
-    from wsol.benchmarking.experiment import PRETRAINED
     from wsol.benchmarking.failed_run import FailedRun, tell_reason
     from wsol.benchmarking.outcome import NothingScoredError, Outcome, list_verdicts
     from wsol.benchmarking.preflight import check_weights
@@ -199,10 +201,9 @@ def _score(
     from wsol.benchmarking.scored_data import class_finder
     from wsol.benchmarking.summary import summarise
     from wsol.evaluation.unreadable import UNREADABLE, UNREADABLE_CHOSEN_ON, list_unreadable
-    from wsol.runtime import find_device
+    from wsol.runtime import settle_device
 
-    with about("device"):
-        where = str(find_device(device))
+    where = str(settle_device(device, scoring.precision))
     finder = class_finder(scored, data, classes, events)
     rules = find_protocol(scoring.protocol)
     images = Images(scored, chooser, data.image_root, finder)
@@ -233,7 +234,7 @@ def _score(
         raise NothingScoredError("no run could be scored")
     rows = summarise(scores, entries[0].name)
     weights = {
-        entry.name: entry.recipe.model if entry.checkpoint == PRETRAINED else entry.checkpoint
+        entry.name: entry.recipe.model if is_named(entry.checkpoint) else entry.checkpoint
         for entry in entries
     }
     missed = list_unreadable(scores)
@@ -246,6 +247,7 @@ def _score(
         **missed,
     }
     title = f"{scored.summary}, protocol {rules.name}, class map {rules.class_map}"
+    title += "" if scoring.precision == "float32" else f", {scoring.precision}"
     outcome = Outcome(
         title, tuple(rows), tuple(list_verdicts(rows)), tuple(failed), record, expected,
         unreadable=tuple(missed[UNREADABLE]),
@@ -258,13 +260,13 @@ def _find_overlaps(
     entries: Sequence[Entry], sets: list[ImageSet], allow: bool, events: Events
 ) -> dict[str, tuple[str, ...] | None]:
     """Hold every run's images against those that are scored and chosen by, before it is scored."""
-    from wsol.benchmarking.experiment import PRETRAINED
+    from tdam.named_weights import is_named
     from wsol.training.image_list import list_unknown, read_image_sets
 
     overlaps = {}
     unknown: list[str] = []
     for entry in entries:
-        weights = None if entry.checkpoint == PRETRAINED else entry.checkpoint
+        weights = None if is_named(entry.checkpoint) else entry.checkpoint
         told = list_unknown(weights)
         unknown += told
         overlaps[entry.name] = check_apart([*read_image_sets(weights), *sets], allow, unknown=told)
@@ -285,11 +287,12 @@ def _read_expected(
 
 def _read_runs(runs: Mapping[str, str | Path]) -> list[Entry]:
     """Find every run's weights, before the first is scored."""
+    from tdam.named_weights import PRETRAINED
     from tdam.registry import list_models
     from tdam.training.recipe import Recipe
     from tdam.unfinished import refuse_unfinished
     from tdam.weights import find_weights
-    from wsol.benchmarking.experiment import PRETRAINED, Entry
+    from wsol.benchmarking.experiment import Entry
 
     if not isinstance(runs, Mapping):
         raise TypeError(f"Expected runs to be checkpoints by name but got {runs!r}")
@@ -319,6 +322,7 @@ def _settle(
     output_strides: Sequence[int],
     size: int,
     split: str,
+    precision: str,
 ) -> Scoring:
     """Put the variants of scoring together."""
     from wsol.benchmarking.experiment import Scoring
@@ -333,6 +337,7 @@ def _settle(
         "methods": tuple(methods),
         "output_strides": tuple(output_strides),
         "size": size,
+        "precision": precision,
     }
     for name, value in given.items():
         if value:

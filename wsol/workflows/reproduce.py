@@ -139,6 +139,7 @@ def _run(
     **options: Any,
 ) -> Outcome:
     from eval.protocols import find_protocol
+    from tdam.precision import check_precision
     from wsol.benchmarking import runs
     from wsol.benchmarking.expected import check_measurable
     from wsol.benchmarking.outcome import NothingScoredError, read_runs
@@ -150,7 +151,11 @@ def _run(
     from wsol.workflows.report_job import write_page
 
     with about("device"):
-        where = str(find_device(device))
+        found = find_device(device)
+        where = str(found)
+    if data is not None:
+        with about("experiment"):
+            check_precision(experiment.scoring.precision, found)
     with hold_folder(out, patient=True, tell=events.say):  # splits may be written to it
         on = None if data is None else open_scored(experiment, data, root, out, events)
     with about("experiment"):
@@ -193,6 +198,7 @@ def _write(work: Reproduction, results: RunResults, expect: bool) -> Outcome:
     images = results.scores[0].images
     scored = f"{scoring.split}: {images} images" if on is None else on.scored.summary
     title = f"{scored}, protocol {rules.name}, class map {rules.class_map}"
+    title += "" if scoring.precision == "float32" else f", {scoring.precision}"
     missed = list_unreadable(results.scores)
     failures = [each.describe() for each in results.failed]
     record: dict[str, Any] = {
