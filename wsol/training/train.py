@@ -165,8 +165,9 @@ def train_localizer(
         refuse_unfinished(recipe.weights)
     check_training(recipe, training_data, out, cache)
     measured_on = spread_rows(training_data.val, recipe.val_limit)
-    record = describe_run(training_data.source.path, training_data, recipe.seed, str(where))
-    record["measured_images"] = len(measured_on)
+    record = describe_run(training_data.source.path, training_data, recipe.seed, str(where)) | {
+        "measured_images": len(measured_on)
+    }
     if resume:
         check_same_run(out, recipe, record)
         allow_overlap |= bool(read_record(out).get("overlaps"))
@@ -188,11 +189,11 @@ def train_localizer(
                 discard(out)
             record = begin(out, recipe, record, training_data)
         elif ranks.first:
-            check_same_images(out, sets, measured_on)
+            check_same_images(out, sets, chosen_by)
             step = int(saved[0].name.removeprefix("step-")) if saved else 0
             record = go_on(out, record, step)
         if ranks.first and not (out / TRAINED_ON).is_file():  # nor had runs of before one
-            write_image_sets(out, sets, unknown, measured_on)
+            write_image_sets(out, sets, unknown, chosen_by)
         announce(training_data, recipe, events)
         packed = Path(cache or out / "cache")
         images = _open_images(recipe, training_data, packed, ranks, workers, events)
