@@ -214,9 +214,10 @@ class _Training:
             if self.targets is not None:
                 rows = self.targets[batch.indices or [0]]
                 wanted = torch.from_numpy(rows).to(self.device).float()
-            half = recipe.precision == "bfloat16"
-            with torch.autocast(self.device.type, torch.bfloat16, enabled=half):
-                loss = self.loss(self.network, views, wanted, recipe)
+        half = recipe.precision == "bfloat16"
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=half):
+            loss = self.loss(self.network, views, wanted, recipe)
+        with ranks.together():
             if not isfinite(loss.item()):
                 raise self._diverged(f"the loss is {loss.item()}", batch)
         count = len(batch.indices)

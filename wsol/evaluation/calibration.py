@@ -111,7 +111,7 @@ def _measure(
     scorer = BoxScorer(source.split, find_protocol("clean"), None)
     sizes, size = np.asarray(source.split.sizes), source.batch_size
     with closing(source.read(deal_rows(range(len(sizes)), size, rank, count))) as maps:
-        while batch := list(islice(maps, size)):
+        while batch := list(islice(maps, max(size, 1))):
             measured: list[tuple[int, str, np.ndarray | None]] = []
             for shown in batch:
                 overlaps = None

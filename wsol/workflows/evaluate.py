@@ -67,8 +67,7 @@ def evaluate(
 ) -> Evaluation | list[Evaluation]:
     """Score a network's localizations.
 
-    Started by torchrun, every process calls this and works on its part of the images; the first one
-    writes and tells `events`.
+    Started by torchrun, every process calls this and scores its part; the first one writes.
 
     Args:
         model: a registered network, or any other with `preprocessing` given; the file, run or name
