@@ -18,7 +18,8 @@ from small_experiments import TOML
 from small_objects import FLAGS
 
 from tdam import load_checkpoint
-from tdam.ranks import Ranks, RanksError, find_ranks
+from tdam.job import find_ranks
+from tdam.ranks import Ranks, RanksError
 from tdam.training.recipe import Recipe
 from wsol.cli.together import check_command
 from wsol.sharing import deal_rows, share

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from tdam.ranks import own_device
+from tdam.job import own_device
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -7,7 +7,7 @@ from functools import partial, wraps
 from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
 from eval.image_files import get_max_pixels, set_max_pixels
-from tdam.ranks import find_ranks, join_ranks
+from tdam.job import find_ranks, join_ranks
 from wsol.data_ranges import noting_stretched, tell_stretched
 
 if TYPE_CHECKING:

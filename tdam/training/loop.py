@@ -12,7 +12,7 @@ import torch
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from tdam.events import SILENT
-from tdam.ranks import join_ranks
+from tdam.job import join_ranks
 from tdam.training.batches import STEP, batches_an_epoch, derive_seed, load_batches
 from tdam.training.errors import TrainingError
 from tdam.training.history import add_row

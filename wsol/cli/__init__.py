@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from tdam.ranks import count_started
+from tdam.job import count_started
 from wsol.cli import (
     benchmark,
     browser,

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from tdam.ranks import RanksError, count_started, find_ranks
+from tdam.job import count_started, find_ranks
+from tdam.ranks import RanksError
 from wsol.cli.usage import describe_error, show_traceback
 
 if TYPE_CHECKING:
@@ -53,7 +54,7 @@ def run_together(run: Callable[[], int]) -> int:
     Returns:
         its exit code, in every process
     """
-    from tdam.ranks import join_ranks
+    from tdam.job import join_ranks
     from wsol.runtime import keep_freed_memory
 
     try:

@@ -15,7 +15,7 @@ import torch
 
 from tdam import load_checkpoint, save_checkpoint
 from tdam.events import SILENT, Events
-from tdam.ranks import find_ranks
+from tdam.job import find_ranks
 from tdam.training.errors import TrainingError
 from tdam.training.loop import train
 from tdam.training.recipe import Recipe
