@@ -265,7 +265,8 @@ class Ranks:
         """Let the others go on with what the first process's work gave."""
         if not self._apart:
             told = None if error is None else _portable(error)
-            self._send((_END, _pack((result, told))))
+            with suppress(RanksError):  # the work is done without those that have gone
+                self._send((_END, _pack((result, told))))
 
     def _send(self, value: Any) -> None:
         from torch import distributed
