@@ -182,9 +182,10 @@ def test_processes_reproduce_what_one_does(world):
 @pytest.mark.slow
 @pytest.mark.fault("processes: one of several is killed or fails while they score")
 def test_what_ends_one_process_ends_all_while_they_score(world):
-    out = ("--batch-size", 1, "--out", "cut")
+    flags = ("--split", "val+test", "--batch-size", 1)
+    out = (*flags, "--out", "cut")
     code, _, said = start(
-        2, *EVALUATE, *out, home=world, program=(FAULTY,), fault="1 scoring 3 killed"
+        2, *EVALUATE, *out, home=world, program=(FAULTY,), fault="1 scoring 6 killed"
     )
     assert code != 0
     assert len(errors(said)) <= 1  # torchrun may be faster to end the others
@@ -201,7 +202,7 @@ def test_what_ends_one_process_ends_all_while_they_score(world):
     assert (world / "cut" / "unfinished.bin").stat().st_size >= unfinished
     code, _, said = start(3, *EVALUATE, *out, home=world)  # as many as there are now
     assert code == 0, said
-    assert start(1, *EVALUATE, "--batch-size", 1, "--out", "whole", home=world)[0] == 0
+    assert start(1, *EVALUATE, *flags, "--out", "whole", home=world)[0] == 0
     same_files(world / "whole", world / "cut")
     code, printed, said = start(2, "evaluate", "nowhere", home=world)
     assert (code != 0, printed, len(errors(said))) == (True, "", 1)
