@@ -14,7 +14,7 @@ def write_maps(split, folder, precision="float64"):
     for image_id in split.ids:
         small = random.random((7, 7)).astype(np.float32)
         maps[image_id] = to_heatmap(small, (224, 224))
-        writer.write(image_id, maps[image_id])
+        writer.write(image_id, writer.encode(maps[image_id]))
     return maps
 
 

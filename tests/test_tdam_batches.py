@@ -4,9 +4,9 @@ from PIL import Image
 from small_training import PLAIN, SMALL, Noise, Square
 
 from tdam.preprocessing import Preprocessing
+from tdam.ranks import Ranks
 from tdam.training.batches import list_batches, load_batches
 from tdam.training.mixing import Mixer
-from tdam.training.ranks import Ranks
 
 
 def test_what_is_done_to_a_batch():
@@ -70,10 +70,7 @@ def test_the_first_epochs_may_have_smaller_views():
 
 def test_processes_share_every_batch():
     whole = list(load_batches(Noise(), SMALL, 32, 0, 0, Ranks(0, 1, torch.device("cpu"))))
-    parts = [
-        list(load_batches(Noise(), SMALL, 32, 0, 0, Ranks(rank, 2, torch.device("cpu"))))
-        for rank in range(2)
-    ]
+    parts = [list(load_batches(Noise(), SMALL, 32, 0, 0, Ranks(rank, 2))) for rank in range(2)]
     for batch, *shares in zip(whole, *parts, strict=True):
         assert batch.indices[0::2] == shares[0].indices
         assert batch.indices[1::2] == shares[1].indices

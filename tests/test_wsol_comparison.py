@@ -16,7 +16,7 @@ def test_comparison_of_two_runs(tmp_path):
             heat = np.zeros((224, 224))
             x0, y0, x1, y1 = (boxes[0] * 1.12).astype(int) + random.integers(-25, 25, 4)
             heat[max(y0, 0) : max(y1, y0 + 1), max(x0, 0) : max(x1, x0 + 1)] = 1
-            writer.write(image_id, heat)
+            writer.write(image_id, writer.encode(heat))
         evaluate_maps(data, tmp_path / name, threshold=0.5, out=tmp_path / f"{name}-out")
     runs = [read_results(tmp_path / f"{name}-out") for name in ("one", "two")]
     found = compare_results(*runs)

@@ -100,7 +100,7 @@ def test_maps_are_those_of_a_whole_forward_pass(model, split, photos, method):
     """Registered networks give their features themselves; hooks must find the same maps."""
     source = NetworkMaps(model, split, photos, method)
     rules = find_protocol("wsoleval")
-    for found in source.read(0):
+    for found in source.read(range(len(split))):
         image = read_image(photos / split.ids[found.row])
         with find_method(method)(model) as extractor:
             scores = model(model.spec.preprocessing(image)[None])
@@ -124,7 +124,7 @@ def test_each_step_is_scored_as_the_localizer_finds_it(split, photos, method):
     seen = {}
     for step in (1, 2, 3, None):
         source = NetworkMaps(model, split, photos, method, step=step)
-        seen[step] = [(each.heat(rules), each.score) for each in source.read(0)]
+        seen[step] = [(each.heat(rules), each.score) for each in source.read(range(len(split)))]
     for row in range(2):
         assert not np.allclose(seen[1][row][0], seen[3][row][0], atol=1e-3)
         for step in (1, 2, 3):

@@ -28,7 +28,7 @@ def test_masks(tmp_path):
         masks.append(MaskPaths(tuple(parts[:2]), parts[2]))
     writer = MapWriter(tmp_path / "maps", "float64")
     for name, heat in maps.items():
-        writer.write(name, heat)
+        writer.write(name, writer.encode(heat))
     data = Split("test", tuple(maps), np.array([0, 0]), masks=tuple(masks))
     found = evaluate_maps(data, tmp_path / "maps", mask_root=tmp_path, out=tmp_path / "out")
     total = 0

@@ -138,19 +138,26 @@ def test_killed_runs_go_on(trained, objects, tmp_path, number):
 @pytest.mark.slow
 def test_two_processes_learn_what_one_does(objects, tmp_path):
     flags = [*FLAGS, "--set", "optimizer=sgd", "--lr", "0.002", "--set", "head_lr=1"]
-    found = []
+    found, first = [], []
     for name, starter in (
         ("alone", ["-m", "wsol"]),
         ("two", ["-m", "torch.distributed.run", "--nproc-per-node", "2", "-m", "wsol"]),
     ):
         out = tmp_path / name
         command = [sys.executable, *starter, "train", objects, "--out", out, *flags]
-        done = subprocess.run([str(p) for p in command], capture_output=True, text=True)
+        done = subprocess.run(
+            [str(p) for p in command], capture_output=True, text=True,
+            env={**os.environ, "OMP_NUM_THREADS": "1"},
+        )  # fmt: skip
         assert done.returncode == 0, done.stderr
         assert done.stdout.count("result: epoch") == 1
+        assert done.stderr.count("epoch 4/4") == 1
+        first.append(next(csv.DictReader((out / "log.csv").open())))
         found.append(load_checkpoint(out)[0].state_dict())
     for name, tensor in found[0].items():
         torch.testing.assert_close(tensor, found[1][name], atol=1e-4, rtol=1e-3, msg=name)
+    measured = [{key: row[key] for key in row if key.startswith("val_")} for row in first]
+    assert measured[0] == measured[1]  # before any training, by all processes
 
 
 @pytest.mark.parametrize(

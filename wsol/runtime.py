@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from tdam.job import own_device
 from tdam.precision import check_precision
 from wsol.errors import about
 
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def find_device(name: str) -> torch.device:
-    """Return the device that a name stands for.
+    """Return the device that a name stands for; of several processes each has a GPU of its own.
 
     Args:
         name: `auto` for the GPU where there is one, else as torch names it
@@ -28,9 +29,9 @@ def find_device(name: str) -> torch.device:
         ValueError: a device that this machine does not have
     """
     if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        return own_device(torch.device("cuda" if torch.cuda.is_available() else "cpu"))
     try:
-        return torch.empty(0, device=name).device
+        return torch.empty(0, device=own_device(torch.device(name))).device
     except (RuntimeError, AssertionError) as error:
         raise ValueError(f"Expected a device of this machine but got {name!r}") from error
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from tdam.training.ranks import Ranks
+    from tdam.ranks import Ranks
     from tdam.training.recipe import Recipe
 
 ORDER, VIEW, STEP = range(3)  # what random numbers are for
@@ -101,7 +101,13 @@ def list_batches(count: int, batch_size: int, seed: int, epoch: int) -> list[np.
 
 
 def load_batches(
-    images: TrainingImages, recipe: Recipe, size: int, start: int, workers: int, ranks: Ranks
+    images: TrainingImages,
+    recipe: Recipe,
+    size: int,
+    start: int,
+    workers: int,
+    ranks: Ranks,
+    pin: bool = False,
 ) -> DataLoader[Batch]:
     """Load what is left of a run: this process's part of every batch.
 
@@ -112,6 +118,7 @@ def load_batches(
         start: number of batches that are done
         workers: processes that read images; 0 for this one
         ranks: the processes that train together
+        pin: whether images go to memory that a GPU reads fast
     """
     loader: DataLoader[Any] = DataLoader(
         _Views(images, recipe, size),
@@ -120,7 +127,7 @@ def load_batches(
         collate_fn=partial(_collate, size=size),
         prefetch_factor=2 if workers else None,
         worker_init_fn=_ignore_interrupts,
-        pin_memory=ranks.device.type == "cuda",
+        pin_memory=pin,
         generator=torch.Generator(),  # or it would draw from the caller's random numbers
     )
     return loader

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import time
+from functools import partial
 from math import isfinite
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from tdam.events import SILENT
+from tdam.job import join_ranks
 from tdam.precision import autocast, check_precision
 from tdam.training.batches import STEP, batches_an_epoch, derive_seed, load_batches
 from tdam.training.errors import TrainingError
@@ -18,7 +20,6 @@ from tdam.training.history import add_row
 from tdam.training.interrupts import held_interrupts
 from tdam.training.losses import find_loss
 from tdam.training.mixing import Mixer
-from tdam.training.ranks import find_ranks
 from tdam.training.run_folder import RunFolder, TrainState
 from tdam.training.schedule import choose_learners, create_optimizer, set_rates
 
@@ -56,8 +57,8 @@ def train(
 
     Every random number depends on the recipe's seed and its position in the run alone, so that a
     run that was cut off anywhere ends with the weights of one that was not, bit for bit on a CPU
-    with the same number of threads. Where torch.distributed is on, every process calls this with
-    the same arguments and works on its part of each batch.
+    with the same number of threads. Every process of a job calls this with the same arguments and
+    works on its part of each batch; the first one validates, with the others' help, and writes.
 
     Args:
         model: from `create_model`; trained in place
@@ -97,7 +98,9 @@ def train(
     run = _Training(model, images, recipe, Path(folder), validate, targets, loss, device)
     run.start(resume, events)
     state, ranks, an_epoch = run.state, run.ranks, run.an_epoch
-    batches = load_batches(images, recipe, run.mixer.size, state.step, workers, ranks)
+    batches = load_batches(
+        images, recipe, run.mixer.size, state.step, workers, ranks, pin=device.type == "cuda"
+    )
     try:
         with held_interrupts() as interrupted:
             run.tell_epoch(events)
@@ -158,7 +161,7 @@ class _Training:
         choose_learners(model, recipe)
         self.model, self.images, self.recipe = model, images, recipe
         self.validate, self.targets, self.loss, self.device = validate, targets, loss, device
-        self.ranks = find_ranks(device)
+        self.ranks = join_ranks()
         self.folder = RunFolder(folder)
         self.folder.path.mkdir(parents=True, exist_ok=True)
         self.an_epoch = batches_an_epoch(len(images.ids), recipe.batch_size)
@@ -176,17 +179,22 @@ class _Training:
     def start(self, resume: bool, events: Events) -> None:
         """Go back to the last checkpoint, or measure the untrained network and save it."""
         if resume:
-            self.state = self.folder.load(
-                self.model, self.average, self.optimizer, self.scaler, self.recipe.select
-            )
-        if self.ranks.first and not self.state.history:
-            add_row(self.state, self._measure(self.model), self.recipe.select)
-            self._write(events, measured=True)
-        self.state.history = self.ranks.agree(self.state.history)
+            with self.ranks.together():
+                self.state = self.folder.load(
+                    self.model, self.average, self.optimizer, self.scaler, self.recipe.select
+                )
+        self.state.history = self.ranks.lead(partial(self._begin, events))
         self.network = self.ranks.wrap(self.model)
         if self.recipe.compile:
             self.network = torch.compile(self.network)
         self._learn_again()
+
+    def _begin(self, events: Events) -> list[dict[str, Any]]:
+        """Measure the untrained network, unless that was done before; gives a row an epoch."""
+        if not self.state.history:
+            add_row(self.state, self._measure(self.model), self.recipe.select)
+            self._write(events, measured=True)
+        return self.state.history
 
     def tell_epoch(self, events: Events) -> None:
         """Tell which epoch begins, or goes on, if one is left."""
@@ -207,15 +215,18 @@ class _Training:
             position: of the batch in its epoch
         """
         state, recipe, ranks = self.state, self.recipe, self.ranks
-        _note_unreadable(batch, state, self.images)
-        torch.manual_seed(derive_seed(recipe.seed, STEP, state.step, ranks.rank))
-        views, wanted = self.mixer(batch.images, batch.labels)
-        if self.targets is not None:
-            wanted = torch.from_numpy(self.targets[batch.indices or [0]]).to(self.device).float()
+        with ranks.together():
+            _note_unreadable(batch, state, self.images)
+            torch.manual_seed(derive_seed(recipe.seed, STEP, state.step, ranks.rank))
+            views, wanted = self.mixer(batch.images, batch.labels)
+            if self.targets is not None:
+                rows = self.targets[batch.indices or [0]]
+                wanted = torch.from_numpy(rows).to(self.device).float()
         with autocast(recipe.precision, self.device):
             loss = self.loss(self.network, views, wanted, recipe)
-        if not isfinite(loss.item()):
-            raise self._diverged(f"the loss is {loss.item()}", batch)
+        with ranks.together():
+            if not isfinite(loss.item()):
+                raise self._diverged(f"the loss is {loss.item()}", batch)
         count = len(batch.indices)
         loss_sum, seen = ranks.sum(loss.item() * count, count)
         # Processes count by their images; the batches of one step count alike.
@@ -241,8 +252,9 @@ class _Training:
         self.scaler.update()
         self.optimizer.zero_grad()
         if self.scaler.get_scale() < scale:
-            if scale < _LEAST_SCALE:
-                raise self._diverged("gradients are not finite, however small the loss", batch)
+            with self.ranks.together():  # which have the same gradients
+                if scale < _LEAST_SCALE:
+                    raise self._diverged("gradients are not finite, however small the loss", batch)
         elif self.average is not None:
             self.average.update_parameters(self.model)
 
@@ -255,18 +267,25 @@ class _Training:
             events: told of the measurement
         """
         state, ranks = self.state, self.ranks
+        state.unreadable = ranks.union(state.unreadable)
+        keep = partial(self._keep, batch, ends_epoch, events)
+        state.history, state.best = ranks.lead(keep)
+        self._learn_again()
+
+    def _keep(
+        self, batch: Batch, ends_epoch: bool, events: Events
+    ) -> tuple[list[dict[str, Any]], dict[str, Any] | None]:
+        """Measure and write, as `save` has it; gives a row an epoch, and the best one."""
+        state = self.state
         if not _is_finite(self.model):
             raise self._diverged("weights are not finite", batch)
-        state.unreadable = ranks.union(state.unreadable)
-        if ranks.first:
-            if ends_epoch:
-                rate = self.optimizer.param_groups[0]["lr"]
-                measured = self._measure(self.result, batch) if self._is_measured() else None
-                if add_row(state, measured, self.recipe.select, rate):
-                    self.folder.save_result(self.result)
-            self._write(events, measured=ends_epoch)
-        state.history, state.best = ranks.agree((state.history, state.best))
-        self._learn_again()
+        if ends_epoch:
+            rate = self.optimizer.param_groups[0]["lr"]
+            measured = self._measure(self.result, batch) if self._is_measured() else None
+            if add_row(state, measured, self.recipe.select, rate):
+                self.folder.save_result(self.result)
+        self._write(events, measured=ends_epoch)
+        return state.history, state.best
 
     def _is_measured(self) -> bool:
         """Tell whether the recipe wants the epoch that has just ended measured."""

@@ -22,11 +22,12 @@ from wsol.benchmarking.score_store import (
 )
 from wsol.classes import class_names
 from wsol.evaluation.comparison import ResultError, check_sums, read_results
+from wsol.evaluation.finished_pass import is_scored
 from wsol.evaluation.image_results import discard_results, name_results
 from wsol.evaluation.kept_maps import MapKeeper
 from wsol.evaluation.network_maps import NetworkMaps
 from wsol.evaluation.resume_file import ResumeError
-from wsol.evaluation.score_maps import is_scored, score_maps
+from wsol.evaluation.score_maps import score_maps
 from wsol.maps.names import settle_method
 from wsol.report import choose_images
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import sys
 from contextlib import suppress
+from functools import partial
 from typing import Annotated
 
 import typer
 
+from tdam.job import count_started
 from wsol.cli import (
     benchmark,
     browser,
@@ -25,6 +27,7 @@ from wsol.cli import (
 )
 from wsol.cli.console import show_warnings, silence
 from wsol.cli.streams import escaped_streams
+from wsol.cli.together import check_command, describe_use, is_told, run_together
 from wsol.cli.usage import debugging, describe_error, show_traceback
 
 app = typer.Typer(
@@ -48,6 +51,7 @@ def _print_version(wanted: bool) -> None:
 
 @app.callback()
 def _common(
+    context: typer.Context,
     version: Annotated[
         bool,
         typer.Option(
@@ -59,17 +63,18 @@ def _common(
     ] = False,
 ) -> None:
     """Take options that belong to no command; `main` has taken `--debug` already."""
+    check_command(context.invoked_subcommand)
 
 
 app.command("demo")(demo.demo)
 app.command("predict")(predict.predict)
 app.command("shift")(shift.shift)
-app.command("train")(train.train)
+app.command("train", epilog=describe_use("train"))(train.train)
 app.command("calibrate")(calibrate.calibrate)
-app.command("evaluate")(evaluate.evaluate)
+app.command("evaluate", epilog=describe_use("evaluate"))(evaluate.evaluate)
 app.command("compare")(compare.compare)
-app.command("benchmark")(benchmark.benchmark)
-app.command("reproduce")(reproduce.reproduce)
+app.command("benchmark", epilog=describe_use("benchmark"))(benchmark.benchmark)
+app.command("reproduce", epilog=describe_use("reproduce"))(reproduce.reproduce)
 app.command("app")(browser.browser)
 app.command("models")(models.models)
 app.command("speed")(speed.speed)
@@ -87,7 +92,7 @@ def main(arguments: list[str] | None = None) -> None:
     with escaped_streams():
         token = debugging.set(debug)
         try:
-            code = _run(given)
+            code = run_together(partial(_run, given)) if count_started() > 1 else _run(given)
         finally:
             debugging.reset(token)
     sys.exit(code)
@@ -121,6 +126,8 @@ def _end(error: Exception) -> int:
     if type(error).__name__ == "NoArgsIsHelpError":  # a private class, whose message is the help
         sys.stderr.write(f"{error}\n")
         return 2
+    if is_told(error):
+        return 1
     show_traceback()
     with suppress(OSError):
         sys.stderr.write(f"Error: {describe_error(error)}\n")

@@ -88,7 +88,7 @@ def train(
 
     No boxes are needed. Where DATA has no split val, a part of every class is held out to choose
     the best epoch by. The weights are OUT/model.safetensors; OUT alone does as a --checkpoint too.
-    Started by torchrun, every process works on its part of each batch.
+    Several processes share the batches, and the validation images.
     """
     given: dict[str, Any] = {
         "model": model, "attention": attention, "steps": steps, "distance": distance,
@@ -104,7 +104,6 @@ def train(
         )
     from dataclasses import fields
 
-    from tdam.training.ranks import is_first_rank as first
     from tdam.training.recipe import Recipe
     from wsol.runtime import keep_freed_memory
     from wsol.workflows.train import train as run
@@ -130,11 +129,10 @@ def train(
                 **{name: value for name, value in given.items() if value is not None},
             )
         except KeyboardInterrupt:
-            if first() and (out / "recipe.toml").is_file():
+            if (out / "recipe.toml").is_file():
                 events.say(f"interrupted; --resume goes on from what is saved in {out}")
             raise
-    if first():
-        _report(trained)
+    _report(trained)
 
 
 def _report(run: TrainedRun) -> None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 import typer
 
+from tdam.ranks import RanksError
 from wsol.text import escape
 
 if TYPE_CHECKING:
@@ -78,6 +79,8 @@ def describe_error(error: Exception) -> str:
     if told is not None:
         return escape(" ".join(told().split()))
     message = " ".join(str(error).split())
+    if isinstance(error, RanksError):
+        return escape(message)
     if isinstance(error, OSError) and error.strerror:
         names = [os.fsdecode(each) for each in (error.filename, error.filename2) if _is_path(each)]
         return escape(": ".join([*names, error.strerror]))

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
+from itertools import chain, islice
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,8 +16,10 @@ from tdam.events import SILENT, Events
 from wsol.boxes import DEFAULT_THRESHOLD
 from wsol.evaluation.box_scorer import BoxScorer
 from wsol.evaluation.level_scores import levels_of
+from wsol.sharing import deal_rows, share
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from wsol.evaluation.map_source import MapSource
@@ -64,33 +68,29 @@ def choose_threshold(source: MapSource, events: Events = SILENT) -> Calibration:
         ValueError: a split without boxes, no image with boxes that can be read, or no box that
             overlaps a true one at any threshold
     """
-    scorer = BoxScorer(source.split, find_protocol("clean"), None)
-    grid = scorer.protocol.thresholds
+    grid = find_protocol("clean").thresholds
     overlaps, ids, unreadable = [], [], []
-    sizes = np.asarray(source.split.sizes)
-    with closing(source.read(0)) as maps:
-        for shown in maps:
+    with closing(share(partial(_measure, source))) as batches:
+        for row, fault, each in chain.from_iterable(batches):
             events.advance()
-            if shown.heat is None:
-                unreadable.append(shown.fault)
-            elif len(scorer.boxes[shown.row]):
-                region = np.multiply(shown.region, np.tile(sizes[shown.row], 2))
-                trace = scorer.trace(shown.row, shown.heat(scorer.protocol), region)
-                overlaps.append(trace["overlaps"][0][levels_of(trace, grid)])
-                ids.append(source.split.ids[shown.row])
+            if fault:
+                unreadable.append(fault)
+            elif each is not None:
+                overlaps.append(each)
+                ids.append(source.split.ids[row])
     if not ids:
         why = f"; the first: {unreadable[0]}" if unreadable else ""
         raise ValueError(
             f"Expected images with boxes in split {source.split.name} that can be read but of "
-            f"{len(sizes)} there are none{why}"
+            f"{len(source.split)} there are none{why}"
         )
-    each = np.stack(overlaps)
+    every = np.stack(overlaps)
     weights = np.stack([image_weights(image_id) for image_id in ids], axis=1).astype(np.float64)
-    mean = each.mean(axis=0)
+    mean = every.mean(axis=0)
     if not mean.any():
         raise ValueError("Expected a box that overlaps a true one but none does at any threshold")
     best = _middle_of_best(mean)
-    replicates = weights[weights.any(axis=1)] @ each
+    replicates = weights[weights.any(axis=1)] @ every
     chosen = [grid[_middle_of_best(sums)] for sums in replicates]
     low, high = np.percentile(chosen, [2.5, 97.5]).tolist()
     classic = int(np.abs(grid - DEFAULT_THRESHOLD).argmin())
@@ -102,6 +102,26 @@ def choose_threshold(source: MapSource, events: Events = SILENT) -> Calibration:
         images=len(ids),
         unreadable=tuple(unreadable),
     )
+
+
+def _measure(
+    source: MapSource, rank: int, count: int
+) -> Iterator[list[tuple[int, str, np.ndarray | None]]]:
+    """Give a process's images a batch at a time: row, fault, and overlap at every threshold."""
+    scorer = BoxScorer(source.split, find_protocol("clean"), None)
+    sizes, size = np.asarray(source.split.sizes), source.batch_size
+    with closing(source.read(deal_rows(range(len(sizes)), size, rank, count))) as maps:
+        while batch := list(islice(maps, max(size, 1))):
+            measured: list[tuple[int, str, np.ndarray | None]] = []
+            for shown in batch:
+                overlaps = None
+                if shown.heat is not None and len(scorer.boxes[shown.row]):
+                    region = np.multiply(shown.region, np.tile(sizes[shown.row], 2))
+                    trace = scorer.trace(shown.row, shown.heat(scorer.protocol), region)
+                    overlaps = trace["overlaps"][0][levels_of(trace, scorer.protocol.thresholds)]
+                fault = shown.fault if shown.heat is None else ""
+                measured.append((shown.row, fault, overlaps))
+            yield measured
 
 
 def _middle_of_best(overlaps: np.ndarray) -> int:

@@ -16,7 +16,7 @@ from wsol.fingerprints import hash_files
 from wsol.images import ImageError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterable
+    from collections.abc import Callable, Generator, Iterable, Sequence
     from pathlib import Path
 
     from eval.protocols import ClassMap
@@ -67,15 +67,21 @@ class FolderMaps:
             "allow_missing": self.allow_missing,
         }
 
-    def read(self, start: int) -> Generator[FoundMap]:
-        """Give the maps from a row on.
+    def check(self) -> None:
+        """Refuse a folder that does not fit the split.
 
         Raises:
             MapError: maps that are missing, or that belong to no image, unless these are allowed
         """
         if not self.allow_missing and (faults := self.list_faults()):
             raise MapError(faults)
-        for row in range(start, len(self.split)):
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "others": tuple}  # a process that shares the maps only reads them
+
+    def read(self, rows: Sequence[int]) -> Generator[FoundMap]:
+        """Give the maps of some rows."""
+        for row in rows:
             path = self._path(self.split.ids[row])
             label = int(self.split.labels[row])
             yield FoundMap(row, partial(_fit, cache(partial(read_map, path)), path), label=label)

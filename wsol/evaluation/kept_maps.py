@@ -5,6 +5,7 @@ from __future__ import annotations
 import zipfile
 from dataclasses import dataclass
 from functools import partial
+from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +14,7 @@ import numpy as np
 from tdam.atomic import write_atomic
 from wsol.evaluation.resume_file import write_header
 from wsol.levels import quantise
-from wsol.out_files import make_folder, save_file
+from wsol.out_files import make_folder, save_file, write_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -76,18 +77,27 @@ class MapKeeper:
     def _path(self, row: int) -> Path:
         return self._folder / f"{row}.npz"
 
-    def write(self, row: int, heat: np.ndarray, region: np.ndarray) -> None:
-        """Keep the map of an image, if it is one of those that are wanted.
+    def encode(self, row: int, heat: np.ndarray, region: np.ndarray) -> bytes:
+        """Make what is kept of the map of an image; in any process of a job.
 
         Args:
             row: of the image in its split
             heat: (S, S), in [0, 1]
             region: (4,), part of the image that it covers, in original pixels
+
+        Returns:
+            nothing for an image that is not wanted
         """
-        if row in self._wanted:
-            levels = quantise(heat, self._levels, self._rounding)
-            save = partial(np.savez_compressed, levels=levels, region=region)
-            save_file(self._path(row), save)
+        if row not in self._wanted:
+            return b""
+        file = BytesIO()
+        levels = quantise(heat, self._levels, self._rounding)
+        np.savez_compressed(file, levels=levels, region=region)
+        return file.getvalue()
+
+    def write(self, row: int, content: bytes) -> None:
+        """Keep the map of an image, as `encode` made it."""
+        write_file(self._path(row), content, sync=False)
 
     def write_steps(self, row: int, maps: np.ndarray, notes: np.ndarray) -> None:
         """Keep the maps of an image's steps.

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from functools import partial
+from io import BytesIO
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from wsol.out_files import make_folder, save_file
+from wsol.out_files import make_folder, write_file
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -36,9 +36,15 @@ class MapWriter:
         self._folder = folder
         self.precision = precision
 
-    def write(self, image_id: str, heat: np.ndarray) -> None:
-        """Write the map of one image, (S, S), in [0, 1]."""
+    def encode(self, heat: np.ndarray) -> bytes:
+        """Make the content of a map's file, of (S, S) in [0, 1]; in any process of a job."""
+        scaled = heat * 255 if self.precision == "uint8" else heat
+        file = BytesIO()
+        np.save(file, scaled.astype(self.precision), allow_pickle=False)
+        return file.getvalue()
+
+    def write(self, image_id: str, content: bytes) -> None:
+        """Write the map of one image, as `encode` made it."""
         path = self._folder / f"{image_id}.npy"
         make_folder(path.parent)
-        scaled = heat * 255 if self.precision == "uint8" else heat
-        save_file(path, partial(np.save, arr=scaled.astype(self.precision), allow_pickle=False))
+        write_file(path, content, sync=False)

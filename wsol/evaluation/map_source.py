@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from wsol.text import count_things
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Mapping
+    from collections.abc import Callable, Generator, Mapping, Sequence
 
     import numpy as np
 
@@ -68,7 +68,7 @@ class FoundMap:
 
 
 class MapSource(Protocol):
-    """Gives the maps of a split in order, from any batch on."""
+    """Gives the maps of a split, of any batches; pickled for other processes that share them."""
 
     @property
     def split(self) -> Split:
@@ -109,6 +109,10 @@ class MapSource(Protocol):
         """Name everything that the maps depend on, in plain values."""
         ...
 
-    def read(self, start: int) -> Generator[FoundMap]:
-        """Give the maps from a row on, which is the first of a batch."""
+    def check(self) -> None:
+        """Refuse maps that cannot be scored, before the first is read."""
+        ...
+
+    def read(self, rows: Sequence[int]) -> Generator[FoundMap]:
+        """Give the maps of some rows, `batch_size` at once, so that whole batches stay such."""
         ...

@@ -17,7 +17,7 @@ from wsol.label_matching import true_outputs
 from wsol.loading import read_images
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Mapping
+    from collections.abc import Generator, Mapping, Sequence
     from pathlib import Path
 
     from torch import Tensor, nn
@@ -154,8 +154,11 @@ class NetworkMaps:
         usual = find_method(self.method).usual_layer
         return self.layer or default_layer(self.model, usual, "layer")
 
-    def read(self, start: int) -> Generator[FoundMap]:
-        """Give the maps from a row on.
+    def check(self) -> None:
+        """Images that cannot be read count as missed: there is nothing to refuse."""
+
+    def read(self, rows: Sequence[int]) -> Generator[FoundMap]:
+        """Give the maps of some rows.
 
         Raises:
             ValueError: an unknown name, or labels that do not fit the network
@@ -177,7 +180,6 @@ class NetworkMaps:
         extractor.precision, extractor.channels_last = self.precision, self.channels_last
         at = -1 if self.step is None else self.step - 1
         with evaluation_mode(self.model):
-            rows = range(start, len(self.split))
             for batch in read_images(rows, load, self.batch_size, self.workers, where):
                 readable = batch.readable
                 maps_of = {

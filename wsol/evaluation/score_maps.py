@@ -4,30 +4,30 @@ from __future__ import annotations
 
 import hashlib
 from contextlib import closing
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, cast, get_args
 
 import numpy as np
 
 from eval.image_files import MAX_PIXELS, get_max_pixels
 from eval.protocols import ClassMap
 from tdam.events import SILENT, Events
-from tdam.strict_json import loads
 from wsol.blank_maps import BlankMaps
 from wsol.evaluation.box_scorer import BoxScorer
-from wsol.evaluation.image_results import SCORES, discard_results, write_results
+from wsol.evaluation.image_results import discard_results, write_results
 from wsol.evaluation.map_source import MapError
 from wsol.evaluation.mask_scorer import MaskScorer
 from wsol.evaluation.result import Evaluation
-from wsol.evaluation.resume_file import SETTINGS, ResumeFile, check_finished, is_finished
+from wsol.evaluation.resume_file import ResumeFile
 from wsol.fingerprints import RULES, hash_states
 from wsol.images import ImageError
 from wsol.loading import read_ahead
+from wsol.sharing import deal_rows, share
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from eval.protocols import Protocol
     from eval.splits import MaskPaths
@@ -48,10 +48,26 @@ _IMAGE = [
 ]
 
 
+@dataclass(frozen=True, eq=False)
+class Measured:
+    """What a pass over maps makes of one.
+
+    Args:
+        record: (), of the pass's `dtype`
+        saved: content of the map's file; empty for none
+        kept: of what a report keeps of it; empty for nothing
+    """
+
+    record: np.ndarray
+    saved: bytes
+    kept: bytes
+
+
 class ScoringPass:
     """One pass over the maps of a source, under one or several protocols.
 
-    `measure` turns a map into a record, in any thread; `add` adds records up, one after the other.
+    `measure` turns a map into a record, in any thread of any process; `add` adds records up, one
+    after the other. Another process gets a pass that nothing was added to.
 
     Args:
         source: of the maps
@@ -84,7 +100,8 @@ class ScoringPass:
                 f"Expected class_map to be one of {get_args(ClassMap)} but got {source.class_map!r}"
             )
         self.source, self.protocols = source, tuple(protocols)
-        self.rule, self.mask_root, self.save, self.keep = rule, mask_root, save, keep
+        self.thresholds, self.rule, self.mask_root = tuple(thresholds), rule, mask_root
+        self.save, self.keep = save, keep
         self.unreadable_chosen_on = tuple(unreadable_chosen_on)
         boxes = source.split.masks is None
         scorer_of = BoxScorer if boxes else partial(MaskScorer, root=mask_root)
@@ -92,18 +109,20 @@ class ScoringPass:
             scorer_of(source.split, rules, settle_threshold(rules, threshold))
             for rules, threshold in zip(protocols, thresholds, strict=True)
         ]
-        self.dtype = _record_type([scorer.dtype for scorer in self.scorers])
+        self.dtype = record_type([scorer.dtype for scorer in self.scorers])
         self.unreadable: list[str] = []
         self.maps = BlankMaps()
 
-    def measure(self, shown: FoundMap) -> Any:
+    def __reduce__(self) -> tuple[Any, ...]:
+        options: dict[str, Any] = {"rule": self.rule, "mask_root": self.mask_root}
+        options |= {"save": self.save, "keep": self.keep}
+        return partial(ScoringPass, **options), (self.source, self.protocols, self.thresholds)
+
+    def measure(self, shown: FoundMap) -> Measured:
         """Score one map under every protocol.
 
         Args:
             shown: the map of an image, or the reason why there is none
-
-        Returns:
-            (), of `dtype`
         """
         split = self.source.split
         record = np.zeros((), self.dtype)
@@ -114,16 +133,27 @@ class ScoringPass:
             if heat is None:
                 heat = np.zeros((scorer.protocol.size,) * 2)
             record[f"p{number}"] = scorer.trace(shown.row, heat, region, shown.size)
+        saved = kept = b""
         if heats[0] is not None and self.save is not None:
-            self.save.write(split.ids[shown.row], heats[0])
+            saved = self.save.encode(heats[0])
         if heats[0] is not None and self.keep is not None:
-            self.keep.write(shown.row, heats[0], region)
+            kept = self.keep.encode(shown.row, heats[0], region)
         record["row"], record["label"], record["score"] = shown.row, shown.label, shown.score
         record["rank"] = -1 if shown.rank is None else shown.rank
         record["predicted"] = -1 if shown.predicted is None else shown.predicted
         record["region"] = region
         record["fault"] = fault.encode("utf-8", "surrogateescape")[:1000]
-        return record[()]
+        return Measured(record, saved, kept)
+
+    def take(self, measured: Measured) -> Any:
+        """Write the maps that are wanted of an image, and add its record up; gives the record."""
+        record = measured.record[()]
+        if measured.saved and self.save is not None:
+            self.save.write(self.source.split.ids[record["row"]], measured.saved)
+        if measured.kept and self.keep is not None:
+            self.keep.write(int(record["row"]), measured.kept)
+        self.add(record)
+        return record
 
     def _draw(self, shown: FoundMap) -> tuple[list[np.ndarray | None], str]:
         """Make the map in every protocol's square, or tell why that cannot be done."""
@@ -146,7 +176,9 @@ class ScoringPass:
     def describe(self) -> dict[str, Any]:
         """Name everything that the records depend on, in plain values."""
         levels = [scorer.threshold for scorer in self.scorers]
-        return _describe(self.source, self.protocols, levels, self.rule, self.mask_root, self.save)
+        return describe_pass(
+            self.source, self.protocols, levels, self.rule, self.mask_root, self.save
+        )
 
     def evaluations(self) -> list[Evaluation]:
         """Turn what was added into scores, one record a protocol."""
@@ -259,12 +291,14 @@ def _score_rest(
 ) -> None:
     """Score the images that have no record yet."""
     source = scoring.source
-    maps = source.read(0 if records is None else records.done)
-    with closing(maps):  # so that hooks and modes are undone before an exception leaves
-        for batch in read_ahead(maps, scoring.measure, source.batch_size, workers):
-            made: list[Any] = [record for _, record in batch]
-            for record in made:
-                scoring.add(record)
+    source.check()
+    rows = range(0 if records is None else records.done, len(source.split))
+    # Closed so that hooks and modes are undone before an exception leaves.
+    with closing(share(partial(_measure, scoring, rows, workers))) as batches:
+        for batch in batches:
+            made: list[Any] = []
+            for measured in batch:
+                made.append(scoring.take(measured))
                 events.advance()
             if records is not None:
                 records.append(made)
@@ -274,70 +308,19 @@ def _score_rest(
         raise MapError(scoring.unreadable)
 
 
-def is_scored(
-    source: MapSource,
-    protocols: Sequence[Protocol],
-    thresholds: Sequence[Threshold],
-    out: Path,
-    *,
-    rule: str | None = None,
-    save: MapWriter | None = None,
-    keep: MapKeeper | None = None,
-) -> bool:
-    """Tell whether this very run over boxes has ended in a folder: same images, truth and rules.
-
-    Args:
-        source: of the maps
-        protocols: as for `score_maps`, like the next five
-        thresholds: one a protocol
-        out: folder of the results
-        rule: that gave the thresholds
-        save: of maps
-        keep: of maps for a report, which must be of this run too
-    """
-    if not (out / SETTINGS).is_file():  # most often: before all weights are read for a header
-        return False
-    levels = [
-        settle_threshold(rules, each) for rules, each in zip(protocols, thresholds, strict=True)
-    ]
-    header = _describe(source, protocols, levels, rule, None, save)
-    if keep is not None and not keep.has_all(header):
-        return False
-    return is_finished(out, header, _record_type([BoxScorer.dtype] * len(protocols)))
+def _measure(
+    scoring: ScoringPass, rows: range, workers: int, rank: int, count: int
+) -> Iterator[list[Measured]]:
+    """Measure a process's maps among these rows, a batch at a time."""
+    source = scoring.source
+    maps = source.read(deal_rows(rows, source.batch_size, rank, count))
+    with closing(maps):
+        for batch in read_ahead(maps, scoring.measure, source.batch_size, workers):
+            yield [cast("Measured", measured) for _, measured in batch]
 
 
-def finished_thresholds(
-    source: MapSource, protocols: Sequence[Protocol], out: Path, save: MapWriter | None
-) -> list[float] | None:
-    """Read the best thresholds of a run that ended in a folder, if all of it could be read.
-
-    Args:
-        source: of the maps
-        protocols: as for `score_maps`, each with an oracle threshold
-        out: as for `score_maps`
-        save: as for `score_maps`
-
-    Returns:
-        one a protocol; None where the folder holds no finished run, or one with images that could
-        not be read
-
-    Raises:
-        wsol.evaluation.resume_file.ResumeError: the folder holds another finished run
-    """
-    if not (out / SETTINGS).is_file():
-        return None
-    header = _describe(source, protocols, [None] * len(protocols), None, None, save)
-    check_finished(out, header, _record_type([BoxScorer.dtype] * len(protocols)))
-    folders = [out] if len(protocols) == 1 else [out / rules.name for rules in protocols]
-    try:
-        scores = [loads((folder / SCORES).read_text(encoding="utf-8")) for folder in folders]
-        levels = [float(each["max_box_acc_threshold"]) for each in scores]
-        return None if scores[0]["unreadable"] else levels
-    except (OSError, LookupError, TypeError, ValueError):  # then choose anew
-        return None
-
-
-def _record_type(traces: Sequence[np.dtype]) -> np.dtype:
+def record_type(traces: Sequence[np.dtype]) -> np.dtype:
+    """Describe what is kept of an image, beside its traces under each protocol."""
     return np.dtype([*_IMAGE, *((f"p{i}", each) for i, each in enumerate(traces))])
 
 
@@ -366,7 +349,7 @@ def settle_threshold(rules: Protocol, threshold: Threshold) -> float | None:
     return float(threshold)
 
 
-def _describe(
+def describe_pass(
     source: MapSource,
     protocols: Sequence[Protocol],
     thresholds: Sequence[float | None],

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,9 +18,11 @@ from wsol.classes import class_names
 from wsol.images import read_image
 from wsol.label_matching import match_labels
 from wsol.loading import read_images
-from wsol.runtime import evaluation_mode
+from wsol.runtime import evaluation_mode, find_device
+from wsol.sharing import deal_rows, share
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from eval.splits import Split
@@ -144,24 +148,45 @@ def write_teacher_targets(
     Returns:
         reason by id of the images that cannot be read
     """
-    wanted = plain.spec.preprocessing
     classes = plain.settings["num_classes"]
     unreadable: dict[str, str] = {}
+    unfinished = path.with_name(f".{path.name}.part")
+    file = np.lib.format.open_memmap(unfinished, "w+", np.float16, (len(split), classes))
+    file[:] = 1 / classes
+    ask = partial(_ask, plain, split, root, device, batch_size, workers)
+    with closing(share(ask)) as batches:
+        for rows, said, faults in batches:
+            unreadable |= faults
+            if rows:
+                file[rows] = said
+            events.advance(len(rows) + len(faults))
+    file.flush()
+    unfinished.replace(path)
+    return unreadable
+
+
+def _ask(
+    plain: Backbone,
+    split: Split,
+    root: Path,
+    device: str,
+    batch_size: int,
+    workers: int,
+    rank: int,
+    count: int,
+) -> Iterator[tuple[list[int], np.ndarray, dict[str, str]]]:
+    """Give a process's images a batch at a time: rows, their probabilities, and reasons by id."""
+    wanted, where = plain.spec.preprocessing, find_device(device)
 
     def read(row: int) -> tuple[torch.Tensor, None]:
         return wanted(read_image(root / split.ids[row])), None
 
-    unfinished = path.with_name(f".{path.name}.part")
-    file = np.lib.format.open_memmap(unfinished, "w+", np.float16, (len(split), classes))
-    file[:] = 1 / classes
-    plain.to(device)
+    dealt = deal_rows(range(len(split)), batch_size, rank, count)
+    plain.to(where)
     with evaluation_mode(plain), torch.inference_mode():
-        for batch in read_images(range(len(split)), read, batch_size, workers, device):
-            unreadable |= {split.ids[row]: str(error) for row, error in batch.unreadable}
+        for batch in read_images(dealt, read, batch_size, workers, where):
+            faults = {split.ids[row]: str(error) for row, error in batch.unreadable}
+            said = np.zeros((0, 0), np.float16)
             if batch.images is not None:
-                said = plain(batch.images).float().softmax(dim=1).cpu()
-                file[[row for row, _ in batch.readable]] = said.numpy()
-            events.advance(len(batch.outcomes))
-    file.flush()
-    unfinished.replace(path)
-    return unreadable
+                said = plain(batch.images).float().softmax(dim=1).cpu().numpy().astype(np.float16)
+            yield [row for row, _ in batch.readable], said, faults

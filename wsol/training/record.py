@@ -13,6 +13,7 @@ import torch
 from eval.parsing import read_json
 from eval.splits import ManifestError
 from tdam.atomic import write_atomic
+from tdam.job import find_ranks
 from tdam.strict_json import dumps
 from tdam.unfinished import RECORD
 
@@ -57,6 +58,7 @@ def _describe_session(device: str) -> dict[str, Any]:
             "processor": platform.processor() or platform.machine(),
             "instructions": torch.backends.cpu.get_cpu_capability(),
             "threads": torch.get_num_threads(),
+            **({} if (count := find_ranks().count) == 1 else {"processes": count}),
         },
         "revision": _revision(),
     }

@@ -5,8 +5,8 @@ from __future__ import annotations
 import hashlib
 import shutil
 import warnings
-from contextlib import nullcontext
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,10 +16,10 @@ import torch
 from eval.splits import spread_rows
 from tdam import load_checkpoint, save_checkpoint
 from tdam.events import SILENT, Events
+from tdam.job import find_ranks
 from tdam.precision import check_precision
 from tdam.training.errors import TrainingError
 from tdam.training.loop import train
-from tdam.training.ranks import find_ranks
 from tdam.training.recipe import Recipe
 from tdam.training.run_folder import RunFolder, note_weights
 from tdam.unfinished import UnfinishedRunWarning, refuse_unfinished
@@ -61,7 +61,6 @@ if TYPE_CHECKING:
     from eval.manifest import DataSet
     from tdam.backbones.base import Backbone
     from tdam.training.batches import TrainingImages
-    from tdam.training.ranks import Ranks
     from tdam.training.run_folder import TrainState
 
 
@@ -133,7 +132,7 @@ def train_localizer(
 ) -> TrainedRun:
     """Train a classifier on image labels, so that it can localize.
 
-    Where torch.distributed is on, every process calls this; the first one writes and reports.
+    Of the processes of a job the first one calls this; the others work on their part of each batch.
 
     Args:
         data: as for `eval.manifest.open_data_set`
@@ -177,30 +176,29 @@ def train_localizer(
     overlaps = check_apart([*sets, chosen_by], allow_overlap, events, unknown) or ()
     record["overlaps"] = overlaps
     warn_of_splits(training_data, sets, events)
-    ranks = find_ranks(where)
-    with hold_folder(out) if ranks.first else nullcontext():
+    with hold_folder(out):
         saved = RunFolder(out).list_checkpoints() if resume else []
         model, teacher, classes = begin_network(recipe, training_data, out, saved)
-        if ranks.first and not resume:
+        if not resume:
             record[START] = hash_start(recipe)
             if not force and (out / RECIPE).is_file():  # another process was faster
                 raise ValueError(f"{out} holds a run already; choose another folder")
             if force:
                 discard(out)
             record = begin(out, recipe, record, training_data)
-        elif ranks.first:
+        else:
             check_same_images(out, sets, chosen_by)
             step = int(saved[0].name.removeprefix("step-")) if saved else 0
             record = go_on(out, record, step)
-        if ranks.first and not (out / TRAINED_ON).is_file():  # nor had runs of before one
+        if not (out / TRAINED_ON).is_file():  # nor had runs of before one
             write_image_sets(out, sets, unknown, chosen_by)
         announce(training_data, recipe, events)
         packed = Path(cache or out / "cache")
-        images = _open_images(recipe, training_data, packed, ranks, workers, events)
+        images = _open_images(recipe, training_data, packed, workers, events)
         unreadable: dict[str, str] = {}
         ended = read_record(out).get("result", {}) if resume else {}  # which is not done again
         unreadable |= ended.get("unreadable", {})
-        if teacher is not None and ranks.first:
+        if teacher is not None:
             unreadable |= write_teacher_targets(
                 out / TARGETS, teacher, training_data.train, training_data.root, str(where),
                 recipe.batch_size, workers, events,
@@ -211,28 +209,25 @@ def train_localizer(
         )
         with RunEvents(out, recipe.epochs, len(training_data.train), events) as told:
             state = _run_loop(
-                model, images, recipe, out, ranks, validate=validator, resume=resume,
-                device=where, workers=workers, save_every=save_every, events=told,
+                model, images, recipe, out, validate=validator, resume=resume, device=str(where),
+                workers=workers, save_every=save_every, events=told,
             )  # fmt: skip
         best = state.best or state.history[-1]
         unreadable |= state.unreadable | validator.unreadable
         calibration = None
-        if ranks.first:
-            calibrated = bool(ended) and is_calibrated(record)  # by a person, after the training
-            if recipe.pick_threshold and not calibrated:
-                calibration = _pick(
-                    out / RESULT, training_data, classes, recipe, str(where), workers
-                )
-                note_weights(out, [out / RESULT])
-            if cache is None:
-                shutil.rmtree(packed, ignore_errors=True)
-            record["result"] = {
-                "best": best,
-                "selected_by": recipe.select,
-                "unreadable": unreadable,
-                "threshold": None if calibration is None else calibration.threshold,
-            } | ({"threshold": ended.get("threshold")} if calibrated else {})
-            write_record(out, record)
+        calibrated = bool(ended) and is_calibrated(record)  # by a person, after the training
+        if recipe.pick_threshold and not calibrated:
+            calibration = _pick(out / RESULT, training_data, classes, recipe, str(where), workers)
+            note_weights(out, [out / RESULT])
+        if cache is None:
+            shutil.rmtree(packed, ignore_errors=True)
+        record["result"] = {
+            "best": best,
+            "selected_by": recipe.select,
+            "unreadable": unreadable,
+            "threshold": None if calibration is None else calibration.threshold,
+        } | ({"threshold": ended.get("threshold")} if calibrated else {})
+        write_record(out, record)
     return TrainedRun(
         out / RESULT, recipe, training_data, best, state.history, unreadable, calibration, overlaps
     )
@@ -266,16 +261,15 @@ def _run_loop(
     images: TrainingImages,
     recipe: Recipe,
     out: Path,
-    ranks: Ranks,
+    *,
+    events: Events,
     **options: Any,
 ) -> TrainState:
     """Run the training loop, and say in one sentence why torch broke it off, if it did."""
-    targets = None
     try:
-        if recipe.targets == "plain":
-            ranks.agree(None)  # so that what the first process writes is there
-            targets = np.load(out / TARGETS, mmap_mode="r")
-        return train(model, images, recipe, out, targets=targets, **options)
+        return find_ranks().run(
+            partial(_train_together, model, images, recipe, out, **options), events=events
+        )
     except TrainingError:
         raise
     except (RuntimeError, ValueError) as error:  # of torch: memory, workers, an input too small
@@ -283,11 +277,30 @@ def _run_loop(
         raise TrainingError(f"the training broke off: {reason[0]}") from error
 
 
+def _train_together(
+    model: Backbone,
+    images: TrainingImages,
+    recipe: Recipe,
+    out: Path,
+    *,
+    device: str,
+    events: Events = SILENT,
+    **options: Any,
+) -> TrainState:
+    """Train, in every process of a job."""
+    with find_ranks().together():
+        where = find_device(device)  # this process's own
+        plain = recipe.targets == "plain"
+        targets = np.load(out / TARGETS, mmap_mode="r") if plain else None
+    return train(
+        model, images, recipe, out, targets=targets, device=where, events=events, **options
+    )
+
+
 def _open_images(
     recipe: Recipe,
     training_data: TrainingData,
     folder: Path,
-    ranks: Ranks,
     workers: int,
     events: Events,
 ) -> TrainingImages:
@@ -297,11 +310,10 @@ def _open_images(
         return SplitImages(training_data.train, training_data.root, least)
     side = max(packed_side(recipe.size), recipe.resize)
     packed = _packed_file(training_data, side, folder)
-    if ranks.first and not is_packed(training_data.whole, packed):
+    if not is_packed(training_data.whole, packed):
         with hold_file(packed, patient=True, tell=events.say):  # runs may share it
             if not is_packed(training_data.whole, packed):
                 pack_images(training_data.whole, training_data.root, side, packed, workers, events)
-    ranks.agree(None)  # so that what the first process writes is there
     return PackedImages(training_data.train, packed)
 
 

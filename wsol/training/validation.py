@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from contextlib import closing
+from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 import torch
@@ -13,13 +16,32 @@ from wsol.evaluation.network_maps import NetworkMaps
 from wsol.evaluation.score_maps import score_maps
 from wsol.evaluation.true_images import TrueImages
 from wsol.loading import read_images
-from wsol.runtime import evaluation_mode
+from wsol.runtime import evaluation_mode, find_device
+from wsol.sharing import deal_rows, share
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from eval.splits import Split
     from tdam.backbones.base import Backbone
+
+
+@dataclass(frozen=True)
+class ClassifiedBatch:
+    """How some images were classified.
+
+    Args:
+        right: how many of them with the right class
+        seen: how many could be read
+        losses: sum of their losses
+        unreadable: reason by id of the others
+    """
+
+    right: int
+    seen: int
+    losses: float
+    unreadable: dict[str, str]
 
 
 class Validator:
@@ -65,26 +87,11 @@ class Validator:
         Raises:
             ValueError: no image that can be read
         """
-        wanted = model.spec.preprocessing
-        images = TrueImages(self.split, self.root)
-
-        def read(row: int) -> tuple[torch.Tensor, None]:
-            return wanted(images.read(row)), None
-
         right, seen, losses = 0, 0, 0.0
-        rows = range(len(self.split))
-        with evaluation_mode(model), torch.inference_mode():
-            for batch in read_images(rows, read, self.batch_size, self.workers, self.device):
-                for row, error in batch.unreadable:
-                    self.unreadable[self.split.ids[row]] = str(error)
-                if batch.images is None:
-                    continue
-                rights = [self.classes[int(self.split.labels[row])] for row, _ in batch.readable]
-                labels = torch.tensor(rights, device=self.device)
-                logits = model(batch.images).float()
-                losses += float(cross_entropy(logits, labels, reduction="sum"))
-                right += int((logits.argmax(dim=1) == labels).sum())
-                seen += len(rights)
+        with closing(share(partial(self.classify, model))) as batches:
+            for batch in batches:
+                right, seen, losses = right + batch.right, seen + batch.seen, losses + batch.losses
+                self.unreadable |= batch.unreadable
         if not seen:
             raise ValueError(
                 f"none of the {len(self.split)} validation images can be read, such as "
@@ -108,3 +115,32 @@ class Validator:
                 measured["max_box_acc"] = scores.max_box_acc
                 measured["max_box_acc_v2"] = scores.max_box_acc_v2
         return measured
+
+    def classify(self, model: Backbone, rank: int, count: int) -> Iterator[ClassifiedBatch]:
+        """Classify a process's images, a batch at a time.
+
+        Args:
+            model: that knows the split's classes
+            rank: of the process, from 0
+            count: of processes
+        """
+        wanted, device = model.spec.preprocessing, find_device(self.device)
+        images = TrueImages(self.split, self.root)
+
+        def read(row: int) -> tuple[torch.Tensor, None]:
+            return wanted(images.read(row)), None
+
+        rows = deal_rows(range(len(self.split)), self.batch_size, rank, count)
+        model.to(device)
+        with evaluation_mode(model), torch.inference_mode():
+            for batch in read_images(rows, read, self.batch_size, self.workers, device):
+                unreadable = {self.split.ids[row]: str(error) for row, error in batch.unreadable}
+                if batch.images is None:
+                    yield ClassifiedBatch(0, 0, 0.0, unreadable)
+                    continue
+                rights = [self.classes[int(self.split.labels[row])] for row, _ in batch.readable]
+                labels = torch.tensor(rights, device=device)
+                logits = model(batch.images).float()
+                loss = float(cross_entropy(logits, labels, reduction="sum"))
+                right = int((logits.argmax(dim=1) == labels).sum())
+                yield ClassifiedBatch(right, len(rights), loss, unreadable)

@@ -14,6 +14,7 @@ from wsol.folder_lock import holds
 from wsol.out_files import write_file
 from wsol.out_folders import free_folder, writing
 from wsol.overlap import check_apart, list_sets, tell_overlaps
+from wsol.sharing import led
 from wsol.text import count_things
 from wsol.workflows.evaluation_job import check_root, load_splits
 from wsol.workflows.report_job import free_report, write_page
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 MARKER = "benchmark.json"  # says that a folder is a benchmark's, before any result is there
 
 
+@led
 @holds("out", "report")
 def benchmark(
     data: str | Path | DataSet,
@@ -58,7 +60,8 @@ def benchmark(
     """Score several checkpoints on the same images, and compare each with the first.
 
     Differences come with a paired bootstrap 95 % interval: both models meet the same resampled
-    images. All threshold rules are taken from the same maps.
+    images. All threshold rules are taken from the same maps. Started by torchrun, every process
+    calls this and scores its part of the images.
 
     Args:
         data: as for `eval.manifest.open_data_set`, with boxes

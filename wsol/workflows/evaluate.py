@@ -15,6 +15,7 @@ from wsol.evaluation.network_maps import NetworkMaps
 from wsol.folder_lock import holds
 from wsol.label_matching import BY_NUMBER, match_evaluated, name_labels
 from wsol.networks import get_network
+from wsol.sharing import led
 from wsol.workflows.evaluation_job import open_job
 from wsol.workflows.evaluation_options import Wanted
 
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from wsol.workflows.evaluation_options import Protocols
 
 
+@led
 @holds("out", "report")
 @tells_stretched
 def evaluate(
@@ -66,6 +68,8 @@ def evaluate(
     events: Events = SILENT,
 ) -> Evaluation | list[Evaluation]:
     """Score a network's localizations.
+
+    Started by torchrun, every process calls this and scores its part; the first one writes.
 
     Args:
         model: a registered network, or any other with `preprocessing` given; the file, run or name
@@ -201,6 +205,7 @@ def _describe(
     return subject, names, outputs, method, note
 
 
+@led
 @holds("out", "report")
 def evaluate_maps(
     data: Split | DataSet | str | Path,
@@ -225,7 +230,7 @@ def evaluate_maps(
     force: bool = False,
     events: Events = SILENT,
 ) -> Evaluation | list[Evaluation]:
-    """Score maps that any program wrote.
+    """Score maps that any program wrote; of several processes each scores its part.
 
     Args:
         data: as for `evaluate`, like everything not listed here

@@ -16,11 +16,12 @@ from eval.protocols import ClassMap, Protocol
 from tdam.events import working
 from wsol.errors import ArgumentError, about
 from wsol.evaluation.exports import export_boxes, score_coco
+from wsol.evaluation.finished_pass import finished_thresholds
 from wsol.evaluation.image_results import CHOSEN, discard_results, name_results
 from wsol.evaluation.map_files import MapWriter
 from wsol.evaluation.map_source import MapError
 from wsol.evaluation.resume_file import SETTINGS, ResumeError, is_unfinished
-from wsol.evaluation.score_maps import finished_thresholds, score_maps
+from wsol.evaluation.score_maps import score_maps
 from wsol.out_folders import free_folder, writing
 from wsol.overlap import check_apart, list_sets
 from wsol.training.image_list import find_weights_file, list_unknown, read_image_sets

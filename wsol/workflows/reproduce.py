@@ -12,6 +12,7 @@ from wsol.errors import ArgumentError, about
 from wsol.folder_lock import has_files, hold_folder
 from wsol.out_files import write_file
 from wsol.out_folders import free_file, free_folder, writing
+from wsol.sharing import led
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 COPY = "experiment.toml"  # what an experiment's folder is known by
 
 
+@led
 def reproduce(
     experiment: str | Path,
     data: str | Path | None = None,
@@ -45,7 +47,8 @@ def reproduce(
     Every training has a folder in `out/runs`. The same call goes on where it was cut off: runs that
     have ended are not trained again, and scores are made anew only where something that they depend
     on changed. Tables, page and values are `table.md`, `table.csv`, `report` and `results.json` in
-    `out`; `experiment.zip` records what became of every image in every run.
+    `out`; `experiment.zip` records what became of every image in every run. Started by torchrun,
+    every process calls this and works on its part of each batch and of the images that are scored.
 
     Args:
         experiment: name of one that comes along, or a TOML file

@@ -14,6 +14,7 @@ from wsol.data_ranges import tells_stretched
 from wsol.errors import ArgumentError, about
 from wsol.folder_lock import has_files, hold_folder
 from wsol.out_folders import free_file
+from wsol.sharing import led
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from wsol.training.train import TrainedRun
 
 
+@led
 @tells_stretched
 def train(
     data: str | Path | DataSet,
@@ -44,7 +46,7 @@ def train(
 
     No boxes are needed. Where the data set has no split val, a part of every class is held out to
     choose the best epoch by. Started by torchrun, every process calls this and works on its part
-    of each batch; the first one writes and tells `events`.
+    of each batch and of the validation images; the first one writes and tells `events`.
 
     Args:
         data: as for `eval.manifest.open_data_set`
@@ -89,18 +91,16 @@ def train(
         raise ArgumentError("root", f"{root}: no such folder")
 
     from tdam.training.errors import TrainingError
-    from tdam.training.ranks import find_ranks, join_ranks
     from wsol.runtime import find_device
     from wsol.training.train import train_localizer
 
     with about("device"):
-        where = join_ranks(find_device(device))
-    first = find_ranks(where).first
+        where = find_device(device)
     try:
         # A folder that is not there yet is made, and held, once it is known to be no class of the
         # data's.
-        with hold_folder(folder) if first and folder.is_dir() else nullcontext():
-            if first and not resume:
+        with hold_folder(folder) if folder.is_dir() else nullcontext():
+            if not resume:
                 _check_free(folder, force)
             return train_localizer(
                 data,
@@ -114,7 +114,7 @@ def train(
                 cache=cache,
                 save_every=save_every,
                 allow_overlap=allow_overlap,
-                events=events if first else SILENT,
+                events=events,
             )
     except OSError as error:
         message = f"{error.filename or folder}: {error.strerror or error}"
