@@ -13,7 +13,8 @@ from eval.manifest import ManifestError, open_data_set
 from tdam import create_model, load_checkpoint
 from tdam.training.recipe import load_recipe
 from wsol import benchmark, calibrate, evaluate, evaluate_maps, train
-from wsol.overlap import ImageSet, OverlapError, _hash_content, check_apart, find_overlaps, of_split
+from wsol.fingerprints import _hash_content
+from wsol.overlap import ImageSet, OverlapError, check_apart, find_overlaps, of_split
 from wsol.training.data import load_training_data
 from wsol.training.image_list import TRAINED_ON, list_image_sets, read_image_sets
 
