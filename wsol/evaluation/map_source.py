@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from eval.protocols import ClassMap
     from eval.protocols import Protocol as Rules
     from eval.splits import Split
+    from wsol.evaluation.guess_maps import GuessMaps
 
 _SHOWN = 3  # maps that a message names
 NO_RANK = 2**31 - 1  # of an image that could not be read: not among the predictions
@@ -52,6 +53,8 @@ class FoundMap:
         score: probability of the class
         region: part of the image that the map covers, x0 y0 x1 y1 as shares of width and height
         predicted: most probable class among the network's outputs; None where there is no network
+        guesses: what every step says of the image, where that was asked for
+        partner: the same of another network
     """
 
     row: int
@@ -62,6 +65,8 @@ class FoundMap:
     score: float = 1.0
     region: tuple[float, float, float, float] = (0.0, 0.0, 1.0, 1.0)
     predicted: int | None = None
+    guesses: GuessMaps | None = None
+    partner: GuessMaps | None = None
 
 
 class MapSource(Protocol):

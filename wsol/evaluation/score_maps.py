@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 from contextlib import closing
 from dataclasses import asdict
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
@@ -17,8 +16,8 @@ from tdam.strict_json import loads
 from wsol.blank_maps import BlankMaps
 from wsol.evaluation.box_scorer import BoxScorer
 from wsol.evaluation.image_results import SCORES, discard_results, write_results
+from wsol.evaluation.label_scorer import choose_scorer
 from wsol.evaluation.map_source import MapError
-from wsol.evaluation.mask_scorer import MaskScorer
 from wsol.evaluation.result import Evaluation
 from wsol.evaluation.resume_file import SETTINGS, ResumeFile, check_finished, is_finished
 from wsol.fingerprints import RULES, hash_states
@@ -26,13 +25,15 @@ from wsol.images import ImageError
 from wsol.loading import read_ahead
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from eval.protocols import Protocol
     from eval.splits import MaskPaths
     from wsol.evaluation.kept_maps import MapKeeper
+    from wsol.evaluation.label_scorer import LabelScorer
     from wsol.evaluation.map_files import MapWriter
     from wsol.evaluation.map_source import FoundMap, MapSource
+    from wsol.evaluation.mask_scorer import MaskScorer
 
 Threshold = float | Literal["oracle"] | None
 # What is kept of one image beside its scores under each protocol.
@@ -82,9 +83,8 @@ class ScoringPass:
             )
         self.source, self.protocols = source, tuple(protocols)
         self.rule, self.mask_root, self.save, self.keep = rule, mask_root, save, keep
-        boxes = source.split.masks is None
-        scorer_of = BoxScorer if boxes else partial(MaskScorer, root=mask_root)
-        self.scorers: list[BoxScorer | MaskScorer] = [
+        scorer_of = choose_scorer(source.split, mask_root)
+        self.scorers: list[BoxScorer | MaskScorer | LabelScorer] = [
             scorer_of(source.split, rules, settle_threshold(rules, threshold))
             for rules, threshold in zip(protocols, thresholds, strict=True)
         ]
@@ -167,8 +167,12 @@ class ScoringPass:
         for number, (scorer, each) in enumerate(zip(self.scorers, evaluations, strict=True)):
             home = folder if len(self.scorers) == 1 else folder / scorer.protocol.name
             level = getattr(each.result, "threshold", 0.0)
-            rows = (scorer.describe(record, record[f"p{number}"], level) for record in records)
+            rows = (self.describe_row(number, record, level) for record in records)
             write_results(home, each.to_dict(), rows)
+
+    def describe_row(self, number: int, record: Any, level: float) -> dict[str, Any]:
+        """Tell how one image fared under one of the protocols, at a threshold."""
+        return self.scorers[number].describe(record, record[f"p{number}"], level)
 
 
 def score_maps(
@@ -183,6 +187,7 @@ def score_maps(
     save: MapWriter | None = None,
     keep: MapKeeper | None = None,
     events: Events = SILENT,
+    kind: Callable[..., ScoringPass] = ScoringPass,
 ) -> list[Evaluation]:
     """Score the same maps under one or several protocols.
 
@@ -200,6 +205,7 @@ def score_maps(
         save: also writes the first protocol's maps
         keep: also keeps what a report shows of them
         events: told of every image within a task that the caller has begun
+        kind: of the pass
 
     Returns:
         one record a protocol
@@ -209,7 +215,7 @@ def score_maps(
         ValueError: an unknown name, or a split without boxes
         wsol.evaluation.resume_file.ResumeError: `out` holds an unfinished run with other settings
     """
-    scoring = ScoringPass(
+    scoring = kind(
         source, protocols, thresholds, rule=rule, mask_root=mask_root, save=save, keep=keep
     )
     header = scoring.describe() if out is not None or keep is not None else {}
@@ -327,9 +333,9 @@ def _record_type(traces: Sequence[np.dtype]) -> np.dtype:
     return np.dtype([*_IMAGE, *((f"p{i}", each) for i, each in enumerate(traces))])
 
 
-def _rule(scorer: BoxScorer | MaskScorer, rule: str | None) -> str | None:
-    if isinstance(scorer, MaskScorer):
-        return None  # no score of masks has a threshold
+def _rule(scorer: BoxScorer | MaskScorer | LabelScorer, rule: str | None) -> str | None:
+    if not isinstance(scorer, BoxScorer):
+        return None  # no score of masks or of classes alone has a threshold
     return "oracle" if scorer.threshold is None else rule or "fixed"
 
 
