@@ -15,6 +15,7 @@ from wsol import evaluate
 from wsol.cli.score_tables import print_evaluation
 from wsol.errors import ArgumentError
 from wsol.evaluation.any_step import GuessScorer
+from wsol.evaluation.comparison import compare_results, read_results
 
 SMALL = Preprocessing(size=64)
 STEPS = 3
@@ -142,6 +143,8 @@ def test_a_partner_names_as_many_classes(network, partner, score, tmp_path, caps
     told = {row.name: row for row in evaluation.steps.rows}
     single = {name: getattr(alone.result, name) for name in NAMES}
     assert told["partner_one"].scores == pytest.approx(single)
+    gaps = compare_results(*(read_results(tmp_path / name) for name in ("any", "alone")))
+    assert gaps["top1_cls"].first == evaluation.result.top1_cls
     rows = read_rows(tmp_path / "alone")
     ranks, hits = [row["rank"] for row in rows], [row["error"] is None for row in rows]
     several = {
@@ -178,7 +181,13 @@ def test_one_step_has_one_guess(partner, score):
 
 
 def test_every_step_has_its_own_threshold_of_val(network, partner, score, tmp_path):
-    found = score(network, partner=partner, threshold="val", steps_rule="any", out=tmp_path / "any")
+    options = {"threshold": "val", "out": tmp_path / "any", "save_maps": "uint8"}
+    found = score(network, partner=partner, steps_rule="any", **options)
+    score(network, **{**options, "out": tmp_path / "last"})
+    maps = [sorted((tmp_path / name / "maps").rglob("*.npy")) for name in ("any", "last")]
+    assert len(maps[0]) == len(maps[1]) == 12
+    for one, other in zip(*maps, strict=True):  # those of the last step
+        assert np.abs(np.load(one).astype(int) - np.load(other)).max() <= 1
     chosen = [
         score(each, split="val", threshold="oracle", step=step).result.max_box_acc_threshold
         for each, step in ((network, 1), (network, 2), (network, None), (partner, None))

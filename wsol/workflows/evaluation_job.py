@@ -133,7 +133,7 @@ class EvaluationJob:
         source = sources[0]
         if any_step is not None:
             source, options["kind"] = any_step.source, any_step.kind(self, levels)
-        scored = self._score(source, levels, out=results, **options)
+        scored = self._score(source, levels, out=results, save=self.save, **options)
         evaluations = [replace(each, unreadable_val=unreadable, subject=subject) for each in scored]
         if results is not None:
             outputs_named = names if by_network else None
@@ -159,11 +159,12 @@ class EvaluationJob:
             one threshold a protocol, None for masks; and what could not be read
         """
         folder = None if self.out is None else self.out / name
+        save = self.save if name == CHOSEN else None  # maps of other steps would take their place
         if folder is not None and source.split.masks is None:
-            known = finished_thresholds(source, self.protocols, folder, self.save)
+            known = finished_thresholds(source, self.protocols, folder, save)
             if known is not None:
                 return known, ()
-        best = self._score(source, ["oracle"] * len(self.protocols), out=folder)
+        best = self._score(source, ["oracle"] * len(self.protocols), out=folder, save=save)
         levels = [getattr(each.result, "max_box_acc_threshold", None) for each in best]
         return levels, best[0].unreadable
 
@@ -184,7 +185,6 @@ class EvaluationJob:
                     mask_root=mask_root,
                     workers=self.wanted.workers,
                     out=out,
-                    save=self.save,
                     events=events,
                     **options,
                 )
