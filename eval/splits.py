@@ -197,7 +197,7 @@ def spread_rows(split: Split, most: int) -> Split:
 
     >>> labels = np.array([0, 1, 0, 1, 0, 1, 0, 0])
     >>> spread_rows(Split("val", tuple("abcdefgh"), labels), 4).ids
-    ('a', 'd', 'e', 'h')
+    ('b', 'c', 'f', 'g')
     """
     if most == 0 or most >= len(split):
         return split

@@ -35,6 +35,7 @@ def check_precision(precision: str, device: torch.device) -> None:
     Raises:
         ValueError: another word, or one that the device cannot do
 
+    >>> import torch
     >>> check_precision("float8", torch.device("cpu"))
     Traceback (most recent call last):
     ...

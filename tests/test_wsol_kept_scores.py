@@ -315,6 +315,7 @@ def test_every_choice_is_part_of_what_a_kept_score_depends_on(made, record_prope
         "classes": replace(source, classes={0: 1, 1: 0, 2: 2}),
         "class map": replace(source, class_map="predicted"),
         "fc_layer": replace(source, method="cam", fc_layer="fc"),
+        "guesses": replace(source, guesses=2),
         "labels": replace(source, split=replace(data, labels=data.labels[::-1].copy())),
         "boxes": replace(source, split=split_boxes),
         "sizes": replace(source, split=replace(data, sizes=data.sizes + 1)),

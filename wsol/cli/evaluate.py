@@ -23,6 +23,36 @@ if TYPE_CHECKING:
     from wsol.evaluation.result import Evaluation
 
 
+AtStep = Annotated[
+    int | None,
+    typer.Option(
+        "--at-step", help="Whose map and classes to score, 1 to T; default: the last.", metavar="K"
+    ),
+]
+StepsRule = Annotated[
+    str,
+    typer.Option(
+        help="last, or any: also count images that any step has right, as TDAM's published code "
+        "does, beside a partner with as many guesses.",
+        metavar="RULE",
+    ),
+]
+Partner = Annotated[
+    str | None,
+    typer.Option(
+        help="With --steps-rule any, the network or checkpoint that has as many guesses; default: "
+        "the last step.",
+        metavar="NAME",
+    ),
+]
+Formats = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--format", help="Boxes as predict writes them, into --out; repeatable.", metavar="NAME"
+    ),
+]
+
+
 def evaluate(
     data: common.Scored,
     split: common.SplitName = "test",
@@ -43,14 +73,9 @@ def evaluate(
     output_stride: common.OutputStride = None,
     method: common.Method = "auto",
     layer: common.Layer = None,
-    step: Annotated[
-        int | None,
-        typer.Option(
-            "--at-step",
-            help="Whose map and classes to score, 1 to T; default: the last.",
-            metavar="K",
-        ),
-    ] = None,
+    step: AtStep = None,
+    steps_rule: StepsRule = "last",
+    partner: Partner = None,
     protocol: Annotated[
         str, typer.Option(help=f"{', '.join(PROTOCOLS)}, all, or a .toml file.", metavar="NAME")
     ] = "wsoleval",
@@ -75,12 +100,7 @@ def evaluate(
         Path | None,
         typer.Option(help="Folder for results of every image; a run that was cut off goes on."),
     ] = None,
-    formats: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--format", help="Boxes as predict writes them, into --out; repeatable.", metavar="NAME"
-        ),
-    ] = None,
+    formats: Formats = None,
     save_maps: Annotated[
         str | None,
         typer.Option(help="Maps into --out: float64, float16 or uint8.", metavar="TYPE"),
@@ -100,7 +120,7 @@ def evaluate(
     max_pixels: common.MaxPixels = None,
     force: common.Force = False,
 ) -> None:
-    """Score localizations against true boxes or masks.
+    """Score localizations against true boxes or masks, or classes alone where there are none.
 
     Every score is in percent, with its bootstrap 95 % interval, and names its protocol, threshold
     rule and class map; an oracle threshold is chosen on the very split that is scored. With
@@ -111,7 +131,8 @@ def evaluate(
     if maps is not None:
         networks.refuse_flags(
             model=model, weights=weights, checkpoint=checkpoint, output_stride=output_stride,
-            method=method, layer=layer, at_step=step, precision=precision,
+            method=method, layer=layer, at_step=step, partner=partner,
+            steps_rule=None if steps_rule == "last" else steps_rule, precision=precision,
             channels_last=channels_last or None, **asked,
         )  # fmt: skip
     if not data.exists():
@@ -135,12 +156,13 @@ def evaluate(
                 )
             else:
                 name = model if checkpoint is not None else model or common.DEFAULT_MODEL
+                guesses: dict[str, Any] = {"steps_rule": steps_rule, "partner": partner}
                 flags: tuple[Any, ...] = (name, weights, seed, checkpoint, output_stride)
                 network = partial(networks.load_model, *flags, **asked)
                 scored = work.evaluate(
                     network, data, root, method=method, layer=layer, step=step, classes=classes,
                     batch_size=batch_size, device=device, precision=precision,
-                    channels_last=channels_last, events=events, **shared,
+                    channels_last=channels_last, events=events, **guesses, **shared,
                 )  # fmt: skip
     _report(scored, json_file, protocol == "all", out, save_maps, maps is not None, allow_missing)
 

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from eval.metrics.classes import ClassResult
 from wsol.cli import common
+from wsol.cli.step_tables import print_steps
 from wsol.evaluation.metric_names import list_scores, name_score, tell_missing_truth
 from wsol.text import count_things
 
@@ -39,16 +41,21 @@ def print_evaluation(evaluation: Evaluation, what: str) -> None:
         evaluation: the scores
         what: was scored
     """
+    content = evaluation.to_dict()
     rows = [
         [name_score(name), _percent(value), _interval(evaluation, name)]
-        for name, value in list_scores(evaluation.to_dict()).items()
+        for name, value in list_scores(content).items()
     ]
     images = count_things(evaluation.result.images, "image")
     where = f"{images} of {evaluation.split}"
     title = f"{what}: {where}, protocol {evaluation.protocol.name}"
     common.print_table(title, ["score", "percent", "95 % interval"], rows)
-    content = evaluation.to_dict()
-    typer.echo(_choices(evaluation))
+    if evaluation.steps is not None:
+        print_steps(evaluation.steps, evaluation)
+    if isinstance(evaluation.result, ClassResult):
+        typer.echo(f"no boxes, so that nothing is localized; image {evaluation.image}")
+    else:
+        typer.echo(_choices(evaluation))
     print_overlaps(evaluation.overlaps)
     if content["errors"] is not None:
         counts = {name: count for name, count in content["errors"].items() if count is not None}
@@ -91,6 +98,8 @@ def print_protocols(evaluations: list[Evaluation], what: str) -> None:
     header = ["percent (95 % interval)", *(each.protocol.name for each in evaluations)]
     common.print_table(title, header, rows)
     for each in evaluations:
+        if each.steps is not None:
+            print_steps(each.steps, each)
         typer.echo(f"{each.protocol.name}: {_choices(each)}")
     print_overlaps(first.overlaps)
     for line in tell_missing_truth(first.to_dict()):

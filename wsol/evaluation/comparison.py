@@ -85,7 +85,8 @@ def read_results(path: str | Path, slim: bool = False) -> Results:
         if len(rows) != scores["images"]:
             raise ValueError(f"{LINES} has {len(rows)} images, {SCORES} {scores['images']}")
     except OSError as error:
-        inside = sorted({path.parent.name for path in folder.glob(f"*/{SCORES}")} - {CHOSEN})
+        below = {path.parent.name for path in folder.glob(f"*/{SCORES}")}
+        inside = sorted(name for name in below if not name.startswith(CHOSEN))
         hint = f"; there are those of {', '.join(inside)} in folders below" if inside else ""
         raise ResultError(
             f"{folder}: expected {SCORES} and {LINES} of a finished evaluation "

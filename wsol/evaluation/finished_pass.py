@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 from tdam.strict_json import loads
 from wsol.evaluation.box_scorer import BoxScorer
 from wsol.evaluation.image_results import SCORES
+from wsol.evaluation.pass_header import describe_pass
 from wsol.evaluation.resume_file import SETTINGS, check_finished, is_finished
-from wsol.evaluation.score_maps import describe_pass, record_type, settle_threshold
+from wsol.evaluation.score_maps import record_type, settle_threshold
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

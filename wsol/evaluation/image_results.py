@@ -92,7 +92,8 @@ def discard_results(folder: Path, keep_unfinished: bool = False) -> None:
         keep_unfinished: whether the records of a run that has begun there stay
     """
     begun = () if keep_unfinished else (DATA, HEADER)
-    inside = (path for path in folder.glob("*") if path.is_dir() and path.name != CHOSEN)
+    below = (path for path in folder.glob("*") if path.is_dir())
+    inside = (path for path in below if not path.name.startswith(CHOSEN))
     for home in (folder, *inside):
         if home == folder or (home / SCORES).is_file() or (home / HEADER).is_file():
             # The settings first: without them nothing that is left is taken for a result.

@@ -54,7 +54,7 @@ def trace_map(heat: np.ndarray, true_boxes: np.ndarray, protocol: Protocol) -> n
     for row, (each, rows) in enumerate(
         ((single, np.stack([levels, levels + 1], axis=1)), (boxes, spans))
     ):
-        kept = _in_convention(each, protocol)
+        kept = in_convention(each, protocol)
         trace["overlaps"][row] = best_overlaps(kept, rows, true_boxes, protocol.convention)
     return trace
 
@@ -82,7 +82,7 @@ def read_trace(
     hits = np.stack([protocol.hits(overlaps, delta) for delta in protocol.deltas], axis=1)
     boxes = trace["boxes"]
     kinds = failure_kinds(
-        _in_convention(boxes, protocol),
+        in_convention(boxes, protocol),
         boxes[:, 2] == 0,
         protocol.hits(overlaps[0], 50),
         true_boxes,
@@ -102,7 +102,7 @@ def levels_of(trace: np.ndarray, thresholds: np.ndarray) -> np.ndarray:
     return level_of(thresholds, int(trace["peak"]))
 
 
-def _in_convention(boxes: np.ndarray, protocol: Protocol) -> np.ndarray:
+def in_convention(boxes: np.ndarray, protocol: Protocol) -> np.ndarray:
     """Turn outer edges into what the protocol compares; `inclusive` cuts at the last pixel."""
     if protocol.convention == "edges":
         return boxes

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from eval.protocols import Protocol as Rules
     from eval.splits import Split
     from eval.stored_sizes import Size
+    from wsol.evaluation.guess_maps import GuessMaps
 
 _SHOWN = 3  # maps that a message names
 NO_RANK = 2**31 - 1  # of an image that could not be read: not among the predictions
@@ -54,6 +55,8 @@ class FoundMap:
         region: part of the image that the map covers, x0 y0 x1 y1 as shares of width and height
         predicted: most probable class among the network's outputs; None where there is no network
         size: width and height of the image; None where it was not read
+        guesses: what every step says of the image, where that was asked for
+        partner: the same of another network
     """
 
     row: int
@@ -65,6 +68,8 @@ class FoundMap:
     region: tuple[float, float, float, float] = (0.0, 0.0, 1.0, 1.0)
     predicted: int | None = None
     size: Size | None = None
+    guesses: GuessMaps | None = None
+    partner: GuessMaps | None = None
 
 
 class MapSource(Protocol):

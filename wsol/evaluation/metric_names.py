@@ -50,6 +50,8 @@ def list_scores(content: dict[str, Any]) -> dict[str, float | None]:
     flat = {**content, **acc, **(content["baselines"] or {})}
     names = [*dict.fromkeys([*_NAMES, *acc])]
     of_pixels = content["pxap"] is not None
+    if not of_pixels and content["box_acc"] is None:  # classes alone
+        names = [name for name in names if flat.get(name) is not None]
     return {name: flat.get(name) for name in names if (name in OF_PIXELS) == of_pixels}
 
 

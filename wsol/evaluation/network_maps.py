@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 
 import numpy as np
 
+from wsol.evaluation.label_scorer import has_labels_only
 from wsol.evaluation.map_source import NO_RANK, FoundMap
 from wsol.evaluation.true_images import TrueImages
 from wsol.fingerprints import hash_code, hash_files, hash_images, hash_modules, hash_weights
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from eval.splits import Split
     from eval.stored_sizes import Size
     from tdam.preprocessing import Preprocessing
+    from wsol.evaluation.guess_maps import GuessMaps
     from wsol.maps import MapExtractor
 
 
@@ -55,6 +57,8 @@ class NetworkMaps:
             is not known
         precision: that the network computes in, one of `tdam.precision.PRECISIONS`
         channels_last: memory layout of what it computes on
+        guesses: give what every step says of an image too, and at the last step as many classes;
+            0 for neither
 
     Raises:
         ValueError: a step that the network lacks, or a step beside a layer
@@ -77,6 +81,7 @@ class NetworkMaps:
     overlaps: tuple[str, ...] | None = ()
     precision: str = "float32"
     channels_last: bool = False
+    guesses: int = 0
 
     def __post_init__(self) -> None:
         if self.step is None:
@@ -133,6 +138,7 @@ class NetworkMaps:
             **({} if self.step is None else {"step": self.step}),
             **({} if self.fc_layer is None else {"fc_layer": self.fc_layer}),
             **describe_arithmetic(self.precision, self.channels_last),
+            **({"guesses": self.guesses} if self.guesses else {}),
         }
 
     @property
@@ -165,6 +171,7 @@ class NetworkMaps:
         """
         import torch
 
+        from wsol.evaluation.guess_maps import collect_guesses
         from wsol.maps import find_method
         from wsol.maps.names import head_options
         from wsol.maps.passes import run_pass
@@ -179,6 +186,8 @@ class NetworkMaps:
         extractor = find_method(self.method)(self.model, self.map_layer, **options)
         extractor.precision, extractor.channels_last = self.precision, self.channels_last
         at = -1 if self.step is None else self.step - 1
+        stepwise = self.step is not None or self.guesses > 0
+        localizes = not has_labels_only(self.split)
         with evaluation_mode(self.model):
             for batch in read_images(rows, load, self.batch_size, self.workers, where):
                 readable = batch.readable
@@ -189,22 +198,27 @@ class NetworkMaps:
                 if batch.images is None:
                     yield from maps_of.values()
                     continue
-                seen = run_pass(extractor, batch.images, stepwise=self.step is not None)
+                seen = run_pass(extractor, batch.images, stepwise=stepwise)
                 scores = seen.scores.unflatten(0, (seen.steps, -1))[at]
                 if targets is None:
-                    needed = self.class_map == "ground_truth"
+                    needed = self.class_map == "ground_truth" or self.guesses > 0
                     targets = true_outputs(self.split, self.classes, scores.shape[1], needed)
                 true = None if targets is None else targets[[row for row, _ in readable]]
                 chosen = scores.argmax(dim=1)
                 predicted = chosen.tolist()
                 if self.class_map == "ground_truth":
                     chosen = torch.as_tensor(true, device=where)
-                maps = seen.maps(chosen)[:, at].detach().cpu().numpy()
+                maps = np.zeros((len(readable), 1, 1))
+                if localizes:
+                    maps = seen.maps(chosen)[:, at].detach().cpu().numpy()
+                guesses: list[GuessMaps | None] = [None] * len(readable)
+                if self.guesses and true is not None:
+                    guesses = collect_guesses(seen, true, self.guesses)
                 all_likely = seen.probabilities[:, at]
                 likely = all_likely.gather(1, chosen[:, None])[:, 0].tolist()
                 finite = all_likely.isfinite().all(dim=1).tolist()
                 for index, (label, rank) in enumerate(
-                    zip(chosen.tolist(), _ranks(scores, true), strict=True)
+                    zip(chosen.tolist(), rank_classes(scores, true), strict=True)
                 ):
                     row, (region, size) = readable[index]
                     if not finite[index] or not np.isfinite(maps[index]).all():
@@ -213,13 +227,14 @@ class NetworkMaps:
                         continue
                     maps_of[row] = FoundMap(
                         row=row,
-                        heat=partial(_upsample, maps[index]),
+                        heat=partial(_upsample, maps[index]) if localizes else None,
                         label=label,
                         rank=rank,
                         score=likely[index],
                         region=region,
                         predicted=predicted[index],
                         size=size,
+                        guesses=guesses[index],
                     )
                 yield from (maps_of[row] for row, _ in batch.outcomes)
 
@@ -248,7 +263,7 @@ def _upsample(raw: np.ndarray, rules: Rules) -> np.ndarray:
     return to_heatmap(raw, (rules.size, rules.size), rules.interpolation)
 
 
-def _ranks(scores: Tensor, targets: np.ndarray | None) -> list[int | None]:
+def rank_classes(scores: Tensor, targets: np.ndarray | None) -> list[int | None]:
     """Position of the true class among all outputs, from 0; None where it is not known.
 
     Among equal scores the first output comes first, as argmax has it; scores that are not numbers

@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from eval.metrics.classes import ClassResult
     from eval.metrics.localization import LocalizationResult
     from eval.metrics.pixels import PixelResult
     from eval.protocols import ClassMap, Protocol
+    from wsol.evaluation.any_step import AnyStepResult
 
 
 @dataclass(frozen=True)
@@ -34,6 +36,7 @@ class Evaluation:
             ours were trained on are not known
         origin: hashes of weights and images, the same on every machine, and the precision and
             memory layout that the network computed in; empty for maps on disk
+        steps: scores by the any-step rule, where they were asked for
     """
 
     protocol: Protocol
@@ -41,13 +44,14 @@ class Evaluation:
     image: str
     rule: str | None
     class_map: ClassMap
-    result: LocalizationResult | PixelResult
+    result: LocalizationResult | PixelResult | ClassResult
     unreadable: tuple[str, ...] = ()
     unreadable_chosen_on: tuple[str, ...] = ()
     subject: str = ""
     coco: dict[str, float] | None = None
     overlaps: tuple[str, ...] | None = ()
     origin: Mapping[str, Any] = field(default_factory=dict)
+    steps: AnyStepResult | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Return the JSON output: scores in percent, null for what was not asked or not known."""
@@ -70,6 +74,7 @@ class Evaluation:
             "overlaps": None if self.overlaps is None else list(self.overlaps),
             **dict.fromkeys(ORIGIN),
             **self.origin,
+            **({} if self.steps is None else {"steps_rule": self.steps.to_dict()}),
         }
 
 

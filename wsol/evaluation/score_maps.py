@@ -2,38 +2,37 @@
 
 from __future__ import annotations
 
-import hashlib
 from contextlib import closing
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast, get_args
 
 import numpy as np
 
-from eval.image_files import MAX_PIXELS, get_max_pixels
 from eval.protocols import ClassMap
 from tdam.events import SILENT, Events
 from wsol.blank_maps import BlankMaps
 from wsol.evaluation.box_scorer import BoxScorer
 from wsol.evaluation.image_results import discard_results, write_results
+from wsol.evaluation.label_scorer import choose_scorer
 from wsol.evaluation.map_source import MapError
-from wsol.evaluation.mask_scorer import MaskScorer
+from wsol.evaluation.pass_header import describe_pass
 from wsol.evaluation.result import Evaluation
 from wsol.evaluation.resume_file import ResumeFile
-from wsol.fingerprints import RULES, hash_states
 from wsol.images import ImageError
 from wsol.loading import read_ahead
 from wsol.sharing import deal_rows, share
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from eval.protocols import Protocol
-    from eval.splits import MaskPaths
     from wsol.evaluation.kept_maps import MapKeeper
+    from wsol.evaluation.label_scorer import LabelScorer
     from wsol.evaluation.map_files import MapWriter
     from wsol.evaluation.map_source import FoundMap, MapSource
+    from wsol.evaluation.mask_scorer import MaskScorer
 
 Threshold = float | Literal["oracle"] | None
 # What is kept of one image beside its scores under each protocol.
@@ -103,9 +102,8 @@ class ScoringPass:
         self.thresholds, self.rule, self.mask_root = tuple(thresholds), rule, mask_root
         self.save, self.keep = save, keep
         self.unreadable_chosen_on = tuple(unreadable_chosen_on)
-        boxes = source.split.masks is None
-        scorer_of = BoxScorer if boxes else partial(MaskScorer, root=mask_root)
-        self.scorers: list[BoxScorer | MaskScorer] = [
+        scorer_of = choose_scorer(source.split, mask_root)
+        self.scorers: list[BoxScorer | MaskScorer | LabelScorer] = [
             scorer_of(source.split, rules, settle_threshold(rules, threshold))
             for rules, threshold in zip(protocols, thresholds, strict=True)
         ]
@@ -114,9 +112,14 @@ class ScoringPass:
         self.maps = BlankMaps()
 
     def __reduce__(self) -> tuple[Any, ...]:
-        options: dict[str, Any] = {"rule": self.rule, "mask_root": self.mask_root}
-        options |= {"save": self.save, "keep": self.keep}
-        return partial(ScoringPass, **options), (self.source, self.protocols, self.thresholds)
+        making = partial(type(self), **self.options())
+        return making, (self.source, self.protocols, self.thresholds)
+
+    def options(self) -> dict[str, Any]:
+        """Give the options that another process needs to make such a pass."""
+        return {
+            "rule": self.rule, "mask_root": self.mask_root, "save": self.save, "keep": self.keep
+        }  # fmt: skip
 
     def measure(self, shown: FoundMap) -> Measured:
         """Score one map under every protocol.
@@ -204,8 +207,12 @@ class ScoringPass:
         for number, (scorer, each) in enumerate(zip(self.scorers, evaluations, strict=True)):
             home = folder if len(self.scorers) == 1 else folder / scorer.protocol.name
             level = getattr(each.result, "threshold", 0.0)
-            rows = (scorer.describe(record, record[f"p{number}"], level) for record in records)
+            rows = (self.describe_row(number, record, level) for record in records)
             write_results(home, each.to_dict(), rows)
+
+    def describe_row(self, number: int, record: Any, level: float) -> dict[str, Any]:
+        """Tell how one image fared under one of the protocols, at a threshold."""
+        return self.scorers[number].describe(record, record[f"p{number}"], level)
 
 
 def score_maps(
@@ -221,6 +228,7 @@ def score_maps(
     keep: MapKeeper | None = None,
     unreadable_chosen_on: Sequence[str] = (),
     events: Events = SILENT,
+    kind: Callable[..., ScoringPass] = ScoringPass,
 ) -> list[Evaluation]:
     """Score the same maps under one or several protocols.
 
@@ -239,6 +247,7 @@ def score_maps(
         keep: also keeps what a report shows of them
         unreadable_chosen_on: what could not be read of the images that the thresholds are from
         events: told of every image within a task that the caller has begun
+        kind: of the pass
 
     Returns:
         one record a protocol
@@ -248,7 +257,7 @@ def score_maps(
         ValueError: an unknown name, or a split without boxes
         wsol.evaluation.resume_file.ResumeError: `out` holds an unfinished run with other settings
     """
-    scoring = ScoringPass(
+    scoring = kind(
         source,
         protocols,
         thresholds,
@@ -324,9 +333,9 @@ def record_type(traces: Sequence[np.dtype]) -> np.dtype:
     return np.dtype([*_IMAGE, *((f"p{i}", each) for i, each in enumerate(traces))])
 
 
-def _rule(scorer: BoxScorer | MaskScorer, rule: str | None) -> str | None:
-    if isinstance(scorer, MaskScorer):
-        return None  # no score of masks has a threshold
+def _rule(scorer: BoxScorer | MaskScorer | LabelScorer, rule: str | None) -> str | None:
+    if not isinstance(scorer, BoxScorer):
+        return None  # no score of masks or of classes alone has a threshold
     return "oracle" if scorer.threshold is None else rule or "fixed"
 
 
@@ -347,47 +356,3 @@ def settle_threshold(rules: Protocol, threshold: Threshold) -> float | None:
     if not (isinstance(threshold, (int, float)) and 0 <= threshold <= 1):
         raise ValueError(f"Expected threshold to be oracle or in [0, 1] but got {threshold!r}")
     return float(threshold)
-
-
-def describe_pass(
-    source: MapSource,
-    protocols: Sequence[Protocol],
-    thresholds: Sequence[float | None],
-    rule: str | None,
-    mask_root: str | Path | None,
-    save: MapWriter | None,
-) -> dict[str, Any]:
-    """Name everything that the records depend on.
-
-    A kept record counts only where all of this is the same.
-    """
-    split = source.split
-    digest = hashlib.sha256("\n".join(split.ids).encode("utf-8", "surrogateescape"))
-    digest.update(split.labels.tobytes())
-    if split.sizes is not None:
-        digest.update(split.sizes.tobytes())
-    for boxes in split.boxes or ():
-        digest.update(f"{len(boxes)}\n".encode() + np.asarray(boxes, np.float64).tobytes())
-    digest.update(repr(split.masks).encode("utf-8", "surrogateescape"))
-    told = None if source.overlaps is None else list(source.overlaps)
-    limit = get_max_pixels()
-    return {
-        **source.describe(),
-        "split": split.name,
-        "images": len(split),
-        "truth": digest.hexdigest(),
-        "protocols": [{**asdict(rules), "source": ""} for rules in protocols],
-        "thresholds": list(thresholds),
-        "rule": rule,
-        "mask_root": None if split.masks is None else str(Path(mask_root or "").resolve()),
-        "mask_files": None if split.masks is None else _hash_masks(split.masks, mask_root),
-        "save_maps": None if save is None else save.precision,
-        **({} if told == [] else {"overlaps": told}),
-        **({} if limit == MAX_PIXELS else {"max_pixels": limit}),
-        "rules": RULES,
-    }
-
-
-def _hash_masks(masks: Sequence[MaskPaths], root: str | Path | None) -> str:
-    paths = (part for each in masks for part in (*each.instances, each.ignore) if part is not None)
-    return hash_states(Path(root or "") / part for part in paths)

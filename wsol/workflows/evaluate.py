@@ -16,6 +16,7 @@ from wsol.folder_lock import holds
 from wsol.label_matching import BY_NUMBER, match_evaluated, name_labels
 from wsol.networks import get_network
 from wsol.sharing import led
+from wsol.workflows.any_step_job import check_steps_rule, plan_any_step
 from wsol.workflows.evaluation_job import open_job
 from wsol.workflows.evaluation_options import Wanted
 
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from tdam.preprocessing import Preprocessing
     from wsol.evaluation.result import Evaluation
     from wsol.maps import MapExtractor
+    from wsol.workflows.any_step_job import AnyStepJob, StepsRule
     from wsol.workflows.evaluation_job import EvaluationJob
     from wsol.workflows.evaluation_options import Protocols
 
@@ -49,6 +51,8 @@ def evaluate(
     layer: str | None = None,
     fc_layer: str | None = None,
     step: int | None = None,
+    steps_rule: StepsRule = "last",
+    partner: nn.Module | str | Path | Callable[[], nn.Module] | None = None,
     classes: Mapping[int, int] | str | Path | None = None,
     class_map: ClassMap | None = None,
     preprocessing: Preprocessing | None = None,
@@ -75,7 +79,8 @@ def evaluate(
         model: a registered network, or any other with `preprocessing` given; the file, run or name
             of a checkpoint; the name of a network that comes with weights; or a function that gives
             a network, called once all else is checked
-        data: as for `eval.manifest.open_data_set`, with true boxes or masks; or a split of one
+        data: as for `eval.manifest.open_data_set`, or a split of one; without true boxes and masks
+            the classes alone are scored
         root: folder that the ids are relative to; None: as the data set has it
         split: such as `test`, or `val+test`
         protocol: name of a protocol, path of its TOML file, or the record itself; several of these
@@ -90,6 +95,10 @@ def evaluate(
         layer: module that the maps are made of; None for the registered network's own
         fc_layer: the classifier's linear layer, which class activation maps of other networks need
         step: whose map and classes to score, 1 to T; None: the last
+        steps_rule: `any` also scores by TDAM's published rule that any step may be right, each step
+            with a threshold of its own, beside a partner with as many guesses; `last` does not
+        partner: with `any`, the network that is the partner, as for `model`; None: the network's
+            own last step
         classes: index among the network's outputs by label, or the path of such a table (CSV with
             the columns label, imagenet1k_index); None: as data set and network tell by a
             `classes.csv`, by names, or by as many classes
@@ -124,34 +133,90 @@ def evaluate(
     """
     wanted = Wanted(
         split, protocol, threshold, class_map, mask_root, out, formats, save_maps, report, coco,
-        workers, force, events, allow_overlap,
+        workers, force, events, allow_overlap, steps_rule == "any",
+        {"method": method != "auto", "layer": layer, "fc_layer": fc_layer},
     )  # fmt: skip
-    from wsol.runtime import settle_device
-
-    where = settle_device(device, precision)
-    job = open_job(data, root, choose, wanted, partial(get_network, model))
+    check_steps_rule(steps_rule, partner, step, layer)
+    settings = _settle_settings(batch_size, workers, device, precision, channels_last)
+    others = () if partner is None else (partial(get_network, partner),)
+    job = open_job(data, root, choose, wanted, partial(get_network, model), *others)
     network = job.network
     _check_preprocessing(preprocessing, network)
     subject, names, outputs, method, note = _describe(network, job, method, layer, step, classes)
     if note:
         events.say(note)
-    subject += "" if precision == "float32" else f", {precision}"
-    subject += ", channels_last" if channels_last else ""
-    make = partial(
-        NetworkMaps, network, root=job.image_root, method=method, classes=outputs,
-        class_map=job.class_map, image=job.protocols[0].image, preprocessing=preprocessing,
-        batch_size=batch_size, workers=workers, device=str(where), layer=layer,
-        fc_layer=fc_layer, step=step, overlaps=job.overlaps, precision=precision,
-        channels_last=channels_last,
+    subject += _tell_arithmetic(precision, channels_last)
+    own = partial(
+        NetworkMaps, network, method=method, classes=outputs, preprocessing=preprocessing,
+        layer=layer, fc_layer=fc_layer,
     )  # fmt: skip
-    with about("step"):
-        sources = [make(split=each) for each in job.splits]
+    sources, any_step = _open_sources(job, own, settings, step, classes)
     labels = name_labels(job.scored, outputs, names)
     by_number = note if BY_NUMBER in note else ""
     evaluations = job.run(
-        sources, subject, outputs, names, labels, by_network=True, by_number=by_number
-    )
+        sources, subject, outputs, names, labels,
+        by_network=True, by_number=by_number, any_step=any_step,
+    )  # fmt: skip
     return _one_or_all(evaluations, protocol)
+
+
+def _settle_settings(
+    batch_size: int, workers: int, device: str, precision: str, channels_last: bool
+) -> dict[str, Any]:
+    """Settle how every network computes, the partner's too."""
+    from wsol.runtime import settle_device
+
+    return {
+        "batch_size": batch_size,
+        "workers": workers,
+        "device": str(settle_device(device, precision)),
+        "precision": precision,
+        "channels_last": channels_last,
+    }
+
+
+def _tell_arithmetic(precision: str, channels_last: bool) -> str:
+    """Name how a network computes, in a line for people, as far as it is not as usual."""
+    told = "" if precision == "float32" else f", {precision}"
+    return told + (", channels_last" if channels_last else "")
+
+
+def _open_sources(
+    job: EvaluationJob,
+    own: Callable[..., NetworkMaps],
+    settings: Mapping[str, Any],
+    step: int | None,
+    classes: Mapping[int, int] | str | Path | None,
+) -> tuple[list[NetworkMaps], AnyStepJob | None]:
+    """Settle what gives the maps of each split, and the guesses of every step where these count."""
+    shared: dict[str, Any] = {
+        **settings,
+        "root": job.image_root,
+        "class_map": job.class_map,
+        "image": job.protocols[0].image,
+        "overlaps": job.overlaps,
+    }
+    with about("step"):
+        sources = [own(split=each, step=step, **shared) for each in job.splits]
+    if not job.wanted.any_step:
+        return sources, None
+    partner, name = _describe_partner(job, classes)
+    other = None if partner is None else partial(partner, **shared)
+    return sources, plan_any_step(job, partial(own, **shared), other, name)
+
+
+def _describe_partner(
+    job: EvaluationJob, classes: Mapping[int, int] | str | Path | None
+) -> tuple[Callable[..., NetworkMaps] | None, str | None]:
+    """Settle what gives the partner's maps, and what people call it."""
+    if job.partner is None:
+        return None, None
+    if not hasattr(job.partner, "spec"):
+        raise ArgumentError("partner", "Expected a registered network")
+    subject, _, outputs, method, note = _describe(job.partner, job, "auto", None, None, classes)
+    if note:
+        job.wanted.events.say(f"partner: {note}")
+    return partial(NetworkMaps, job.partner, method=method, classes=outputs), subject
 
 
 def _check_preprocessing(preprocessing: Preprocessing | None, network: Any) -> None:

@@ -18,6 +18,7 @@ from wsol.errors import ArgumentError, about
 from wsol.evaluation.exports import export_boxes, score_coco
 from wsol.evaluation.finished_pass import finished_thresholds
 from wsol.evaluation.image_results import CHOSEN, discard_results, name_results
+from wsol.evaluation.label_scorer import has_labels_only
 from wsol.evaluation.map_files import MapWriter
 from wsol.evaluation.map_source import MapError
 from wsol.evaluation.resume_file import SETTINGS, ResumeError, is_unfinished
@@ -25,9 +26,11 @@ from wsol.evaluation.score_maps import score_maps
 from wsol.out_folders import free_folder, writing
 from wsol.overlap import check_apart, list_sets
 from wsol.training.image_list import find_weights_file, list_unknown, read_image_sets
+from wsol.workflows.any_step_job import check_levels
 from wsol.workflows.evaluation_options import (
     VAL,
     Wanted,
+    check_labels_only,
     check_outputs,
     check_threshold,
     find_protocols,
@@ -39,6 +42,7 @@ if TYPE_CHECKING:
 
     from wsol.evaluation.map_source import MapSource
     from wsol.evaluation.result import Evaluation
+    from wsol.workflows.any_step_job import AnyStepJob
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,6 +58,7 @@ class EvaluationJob:
         scored: split to score
         chooser: split to choose thresholds on, or None
         network: what `load` gave, or None
+        partner: what `load_partner` gave, or None
         overlaps: what the scores have to tell of shared images; None where it is not known
         out: folder for results, free or with an unfinished run
         save: of maps, or None
@@ -68,6 +73,7 @@ class EvaluationJob:
     scored: Split
     chooser: Split | None
     network: Any
+    partner: Any
     overlaps: tuple[str, ...] | None
     out: Path | None
     save: MapWriter | None
@@ -98,6 +104,7 @@ class EvaluationJob:
         labels: dict[int, str],
         by_network: bool,
         by_number: str = "",
+        any_step: AnyStepJob | None = None,
     ) -> list[Evaluation]:
         """Choose thresholds, score, and write down.
 
@@ -109,6 +116,7 @@ class EvaluationJob:
             labels: class names by label
             by_network: whether a network makes the maps
             by_number: what to tell where labels are taken for the outputs' numbers
+            any_step: judges the guesses of every step, where that is wanted
 
         Returns:
             one record a protocol
@@ -121,16 +129,16 @@ class EvaluationJob:
         levels: list[Any] = [wanted.threshold] * len(self.protocols)
         unreadable: tuple[str, ...] = ()
         if self.chooser is not None:
-            levels, unreadable = self._choose(sources[1])
-        rule = None if self.chooser is None else VAL
-        scored = self._score(
-            sources[0],
-            levels,
-            out=results,
-            rule=rule,
-            keep=keeper,
-            unreadable_chosen_on=unreadable,
-        )
+            levels, unreadable = self.choose(sources[1])
+        options: dict[str, Any] = {
+            "rule": None if self.chooser is None else VAL,
+            "keep": keeper,
+            "unreadable_chosen_on": unreadable,
+        }
+        source = sources[0]
+        if any_step is not None:
+            source, options["kind"] = any_step.source, any_step.kind(self, levels)
+        scored = self._score(source, levels, out=results, save=self.save, **options)
         evaluations = [replace(each, subject=subject) for each in scored]
         if results is not None:
             outputs_named = names if by_network else None
@@ -145,14 +153,23 @@ class EvaluationJob:
             self.report.write(results, keeper, sources[0], home, wanted.events)
         return evaluations
 
-    def _choose(self, source: MapSource) -> tuple[list[Any], tuple[str, ...]]:
-        """Find the best thresholds on other images, unless they were found before."""
-        folder = None if self.out is None else self.out / CHOSEN
+    def choose(self, source: MapSource, name: str = CHOSEN) -> tuple[list[Any], tuple[str, ...]]:
+        """Find the best thresholds on other images, unless they were found before.
+
+        Args:
+            source: of the maps of these images
+            name: of the folder of the results, in that of all results; begins with `CHOSEN`
+
+        Returns:
+            one threshold a protocol, None for masks; and what could not be read
+        """
+        folder = None if self.out is None else self.out / name
+        save = self.save if name == CHOSEN else None  # maps of other steps would take their place
         if folder is not None and source.split.masks is None:
-            known = finished_thresholds(source, self.protocols, folder, self.save)
+            known = finished_thresholds(source, self.protocols, folder, save)
             if known is not None:
                 return known, ()
-        best = self._score(source, ["oracle"] * len(self.protocols), out=folder)
+        best = self._score(source, ["oracle"] * len(self.protocols), out=folder, save=save)
         levels = [getattr(each.result, "max_box_acc_threshold", None) for each in best]
         return levels, best[0].unreadable
 
@@ -173,7 +190,6 @@ class EvaluationJob:
                     mask_root=mask_root,
                     workers=self.wanted.workers,
                     out=out,
-                    save=self.save,
                     events=events,
                     **options,
                 )
@@ -190,6 +206,7 @@ def open_job(
     choose: str | Split,
     wanted: Wanted,
     load: Callable[[], Any] | None,
+    load_partner: Callable[[], Any] | None = None,
 ) -> EvaluationJob:
     """Check what is wanted, read the splits, and make room for the results.
 
@@ -200,6 +217,7 @@ def open_job(
         wanted: of the evaluation
         load: gives the network, once all else is checked, and before anything is removed; None
             where maps on disk are scored, so that images need not be there
+        load_partner: gives the network that has as many guesses, or None
 
     Raises:
         ArgumentError: an argument that cannot be used
@@ -223,36 +241,42 @@ def open_job(
     for argument, folder in (("root", home), ("mask_root", wanted.mask_root)):
         if folder is not None and not Path(folder).is_dir():
             raise ArgumentError(argument, f"{folder}: no such folder")
-    scored, chooser = _load_splits(data if opened is None else opened, choose, wanted)
-    for argument, asked in (("formats", wanted.formats), ("coco", wanted.coco)):
-        if asked and scored.boxes is None:
-            what = scored.name if opened is None else opened.path
-            raise ArgumentError(argument, f"needs boxes but {what} has none")
-    network = None
+    scored, chooser = _load_truth(data if opened is None else opened, choose, wanted, protocols)
+    labels_only = has_labels_only(scored)
+    if labels_only and load is None:
+        raise ArgumentError("data", f"Expected split {scored.name} to have boxes but it has none")
+    network = partner = None
     if load is not None and home is not None:
         check_root(scored, home)
         network = load()
+        partner = None if load_partner is None else load_partner()
     images = home or (None if opened is None else opened.root)
-    weights = find_weights_file(network)
+    weights = [find_weights_file(each) for each in (network, partner)]
+    trained_on = [sets for each in weights for sets in read_image_sets(each)]
     overlaps = check_apart(
-        [*list_sets(scored, chooser, images), *read_image_sets(weights)],
+        [*list_sets(scored, chooser, images), *trained_on],
         wanted.allow_overlap,
         wanted.events,
-        list_unknown(weights),
+        [name for each in weights for name in list_unknown(each)],
     )
     goes_on = out is not None and _free_results(out, wanted)
     report = None
     if wanted.report is not None:
         report = free_report(Path(wanted.report), wanted.force, out=out, goes_on=goes_on)
+    class_map = wanted.class_map or protocols[0].class_map
+    if labels_only:
+        wanted.events.say(f"{scored.name} has no boxes: classes are scored, nothing is localized")
+        class_map = "ground_truth"  # which the classes are held against
     return EvaluationJob(
         wanted=wanted,
         protocols=protocols,
-        class_map=wanted.class_map or protocols[0].class_map,  # type: ignore[arg-type]
+        class_map=class_map,  # type: ignore[arg-type]
         data=opened,
         root=home,
         scored=scored,
         chooser=chooser,
         network=network,
+        partner=partner,
         overlaps=overlaps,
         out=out,
         save=save,
@@ -287,6 +311,26 @@ def _open(
     if home is None and not of_maps:
         raise ArgumentError("root", "needed to find the images")
     return opened, home
+
+
+def _load_truth(
+    data: Split | DataSet | str | Path,
+    choose: str | Split,
+    wanted: Wanted,
+    protocols: tuple[Protocol, ...],
+) -> tuple[Split, Split | None]:
+    """Read the splits, and refuse what their truth is not enough for."""
+    scored, _ = _load_splits(data, choose, replace(wanted, threshold=None))
+    what = f"split {scored.name}" if isinstance(data, Split) else str(open_data_set(data).path)
+    if has_labels_only(scored):
+        check_labels_only(wanted, protocols, what)
+    needs = {"formats": wanted.formats, "coco": wanted.coco, "steps_rule": wanted.any_step}
+    for argument, asked in needs.items():
+        if asked and scored.boxes is None:
+            raise ArgumentError(argument, f"needs boxes but {what} has none")
+    if wanted.any_step:
+        check_levels(wanted, protocols)
+    return _load_splits(data, choose, wanted)
 
 
 def _load_splits(
@@ -331,7 +375,8 @@ def _free_results(out: Path, wanted: Wanted) -> bool:
     with about("out"), writing(out):
         if wanted.force:
             discard_results(free_folder(out, force=True))
-            discard_results(chosen)
+            for folder in (chosen, *out.glob(f"{CHOSEN}-*")):
+                discard_results(folder)
         begun = is_unfinished(out) or is_unfinished(chosen) or (chosen / SETTINGS).is_file()
         goes_on = begun and not (out / SETTINGS).is_file()
         free_folder(out, begun=wanted.force or goes_on)

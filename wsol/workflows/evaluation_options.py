@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from eval.manifest import Split
@@ -39,6 +39,9 @@ class Wanted:
         force: overwrite what an earlier run wrote
         events: told of what is done
         allow_overlap: score images that were also chosen by or trained on, and say so
+        any_step: whether every step's guess counts, each with a threshold of its own
+        of_maps: what else was asked for of maps, by argument, which images without boxes and
+            masks have none of; False or None for what was not
     """
 
     split: str
@@ -55,6 +58,8 @@ class Wanted:
     force: bool
     events: Events
     allow_overlap: bool = False
+    any_step: bool = False
+    of_maps: Mapping[str, Any] = field(default_factory=dict)
 
 
 def find_protocols(protocol: Protocols) -> tuple[Protocol, ...]:
@@ -119,3 +124,32 @@ def check_outputs(wanted: Wanted, protocols: tuple[Protocol, ...]) -> list[Any]:
         message = f"cannot go with {protocols[0].name}: a file does not say that it shows a crop"
         raise ArgumentError("save_maps", message)
     return kinds
+
+
+def check_labels_only(wanted: Wanted, protocols: tuple[Protocol, ...], what: str) -> None:
+    """Refuse whatever needs boxes or masks, where images have a class and nothing else.
+
+    Args:
+        wanted: of the evaluation
+        protocols: that were found
+        what: the data set, for messages
+
+    Raises:
+        ArgumentError: it names the argument
+    """
+    asked: dict[str, Any] = {
+        "threshold": wanted.threshold is not None,
+        "class_map": wanted.class_map,
+        "formats": wanted.formats,
+        "save_maps": wanted.save_maps,
+        "coco": wanted.coco,
+        "report": wanted.report,
+        "mask_root": wanted.mask_root,
+        "protocol": len(protocols) > 1,
+        "steps_rule": wanted.any_step,
+        **wanted.of_maps,
+    }
+    for argument, value in asked.items():
+        if value:
+            message = f"{what} has no boxes: its classes can be scored, but nothing is localized"
+            raise ArgumentError(argument, message)
