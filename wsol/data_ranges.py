@@ -29,6 +29,19 @@ def tell_stretched(path: Path) -> None:
 
 
 @contextmanager
+def noting_stretched() -> Iterator[dict[Path, None]]:
+    """Listen as long as the block runs, and note the images in order."""
+    stretched: dict[Path, None] = {}
+    with _lock:
+        _runs.append(stretched)
+    try:
+        yield stretched
+    finally:
+        with _lock:
+            _runs[:] = [run for run in _runs if run is not stretched]
+
+
+@contextmanager
 def telling_stretched(events: Events) -> Iterator[None]:
     """Listen as long as the block runs, and say at its end how many images there were.
 
@@ -36,13 +49,10 @@ def telling_stretched(events: Events) -> Iterator[None]:
         events: told one line, or none
     """
     stretched: dict[Path, None] = {}
-    with _lock:
-        _runs.append(stretched)
     try:
-        yield
+        with noting_stretched() as stretched:
+            yield
     finally:
-        with _lock:
-            _runs[:] = [run for run in _runs if run is not stretched]
         if stretched:
             count = count_things(len(stretched), "image")
             events.say(

@@ -71,6 +71,7 @@ def predict(
     resume: bool = False,
     force: bool = False,
     on_result: Callable[[Path, Localization | ImageError], object] | None = None,
+    engine: Literal["ray"] | None = None,
     events: Events = SILENT,
 ) -> PredictionSummary:
     """Localize the objects on photographs, and write files for the next tool.
@@ -108,6 +109,8 @@ def predict(
         force: write into a folder that has files already; those of earlier runs go first
         on_result: called with each image's path and what was found on it, or why it could not be
             read; with `resume`, also with what was found before
+        engine: `ray` for the workers of a cluster, as `wsol/engines/README.md` tells: records go
+            into parts of `out`, `jsonl` or `parquet`, and sources may be addresses such as `s3://`
         events: is told how far it is, and what people should know
 
     Returns:
@@ -118,63 +121,51 @@ def predict(
         wsol.images.SourceError: a source that names no images
         wsol.errors.OutputError: a folder that takes no files, or whose run is of something else
         FolderHeldError: another process writes into the folder
+        wsol.errors.EngineError: the engine is not installed, or failed
         OSError: the disk is full or gone; `resume` goes on once it is there again
         TypeError: a class that is no map method or no writer
 
     >>> from tempfile import TemporaryDirectory
     >>> from PIL import Image
     >>> from tdam import create_model
-    >>> results = {}
     >>> with TemporaryDirectory() as folder:
     ...     Image.new("RGB", (64, 48)).save(f"{folder}/grey.png")
-    ...     predict(create_model("resnet18"), folder, on_result=results.__setitem__)
+    ...     predict(create_model("resnet18"), folder)
     PredictionSummary(images=1, failed=0, folder=None)
-    >>> [(path.name, result.width) for path, result in results.items()]
-    [('grey.png', 64)]
     """
-    from wsol.classes import name_outputs
-    from wsol.localizer import Localizer, explain_threshold
-    from wsol.runtime import find_device
+    from wsol.engines.prediction import ClusterPrediction
     from wsol.stored_prediction import StoredPrediction
 
-    kinds = _check_formats(formats, confidence)
-    folder = _choose_folder(out, bool(kinds) or save_images)
-    _check_beginning(folder, resume, force)
+    others = {"save_images": save_images, "sort": sort, "on_result": on_result}
+    kinds = _check_formats(formats, confidence, engine, others)
+    folder = _choose_folder(out, bool(kinds) or save_images, resume, force)
     _check_names(method, sort)
-    paths = list_photographs(sources, folder, events)
+    paths, states = _list_images(sources, folder, events, engine)
     network = get_network(model)
-    with about("device"):
-        find_device(device)
-    options: dict[str, Any] = {"preprocessing": preprocessing, "fc_layer": fc_layer}
-    method = _check_maps(network, method, layer, events, **options)
-    names = name_outputs(network, names)
-    labels = _find_labels(paths, names, class_name, class_from_folder)
-    localizer = Localizer(
-        network, method, threshold, "outer" if multi else "largest", topk, target_layer=layer,
-        names=names, device=device, batch_size=batch_size, workers=workers, **options,
-    )  # fmt: skip
-    if note := explain_threshold(network, threshold, localizer.threshold):
-        events.say(note)
-    maps = BlankMaps()
-    on_result = maps.watch(on_result)
+    device = _check_device(device, engine)
+    given: dict[str, Any] = {"preprocessing": preprocessing, "fc_layer": fc_layer}
+    method = _check_maps(network, method, layer, events, **given)
+    names, labels = _find_classes(network, names, paths, class_name, class_from_folder)
+    options = {
+        "method": method, "threshold": threshold, "contours": "outer" if multi else "largest",
+        "topk": topk, "target_layer": layer, "names": names, "batch_size": batch_size,
+        "workers": workers, **given,
+    }  # fmt: skip
+    localizer = _make_localizer(network, device if states is None else "cpu", options, events)
+    maps, layers = BlankMaps(), {"layer": layer, "fc_layer": fc_layer}
     if folder is None:
-        failed = _tell(localizer, paths, labels, sort, on_result, events)
-    else:
+        failed = _tell(localizer, paths, labels, sort, maps.watch(on_result), events)
+    elif states is None:
         failed = StoredPrediction(
             folder, localizer, paths, labels, names, kinds, confidence, save_images,
-            sort == "uncertain", {"layer": layer, "fc_layer": fc_layer}, on_result, events,
+            sort == "uncertain", layers, maps.watch(on_result), events,
         ).run(resume, force)  # fmt: skip
+    else:
+        failed = ClusterPrediction(
+            folder, localizer, options, states, labels, names, kinds, device, layers, maps, events
+        ).run(resume, force)
     maps.tell(events)
     return PredictionSummary(len(paths), failed, folder)
-
-
-def _check_beginning(folder: Path | None, resume: bool, force: bool) -> None:
-    """See to it that a run goes on or begins anew, and has a folder to do so."""
-    if resume and force:
-        raise ArgumentError("resume", "goes on with a run, and cannot be combined with --force")
-    if resume and folder is None:
-        message = "needs formats or save_images: without files there is nothing to go on with"
-        raise ArgumentError("resume", message)
 
 
 def _check_names(method: str | type[MapExtractor], sort: str) -> None:
@@ -188,11 +179,17 @@ def _check_names(method: str | type[MapExtractor], sort: str) -> None:
 
 
 def _check_formats(
-    formats: str | type[Writer] | Iterable[str | type[Writer]], confidence: bool
-) -> list[str | type[Writer]]:
+    formats: str | type[Writer] | Iterable[str | type[Writer]],
+    confidence: bool,
+    engine: str | None,
+    others: dict[str, Any],
+) -> list[Any]:
     """Drop what comes twice, and see to it that all formats exist and one takes a confidence."""
+    from wsol.engines.prediction import check_engine
     from wsol.writers import find_writer, formats_with
 
+    if engine is not None:
+        return check_engine(engine, formats, {"confidence": confidence, **others})
     kinds = list(dict.fromkeys([formats] if isinstance(formats, (str, type)) else formats))
     with about("formats"):
         writers = [find_writer(kind) for kind in kinds]
@@ -202,12 +199,43 @@ def _check_formats(
     return kinds
 
 
-def _choose_folder(out: str | Path | None, writes: bool) -> Path | None:
+def _choose_folder(out: str | Path | None, writes: bool, resume: bool, force: bool) -> Path | None:
+    """See to it that a run goes on or begins anew, and has a folder if it writes."""
+    if resume and force:
+        raise ArgumentError("resume", "goes on with a run, and cannot be combined with --force")
+    if resume and not writes and out is None:
+        message = "needs formats or save_images: without files there is nothing to go on with"
+        raise ArgumentError("resume", message)
     if writes:
         return Path(DEFAULT_FOLDER if out is None else out)
     if out is not None:
         raise ArgumentError("out", "needs formats or save_images, which say what to write there")
     return None
+
+
+def _list_images(
+    sources: str | Path | Iterable[str | Path],
+    folder: Path | None,
+    events: Events,
+    engine: str | None,
+) -> tuple[list[Path], dict[str, str] | None]:
+    """List the images; for an engine, with the state of each by its name."""
+    if engine is None:
+        return list_photographs(sources, folder, events), None
+    from wsol.engines.addresses import list_images
+
+    states = list_images(sources, folder, events)
+    return list(map(Path, states)), states
+
+
+def _check_device(device: str, engine: str | None) -> str:
+    """See to it that this machine has the device; an engine has devices of its own."""
+    from wsol.runtime import find_device
+
+    if engine is None:
+        with about("device"):
+            find_device(device)
+    return device
 
 
 def _check_maps(
@@ -234,13 +262,31 @@ def _check_maps(
     return name
 
 
-def _find_labels(
-    paths: list[Path], names: tuple[str, ...], class_name: str | None, class_from_folder: bool
-) -> list[int] | None:
-    from wsol.classes import known_labels
+def _find_classes(
+    network: nn.Module,
+    names: Sequence[str] | None,
+    paths: list[Path],
+    class_name: str | None,
+    class_from_folder: bool,
+) -> tuple[tuple[str, ...], list[int] | None]:
+    """Name all classes, and tell the known one of every image."""
+    from wsol.classes import known_labels, name_outputs
 
+    every = name_outputs(network, names)
     with about("class_from_folder" if class_name is None else "class_name"):
-        return known_labels(paths, names, class_name, class_from_folder)
+        return every, known_labels(paths, every, class_name, class_from_folder)
+
+
+def _make_localizer(
+    network: nn.Module, device: str, options: dict[str, Any], events: Events
+) -> Localizer:
+    """Make the localizer, and say where its threshold is not the stored one."""
+    from wsol.localizer import Localizer, explain_threshold
+
+    localizer = Localizer(network, device=device, **options)
+    if note := explain_threshold(network, options["threshold"], localizer.threshold):
+        events.say(note)
+    return localizer
 
 
 def _tell(
