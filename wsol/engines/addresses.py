@@ -6,7 +6,7 @@ import re
 import sys
 from contextlib import suppress
 from itertools import groupby
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
@@ -117,7 +117,7 @@ def _list_address(source: str, events: Events) -> dict[str, str]:
             return {source: _describe(system.info(path))}
         else:
             base, files = path, system.find(path, detail=True)
-        written = _list_written(system, files, base)
+        written = _list_written(system, files, base, listed=base == path)
     except FileNotFoundError as error:
         raise SourceError(f"{source}: no such file or folder") from error
     except ImportError as error:
@@ -141,15 +141,24 @@ def _list_address(source: str, events: Events) -> dict[str, str]:
     return images
 
 
-def _list_written(system: Any, files: Iterable[str], base: str) -> set[str]:
-    """Name the files that wsol wrote into folders below the one that is named."""
-    lists = [name for name in files if name.endswith(f"/{LIST}")]
-    homes = {name: name.rpartition("/")[0] for name in lists}
+def _list_written(system: Any, files: Iterable[str], base: str, listed: bool) -> set[str]:
+    """Name the files that wsol wrote into folders below the one that is named.
+
+    Args:
+        system: of fsspec
+        files: below the folder
+        base: the folder
+        listed: whether they are all there are, with the lists
+    """
+    base = base.rstrip("/")
+    below = (PurePosixPath(name[len(base) + 1 :]) for name in files)
+    homes = {f"{base}/{above}" for path in below for above in path.parents if above.name}
+    known = set(files)
     return {
         f"{home}/{each}"
-        for name, home in homes.items()
-        if home != base.rstrip("/")
-        for each in parse_list(system.cat_file(name).splitlines())
+        for home in homes
+        if (f"{home}/{LIST}" in known if listed else system.exists(f"{home}/{LIST}"))
+        for each in parse_list(system.cat_file(f"{home}/{LIST}").splitlines())
     }
 
 

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from torch import nn
 
+_KEPT = "--resume does the parts that are not there"
 _RETRIES = 5  # of a part whose worker died, which the next one may do as well
 
 
@@ -163,10 +164,10 @@ def do_parts(
                 yield json.loads(row["result"])
     except ray.exceptions.RayActorError as error:
         raise EngineError(
-            f"Ray: workers die, or do not start ({_last_line(error)}); what is whole is kept"
+            f"Ray: workers die, or do not start ({_last_line(error)}); {_KEPT}"
         ) from error
     except ray.exceptions.RayError as error:
-        raise EngineError(f"Ray: {_last_line(error)}; what is whole is kept") from error
+        raise EngineError(f"Ray: {_last_line(error)}; {_KEPT}") from error
 
 
 def _quieten(ray: Any) -> None:
