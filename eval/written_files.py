@@ -14,7 +14,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection
+    from collections.abc import Callable, Collection, Iterable
 
 LIST = ".wsol-files"
 _LONGEST = 1 << 16  # of a line; a longer one is none of wsol's
@@ -98,18 +98,27 @@ def read_list(folder: Path) -> set[str] | None:
         OSError: the list cannot be read
     """
     path = folder / LIST
-    names = set()
     try:
         if not path.is_file():  # a pipe would keep us waiting
             return None
         with path.open("rb") as lines:
-            while line := lines.readline(_LONGEST):
-                with suppress(ValueError, RecursionError):
-                    name = json.loads(line)
-                    if isinstance(name, str) and _stays_inside(name):
-                        names.add(name)
+            return parse_list(iter(lambda: lines.readline(_LONGEST), b""))
     except FileNotFoundError:
         return None
+
+
+def parse_list(lines: Iterable[bytes]) -> set[str]:
+    """Read the names in a list, as `read_list` gives them.
+
+    Args:
+        lines: of the list
+    """
+    names = set()
+    for line in lines:
+        with suppress(ValueError, RecursionError):
+            name = json.loads(line)
+            if isinstance(name, str) and _stays_inside(name):
+                names.add(name)
     return names
 
 

@@ -23,6 +23,10 @@ class ArgumentError(ValueError):
         self.argument = argument
 
 
+class EngineError(RuntimeError):
+    """An engine that is not installed, or that failed; the message says what to do."""
+
+
 class OutputError(ValueError):
     """A file or folder that cannot be written, or that must not be overwritten."""
 

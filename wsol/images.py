@@ -307,11 +307,23 @@ def _choose(paths: Iterable[Path], skip: Callable[[Path], object], named: str = 
 _LONGEST_PATH = 4096  # characters, which no system exceeds
 
 
-def _read_list(path: Path) -> list[Path]:
+def read_list_file(path: Path) -> list[str]:
+    """Read the lines of a list of images, stripped; some may be empty.
+
+    Args:
+        path: of a text in UTF-8
+
+    Raises:
+        SourceError: no such text
+    """
     try:
         lines = path.read_text(encoding="utf-8-sig").splitlines()
     except UnicodeDecodeError as error:
         raise SourceError(f"{path}: expected a list of paths in UTF-8") from error
     if any("\0" in line or len(line) > _LONGEST_PATH for line in lines):
         raise SourceError(f"{path}: expected a list of paths, one a line")
-    return [path.parent / line.strip() for line in lines if line.strip()]
+    return [line.strip() for line in lines]
+
+
+def _read_list(path: Path) -> list[Path]:
+    return [path.parent / line for line in read_list_file(path) if line]

@@ -73,6 +73,7 @@ def predict(
     resume: bool = False,
     force: bool = False,
     on_result: Callable[[Path, Localization | ImageError], object] | None = None,
+    engine: Literal["ray"] | None = None,
     events: Events = SILENT,
 ) -> PredictionSummary:
     """Localize the objects on photographs, and write files for the next tool.
@@ -87,8 +88,7 @@ def predict(
             else has been checked
         sources: as `wsol.images.find_images` takes them; one or several
         out: folder for the files; None for `wsol-predictions`
-        formats: one or several: names in `wsol.writers.WRITERS`, or classes derived from
-            `wsol.writers.Writer`
+        formats: names in `wsol.writers.WRITERS`, or classes like these; one or several
         save_images: also draw boxes and map of every image, into `pictures`
         confidence: add the score in formats that leave it out
         method: as `Localizer` takes it
@@ -101,7 +101,7 @@ def predict(
         class_from_folder: an image's folder names its class
         sort: `uncertain`: unreadable images first, then the least certain
         names: of the classes; None for those of a registered network
-        preprocessing: what the network wants as input; None for that of a registered network
+        preprocessing: what the network is given; None for a registered network's own
         device: `auto`, `cpu`, `cuda`, or any name that torch knows
         batch_size: how many images go through the network at once
         workers: threads that read images ahead
@@ -109,8 +109,9 @@ def predict(
         channels_last: memory layout
         resume: go on with the run of these images and settings in `out`; begin where there is none
         force: write into a folder that has files already; those of earlier runs go first
-        on_result: called with each image's path and what was found on it, or why it could not be
-            read; with `resume`, also with what was found before
+        on_result: called with each image's path and what was found, or the error; with `resume`,
+            also with what was found before
+        engine: `ray` for the workers of a cluster, as `wsol/engines/README.md` tells
         events: is told how far it is, and what people should know
 
     Returns:
@@ -121,66 +122,59 @@ def predict(
         wsol.images.SourceError: a source that names no images
         wsol.errors.OutputError: a folder that takes no files, or whose run is of something else
         FolderHeldError: another process writes into the folder
+        wsol.errors.EngineError: the engine is not installed, or failed
         OSError: the disk is full or gone; `resume` goes on once it is there again
         TypeError: a class that is no map method or no writer
 
     >>> from tempfile import TemporaryDirectory
     >>> from PIL import Image
     >>> from tdam import create_model
-    >>> results = {}
     >>> with TemporaryDirectory() as folder:
     ...     Image.new("RGB", (64, 48)).save(f"{folder}/grey.png")
-    ...     predict(create_model("resnet18"), folder, on_result=results.__setitem__)
+    ...     predict(create_model("resnet18"), folder)
     PredictionSummary(images=1, failed=0, folder=None)
-    >>> [(path.name, result.width) for path, result in results.items()]
-    [('grey.png', 64)]
     """
-    from wsol.classes import name_outputs
-    from wsol.localizer import Localizer
+    from wsol.engines.prediction import ClusterPrediction
     from wsol.stored_prediction import StoredPrediction
 
-    kinds = _check_formats(formats, confidence)
-    folder = _choose_folder(out, bool(kinds) or save_images)
-    _check_beginning(folder, resume, force)
-    _check_choices(method, sort, device, precision)
-    paths = list_photographs(sources, folder, events)
+    others = {"save_images": save_images, "sort": sort, "on_result": on_result}
+    kinds = _check_formats(formats, confidence, engine, others)
+    folder = _choose_folder(out, bool(kinds) or save_images, resume, force)
+    _check_choices(method, sort, device if engine is None else "cpu", precision)
+    paths, states = _list_images(sources, folder, events, engine)
     network = get_network(model)
-    options: dict[str, Any] = {"preprocessing": preprocessing, "fc_layer": fc_layer}
-    method = _check_maps(network, method, layer, events, **options)
-    names = name_outputs(network, names)
-    labels = _find_labels(paths, names, class_name, class_from_folder)
-    localizer = Localizer(
-        network, method, threshold, "outer" if multi else "largest", topk, target_layer=layer,
-        names=names, device=device, batch_size=batch_size, workers=workers,
-        precision=precision, channels_last=channels_last, **options,
-    )  # fmt: skip
-    _tell_choices(localizer, threshold, events)
-    maps = BlankMaps()
-    on_result = maps.watch(on_result)
+    given: dict[str, Any] = {"preprocessing": preprocessing, "fc_layer": fc_layer}
+    method = _check_maps(network, method, layer, events, **given)
+    names, labels = _find_classes(network, names, paths, class_name, class_from_folder)
+    options = {
+        "method": method, "threshold": threshold, "contours": "outer" if multi else "largest",
+        "topk": topk, "target_layer": layer, "names": names, "batch_size": batch_size,
+        "workers": workers, "precision": precision, "channels_last": channels_last, **given,
+    }  # fmt: skip
+    localizer = _make_localizer(network, device if states is None else "cpu", options, events)
+    maps, layers = BlankMaps(), {"layer": layer, "fc_layer": fc_layer}
     if folder is None:
-        failed = _tell(localizer, paths, labels, sort, on_result, events)
-    else:
+        failed = _tell(localizer, paths, labels, sort, maps.watch(on_result), events)
+    elif states is None:
         failed = StoredPrediction(
             folder, localizer, paths, labels, names, kinds, confidence, save_images,
-            sort == "uncertain", {"layer": layer, "fc_layer": fc_layer}, on_result, events,
+            sort == "uncertain", layers, maps.watch(on_result), events,
         ).run(resume, force)  # fmt: skip
+    else:
+        failed = ClusterPrediction(
+            folder, localizer, options, states, labels, names, kinds, device, layers, maps, events
+        ).run(resume, force)
     maps.tell(events)
     return PredictionSummary(len(paths), failed, folder)
-
-
-def _check_beginning(folder: Path | None, resume: bool, force: bool) -> None:
-    """See to it that a run goes on or begins anew, and has a folder to do so."""
-    if resume and force:
-        raise ArgumentError("resume", "goes on with a run, and cannot be combined with --force")
-    if resume and folder is None:
-        message = "needs formats or save_images: without files there is nothing to go on with"
-        raise ArgumentError("resume", message)
 
 
 def _check_choices(
     method: str | type[MapExtractor], sort: str, device: str, precision: str
 ) -> None:
-    """Refuse names that mean nothing, or nothing on this machine, before a network is read."""
+    """Refuse names that mean nothing, or nothing on this machine, before a network is read.
+
+    Workers of an engine have devices of their own: there, `device` is the one of this process.
+    """
     from wsol.maps.names import check_method
     from wsol.runtime import settle_device
 
@@ -192,23 +186,18 @@ def _check_choices(
     settle_device(device, precision)
 
 
-def _tell_choices(localizer: Localizer, threshold: float | None, events: Events) -> None:
-    """Say what people should know of how boxes are found."""
-    from wsol.localizer import explain_threshold
-
-    if note := explain_threshold(localizer.model, threshold, localizer.threshold):
-        events.say(note)
-    precision = localizer.extractor.precision
-    if precision != "float32":
-        events.say(f"the network computes in {precision}: scores and boxes can differ from float32")
-
-
 def _check_formats(
-    formats: str | type[Writer] | Iterable[str | type[Writer]], confidence: bool
-) -> list[str | type[Writer]]:
+    formats: str | type[Writer] | Iterable[str | type[Writer]],
+    confidence: bool,
+    engine: str | None,
+    others: dict[str, Any],
+) -> list[Any]:
     """Drop what comes twice, and see to it that all formats exist and one takes a confidence."""
+    from wsol.engines.prediction import check_engine
     from wsol.writers import find_writer, formats_with
 
+    if engine is not None:
+        return check_engine(engine, formats, {"confidence": confidence, **others})
     kinds = list(dict.fromkeys([formats] if isinstance(formats, (str, type)) else formats))
     with about("formats"):
         writers = [find_writer(kind) for kind in kinds]
@@ -218,12 +207,33 @@ def _check_formats(
     return kinds
 
 
-def _choose_folder(out: str | Path | None, writes: bool) -> Path | None:
+def _choose_folder(out: str | Path | None, writes: bool, resume: bool, force: bool) -> Path | None:
+    """See to it that a run goes on or begins anew, and has a folder if it writes."""
+    if resume and force:
+        raise ArgumentError("resume", "goes on with a run, and cannot be combined with --force")
+    if resume and not writes and out is None:
+        message = "needs formats or save_images: without files there is nothing to go on with"
+        raise ArgumentError("resume", message)
     if writes:
         return Path(DEFAULT_FOLDER if out is None else out)
     if out is not None:
         raise ArgumentError("out", "needs formats or save_images, which say what to write there")
     return None
+
+
+def _list_images(
+    sources: str | Path | Iterable[str | Path],
+    folder: Path | None,
+    events: Events,
+    engine: str | None,
+) -> tuple[list[Path], dict[str, str] | None]:
+    """List the images; for an engine, with the state of each by its name."""
+    if engine is None:
+        return list_photographs(sources, folder, events), None
+    from wsol.engines.addresses import list_images
+
+    states = list_images(sources, folder, events)
+    return list(map(Path, states)), states
 
 
 def _check_maps(
@@ -250,13 +260,33 @@ def _check_maps(
     return name
 
 
-def _find_labels(
-    paths: list[Path], names: tuple[str, ...], class_name: str | None, class_from_folder: bool
-) -> list[int] | None:
-    from wsol.classes import known_labels
+def _find_classes(
+    network: nn.Module,
+    names: Sequence[str] | None,
+    paths: list[Path],
+    class_name: str | None,
+    class_from_folder: bool,
+) -> tuple[tuple[str, ...], list[int] | None]:
+    """Name all classes, and tell the known one of every image."""
+    from wsol.classes import known_labels, name_outputs
 
+    every = name_outputs(network, names)
     with about("class_from_folder" if class_name is None else "class_name"):
-        return known_labels(paths, names, class_name, class_from_folder)
+        return every, known_labels(paths, every, class_name, class_from_folder)
+
+
+def _make_localizer(
+    network: nn.Module, device: str, options: dict[str, Any], events: Events
+) -> Localizer:
+    """Make the localizer, and say what people should know of how it finds boxes."""
+    from wsol.localizer import Localizer, explain_threshold
+
+    localizer = Localizer(network, device=device, **options)
+    if note := explain_threshold(network, options["threshold"], localizer.threshold):
+        events.say(note)
+    if (precision := options["precision"]) != "float32":
+        events.say(f"the network computes in {precision}: scores and boxes can differ from float32")
+    return localizer
 
 
 def _tell(

@@ -4,35 +4,33 @@ from __future__ import annotations
 
 import base64
 import json
-import shutil
 from array import array
 from contextlib import suppress
 from dataclasses import replace
 from itertools import islice, zip_longest
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 
-from tdam.atomic import check_in_place, naming, open_atomic, remove_unfinished, write_atomic
-from wsol.errors import OutputError
+from tdam.atomic import check_in_place, naming, open_atomic, remove_unfinished
 from wsol.fingerprints import file_state, hash_states
 from wsol.heatmap import to_heatmap
 from wsol.images import ImageError
-from wsol.out_files import JOURNAL
+from wsol.kept_run import KeptRun
 from wsol.results import Localization, Prediction, Step
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     Result = Localization | ImageError
 
-_SETTINGS, _IMAGES, _RESULTS = "settings.json", "images.jsonl", "results.jsonl"
+_IMAGES, _RESULTS = "images.jsonl", "results.jsonl"
 _LONGEST = 1 << 26  # bytes of a line
 _UNREADABLE = (ValueError, KeyError, TypeError, IndexError, RecursionError, AttributeError)
 
 
-class Journal:
+class Journal(KeptRun):
     """Results of a prediction in a folder, in the order of the images.
 
     `settings.json` holds everything that results depend on, `images.jsonl` the state of every
@@ -49,12 +47,11 @@ class Journal:
     def __init__(
         self, folder: Path, paths: list[Path], settings: dict[str, Any], batch: int
     ) -> None:
-        self.folder, self.paths = folder, paths
-        self._home = folder / JOURNAL
+        states = {"image_states": hash_states(paths)}
+        super().__init__(folder, len(paths), {**states, **settings})
+        self.paths = paths
         self._batch = batch
-        self._settings = {"images": len(paths), "image_states": hash_states(paths), **settings}
         self._file: BinaryIO | None = None
-        self.done = 0
 
     def begin(self) -> None:
         """Begin anew.
@@ -66,7 +63,7 @@ class Journal:
         (self._home / _RESULTS).unlink(missing_ok=True)
         with open_atomic(self._home / _IMAGES, encoding="ascii") as file:
             file.writelines(map(_state, self.paths))
-        self._write_settings(self._settings)
+        self._write_settings()
         self._open(0)
 
     def resume(self) -> None:
@@ -76,7 +73,7 @@ class Journal:
             OutputError: the run in the folder is of other images or settings, which are named
             OSError: the journal cannot be read or written
         """
-        self._check_same()
+        self.check_same()
         remove_unfinished(self._home)
         ends = self._find_ends()
         count = len(ends) - 1
@@ -93,21 +90,17 @@ class Journal:
                 ends.append(ends[-1] + len(line))
         return ends
 
-    def check_ended(self) -> int:
-        """Read how the run has ended in the folder; its results can be read again.
+    def count_whole(self) -> int:
+        """Count the results that there are; they can be read again."""
+        return len(self._find_ends()) - 1
 
-        Returns:
-            the number of unreadable images
-
-        Raises:
-            OutputError: it was of other images or settings, which are named
-        """
-        self._check_same()
-        self._forget()
-        self.done = len(self._find_ends()) - 1
-        counts = (_read_settings(self.folder) or {}).get("finished")
-        failed = counts.get("failed") if isinstance(counts, dict) else None
-        return failed if isinstance(failed, int) else 0
+    def count_results(self) -> int:
+        """Count the results, whole ones and others."""
+        try:
+            with (self._home / _RESULTS).open("rb") as file:
+                return sum(line.endswith(b"\n") for line in _lines(file))
+        except OSError:
+            return 0
 
     def append(self, result: Result, fault: str | None = None) -> None:
         """Keep what was found on the next image.
@@ -154,20 +147,9 @@ class Journal:
     def _stored(self, file: BinaryIO) -> Iterator[tuple[Path, bytes]]:
         return zip(islice(self.paths, self.done), _lines(file), strict=False)
 
-    def finish(self, failed: int) -> None:
-        """Keep settings and results, beside the counts.
-
-        Args:
-            failed: images that could not be read
-        """
-        counts = {"images": len(self.paths), "failed": failed}
-        self._write_settings({**self._settings, "finished": counts})
-        self.close()
-        self._forget()
-
     def _forget(self) -> None:
         (self._home / _IMAGES).unlink(missing_ok=True)
-        remove_unfinished(self._home)
+        super()._forget()
 
     def close(self) -> None:
         """Close the file; what it holds stays for the next run."""
@@ -183,30 +165,6 @@ class Journal:
             self._file.truncate(end)
             self._file.seek(end)
 
-    def _write_settings(self, settings: dict[str, Any]) -> None:
-        text = json.dumps(settings, indent=1, default=str)
-        write_atomic(self._home / _SETTINGS, (text + "\n").encode())
-
-    def _check_same(self) -> None:
-        """Refuse a run of other images or settings, and name what differs."""
-        before = _read_settings(self.folder) or {}
-        after = json.loads(json.dumps(self._settings, default=str))
-        names = [
-            name
-            for name in {**after, **before}
-            if name != "finished" and before.get(name) != after.get(name)
-        ]
-        if not names:
-            return
-        told = [_compare(name, before.get(name), after.get(name)) for name in names]
-        if "image_states" in names:
-            told[names.index("image_states")] = self._name_changed()
-        raise OutputError(
-            f"{self.folder} holds a prediction that cannot go on, since other now are: "
-            f"{'; '.join(each for each in told if each)}; give what it began with, or --force, "
-            "which begins anew"
-        )
-
     def _name_changed(self) -> str:
         """Tell which images are others than before."""
         now = set(map(str, self.paths))
@@ -220,57 +178,6 @@ class Journal:
         except (OSError, *_UNREADABLE):
             pass  # they are kept only until the run ends
         return "the images"
-
-
-def is_begun(folder: Path) -> bool:
-    """Tell whether a prediction was begun in a folder, and has not ended."""
-    settings = _read_settings(folder)
-    return settings is not None and "finished" not in settings
-
-
-def is_ended(folder: Path) -> bool:
-    """Tell whether a prediction has ended in a folder."""
-    settings = _read_settings(folder)
-    return settings is not None and "finished" in settings
-
-
-def count_results(folder: Path) -> int:
-    """Count the results that a journal has."""
-    try:
-        with (folder / JOURNAL / _RESULTS).open("rb") as file:
-            return sum(line.endswith(b"\n") for line in _lines(file))
-    except OSError:
-        return 0
-
-
-def discard_journal(folder: Path) -> None:
-    """Delete the journal of a folder; a link in its place stays."""
-    home = folder / JOURNAL
-    if home.is_dir() and not home.is_symlink():
-        (home / _SETTINGS).unlink(missing_ok=True)  # first: without it, nothing was begun
-        shutil.rmtree(home)
-
-
-def _read_settings(folder: Path) -> dict[str, Any] | None:
-    """Read what a run depended on; None where there is none, or no whole one."""
-    try:
-        text = (folder / JOURNAL / _SETTINGS).read_text(encoding="utf-8")
-        settings = json.loads(text)
-    except (OSError, ValueError, RecursionError):
-        return None
-    return settings if isinstance(settings, dict) else None
-
-
-def _compare(name: str, before: Any, after: Any) -> str:
-    """Say in what a setting differs, with its values where they are short."""
-    said = name.replace("_", " ")
-    values = [json.dumps(each) for each in (before, after)]
-    if name in _HASHES or max(map(len, values)) > 80:
-        return said
-    return f"{said} ({values[0]} before, {values[1]} now)"
-
-
-_HASHES = ("weights", "labels", "names", "image_states")
 
 
 def _lines(file: BinaryIO) -> Iterator[bytes]:

@@ -11,20 +11,11 @@ from typing import TYPE_CHECKING, Any
 from eval.image_files import get_max_pixels
 from tdam.atomic import naming
 from tdam.events import working
-from wsol.errors import OutputError
 from wsol.evaluation.network_maps import describe_arithmetic
 from wsol.fingerprints import hash_code, hash_modules, hash_weights
 from wsol.folder_lock import hold_folder
 from wsol.out_files import FileList, make_folder
-from wsol.out_folders import free_folder
-from wsol.prediction_journal import (
-    Journal,
-    count_results,
-    discard_journal,
-    is_begun,
-    is_ended,
-)
-from wsol.text import count_things
+from wsol.prediction_journal import Journal
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -94,9 +85,10 @@ class StoredPrediction:
         with hold_folder(self.folder):
             files = FileList(self.folder)
             journal = Journal(self.folder, self.paths, self._describe(), self.localizer.batch_size)
-            done = self._begin(journal, files, resume, force)
-            if done is not None:
-                return done
+            ended = journal.enter(resume, force, self.events)
+            if ended is not None:
+                self._tell(journal, self.uncertain)
+                return ended
             try:
                 failed = self._localize(journal)
             except OSError:  # of a disk that has no room for files either
@@ -112,67 +104,13 @@ class StoredPrediction:
 
     def _describe(self) -> dict[str, Any]:
         """Name everything that results and files depend on, but for the images."""
-        localizer, model = self.localizer, self.localizer.model
         return {
-            "weights": hash_weights(model.state_dict()),
-            "network": getattr(model, "settings", None) or _name(type(model)),
-            "method": _name(type(localizer.extractor)),
-            "code": f"{hash_modules(model)} {hash_code(type(localizer.extractor))}",
-            **{name: value and str(value) for name, value in self.layers.items()},
-            "preprocessing": repr(localizer.preprocessing),
-            "threshold": localizer.threshold,
-            "multi": localizer.contours != "largest",
-            "topk": localizer.topk,
-            "class": _summarize(self.labels),
-            "names": _summarize(self.names),
-            "batch_size": localizer.batch_size,
-            "device": localizer.device.type,
+            **describe_localizer(self.localizer, self.labels, self.names, self.layers),
             "formats": [kind if isinstance(kind, str) else _name(kind) for kind in self.kinds],
             "confidence": self.confidence,
             "pictures": self.pictures,
             "sort": "uncertain" if self.uncertain else "given",
-            "max_pixels": get_max_pixels(),
-            **describe_arithmetic(localizer.extractor.precision, localizer.extractor.channels_last),
-            "versions": {name: version(name) for name in ("wsol-tdam", "torch")},
         }
-
-    def _begin(self, journal: Journal, files: FileList, resume: bool, force: bool) -> int | None:
-        """Begin anew or go on; gives the count of failures where nothing is left to do."""
-        folder, say = self.folder, self.events.say
-        if force:
-            discard_journal(folder)
-        elif is_begun(folder):
-            if not resume:
-                count = f"{count_results(folder)} of {count_things(len(self.paths), 'image')}"
-                raise OutputError(
-                    f"{folder} holds an unfinished prediction ({count}); go on with --resume, "
-                    "choose another folder, or add --force"
-                )
-            journal.resume()
-            say(f"going on in {folder} after {journal.done} of {len(self.paths)} images")
-            return None
-        elif resume and is_ended(folder):
-            return self._check_ended(journal, files)
-        elif resume:
-            say(f"nothing was begun in {folder}: this begins")
-        free_folder(folder, force)
-        journal.begin()
-        return None
-
-    def _check_ended(self, journal: Journal, files: FileList) -> int:
-        failed = journal.check_ended()
-        if missing := files.missing():
-            count = count_things(len(missing), "file")
-            raise OutputError(
-                f"{self.folder}: the prediction has ended, but {count} that it wrote are gone, "
-                f"such as {missing[0]}; --force begins anew"
-            )
-        self.events.say(f"the prediction in {self.folder} has ended: nothing is left to do")
-        if journal.done < len(self.paths):
-            gone = f"{len(self.paths) - journal.done} of {count_things(len(self.paths), 'result')}"
-            self.events.say(f"{gone} are no longer in {self.folder}; --force finds them anew")
-        self._tell(journal, uncertain=self.uncertain)
-        return failed
 
     def _tell(self, journal: Journal, uncertain: bool) -> None:
         """Tell of the results that the journal has."""
@@ -249,6 +187,41 @@ class StoredPrediction:
                 problem = problem or error
         if problem is not None:
             raise problem
+
+
+def describe_localizer(
+    localizer: Localizer,
+    labels: Sequence[int] | None,
+    names: tuple[str, ...],
+    layers: dict[str, Any],
+) -> dict[str, Any]:
+    """Name everything that results depend on, but for the images, in plain values.
+
+    Args:
+        localizer: finds the boxes
+        labels: known class of each image; None where the network chooses
+        names: of all classes
+        layers: `layer` and `fc_layer` as they were asked for
+    """
+    model = localizer.model
+    return {
+        "weights": hash_weights(model.state_dict()),
+        "network": getattr(model, "settings", None) or _name(type(model)),
+        "method": _name(type(localizer.extractor)),
+        "code": f"{hash_modules(model)} {hash_code(type(localizer.extractor))}",
+        **{name: value and str(value) for name, value in layers.items()},
+        "preprocessing": repr(localizer.preprocessing),
+        "threshold": localizer.threshold,
+        "multi": localizer.contours != "largest",
+        "topk": localizer.topk,
+        "class": _summarize(labels),
+        "names": _summarize(names),
+        "batch_size": localizer.batch_size,
+        "device": localizer.device.type,
+        "max_pixels": get_max_pixels(),
+        **describe_arithmetic(localizer.extractor.precision, localizer.extractor.channels_last),
+        "versions": {name: version(name) for name in ("wsol-tdam", "torch")},
+    }
 
 
 def _name(kind: type) -> str:

@@ -33,6 +33,12 @@ class Order(StrEnum):
     uncertain = "uncertain"
 
 
+class Engine(StrEnum):
+    """What spreads a prediction over a cluster."""
+
+    ray = "ray"
+
+
 def predict(
     sources: common.Sources,
     out: Annotated[
@@ -78,6 +84,13 @@ def predict(
     precision: common.Precision = "float32",
     channels_last: common.ChannelsLast = False,
     seed: common.Seed = 0,
+    engine: Annotated[
+        Engine | None,
+        typer.Option(
+            help="ray: workers of a cluster write records into parts of --out (jsonl, parquet); "
+            "SOURCE may be an address such as s3://. Needs the extra ray.",
+        ),
+    ] = None,
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with a run that was cut off, or begin it.")
     ] = False,
@@ -89,10 +102,10 @@ def predict(
     Prints one line an image and class: file, class, probability, boxes as x0 y0 x1 y1 in pixels
     of the original image, tab-separated, that of the highest peak first. An image that cannot be
     read is named on stderr and has the line file, error, reason; the rest is done, and the exit
-    code is 1.
+    code is 1. With --engine nothing is printed: the parts have it all.
     """
     kinds = [*(formats or []), *(["npy"] if save_maps else [])]
-    if out is not None and not (kinds or save_images):
+    if out is not None and not (kinds or save_images or engine):
         message = "needs --format, --save-maps or --save-images, which say what to write there"
         raise typer.BadParameter(message, param_hint="--out")
     asked = networks.attention_flags(attention, steps, distance, searchlight)
@@ -105,7 +118,8 @@ def predict(
             model, weights, seed, checkpoint, output_stride=output_stride, **asked
         )
 
-    shown = _Printer(Path(out or prediction.DEFAULT_FOLDER) if kinds or save_images else None)
+    writes = bool(kinds or save_images or engine)
+    shown = _Printer(Path(out or prediction.DEFAULT_FOLDER) if writes else None)
     with _resumable(shown), ConsoleEvents() as events, usage():
         summary = prediction.predict(
             load,
@@ -129,7 +143,8 @@ def predict(
             channels_last=channels_last,
             resume=resume,
             force=force,
-            on_result=shown,
+            on_result=None if engine else shown,
+            engine=None if engine is None else "ray",
             events=events,
         )
     if summary.folder is not None:

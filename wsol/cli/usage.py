@@ -114,7 +114,7 @@ def _exit(error: OSError | RuntimeError | ValueError, names: dict[str, str]) -> 
     from tdam.training.errors import TrainingError
     from tdam.weights import WeightsError
     from wsol.benchmarking.outcome import NothingScoredError
-    from wsol.errors import ArgumentError, OutputError
+    from wsol.errors import ArgumentError, EngineError, OutputError
     from wsol.evaluation.comparison import ResultError
     from wsol.evaluation.map_source import MapError
     from wsol.evaluation.resume_file import ResumeError
@@ -133,6 +133,7 @@ def _exit(error: OSError | RuntimeError | ValueError, names: dict[str, str]) -> 
     if isinstance(error, MapError):
         fail(f"{error.summary}. With --allow-missing those of images count as missed")
     failures = (
+        EngineError,
         FolderHeldError,
         ManifestError,
         NothingScoredError,

@@ -1,0 +1,1 @@
+"""Engines: one prediction, by the workers of a whole cluster."""
