@@ -5,12 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
+from eval.protocols import find_protocol
 from wsol.maps.names import check_method
 
 if TYPE_CHECKING:
     from collections.abc import Collection
     from pathlib import Path
 
+    from eval.protocols import Protocol
     from tdam.training.recipe import Recipe
     from wsol.benchmarking.expected import Expected
 
@@ -22,7 +24,7 @@ class Scoring:
     """How weights are scored.
 
     Args:
-        protocol: name of a protocol, or path of its TOML file
+        protocols: names, or paths of TOML files; the first one is what pages show pictures of
         methods: map methods; `auto` for the one stored with the weights
         thresholds: rules side by side: `val` for the best on the split `choose`, `oracle` for the
             best on the scored split itself, `own` for the protocol's own, or a number of the
@@ -34,7 +36,7 @@ class Scoring:
         split: to report
     """
 
-    protocol: str = "wsoleval"
+    protocols: tuple[str, ...] = ("wsoleval",)
     methods: tuple[str, ...] = ("auto",)
     thresholds: tuple[str | float, ...] = ("val", "oracle")
     output_strides: tuple[int, ...] = (0,)
@@ -54,6 +56,8 @@ class Scoring:
                     raise ValueError(f"Expected {name} among {allowed} but got {value!r}")
                 if allowed is None:
                     _check_rule(value)
+        if not self.protocols or len(set(self.protocols)) < len(self.protocols):
+            raise ValueError(f"Expected protocols to be different but got {list(self.protocols)}")
         if "own" in self.thresholds[1:]:
             raise ValueError("Expected own to be the first of thresholds")
         if not all(isinstance(method, str) for method in self.methods):
@@ -67,6 +71,24 @@ class Scoring:
             raise ValueError(f"Expected choose to be no part of split but both are {self.choose}")
         if not 0 <= self.size <= 4096:
             raise ValueError(f"Expected size to be from 0 to 4096 but got {self.size}")
+
+    @property
+    def rules(self) -> tuple[Protocol, ...]:
+        """The protocols themselves.
+
+        Raises:
+            ValueError: an unknown name, a file that describes none, or two of the same name
+        """
+        rules = tuple(map(find_protocol, self.protocols))
+        names = [each.name for each in rules]
+        if len(set(names)) < len(names):
+            raise ValueError(f"Expected protocols of different names but got {', '.join(names)}")
+        return rules
+
+    @property
+    def several(self) -> bool:
+        """Whether there are several protocols, so that every score has to name its own."""
+        return len(self.protocols) > 1
 
 
 def _check_rule(value: Any) -> None:

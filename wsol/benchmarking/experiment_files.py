@@ -93,11 +93,16 @@ def _parse(content: dict[str, Any], text: str, home: Path) -> Experiment:
 
 
 def read_scoring(content: dict[str, Any]) -> Scoring:
-    """Settle how is scored, from plain values.
+    """Settle how is scored, from plain values; `protocol` stands for one in `protocols`.
 
     Raises:
         ValueError: an unknown key, or a value out of range
     """
+    if isinstance(content, dict) and "protocol" in content:
+        if "protocols" in content:
+            raise ValueError("Expected protocol or protocols in scoring but got both")
+        content = {**content, "protocols": [content["protocol"]]}
+        del content["protocol"]
     return Scoring(**fit_fields("scoring", Scoring, content))
 
 

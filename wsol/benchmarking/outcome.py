@@ -84,14 +84,14 @@ class Outcome:
 
 
 def list_verdicts(rows: Sequence[Row]) -> list[str]:
-    """Say in a line a model whether it is better than its reference, in the first variant.
+    """Say in a line a model and protocol whether it is better, in the first variant.
 
     Args:
         rows: of the tables; a model's first row is of the variant that matters most
     """
-    first: dict[str, Row] = {}
+    first: dict[tuple[str, str], Row] = {}
     for row in rows:
-        first.setdefault(row.model, row)
+        first.setdefault((row.model, row.protocol), row)
     lines = (judge(row) for row in first.values())
     return [line for line in lines if line is not None]
 

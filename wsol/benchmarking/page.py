@@ -93,7 +93,9 @@ def _draw(rows: Sequence[Row], score: str) -> dict[str, Any] | None:
             ends += [gap.low, gap.high, *row.values[score].differences]
     low, high, step = _span(min(ends), max(ends))
     names = [
-        f"{name_compared(row, paired)}, {row.threshold}"
+        f"{name_compared(row, paired)}"
+        + (f", {row.protocol}" if row.protocol else "")
+        + f", {row.threshold}"
         + (f", {row.method}" if methods else "")
         + (f", /{row.output_stride}" if strides else "")
         for row in paired

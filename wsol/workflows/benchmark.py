@@ -117,7 +117,7 @@ def benchmark(
         )
     scoring = _settle(protocol, thresholds, methods, output_strides, size, split)
     with about("thresholds"):
-        check_rules(rules, scoring)
+        check_rules(scoring)
     if expected is not None:
         with about("expect"):
             check_measurable(expected, {each.name: entries[0].name for each in entries}, scoring)
@@ -189,7 +189,6 @@ def _score(
     **options: Any,
 ) -> tuple[Outcome, dict[str, Path]]:
     """Score every model; gives the folder of each one's results too."""
-    from eval.protocols import find_protocol
     from tdam.weights import WeightsError
     from wsol.benchmarking.experiment import PRETRAINED
     from wsol.benchmarking.failed_run import FailedRun, tell_reason
@@ -204,7 +203,7 @@ def _score(
     with about("device"):
         where = str(find_device(device))
     finder = class_finder(scored, data, classes, events)
-    rules = find_protocol(scoring.protocol)
+    (rules,) = scoring.rules
     images = Images(scored, chooser, data.image_root, finder)
     scores, folders, fitting = [], {}, []
     failed: list[FailedRun] = []
@@ -215,7 +214,7 @@ def _score(
 
     for entry in entries:  # all of them before the first is scored
         try:
-            check_weights(entry, str(entry.checkpoint), images, scoring, rules)
+            check_weights(entry, str(entry.checkpoint), images, scoring)
             fitting.append(entry)
         except (WeightsError, ValueError, OSError, RuntimeError) as error:
             note_failure(entry, error)
@@ -323,7 +322,7 @@ def _settle(
     """Put the variants of scoring together."""
     from wsol.benchmarking.experiment import Scoring
 
-    choices: dict[str, Any] = {"protocol": protocol, "split": split}
+    choices: dict[str, Any] = {"protocols": (protocol,), "split": split}
     if "val" in thresholds and "val" in split.split("+"):
         raise ArgumentError("thresholds", f"val cannot be chosen on while {split!r} scores it")
     if "val" in split.split("+"):

@@ -138,7 +138,6 @@ def _run(
     events: Events,
     **options: Any,
 ) -> Outcome:
-    from eval.protocols import find_protocol
     from wsol.benchmarking import runs
     from wsol.benchmarking.expected import check_measurable
     from wsol.benchmarking.outcome import NothingScoredError, read_runs
@@ -154,11 +153,9 @@ def _run(
     with hold_folder(out, patient=True, tell=events.say):  # splits may be written to it
         on = None if data is None else open_scored(experiment, data, root, out, events)
     with about("experiment"):
-        rules = find_protocol(experiment.scoring.protocol)
-        check_rules(rules, experiment.scoring)
+        check_rules(experiment.scoring)
         if expect:
             check_measurable(experiment.expected, experiment.references, experiment.scoring)
-    on = None if data is None else open_scored(experiment, data, root, out, events)
     if on is not None:
         check_root(on.scored, on.data.image_root)
     work = Reproduction(whole, experiment, on, out, device=where, events=events, **options)
@@ -170,7 +167,7 @@ def _run(
         work.write_record(results.failed)
         if on is not None:
             pictures = out / "report" / "pictures"
-            shown = read_runs(results.folders, on.scored, rules)
+            shown = read_runs(results.folders, on.scored, experiment.scoring.rules[0])
             write_page(pictures, shown, on.data.root, events, references=experiment.references)
     if work.cache is None and not runs.is_any_unfinished(out / "runs"):
         shutil.rmtree(out / "cache", ignore_errors=True)
@@ -181,25 +178,26 @@ def _write(work: Reproduction, results: RunResults, expect: bool) -> Outcome:
     """Write tables and page."""
     from wsol.benchmarking.outcome import Outcome, list_verdicts
     from wsol.benchmarking.page import write_summary_page
+    from wsol.benchmarking.passes import describe_protocols
     from wsol.benchmarking.replicates import name_rule
     from wsol.benchmarking.summary import summarise
     from wsol.benchmarking.tables import write_tables
     from wsol.benchmarking.unreadable import list_unreadable, pair_unreadable
 
-    experiment, on, rules = work.experiment, work.on, work.rules
+    experiment, on = work.experiment, work.on
     scoring = experiment.scoring
     rows = summarise(results.scores, experiment.models[0].name, experiment.references)
     verdicts = list_verdicts(rows)
     images = results.scores[0].images
     scored = f"{scoring.split}: {images} images" if on is None else on.scored.summary
-    title = f"{scored}, protocol {rules.name}, class map {rules.class_map}"
+    title = f"{scored}, {describe_protocols(scoring.rules)}"
     missed = list_unreadable(results.scores)
     failures = [each.describe() for each in results.failed]
     record: dict[str, Any] = {
         "experiment": experiment.name,
         "data": None if on is None else str(on.data.path.resolve()),
         "images": images,
-        "scoring": asdict(scoring),
+        "scoring": {"protocol": scoring.protocols[0], **asdict(scoring)},
         "failures": failures,
         **missed,
     }
