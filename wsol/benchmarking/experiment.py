@@ -6,10 +6,11 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from eval.protocols import find_protocol
+from tdam.training.recipe import differing_keys
 from wsol.maps.names import check_method
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Sequence
     from pathlib import Path
 
     from eval.protocols import Protocol
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from wsol.benchmarking.expected import Expected
 
 PRETRAINED = "pretrained"  # as a checkpoint: the network with the weights that come with it
+WEIGHTS = "{weights}"  # in the path of a checkpoint: the folder that the user names
 
 
 @dataclass(frozen=True)
@@ -107,11 +109,14 @@ class Entry:
         name: in tables
         recipe: that it is trained with; of a checkpoint, which network it is
         seeds: of its runs
-        checkpoint: weights to score as they are, `pretrained` or a path in which `{seed}` stands
-            for the seed; None for a model that is trained
+        checkpoint: weights to score as they are: `pretrained`, `imagenet1k_v1` or `imagenet1k_v2`
+            (torchvision's), or a path in which `{seed}` stands for the seed and `{weights}` for the
+            folder that the user names; None for a model that is trained
         reference: name of the model that it is compared with, its own to compare it with no
             other; empty for the experiment's first
         declared: which fields of the recipe the experiment names beside a checkpoint
+        origin: where a checkpoint that the user has to name can be had, for people
+        sha256: that the checkpoint's file has, or how it begins; empty where it is not known
     """
 
     name: str
@@ -120,10 +125,25 @@ class Entry:
     checkpoint: str | None = None
     reference: str = ""
     declared: tuple[str, ...] = ()
+    origin: str = ""
+    sha256: str = ""
 
     def run_name(self, seed: int) -> str:
         """Name the run with a seed, as its folder is called."""
         return f"{self.name}-{seed}"
+
+
+@dataclass(frozen=True)
+class Whole:
+    """How many images an experiment is of, so that a run on a part of them is told from it.
+
+    Args:
+        images: in the split to report; 0 where any number will do
+        training_images: that each model is trained on; 0 as well
+    """
+
+    images: int = 0
+    training_images: int = 0
 
 
 @dataclass(frozen=True)
@@ -140,6 +160,8 @@ class Experiment:
         text: the TOML that it was read from
         record: file beside the TOML that holds the scores of its runs, if it is there; None for
             an experiment that was read from no file
+        whole: numbers of images without which it is not the experiment as it stands
+        changes: of the recipe, as `key=value`, which make another one of it
     """
 
     name: str
@@ -150,6 +172,8 @@ class Experiment:
     expected: tuple[Expected, ...] = ()
     text: str = ""
     record: Path | None = None
+    whole: Whole = Whole()
+    changes: tuple[str, ...] = ()
 
     @property
     def references(self) -> dict[str, str]:
@@ -161,6 +185,36 @@ class Experiment:
         """Every model with every seed, seeds first, so that all models have one seed early."""
         seeds = sorted({seed for entry in self.models for seed in entry.seeds})
         return [(entry, seed) for seed in seeds for entry in self.models if seed in entry.seeds]
+
+    def change(self, changes: Sequence[str]) -> Experiment:
+        """Change the recipe of all models that are trained, as for a run at reduced size.
+
+        Args:
+            changes: such as `epochs=1`
+
+        Raises:
+            ValueError: a key that does not exist, one in which the models differ, a value that does
+                not fit, or no model that is trained
+        """
+        if not changes:
+            return self
+        trained = [entry.recipe for entry in self.models if entry.checkpoint is None]
+        if not trained:
+            raise ValueError(f"Expected a recipe to change but {self.name} trains no model")
+        keys = {text.partition("=")[0].strip() for text in changes}
+        own = {key for recipe in trained[1:] for key in differing_keys(trained[0], recipe)}
+        if keys & {*own, "seed"}:
+            raise ValueError(
+                f"Expected choices that all models share but {min(keys & {*own, 'seed'})} is a "
+                "model's or a run's own"
+            )
+        models = [
+            entry
+            if entry.checkpoint is not None
+            else replace(entry, recipe=entry.recipe.change_by_text(list(changes)))
+            for entry in self.models
+        ]
+        return replace(self, models=tuple(models), changes=(*self.changes, *changes))
 
     def select(
         self,

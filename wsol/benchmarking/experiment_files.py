@@ -12,10 +12,12 @@ from tdam.toml_records import check_keys, fit_fields, read_toml
 from tdam.training.recipe import Recipe, load_recipe
 from tdam.weights import list_shipped, shipped_path
 from wsol.benchmarking.expected import read_expected
-from wsol.benchmarking.experiment import PRETRAINED, Entry, Experiment, Scoring
+from wsol.benchmarking.experiment import WEIGHTS, Entry, Experiment, Scoring, Whole
+from wsol.benchmarking.named_weights import NAMED
 
 _KEYS = (
-    "name", "description", "data", "base", "seeds", "recipe", "scoring", "models", "expected"
+    "name", "description", "data", "base", "seeds", "recipe", "scoring", "models", "whole",
+    "expected",
 )  # fmt: skip
 _ARCHITECTURE = ("model", "attention", "steps", "distance", "searchlight")
 
@@ -89,6 +91,7 @@ def _parse(content: dict[str, Any], text: str, home: Path) -> Experiment:
         data=str(content.get("data", "")),
         expected=tuple(expected),
         text=text,
+        whole=Whole(**fit_fields("whole", Whole, content.get("whole", {}))),
     )
 
 
@@ -115,14 +118,21 @@ def _read_entry(content: Any, base: Recipe, seeds: tuple[int, ...], home: Path) 
     own = {key: value for key, value in content.items() if key not in ("name", "seeds")}
     checkpoint = own.pop("checkpoint", None)
     reference = own.pop("reference", "")
+    origin, sha256 = own.pop("origin", ""), own.pop("sha256", "")
     try:
+        if not isinstance(origin, str) or not isinstance(sha256, str):
+            raise ValueError(
+                f"Expected origin and sha256 to be texts but got {origin!r}, {sha256!r}"
+            )
+        if (origin or sha256) and checkpoint is None:
+            raise ValueError("Expected origin and sha256 beside a checkpoint alone")
         if checkpoint is not None:
             if not isinstance(checkpoint, str):
                 raise ValueError(f"Expected checkpoint to be a text but got {checkpoint!r}")
             check_keys("a checkpoint", own, _ARCHITECTURE)
             if checkpoint in list_shipped():
                 checkpoint = str(shipped_path(checkpoint))
-            elif checkpoint != PRETRAINED:
+            elif checkpoint not in NAMED and not checkpoint.startswith(f"{WEIGHTS}/"):
                 checkpoint = str(home / Path(checkpoint).expanduser())
         recipe = base.change(**_without_seed(own))
         find_spec(recipe.model)
@@ -135,6 +145,8 @@ def _read_entry(content: Any, base: Recipe, seeds: tuple[int, ...], home: Path) 
             checkpoint=checkpoint,
             reference=reference,
             declared=() if checkpoint is None else tuple(own),
+            origin=origin,
+            sha256=sha256.lower(),
         )
     except ValueError as error:
         raise ValueError(f"model {name}: {error}") from error

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tdam import create_model
+from tdam.weights import WeightsError
+from wsol.benchmarking.named_weights import NAMED
 from wsol.benchmarking.score_weights import build_network, find_primary
 from wsol.classes import class_names
 from wsol.label_matching import true_outputs
@@ -14,8 +17,6 @@ from wsol.training.network import begin_network
 from wsol.training.train import check_training
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from eval.manifest import DataSet
     from tdam.training.recipe import Recipe
     from wsol.benchmarking.experiment import Entry, Scoring
@@ -36,6 +37,8 @@ def check_weights(entry: Entry, weights: str, images: Images, scoring: Scoring) 
         tdam.weights.WeightsError: weights that cannot be had or read
     """
     find_primary(scoring, images)
+    if entry.origin and weights not in NAMED and not Path(weights).exists():
+        raise WeightsError(f"{weights}: no such file; it can be had at {entry.origin}")
     for stride in scoring.output_strides:
         network = build_network(entry, weights, stride, scoring.size, images.trained_classes)
         _check_network(network, images, scoring)

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Literal
 
 from tdam.unfinished import RECIPE, RECORD
 from tdam.weights import RESULT
-from wsol.benchmarking.experiment import PRETRAINED
+from wsol.benchmarking.experiment import WEIGHTS
+from wsol.benchmarking.named_weights import NAMED, find_named
 from wsol.runtime import find_device
 from wsol.training.data import load_training_data
 from wsol.training.record import describe_run, read_record
@@ -91,7 +92,7 @@ def is_any_unfinished(folder: Path) -> bool:
 
 def is_there(weights: str | None) -> bool:
     """Tell whether weights that `weights_to_score` named can be had."""
-    return weights is not None and (weights == PRETRAINED or Path(weights).exists())
+    return weights is not None and (weights in NAMED or Path(weights).exists())
 
 
 def weights_to_score(entry: Entry, seed: int, folder: Path | None) -> str | None:
@@ -101,15 +102,17 @@ def weights_to_score(entry: Entry, seed: int, folder: Path | None) -> str | None
         entry: the model
         seed: of the run
         folder: with `<model>-<seed>`, a folder of a run or a file of weights, for all models that
-            would be trained; None to train them
+            would be trained, and with the files that the experiment expects of the user; None to
+            train them
 
     Returns:
-        `pretrained` or a path, which need not exist; None for a run that is trained
+        one of `NAMED` or a path, which need not exist; None for a run that is trained
     """
-    if entry.checkpoint == PRETRAINED:
-        return PRETRAINED
+    if entry.checkpoint in NAMED:
+        return find_named(entry.recipe.model, str(entry.checkpoint), folder)
     if entry.checkpoint is not None:
-        return entry.checkpoint.replace("{seed}", str(seed))
+        home = WEIGHTS if folder is None else str(folder)
+        return entry.checkpoint.replace(WEIGHTS, home).replace("{seed}", str(seed))
     if folder is None:
         return None
     path = folder / entry.run_name(seed)

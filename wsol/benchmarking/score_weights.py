@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from tdam import create_model, load_checkpoint
 from tdam.events import SILENT, Events, working
 from tdam.spec import describe_network
-from wsol.benchmarking.experiment import PRETRAINED
+from wsol.benchmarking.named_weights import NAMED
 from wsol.benchmarking.own_word import check_own_word
 from wsol.benchmarking.passes import group_protocols, name_view
 from wsol.benchmarking.score_store import (
@@ -88,10 +88,10 @@ def build_network(
         tdam.weights.WeightsError: weights that cannot be had or read
     """
     stride: dict[str, Any] = {"output_stride": output_stride} if output_stride else {}
-    if weights == PRETRAINED:
+    if weights in NAMED:
         names = ("attention", "steps", "distance", "searchlight")
         settings = {name: getattr(entry.recipe, name) for name in names}
-        model = create_model(entry.recipe.model, weights=PRETRAINED, **settings, **stride)
+        model = create_model(entry.recipe.model, weights=weights, **settings, **stride)
     else:
         model, info = load_checkpoint(weights, **stride)
         check_own_word(entry, weights, model, info, class_names, tuple(stride))

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from eval.cub import build_cub
+from eval.builders import find_builder, find_download
 from eval.manifest import DataSet, ManifestError, open_data_set
-from wsol.benchmarking.experiment import PRETRAINED
+from tdam.events import SILENT, Events
+from wsol.benchmarking.named_weights import NAMED
 from wsol.overlap import list_sets
 from wsol.training.data import load_training_data
 from wsol.training.image_list import (
@@ -25,23 +26,26 @@ if TYPE_CHECKING:
     from wsol.benchmarking.plan import Task
     from wsol.overlap import ImageSet
 
-_CUB = ("images.txt", "train_test_split.txt")
 
-
-def open_data(folder: Path, root: Path | None, out: Path) -> DataSet:
+def open_data(folder: Path, root: Path | None, out: Path, events: Events = SILENT) -> DataSet:
     """Open a data set whose image root is known.
 
     Args:
-        folder: as for `eval.manifest.open_data_set`; or the official download of CUB-200-2011, or
-            the folder above it, whose splits are then written to `out`
+        folder: as for `eval.manifest.open_data_set`; or the official download of CUB-200-2011 or
+            of ILSVRC, whose splits are then written to `out`
         root: image root; None: as the data set has it
         out: takes `manifest/`
+        events: told which splits a download has, and what they serve for
 
     Raises:
         ManifestError: no data set, one with a fault, or an image root that is not known
     """
-    if any(all((f / name).is_file() for name in _CUB) for f in (folder, folder / "CUB_200_2011")):
-        build_cub(folder, out / "manifest", force=True)
+    name = find_download(folder)
+    if name is not None:
+        built = find_builder(name)(folder, out / "manifest", force=True)
+        for split in built.splits:
+            boxes = "labels and boxes" if split.boxes is not None else "labels alone"
+            events.say(f"official download of {name}: {split.summary}, {boxes}")
         folder = out / "manifest"
     data = open_data_set(folder, root)
     _ = data.image_root
@@ -89,6 +93,33 @@ def load_chooser(data: DataSet, scoring: Scoring, recipe: Recipe | None) -> Spli
     return chooser if any(map(len, chooser.boxes or ())) else None
 
 
+def describe_choice(data: DataSet, scoring: Scoring, recipe: Recipe | None) -> str:
+    """Say in a line which images the rule `val` chooses thresholds on.
+
+    Args:
+        data: the data set
+        scoring: names the split
+        recipe: of the training, or None
+
+    Returns:
+        the line; empty where the rule is not asked for
+
+    Raises:
+        ManifestError: a fault in the data set
+    """
+    if "val" not in scoring.thresholds:
+        return ""
+    chooser = load_chooser(data, scoring, recipe)
+    if chooser is None:
+        return "no images: there are no boxes to choose on, so that the rule val is left out"
+    if scoring.choose in data.splits:
+        return f"{len(chooser)} images of split {scoring.choose}, by their boxes"
+    return (
+        f"{len(chooser)} training images that each training holds out, by their boxes: full "
+        f"supervision of these, for want of a split {scoring.choose}"
+    )
+
+
 def name_trained_classes(
     data: DataSet, scored: Split, recipe: Recipe | None
 ) -> tuple[str, ...] | None:
@@ -134,7 +165,7 @@ def list_run_sets(
     sets = list_sets(scored, chooser, data.image_root)
     recipe = task.recipe
     if task.weights is not None:
-        return sets if task.weights == PRETRAINED else [*sets, *read_image_sets(task.weights)]
+        return sets if task.weights in NAMED else [*sets, *read_image_sets(task.weights)]
     if recipe is None or task.state != "missing":
         return [*sets, *read_image_sets(folder)]
     training_data = load_training_data(data, None, recipe.val_share, recipe.seed, recipe.per_class)
@@ -149,7 +180,7 @@ def list_run_unknown(task: Task, folder: Path) -> tuple[str, ...]:
         folder: of its training, which need not have begun
     """
     if task.weights is not None:
-        return () if task.weights == PRETRAINED else list_unknown(task.weights)
+        return () if task.weights in NAMED else list_unknown(task.weights)
     if task.recipe is None or task.state != "missing":
         return list_unknown(folder)
     return list_unknown_start(task.recipe)

@@ -30,6 +30,7 @@ _HEADS = {
 }
 # Field of a row: name in tables.
 _VARIANT_FIELDS = {"protocol": "protocol", "method": "method", "output_stride": "stride"}
+DEPARTURES = "departures"  # key of the JSON output
 _SPREAD = (
     "Percent: the mean over the seeds, and from the least to the greatest of them. MaxBoxAcc and "
     "MaxBoxAccV2 choose their thresholds on the scored images, and so does the rule oracle: they "
@@ -300,10 +301,14 @@ def write_tables(
         title: of the Markdown
         lines: verdicts
         rows: of the tables
-        record: what else the JSON says; also names the images that could not be read
+        record: what else the JSON says; also names the images that could not be read, and what
+            tells it from the experiment as it stands
         failed: runs that no row has
     """
     parts = [f"# {title}", "\n".join(f"- {line}" for line in lines)]
+    parts += [
+        f"**Not the experiment as it stands:** {plain(line)}" for line in record.get(DEPARTURES, ())
+    ]
     parts += [f"**Not apart:** {plain(line)}" for line in list_overlaps(rows)]
     if failed:
         named_runs: list[tuple[Cell, ...]] = [(each.name, each.reason) for each in failed]
