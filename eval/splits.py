@@ -184,6 +184,28 @@ def choose_share(
     return sorted(chosen)
 
 
+def spread_rows(split: Split, most: int) -> Split:
+    """Take so many images at most, of every class as large a share as of the others.
+
+    Args:
+        split: to take from
+        most: images; 0 for all
+
+    Returns:
+        the split itself where it has no more; else every k-th image, k with fractions, of those
+        sorted by class, in the split's order
+
+    >>> labels = np.array([0, 1, 0, 1, 0, 1, 0, 0])
+    >>> spread_rows(Split("val", tuple("abcdefgh"), labels), 4).ids
+    ('a', 'd', 'e', 'h')
+    """
+    if most == 0 or most >= len(split):
+        return split
+    by_class = np.argsort(split.labels, kind="stable")
+    middles = (np.arange(most) * 2 + 1) * len(split) // (2 * most)
+    return take_rows(split, np.sort(by_class[middles]).tolist(), split.name)
+
+
 def _hash(text: str) -> bytes:
     return hashlib.sha256(text.encode("utf-8", "surrogateescape")).digest()
 

@@ -6,6 +6,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 from tdam.attentions import ATTENTIONS, find_attention
+from tdam.named_weights import fetch_named, is_named
 from tdam.preprocessing import Preprocessing
 from tdam.spec import ModelSpec
 
@@ -125,8 +126,9 @@ def create_model(
         output_stride: 32, 16 or 8: pixels of the input per pixel of the map
         dilated: reach an output stride below 32 by dilation, which keeps weights valid, or by
             stride 1 alone, as the standard evaluation's networks do
-        weights: None for random weights; `pretrained` for the network's ImageNet weights (with
-            another number of classes all but the classifier's); or the path of a state dict
+        weights: None for random weights; `pretrained` for the network's ImageNet weights, or
+            torchvision's `imagenet1k_v1` or `imagenet1k_v2` (with another number of classes all
+            but the classifier's); or the path of a state dict
             (`.safetensors`, a file that torch saved, a training run's folder, or a name of
             `list_shipped()`). Weights without attention fill the plain network, and attention
             starts from them as the identity
@@ -173,7 +175,7 @@ def create_model(
         "output_stride": output_stride,
         "dilated": dilated,
     }
-    state = None if weights is None else _read_weights(model, weights, family.pretrained, new_head)
+    state = None if weights is None else _read_weights(model, weights, new_head)
     whole = state is not None and any(map(is_added, state))
     if whole and label == "none":
         raise ValueError(
@@ -181,7 +183,7 @@ def create_model(
             "attention, or load the file as a checkpoint"
         )
     set_output_stride(model.shrinking_stages(), output_stride, dilated)
-    source = f"pretrained weights of {name}" if weights == "pretrained" else weights
+    source = f"{weights} weights of {name}" if is_named(weights) else weights
     if state is not None and not whole:
         fill(model, state, source)
     _add_attention(model, attention)
@@ -197,12 +199,7 @@ def create_model(
     return model.eval()
 
 
-def _read_weights(
-    model: Backbone,
-    weights: str | Path,
-    pretrained: Callable[[str], dict[str, Tensor]],
-    new_head: bool,
-) -> dict[str, Tensor]:
+def _read_weights(model: Backbone, weights: str | Path, new_head: bool) -> dict[str, Tensor]:
     """Read the weights that a network starts from, its classifier's as zeros if they do not fit."""
     from tdam.weights import (
         WeightsError,
@@ -213,12 +210,12 @@ def _read_weights(
     )
 
     name = model.settings["name"]
-    if weights == "pretrained":
-        state = pretrained(name)
+    if is_named(weights):
+        state = fetch_named(name, str(weights))
         try:
             check_tensors(state)
         except ValueError as error:
-            raise WeightsError(f"pretrained weights of {name}: {error}") from error
+            raise WeightsError(f"{weights} weights of {name}: {error}") from error
         return fit_classifier(model, state, new_head)
     state = read_state_dict(weights)
     model.weights_file = find_weights(weights).absolute()

@@ -7,6 +7,8 @@ from typing import Any
 
 from tdam.preprocessing import Preprocessing
 
+FROM_TORCHVISION = "torchvision (downloaded)"
+
 
 @dataclass(frozen=True)
 class ModelSpec:
@@ -22,7 +24,8 @@ class ModelSpec:
         method: the map method that gave the best boxes, of those that its head allows
         map_layer: module whose output, (N, C, h, w), the other methods' maps are made of; by
             default the pooled one
-        pretrained: where the default weights come from, for people
+        pretrained: where the default weights come from, for people; of `FROM_TORCHVISION` the
+            others that torchvision names can be had too
         preprocessing: what the default weights were trained on
     """
 
@@ -33,7 +36,7 @@ class ModelSpec:
     cam: bool = True
     method: str = "cam"
     map_layer: str = ""
-    pretrained: str = "torchvision (downloaded)"
+    pretrained: str = FROM_TORCHVISION
     preprocessing: Preprocessing = field(default_factory=Preprocessing)
 
     def __post_init__(self) -> None:

@@ -41,15 +41,19 @@ class WeightsError(RuntimeError):
     """Weights that could not be obtained or read."""
 
 
-def torchvision_weights(name: str) -> dict[str, torch.Tensor]:
-    """Fetch a network's default ImageNet weights from torchvision's cache or its server.
+def torchvision_weights(name: str, which: str = "DEFAULT") -> dict[str, torch.Tensor]:
+    """Fetch a network's ImageNet weights from torchvision's cache or its server.
+
+    Args:
+        name: of the network
+        which: of its weights, as torchvision's enumeration names them
 
     Raises:
         WeightsError: they are not cached and could not be downloaded
     """
     from torchvision import models
 
-    weights = models.get_model_weights(name).DEFAULT
+    weights = models.get_model_weights(name)[which]
     try:
         state: dict[str, torch.Tensor] = weights.get_state_dict(progress=False, check_hash=True)
         return state

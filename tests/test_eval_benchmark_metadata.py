@@ -52,7 +52,7 @@ def test_check_says_how_the_metadata_is_used(run, tmp_path):
         ({**CUB, "test": [("001.A/a.jpg", 0), ("val2/0/0.jpeg", 1)]}, "ids as CUB of the standard"),
         (
             {**CUB, "val": [("001.A/a.jpg", 0), ("003.C/c.jpg", 1)]},
-            "label 2, as '003.C/c.jpg' says",
+            "label 2, as '003.C/c.jpg'",
         ),
         ({**ILSVRC, "val": [("val2/7/0.jpeg", 3)]}, "label 7, as 'val2/7/0.jpeg' says"),
     ],

@@ -157,7 +157,7 @@ def test_two_processes_learn_what_one_does(objects, tmp_path):
     ("flags", "message"),
     [
         (("--set", "lrr=1"), "a recipe to have keys among name, model"),
-        (("--recipe", "nothing"), "one of add_attention, finetune, scratch_small"),
+        (("--recipe", "nothing"), "one of add_attention, cub_resnet50, finetune"),
         (("--model", "resnet5"), "model to be one of"),
         (("--attention", "more"), "attention to be one of"),
         (("--epochs", "0"), "epochs to be from 1"),

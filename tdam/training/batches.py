@@ -153,9 +153,10 @@ class _Views(Dataset[tuple[int, int, "Tensor | str"]]):
 
     def __init__(self, images: TrainingImages, recipe: Recipe, size: int) -> None:
         self.images, self.seed = images, recipe.seed
-        self.change = _create_views(recipe, size)
+        self.change = create_views(recipe, size, recipe.resize)
         self.small_epochs = recipe.small_epochs if recipe.small_size else 0
-        self.shrink = _create_views(recipe, recipe.small_size or size)
+        small = recipe.small_size or size
+        self.shrink = create_views(recipe, small, round(recipe.resize * small / size))
 
     def __getitem__(self, position: tuple[int, int]) -> tuple[int, int, Tensor | str]:
         epoch, index = position
@@ -170,17 +171,35 @@ class _Views(Dataset[tuple[int, int, "Tensor | str"]]):
             return index, label, change(image).contiguous()
 
 
-def _create_views(recipe: Recipe, size: int) -> v2.Transform:
-    parts: list[v2.Transform] = []
-    if recipe.min_scale < 1:
-        parts.append(v2.RandomResizedCrop(size, (recipe.min_scale, 1.0), antialias=True))
-    else:
-        parts.append(v2.Resize((size, size), antialias=True))
+def create_views(recipe: Recipe, size: int, resize: int) -> v2.Transform:
+    """Build what makes a random view of an image, by torch's random numbers.
+
+    Args:
+        recipe: gives crops, interpolation, flips and colours
+        size: side of the view, in pixels
+        resize: side that an image is squashed to before a crop; 0 for crops by share of the area
+    """
+    either = (v2.InterpolationMode.BILINEAR, v2.InterpolationMode.BICUBIC)
+    modes = {"bilinear": either[:1], "bicubic": either[1:], "random": either}
+    crops = [_create_crop(recipe, size, resize, mode) for mode in modes[recipe.interpolation]]
+    parts = [crops[0] if len(crops) == 1 else v2.RandomChoice(crops)]
     if recipe.flip:
         parts.append(v2.RandomHorizontalFlip(recipe.flip))
     if recipe.colour:
         parts.append(v2.ColorJitter(recipe.colour, recipe.colour, recipe.colour))
     return v2.Compose(parts)
+
+
+def _create_crop(
+    recipe: Recipe, size: int, resize: int, mode: v2.InterpolationMode
+) -> v2.Transform:
+    if resize:
+        squash = v2.Resize((resize, resize), mode, antialias=True)
+        return v2.Compose([squash, v2.RandomCrop(size)])
+    if recipe.min_scale < 1:
+        area = (recipe.min_scale, 1.0)
+        return v2.RandomResizedCrop(size, area, interpolation=mode, antialias=True)
+    return v2.Resize((size, size), mode, antialias=True)
 
 
 def _collate(samples: list[tuple[int, int, Tensor | str]], size: int) -> Batch:

@@ -34,18 +34,25 @@ def check_columns(row: dict[str, Any], other: dict[str, Any], select: str = "las
     for name, value in row.items():
         if name not in _ALWAYS and not (isinstance(name, str) and name.startswith("val_")):
             raise ValueError(f"Expected columns of a training but an epoch has {name!r}"[:120])
-        if value is None and name not in _UNTRAINED:
+        passed_over = name.startswith("val_") and not is_measured(row)
+        if value is None and name not in _UNTRAINED and not passed_over:
             raise ValueError(f"Expected {name} to be a number but one epoch has none")
 
 
+def is_measured(row: dict[str, Any]) -> bool:
+    """Tell whether an epoch was measured; the columns of one that was not are None, all of them."""
+    return any(value is not None for name, value in row.items() if str(name).startswith("val_"))
+
+
 def add_row(
-    state: TrainState, measured: dict[str, float], select: str, rate: float | None = None
+    state: TrainState, measured: dict[str, float] | None, select: str, rate: float | None = None
 ) -> bool:
     """Add what was measured after an epoch, and tell whether its weights are the best so far.
 
     Args:
         state: gets the row, and the best one
-        measured: on the validation images
+        measured: on the validation images; None after an epoch that is not measured, which can
+            be the best only as the last
         select: what decides which is best, as in a recipe; the lower loss breaks ties
         rate: learning rate of the epoch's last step; None before any training, which is never best
 
@@ -58,8 +65,11 @@ def add_row(
         "lr": rate,
         "train_loss": None if rate is None else state.loss_sum / max(state.seen, 1),
         "seconds": round(state.seconds, 2),
-        **{f"val_{name}": float(value) for name, value in measured.items()},
     }
+    if measured is None:
+        row |= {name: None for name in state.history[-1] if name.startswith("val_")}
+    else:
+        row |= {f"val_{name}": float(value) for name, value in measured.items()}
     if state.history and set(row) != set(state.history[-1]):
         odd = min(set(row) ^ set(state.history[-1]))
         raise TrainingError(
@@ -67,7 +77,7 @@ def add_row(
             "checkpoint is of another training"
         )
     state.history.append(row)
-    if rate is None:
+    if rate is None or (measured is None and select != "last"):
         return False
     if select != "last" and state.best is not None:
         key = SELECTED_BY[select]

@@ -11,6 +11,7 @@ import torch
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from tdam.events import SILENT
+from tdam.precision import autocast, check_precision
 from tdam.training.batches import STEP, batches_an_epoch, derive_seed, load_batches
 from tdam.training.errors import TrainingError
 from tdam.training.history import add_row
@@ -19,7 +20,7 @@ from tdam.training.losses import find_loss
 from tdam.training.mixing import Mixer
 from tdam.training.ranks import find_ranks
 from tdam.training.run_folder import RunFolder, TrainState
-from tdam.training.schedule import choose_learners, create_optimizer, rate_at, set_rate
+from tdam.training.schedule import choose_learners, create_optimizer, set_rates
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
     from tdam.training.batches import Batch, TrainingImages
     from tdam.training.losses import Loss
     from tdam.training.recipe import Recipe
+
+_LEAST_SCALE = 2.0**-10  # of losses in float16; what is too large then is so at any scale
 
 
 def train(
@@ -61,8 +64,9 @@ def train(
         images: to train on
         recipe: every choice; `precision` must not be `auto`
         folder: for checkpoints, `log.csv` and the result, `model.safetensors`
-        validate: measures a network, before the first epoch and after each: `accuracy` and `loss`,
-            or whatever the recipe selects by; the log calls them `val_accuracy` and so on
+        validate: measures a network, before the first epoch and after those that the recipe
+            says: `accuracy` and `loss`, or whatever the recipe selects by; the log calls them
+            `val_accuracy` and so on, and leaves them out after the other epochs
         targets: (N, K), for every image the wanted probability of each class, where the recipe's
             targets are `plain`; None where they are labels
         loss: computes what a batch costs, as `tdam.training.losses.Loss` says; None for the
@@ -81,12 +85,15 @@ def train(
         KeyboardInterrupt: somebody asked to stop; everything is saved
         TrainingError: a loss that is not finite, too many images that cannot be read, or a full
             disk; the last checkpoint is unchanged
-        ValueError: targets without a recipe that asks for them, or none for one that does
+        ValueError: targets without a recipe that asks for them, or none for one that does; choices
+            that do not go together, or a precision that the device does not have
     """
     if (targets is not None) != (recipe.targets == "plain"):
         got = "none" if targets is None else "some"
         raise ValueError(f"Expected targets just where the recipe's are plain but got {got}")
     device, loss = torch.device(device), loss or find_loss(recipe.loss)
+    recipe.check_together()
+    check_precision(recipe.precision, device)
     run = _Training(model, images, recipe, Path(folder), validate, targets, loss, device)
     run.start(resume, events)
     state, ranks, an_epoch = run.state, run.ranks, run.an_epoch
@@ -103,7 +110,7 @@ def train(
                     state.loss_sum, state.seen = 0.0, 0
                 seen = run.learn(batch, position)
                 if ends_step:
-                    run.step()
+                    run.step(batch)
                 state.seconds += time.monotonic() - began
                 events.advance(seen, loss=state.loss_sum / max(state.seen, 1))
                 stops = ends_step and ranks.any(interrupted.is_set())
@@ -157,6 +164,7 @@ class _Training:
         self.an_epoch = batches_an_epoch(len(images.ids), recipe.batch_size)
         self.mixer = Mixer(recipe, model.spec.preprocessing, model.settings["num_classes"], device)
         self.optimizer = create_optimizer(model, recipe)
+        self.scaler = torch.amp.GradScaler(device.type, enabled=recipe.precision == "float16")
         self.average: AveragedModel | None = None
         if recipe.ema:
             blend = get_ema_multi_avg_fn(recipe.ema)
@@ -169,7 +177,7 @@ class _Training:
         """Go back to the last checkpoint, or measure the untrained network and save it."""
         if resume:
             self.state = self.folder.load(
-                self.model, self.average, self.optimizer, self.recipe.select
+                self.model, self.average, self.optimizer, self.scaler, self.recipe.select
             )
         if self.ranks.first and not self.state.history:
             add_row(self.state, self._measure(self.model), self.recipe.select)
@@ -204,8 +212,7 @@ class _Training:
         views, wanted = self.mixer(batch.images, batch.labels)
         if self.targets is not None:
             wanted = torch.from_numpy(self.targets[batch.indices or [0]]).to(self.device).float()
-        half = recipe.precision == "bfloat16"
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=half):
+        with autocast(recipe.precision, self.device):
             loss = self.loss(self.network, views, wanted, recipe)
         if not isfinite(loss.item()):
             raise self._diverged(f"the loss is {loss.item()}", batch)
@@ -213,17 +220,30 @@ class _Training:
         loss_sum, seen = ranks.sum(loss.item() * count, count)
         # Processes count by their images; the batches of one step count alike.
         share = count * ranks.count / max(seen, 1)
-        (loss * share / _batches_a_step(recipe, position, self.an_epoch)).backward()
+        part = loss * share / _batches_a_step(recipe, position, self.an_epoch)
+        self.scaler.scale(part).backward()
         state.loss_sum, state.seen = state.loss_sum + loss_sum, state.seen + int(seen)
         state.step += 1
         return int(seen)
 
-    def step(self) -> None:
-        """Change the weights by the gradients so far, and their average with them."""
-        set_rate(self.optimizer, rate_at(self.recipe, (self.state.step - 0.5) / self.an_epoch))
-        self.optimizer.step()
+    def step(self, batch: Batch) -> None:
+        """Change the weights by the gradients so far, and their average with them.
+
+        Where float16 was too narrow for the gradients, they are dropped and the next losses scaled
+        less: weights and average stay, while the rate goes on with the images that were seen.
+
+        Args:
+            batch: the last one, to name where no scale is small enough
+        """
+        set_rates(self.optimizer, self.recipe, (self.state.step - 0.5) / self.an_epoch)
+        scale = self.scaler.get_scale()
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
         self.optimizer.zero_grad()
-        if self.average is not None:
+        if self.scaler.get_scale() < scale:
+            if scale < _LEAST_SCALE:
+                raise self._diverged("gradients are not finite, however small the loss", batch)
+        elif self.average is not None:
             self.average.update_parameters(self.model)
 
     def save(self, batch: Batch, ends_epoch: bool, events: Events) -> None:
@@ -241,11 +261,17 @@ class _Training:
         if ranks.first:
             if ends_epoch:
                 rate = self.optimizer.param_groups[0]["lr"]
-                if add_row(state, self._measure(self.result, batch), self.recipe.select, rate):
+                measured = self._measure(self.result, batch) if self._is_measured() else None
+                if add_row(state, measured, self.recipe.select, rate):
                     self.folder.save_result(self.result)
             self._write(events, measured=ends_epoch)
         state.history, state.best = ranks.agree((state.history, state.best))
         self._learn_again()
+
+    def _is_measured(self) -> bool:
+        """Tell whether the recipe wants the epoch that has just ended measured."""
+        epoch = self.state.step // self.an_epoch
+        return epoch % self.recipe.val_every == 0 or epoch == self.recipe.epochs
 
     def _measure(self, model: Backbone, batch: Batch | None = None) -> dict[str, float]:
         """Validate a network.
@@ -268,7 +294,7 @@ class _Training:
     def _write(self, events: Events, measured: bool) -> None:
         if measured:
             self.folder.write_log(self.state.history)
-        self.folder.save(self.state, self.model, self.average, self.optimizer)
+        self.folder.save(self.state, self.model, self.average, self.optimizer, self.scaler)
         if measured:
             events.epoch(self.state.history, self.state.best)
 

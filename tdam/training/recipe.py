@@ -10,6 +10,8 @@ from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from tdam.named_weights import is_named
+from tdam.precision import PRECISIONS
 from tdam.preprocessing import MAX_SIDE, MIN_SIDE
 from tdam.toml_records import fit_fields, read_toml
 from tdam.training.losses import LOSSES
@@ -20,9 +22,11 @@ if TYPE_CHECKING:
 _CHOICES: dict[str, Collection[str]] = {
     "optimizer": ("sgd", "adamw"),
     "schedule": ("cosine", "steps"),
+    "rate_every": ("step", "epoch"),
     "targets": ("labels", "plain"),
     "loss": LOSSES,
-    "precision": ("auto", "float32", "bfloat16"),
+    "interpolation": ("bilinear", "bicubic", "random"),
+    "precision": ("auto", *PRECISIONS),
     "select": ("accuracy", "localization", "last"),
 }
 
@@ -33,12 +37,16 @@ _RANGES: dict[str, tuple[float, float]] = {
     "size": (0, MAX_SIDE),
     "small_size": (0, MAX_SIDE),
     "small_epochs": (0, 100_000),
+    "resize": (0, MAX_SIDE),
     "lr": (0, 100),
+    "min_lr": (0, 100),
+    "warmup_lr": (0, 100),
     "head_lr": (0, 10_000),
     "attention_lr": (0, 10_000),
     "momentum": (0, 0.9999),
     "weight_decay": (0, 10),
     "warmup": (0, 100_000),
+    "cooldown": (0, 100_000),
     "drop": (0, 1),
     "label_smoothing": (0, 0.99),
     "mixup": (0, 100),
@@ -50,6 +58,8 @@ _RANGES: dict[str, tuple[float, float]] = {
     "ema": (0, 0.99999),
     "val_share": (0.01, 0.9),
     "per_class": (0, 10_000_000),
+    "val_limit": (0, 10_000_000),
+    "val_every": (1, 100_000),
     "seed": (0, 2**31 - 1),
 }
 
@@ -66,7 +76,9 @@ class Recipe:
         distance: m
         searchlight: kind of it
         output_stride: 32, 16 or 8
-        weights: `pretrained`, `random`, or the path of a file
+        dilated: reach a stride below 32 by dilation, or by stride 1 alone
+        weights: `pretrained`; torchvision's `imagenet1k_v1` or `imagenet1k_v2`; `random`; or the
+            path of a file
         new_head: take a file's weights without its classifier; the new one starts at zero
         freeze_norms: keep the statistics of batch norms as the weights have them, which few images
             cannot improve; their gains and offsets still learn
@@ -74,19 +86,31 @@ class Recipe:
         small_size: side of the input in the first epochs, in pixels, where smaller is faster; 0 for
             no such epochs
         small_epochs: number of epochs at that size
-        epochs: passes over all training images
+        epochs: passes over all training images, those of `cooldown` among them
         batch_size: images in a batch, of all processes together
         accumulate: batches whose gradients make one step
         optimizer: `sgd` with Nesterov's momentum, or `adamw`
         lr: highest learning rate of the backbone
+        stage_lr: factors on `lr` for each stage of the network in turn, its attention too; the
+            stem goes with the first, what lies before a stage with that stage, what follows the
+            last with the last. There are as many as stages: 4 in ResNet and ConvNeXt, 5 in
+            EfficientNet-Lite, MobileNetV3 and VGG; none for 1 everywhere
         head_lr: factor on `lr` for the classifier
-        attention_lr: factor on `lr` for the parts that attention adds, except a later step's norms.
+        attention_lr: factor on the stage's rate for what attention adds, but a later step's norms.
             A searchlight is summed over all channels: from pretrained features, steps that suit a
             convolution saturate it at once
         momentum: of SGD; the first beta of AdamW
         weight_decay: of all weights but those of norms, and biases
-        schedule: `cosine` down to zero, or `steps`
-        warmup: epochs in which the rate rises from zero
+        decay_norms: let norms and biases decay too
+        schedule: `cosine` down to `min_lr`, or `steps`
+        rate_every: set the rate anew at every `step`, by the moment of its middle, or at every
+            `epoch`, by the number of epochs before it
+        min_lr: lowest rate after the warm-up; a group whose highest rate is lower keeps that
+        warmup: epochs in which the rate rises from `warmup_lr`
+        warmup_lr: rate that it rises from
+        warmup_prefix: the cosine begins where the warm-up ends; false: with the first epoch, and
+            the warm-up stands in place of its beginning, as in timm's trainer
+        cooldown: last epochs, after the cosine, at `min_lr`
         drops: epochs after which the schedule `steps` multiplies the rate by `drop`
         drop: that factor
         targets: what the network learns to say of an image: its class (`labels`), or what the same
@@ -99,10 +123,15 @@ class Recipe:
         cutmix: alpha of pasted patches; 0 for none; with both, a batch takes either
         erasing: probability that a patch of an image becomes noise
         min_scale: least share of an image's area that a crop shows; 1 squashes the whole image
+        resize: side in pixels that images are squashed to before a random crop of `size`, in place
+            of crops by `min_scale`; 0 for those. Smaller views take as large a part
+        interpolation: of views: `bilinear`, `bicubic`, or either of them at `random` for each image
         flip: probability of a mirrored image
         colour: strength of random brightness, contrast and saturation
         ema: decay per step of the averaged weights, which are then the result; 0 for none
-        precision: `float32`, `bfloat16` by autocast, or `auto` for what is faster on this machine
+        precision: `float32`; `bfloat16` by autocast; `float16` by autocast, with loss scaling, for
+            GPUs without bfloat16; or `auto` for the faster of the first two on this machine. It is
+            the training's: validation is in float32
         channels_last: memory layout of images and weights
         compile: run the network through torch.compile
         packed: decode and reduce every image once, before the first epoch
@@ -114,6 +143,9 @@ class Recipe:
         val_share: part of the training images held out where no validation split exists
         per_class: training images of a class at most, the first of the split in its order; 0 for
             all
+        val_limit: images that an epoch is measured on at most, evenly spread over the classes of
+            the validation images; 0 for all
+        val_every: epochs from one measurement to the next; the last one is always measured
         seed: of all random numbers
     """
 
@@ -124,6 +156,7 @@ class Recipe:
     distance: int = 1
     searchlight: str = "joint"
     output_stride: int = 32
+    dilated: bool = True
     weights: str = "pretrained"
     new_head: bool = False
     freeze_norms: bool = False
@@ -135,12 +168,19 @@ class Recipe:
     accumulate: int = 1
     optimizer: Literal["sgd", "adamw"] = "sgd"
     lr: float = 0.01
+    stage_lr: tuple[float, ...] = ()
     head_lr: float = 1.0
     attention_lr: float = 1.0
     momentum: float = 0.9
     weight_decay: float = 1e-4
+    decay_norms: bool = False
     schedule: Literal["cosine", "steps"] = "cosine"
+    rate_every: Literal["step", "epoch"] = "step"
+    min_lr: float = 0.0
     warmup: float = 1.0
+    warmup_lr: float = 0.0
+    warmup_prefix: bool = True
+    cooldown: int = 0
     drops: tuple[int, ...] = ()
     drop: float = 0.1
     targets: Literal["labels", "plain"] = "labels"
@@ -150,10 +190,12 @@ class Recipe:
     cutmix: float = 0.0
     erasing: float = 0.0
     min_scale: float = 0.35
+    resize: int = 0
+    interpolation: Literal["bilinear", "bicubic", "random"] = "bilinear"
     flip: float = 0.5
     colour: float = 0.0
     ema: float = 0.0
-    precision: Literal["auto", "float32", "bfloat16"] = "float32"
+    precision: Literal["auto", "float32", "bfloat16", "float16"] = "float32"
     channels_last: bool = True
     compile: bool = False
     packed: bool = False
@@ -162,6 +204,8 @@ class Recipe:
     pick_threshold: bool = False
     val_share: float = 0.15
     per_class: int = 0
+    val_limit: int = 0
+    val_every: int = 1
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -180,6 +224,32 @@ class Recipe:
                 raise ValueError(
                     f"Expected {name} to be 0 or at least {MIN_SIDE} but got {getattr(self, name)}"
                 )
+        if not all(0 <= factor <= _RANGES["head_lr"][1] for factor in self.stage_lr):
+            raise ValueError(
+                f"Expected stage_lr to be from 0 to {_RANGES['head_lr'][1]} but got "
+                f"{list(self.stage_lr)}"
+            )
+
+    def check_together(self) -> None:
+        """Refuse choices that each can be made, but not with the others.
+
+        Raises:
+            ValueError: it names one of them
+        """
+        if self.cooldown >= self.epochs:
+            raise ValueError(
+                f"Expected cooldown to be less than epochs ({self.epochs}), which count it, but "
+                f"got {self.cooldown}"
+            )
+        if 0 < self.resize < self.size:
+            raise ValueError(
+                f"Expected resize to be at least size ({self.size}) but got {self.resize}"
+            )
+
+    @property
+    def starts_from_file(self) -> bool:
+        """Whether the weights to begin with are the caller's own, in a file or a run's folder."""
+        return self.weights != "random" and not is_named(self.weights)
 
     def change(self, **choices: Any) -> Recipe:
         """Return a recipe with some choices replaced.

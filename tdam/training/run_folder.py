@@ -7,6 +7,7 @@ import io
 import os
 import shutil
 from dataclasses import asdict, dataclass, field
+from math import inf
 from pickle import UnpicklingError
 from types import NoneType
 from typing import TYPE_CHECKING, Any, cast
@@ -16,13 +17,14 @@ import torch
 from tdam.atomic import write_atomic
 from tdam.checkpoints import save_checkpoint
 from tdam.training.errors import TrainingError
-from tdam.training.history import check_columns
+from tdam.training.history import check_columns, is_measured
 from tdam.unfinished import LOG
 from tdam.weights import RESULT, WeightsError, fill, read_state_dict
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from torch.amp import GradScaler
     from torch.optim import Optimizer
     from torch.optim.swa_utils import AveragedModel
 
@@ -80,6 +82,7 @@ class RunFolder:
         model: Backbone,
         average: AveragedModel | None,
         optimizer: Optimizer,
+        scaler: GradScaler,
     ) -> None:
         """Write a checkpoint, and of those before it keep the last.
 
@@ -99,6 +102,8 @@ class RunFolder:
                 count = int(average.n_averaged)
             rest = io.BytesIO()
             content = {"state": asdict(state), "optimizer": optimizer.state_dict(), "count": count}
+            if scaler.is_enabled():
+                content["scaler"] = scaler.state_dict()
             torch.save(content, rest)
             write_atomic(unfinished / "state.pt", rest.getvalue())
             _put_in_place(unfinished, self.checkpoints / f"step-{state.step:09d}")
@@ -114,6 +119,7 @@ class RunFolder:
         model: Backbone,
         average: AveragedModel | None,
         optimizer: Optimizer,
+        scaler: GradScaler,
         select: str = "last",
     ) -> TrainState:
         """Fill everything from the last checkpoint that can be read.
@@ -122,6 +128,7 @@ class RunFolder:
             model: of the run
             average: of its weights, or None
             optimizer: of the run
+            scaler: of its losses, if the run is in float16
             select: what decides which epoch is best, as in a recipe
 
         Returns:
@@ -139,10 +146,13 @@ class RunFolder:
                 if average is not None:
                     averaged = read_state_dict(path / "average.safetensors")
                 state = _read_state(content, select)
+                scaling = _read_scaling(content, scaler)
                 optimizer.load_state_dict(content["optimizer"])
             except _FAULTS as error:
                 faults.append(f"{path}: {' '.join(str(error).split())[:200]}")
                 continue
+            if scaling is not None:
+                scaler.load_state_dict(scaling)
             fill(model, weights)
             if average is not None and averaged is not None:
                 fill(average.module, averaged)
@@ -195,7 +205,8 @@ def _read_state(content: Any, select: str) -> TrainState:
     Raises:
         ValueError: something is missing, or of another kind
     """
-    if not isinstance(content, dict) or set(content) != {"state", "optimizer", "count"}:
+    keys = {"state", "optimizer", "count"}
+    if not isinstance(content, dict) or set(content) - {"scaler"} != keys:
         raise ValueError("state.pt is no state of a training")
     state = TrainState(**content["state"])
     rows = [*state.history, *([] if state.best is None else [state.best])]
@@ -217,7 +228,31 @@ def _read_state(content: Any, select: str) -> TrainState:
             check_columns(row, rows[0], select)
         except ValueError as error:
             raise ValueError(f"state.pt is no state of a training: {error}") from error
+    measured = [*state.history[:1], *([] if state.best is None or select == "last" else rows[-1:])]
+    if not all(map(is_measured, measured)):
+        raise ValueError("state.pt is no state of a training: nothing was measured")
     return state
+
+
+def _read_scaling(content: dict[str, Any], scaler: GradScaler) -> dict[str, Any] | None:
+    """Check what a checkpoint tells of the scale of losses; None where the run has none.
+
+    Raises:
+        ValueError: something is missing, or of another kind
+    """
+    scaling: Any = content.get("scaler")
+    if not scaler.is_enabled() and scaling is None:
+        return None
+    good = (
+        scaler.is_enabled()
+        and isinstance(scaling, dict)
+        and set(scaling) == set(scaler.state_dict())
+        and all(type(value) in (int, float) and 0 <= value < inf for value in scaling.values())
+        and scaling["scale"] > 0
+    )
+    if not good:
+        raise ValueError("state.pt is no state of a training with scaled losses")
+    return cast("dict[str, Any]", scaling)
 
 
 def _put_in_place(unfinished: Path, path: Path) -> None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from math import cos, pi
+from math import cos, floor, pi
 from typing import TYPE_CHECKING, Any
 
 import torch
 
 from tdam.registry import is_added
+from tdam.training.stages import spread_factors
 
 if TYPE_CHECKING:
     from torch import nn
@@ -16,26 +17,36 @@ if TYPE_CHECKING:
     from tdam.training.recipe import Recipe
 
 
-def rate_at(recipe: Recipe, epoch: float) -> float:
-    """Return the learning rate at a moment, as a share of the highest.
+def rate_at(recipe: Recipe, epoch: float, peak: float = 1.0) -> float:
+    """Return the learning rate at a moment.
 
     Args:
-        recipe: gives schedule, warm-up and epochs
+        recipe: gives schedule, warm-up, cooldown, epochs, and the rates that are no shares of the
+            highest
         epoch: number of epochs that are over, with fractions
+        peak: highest rate
 
     Returns:
-        in [0, 1]
+        in [0, peak], of `warmup_lr` and `min_lr` no more than the peak
 
     >>> from tdam.training import Recipe
     >>> rate_at(Recipe(epochs=11, warmup=1.0), 0.5), rate_at(Recipe(epochs=11, warmup=1.0), 6.0)
     (0.5, 0.5)
+    >>> late = Recipe(epochs=10, cooldown=2, warmup=0.0, min_lr=0.1)
+    >>> rate_at(late, 0), rate_at(late, 8), rate_at(late, 9)
+    (1.0, 0.1, 0.1)
     """
     if epoch < recipe.warmup:
-        return epoch / recipe.warmup
+        low, share = min(recipe.warmup_lr, peak), epoch / recipe.warmup
+        return low + (peak - low) * share
+    low = min(recipe.min_lr, peak)
+    last = recipe.epochs - recipe.cooldown
     if recipe.schedule == "steps":
-        return recipe.drop ** sum(epoch >= each for each in recipe.drops)
-    done = (epoch - recipe.warmup) / max(recipe.epochs - recipe.warmup, 1e-9)
-    return (1 + cos(pi * min(done, 1))) / 2
+        drops = sum(epoch >= each for each in recipe.drops)
+        return low if epoch >= last else max(low, peak * recipe.drop**drops)
+    first = recipe.warmup if recipe.warmup_prefix else 0.0
+    done = (epoch - first) / max(last - first, 1e-9)
+    return low + (peak - low) * ((1 + cos(pi * min(done, 1))) / 2)
 
 
 def choose_learners(model: Backbone, recipe: Recipe) -> None:
@@ -55,18 +66,21 @@ def group_parameters(model: Backbone, recipe: Recipe) -> list[dict[str, Any]]:
     Returns:
         groups of those that learn, as an optimizer takes them; `lr` is the highest rate of each,
         `peak` repeats it
+
+    Raises:
+        ValueError: not as many factors by stage as the network has stages
     """
+    factors = spread_factors(model, recipe.stage_lr)
     groups: dict[tuple[float, float], list[nn.Parameter]] = {}
     for name, parameter in model.named_parameters():
         if not parameter.requires_grad:
             continue
-        factor = 1.0
-        if name.startswith(f"{model.spec.classifier}."):
-            factor = recipe.head_lr
-        elif ".attention." in name:  # `.top_down.norms.` are norms like others
-            factor = recipe.attention_lr
+        factor = factors.get(name, recipe.head_lr)
+        if name in factors and ".attention." in name:  # `.top_down.norms.` are norms like others
+            factor *= recipe.attention_lr
         # Gains, offsets and biases have one number per channel.
-        decay = 0.0 if parameter.squeeze().ndim < 2 else recipe.weight_decay
+        decays = recipe.decay_norms or parameter.squeeze().ndim > 1
+        decay = recipe.weight_decay if decays else 0.0
         groups.setdefault((factor * recipe.lr, decay), []).append(parameter)
     return [
         {"params": parameters, "lr": lr, "peak": lr, "weight_decay": decay}
@@ -82,7 +96,15 @@ def create_optimizer(model: Backbone, recipe: Recipe) -> torch.optim.Optimizer:
     return torch.optim.SGD(groups, momentum=recipe.momentum, nesterov=recipe.momentum > 0)
 
 
-def set_rate(optimizer: torch.optim.Optimizer, share: float) -> None:
-    """Set every group's rate to a share of its highest."""
+def set_rates(optimizer: torch.optim.Optimizer, recipe: Recipe, epoch: float) -> None:
+    """Set every group's rate to that of a moment.
+
+    Args:
+        optimizer: from `create_optimizer`
+        recipe: of the training
+        epoch: number of epochs that are over, with fractions, of which a recipe that changes rates
+            by epochs takes the whole ones
+    """
+    moment = floor(epoch) if recipe.rate_every == "epoch" else epoch
     for group in optimizer.param_groups:
-        group["lr"] = share * group["peak"]
+        group["lr"] = rate_at(recipe, moment, group["peak"])

@@ -42,9 +42,9 @@ def list_departures(experiment: Experiment, images: int, on: ScoredData | None) 
         used = load_training_data(on.data, None, recipe.val_share, recipe.seed, recipe.per_class)
     except ManifestError:  # nothing to train on, so that weights are scored as they are
         return lines
-    if len(used.train) != whole.training_images:
+    if len(used.train) < whole.training_images:
         what = f"{len(used.train):,} training images"
-        lines.append(f"{what}, where it is of {whole.training_images:,}")
+        lines.append(f"{what}, where it has at least {whole.training_images:,}")
     return lines
 
 

@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from tdam.training.recipe import Recipe
     from wsol.benchmarking.expected import Expected
 
-PRETRAINED = "pretrained"  # as a checkpoint: the network with the weights that come with it
 WEIGHTS = "{weights}"  # in the path of a checkpoint: the folder that the user names
 
 
@@ -109,9 +108,9 @@ class Entry:
         name: in tables
         recipe: that it is trained with; of a checkpoint, which network it is
         seeds: of its runs
-        checkpoint: weights to score as they are: `pretrained`, `imagenet1k_v1` or `imagenet1k_v2`
-            (torchvision's), or a path in which `{seed}` stands for the seed and `{weights}` for the
-            folder that the user names; None for a model that is trained
+        checkpoint: weights to score as they are, one of `tdam.named_weights.NAMED_WEIGHTS` or a
+            path in which `{seed}` stands for the seed and `{weights}` for the folder that the user
+            names; None for a model that is trained
         reference: name of the model that it is compared with, its own to compare it with no
             other; empty for the experiment's first
         declared: which fields of the recipe the experiment names beside a checkpoint
@@ -139,7 +138,7 @@ class Whole:
 
     Args:
         images: in the split to report; 0 where any number will do
-        training_images: that each model is trained on; 0 as well
+        training_images: that each model is trained on at least
     """
 
     images: int = 0

@@ -7,19 +7,19 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
+from tdam.named_weights import is_named
 from tdam.registry import find_attention, find_spec
 from tdam.toml_records import check_keys, fit_fields, read_toml
 from tdam.training.recipe import Recipe, load_recipe
 from tdam.weights import list_shipped, shipped_path
 from wsol.benchmarking.expected import read_expected
 from wsol.benchmarking.experiment import WEIGHTS, Entry, Experiment, Scoring, Whole
-from wsol.benchmarking.named_weights import NAMED
 
 _KEYS = (
     "name", "description", "data", "base", "seeds", "recipe", "scoring", "models", "whole",
     "expected",
 )  # fmt: skip
-_ARCHITECTURE = ("model", "attention", "steps", "distance", "searchlight")
+_ARCHITECTURE = ("model", "attention", "steps", "distance", "searchlight", "dilated")
 
 
 def list_experiments() -> list[str]:
@@ -132,7 +132,7 @@ def _read_entry(content: Any, base: Recipe, seeds: tuple[int, ...], home: Path) 
             check_keys("a checkpoint", own, _ARCHITECTURE)
             if checkpoint in list_shipped():
                 checkpoint = str(shipped_path(checkpoint))
-            elif checkpoint not in NAMED and not checkpoint.startswith(f"{WEIGHTS}/"):
+            elif not is_named(checkpoint) and not checkpoint.startswith(f"{WEIGHTS}/"):
                 checkpoint = str(home / Path(checkpoint).expanduser())
         recipe = base.change(**_without_seed(own))
         find_spec(recipe.model)

@@ -64,7 +64,7 @@ def check_own_word(
 def _describe(entry: Entry, classes: int) -> dict[str, Any]:
     """Tell the settings that the experiment gives a model."""
     recipe = entry.recipe
-    names = ("attention", "steps", "distance", "searchlight", "output_stride")
+    names = ("attention", "steps", "distance", "searchlight", "output_stride", "dilated")
     if entry.checkpoint is not None:
         fields = {"model": "name"}
         return {fields.get(key, key): getattr(recipe, key) for key in entry.declared}

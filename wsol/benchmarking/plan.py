@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tdam.named_weights import is_named
 from tdam.unfinished import refuse_unfinished
 from wsol.benchmarking import runs
 from wsol.benchmarking.experiment import WEIGHTS
-from wsol.benchmarking.named_weights import NAMED, told_hash
+from wsol.benchmarking.weight_files import read_hash
 from wsol.errors import ArgumentError, about
 
 if TYPE_CHECKING:
@@ -51,8 +52,8 @@ class Task:
     @property
     def sha256(self) -> str:
         """How the SHA-256 of its file of weights must begin; empty where it is not known."""
-        named = self.entry.checkpoint in NAMED
-        return told_hash(self.weights or "") if named else self.entry.sha256
+        named = is_named(self.entry.checkpoint)
+        return read_hash(self.weights or "") if named else self.entry.sha256
 
     @property
     def must_train(self) -> bool:

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tdam import create_model
+from tdam.named_weights import is_named
 from tdam.weights import WeightsError
-from wsol.benchmarking.named_weights import NAMED
 from wsol.benchmarking.score_weights import build_network, find_primary
 from wsol.classes import class_names
 from wsol.label_matching import true_outputs
@@ -28,7 +28,7 @@ def check_weights(entry: Entry, weights: str, images: Images, scoring: Scoring) 
 
     Args:
         entry: the model
-        weights: `pretrained`, a file, or the folder of a run
+        weights: as for `build_network`
         images: to score, and to choose thresholds on
         scoring: protocols and variants
 
@@ -37,7 +37,7 @@ def check_weights(entry: Entry, weights: str, images: Images, scoring: Scoring) 
         tdam.weights.WeightsError: weights that cannot be had or read
     """
     find_primary(scoring, images)
-    if entry.origin and weights not in NAMED and not Path(weights).exists():
+    if entry.origin and not is_named(weights) and not Path(weights).exists():
         raise WeightsError(f"{weights}: no such file; it can be had at {entry.origin}")
     for stride in scoring.output_strides:
         network = build_network(entry, weights, stride, scoring.size, images.trained_classes)
@@ -66,7 +66,7 @@ def check_trained(
     check_training(recipe, training_data, folder, None)
     network, _, _ = begin_network(recipe, training_data, folder, [])
     _check_network(network, images, scoring)
-    names = ("attention", "steps", "distance", "searchlight", "num_classes")
+    names = ("attention", "steps", "distance", "searchlight", "num_classes", "dilated")
     for stride in scoring.output_strides:
         if stride:
             settings: dict[str, Any] = {name: network.settings[name] for name in names}

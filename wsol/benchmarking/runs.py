@@ -5,10 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from tdam.named_weights import is_named
 from tdam.unfinished import RECIPE, RECORD
 from tdam.weights import RESULT
 from wsol.benchmarking.experiment import WEIGHTS
-from wsol.benchmarking.named_weights import NAMED, find_named
+from wsol.benchmarking.weight_files import find_file
 from wsol.runtime import find_device
 from wsol.training.data import load_training_data
 from wsol.training.record import describe_run, read_record
@@ -92,7 +93,7 @@ def is_any_unfinished(folder: Path) -> bool:
 
 def is_there(weights: str | None) -> bool:
     """Tell whether weights that `weights_to_score` named can be had."""
-    return weights is not None and (weights in NAMED or Path(weights).exists())
+    return weights is not None and (is_named(weights) or Path(weights).exists())
 
 
 def weights_to_score(entry: Entry, seed: int, folder: Path | None) -> str | None:
@@ -106,10 +107,11 @@ def weights_to_score(entry: Entry, seed: int, folder: Path | None) -> str | None
             train them
 
     Returns:
-        one of `NAMED` or a path, which need not exist; None for a run that is trained
+        one of `tdam.named_weights.NAMED_WEIGHTS`, or a path, which need not exist; None for a run
+        that is trained
     """
-    if entry.checkpoint in NAMED:
-        return find_named(entry.recipe.model, str(entry.checkpoint), folder)
+    if is_named(entry.checkpoint):
+        return find_file(entry.recipe.model, str(entry.checkpoint), folder)
     if entry.checkpoint is not None:
         home = WEIGHTS if folder is None else str(folder)
         return entry.checkpoint.replace(WEIGHTS, home).replace("{seed}", str(seed))

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from tdam import create_model, load_checkpoint
 from tdam.events import SILENT, Events, working
+from tdam.named_weights import is_named
 from tdam.spec import describe_network
-from wsol.benchmarking.named_weights import NAMED
 from wsol.benchmarking.own_word import check_own_word
 from wsol.benchmarking.passes import group_protocols, name_view
 from wsol.benchmarking.score_store import (
@@ -77,8 +77,8 @@ def build_network(
     """Build a network as it is scored.
 
     Args:
-        entry: the model; tells the network of pretrained weights
-        weights: `pretrained`, a file, or the folder of a run
+        entry: the model; tells the network of weights by name
+        weights: one of `tdam.named_weights.NAMED_WEIGHTS`, a file, or the folder of a run
         output_stride: 0 for the weights' own
         size: side of the input, in pixels; 0 for the weights' own
         class_names: `Images.trained_classes`
@@ -88,8 +88,8 @@ def build_network(
         tdam.weights.WeightsError: weights that cannot be had or read
     """
     stride: dict[str, Any] = {"output_stride": output_stride} if output_stride else {}
-    if weights in NAMED:
-        names = ("attention", "steps", "distance", "searchlight")
+    if is_named(weights):
+        names = ("attention", "steps", "distance", "searchlight", "dilated")
         settings = {name: getattr(entry.recipe, name) for name in names}
         model = create_model(entry.recipe.model, weights=weights, **settings, **stride)
     else:
@@ -123,7 +123,7 @@ def score_weights(
     Args:
         entry: the model
         seed: of the run
-        weights: `pretrained`, a file, or the folder of a run
+        weights: as for `build_network`
         images: to score, and to choose thresholds on
         scoring: protocols and variants
         out: folder for the scores of this model and seed

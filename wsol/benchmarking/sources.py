@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from eval.builders import find_builder, find_download
 from eval.manifest import DataSet, ManifestError, open_data_set
 from tdam.events import SILENT, Events
-from wsol.benchmarking.named_weights import NAMED
+from tdam.named_weights import is_named
 from wsol.overlap import list_sets
 from wsol.training.data import load_training_data
 from wsol.training.image_list import (
@@ -165,7 +165,7 @@ def list_run_sets(
     sets = list_sets(scored, chooser, data.image_root)
     recipe = task.recipe
     if task.weights is not None:
-        return sets if task.weights in NAMED else [*sets, *read_image_sets(task.weights)]
+        return sets if is_named(task.weights) else [*sets, *read_image_sets(task.weights)]
     if recipe is None or task.state != "missing":
         return [*sets, *read_image_sets(folder)]
     training_data = load_training_data(data, None, recipe.val_share, recipe.seed, recipe.per_class)
@@ -180,7 +180,7 @@ def list_run_unknown(task: Task, folder: Path) -> tuple[str, ...]:
         folder: of its training, which need not have begun
     """
     if task.weights is not None:
-        return () if task.weights in NAMED else list_unknown(task.weights)
+        return () if is_named(task.weights) else list_unknown(task.weights)
     if task.recipe is None or task.state != "missing":
         return list_unknown(folder)
     return list_unknown_start(task.recipe)

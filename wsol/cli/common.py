@@ -39,7 +39,10 @@ AnyModel = Annotated[
 ]
 Weights = Annotated[
     str,
-    typer.Option(help="auto, pretrained, random, or the path of a state dict.", metavar="W"),
+    typer.Option(
+        help="auto, pretrained, imagenet1k_v1 or _v2 (torchvision's), random, or a state dict.",
+        metavar="W",
+    ),
 ]
 Checkpoint = Annotated[
     Path | None,

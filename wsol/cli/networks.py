@@ -90,7 +90,7 @@ def load_model(
     Args:
         name: of a registered network; None for the default, and where nothing else is asked for
             for the weights that come along
-        weights: `auto`, `random`, or a path
+        weights: `auto`, `random`, one of `tdam.named_weights.NAMED_WEIGHTS`, or a path
         seed: of random weights
         checkpoint: a file that tells its network, instead of all but the next
         output_stride: None for the checkpoint's own, or 32
@@ -99,6 +99,7 @@ def load_model(
     import torch
 
     from tdam import create_model, load_checkpoint
+    from tdam.named_weights import is_named
     from tdam.weights import WeightsError, shipped_path
     from wsol.runtime import keep_freed_memory
 
@@ -120,7 +121,7 @@ def load_model(
         hint = "; give --checkpoint FILE, or --weights random to try without"
         fail(f"{error}{hint if checkpoint is None else ''}")
     attention = model.settings["attention"]
-    if source == "pretrained" and attention != "none":
+    if is_named(source) and attention != "none":
         typer.echo(
             f"attention {attention} is not trained: until it is, the network says and shows what "
             "it does without",

@@ -45,7 +45,10 @@ def train(
     searchlight: common.Searchlight = None,
     weights: Annotated[
         str | None,
-        typer.Option(help="pretrained, random, or a file or run to begin with.", metavar="W"),
+        typer.Option(
+            help="pretrained, imagenet1k_v1 or _v2 (torchvision's), random, or a file or run.",
+            metavar="W",
+        ),
     ] = None,
     size: Annotated[int | None, typer.Option(help="Side of the input in pixels.")] = None,
     epochs: Annotated[int | None, typer.Option(help="Times that every image is seen.")] = None,

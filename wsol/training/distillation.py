@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -58,11 +58,11 @@ def load_teacher(recipe: Recipe) -> Backbone:
         ValueError: weights of another network, or of one that has attention
         tdam.weights.WeightsError: weights that cannot be had
     """
-    stride = recipe.output_stride
-    if recipe.weights == "pretrained":
-        plain = create_model(recipe.model, weights="pretrained", output_stride=stride)
+    finer: dict[str, Any] = {"output_stride": recipe.output_stride, "dilated": recipe.dilated}
+    if recipe.starts_from_file:
+        plain, _ = load_checkpoint(recipe.weights, **finer)
     else:
-        plain, _ = load_checkpoint(recipe.weights, output_stride=stride, dilated=True)
+        plain = create_model(recipe.model, weights=recipe.weights, **finer)
     name, attention = (plain.settings[key] for key in ("name", "attention"))
     if (name, attention) != (recipe.model, "none"):
         raise ValueError(

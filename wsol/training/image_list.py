@@ -42,7 +42,7 @@ def list_image_sets(training_data: TrainingData, recipe: Recipe, run: str) -> tu
     sets = [of_split(training_data.train, "training", training_data.root, name)]
     if recipe.select != "last" or recipe.pick_threshold:
         sets.append(list_validation(training_data, run))
-    before = () if recipe.weights in ("pretrained", "random") else read_image_sets(recipe.weights)
+    before = () if not recipe.starts_from_file else read_image_sets(recipe.weights)
     return (*sets, *before)
 
 
@@ -75,7 +75,7 @@ def warn_of_splits(training_data: TrainingData, sets: Iterable[ImageSet], events
 
 def list_unknown_start(recipe: Recipe) -> tuple[str, ...]:
     """Name the weights that a training begins with, or that these began with, as `list_unknown`."""
-    return () if recipe.weights in ("pretrained", "random") else list_unknown(recipe.weights)
+    return () if not recipe.starts_from_file else list_unknown(recipe.weights)
 
 
 def write_image_sets(folder: Path, sets: tuple[ImageSet, ...], unknown: Sequence[str] = ()) -> None:

@@ -9,6 +9,7 @@ import torch
 
 from tdam import create_model, load_checkpoint
 from tdam.checkpoints import read_class_names
+from tdam.training.stages import spread_factors
 from wsol.maps.names import settle_method
 from wsol.training.distillation import TARGETS, find_outputs, load_teacher
 
@@ -59,11 +60,11 @@ def create_network(
         outputs: how many there are; None for as many as there are names
 
     Raises:
-        ValueError: an unknown name, or weights that do not fit
+        ValueError: an unknown name, weights that do not fit, or rates for another number of stages
         tdam.weights.WeightsError: weights that cannot be had
     """
     torch.manual_seed(recipe.seed)
-    if class_names and recipe.weights not in ("pretrained", "random") and not recipe.new_head:
+    if class_names and recipe.starts_from_file and not recipe.new_head:
         _check_classes(recipe.weights, class_names)
     model = create_model(
         recipe.model,
@@ -72,10 +73,12 @@ def create_network(
         distance=recipe.distance,
         searchlight=recipe.searchlight,
         output_stride=recipe.output_stride,
+        dilated=recipe.dilated,
         num_classes=outputs or len(class_names or ()),
         weights=None if recipe.weights == "random" else recipe.weights,
         new_head=recipe.new_head,
     )
+    spread_factors(model, recipe.stage_lr)
     model.class_names = class_names
     shown = replace(model.spec.preprocessing, size=recipe.size or model.spec.preprocessing.size)
     method = settle_method(recipe.method, model)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from tdam.events import Events
+from tdam.training.history import is_measured
 from wsol.training.curves import CurveWriter
 
 if TYPE_CHECKING:
@@ -57,10 +58,13 @@ def describe_epoch(
     words = [f"epoch {row['epoch']}/{epochs}"]
     if row["train_loss"] is not None:
         words.append(f"loss {row['train_loss']:.3f}")
-    words.append(f"validation: accuracy {row['val_accuracy']:.1f}")
-    words.append(f"loss {row['val_loss']:.3f}")
-    if "val_max_box_acc" in row:
-        words.append(f"MaxBoxAcc {row['val_max_box_acc']:.1f}")
+    if is_measured(row):
+        words.append(f"validation: accuracy {row['val_accuracy']:.1f}")
+        words.append(f"loss {row['val_loss']:.3f}")
+        if "val_max_box_acc" in row:
+            words.append(f"MaxBoxAcc {row['val_max_box_acc']:.1f}")
+    else:
+        words.append("not validated")
     if len(history) > 1:  # of the epoch as a whole, cut off or not
         spent = row["seconds"] - history[-2]["seconds"]
         words.append(f"{images / max(spent, 0.01):.1f} images/s")
@@ -72,6 +76,11 @@ def describe_epoch(
 def announce(training_data: TrainingData, recipe: Recipe, events: Events) -> None:
     """Say what is trained on and how the result will be chosen, and begin to prepare."""
     events.say(training_data.describe())
+    count = len(training_data.val)
+    if recipe.val_every > 1 or 0 < recipe.val_limit < count:
+        often = "epoch" if recipe.val_every == 1 else f"{recipe.val_every} epochs"
+        measured = min(recipe.val_limit or count, count)
+        events.say(f"every {often} validates on {measured} of the {count} validation images")
     attention = "" if recipe.attention == "none" else f" + {recipe.attention}"
     chosen = {
         "accuracy": "best validation accuracy (image labels only)",

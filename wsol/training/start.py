@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from importlib import import_module
 from typing import TYPE_CHECKING
 
-from tdam.registry import find_spec
+from tdam.named_weights import fetch_named, is_named
 from tdam.weights import find_file
 from wsol.fingerprints import hash_weights
 
@@ -21,17 +20,16 @@ def hash_start(recipe: Recipe) -> str | None:
         recipe: names them
 
     Returns:
-        SHA-256 of a file, as it is; of pretrained weights that of names, types, shapes and numbers
+        SHA-256 of a file, as it is; of weights by name that of names, types, shapes and numbers
         of all tensors; None for random ones
 
     Raises:
         tdam.weights.WeightsError: weights that cannot be had
+        ValueError: a name of weights that the network does not have
     """
     if recipe.weights == "random":
         return None
-    if recipe.weights == "pretrained":
-        family = find_spec(recipe.model).family
-        module = import_module(family if "." in family else f"tdam.backbones.{family}")
-        return hash_weights(module.pretrained(recipe.model))
+    if is_named(recipe.weights):
+        return hash_weights(fetch_named(recipe.model, recipe.weights))
     with find_file(recipe.weights).open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

@@ -13,8 +13,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from eval.splits import spread_rows
 from tdam import load_checkpoint, save_checkpoint
 from tdam.events import SILENT, Events
+from tdam.precision import check_precision
 from tdam.training.errors import TrainingError
 from tdam.training.loop import train
 from tdam.training.ranks import find_ranks
@@ -88,12 +90,16 @@ class TrainedRun:
 
 
 def prepare_recipe(recipe: Recipe, device: torch.device) -> Recipe:
-    """Settle what a recipe leaves to the machine: the input's size and the precision."""
+    """Settle what a recipe leaves to the machine: the input's size and the precision.
+
+    Raises:
+        ValueError: choices that do not go together, or that the device cannot do
+    """
     from tdam.registry import find_spec
 
     if recipe.size == 0:
         recipe = recipe.change(size=find_spec(recipe.model).preprocessing.size)
-    if recipe.weights not in ("pretrained", "random"):
+    if recipe.starts_from_file:
         recipe = recipe.change(weights=str(find_weights(recipe.weights).absolute()))
     if recipe.weights == "random" and recipe.freeze_norms:
         raise ValueError(
@@ -104,6 +110,8 @@ def prepare_recipe(recipe: Recipe, device: torch.device) -> Recipe:
         check_distillation(recipe)
     if recipe.precision == "auto":
         recipe = recipe.change(precision="bfloat16" if is_half_fast(device) else "float32")
+    recipe.check_together()
+    check_precision(recipe.precision, device)
     return recipe
 
 
@@ -155,14 +163,16 @@ def train_localizer(
     if not resume:
         refuse_unfinished(recipe.weights)
     check_training(recipe, training_data, out, cache)
+    measured_on = spread_rows(training_data.val, recipe.val_limit)
     record = describe_run(training_data.source.path, training_data, recipe.seed, str(where))
+    record["measured_images"] = len(measured_on)
     if resume:
         check_same_run(out, recipe, record)
         allow_overlap |= bool(read_record(out).get("overlaps"))
     sets = list_image_sets(training_data, recipe, out.resolve().name)
-    measured_on = list_validation(training_data, out.resolve().name)
+    chosen_by = list_validation(training_data, out.resolve().name)
     unknown = list_unknown_start(recipe)
-    overlaps = check_apart([*sets, measured_on], allow_overlap, events, unknown) or ()
+    overlaps = check_apart([*sets, chosen_by], allow_overlap, events, unknown) or ()
     record["overlaps"] = overlaps
     warn_of_splits(training_data, sets, events)
     ranks = find_ranks(where)
@@ -194,7 +204,7 @@ def train_localizer(
             )  # fmt: skip
         del teacher
         validator = Validator(
-            training_data.val, training_data.root, str(where), recipe.batch_size, workers, classes
+            measured_on, training_data.root, str(where), recipe.batch_size, workers, classes
         )
         with RunEvents(out, recipe.epochs, len(training_data.train), events) as told:
             state = _run_loop(
@@ -279,13 +289,13 @@ def _open_images(
 ) -> TrainingImages:
     """Open the training images, packed into one file of a folder where the recipe says so."""
     if not recipe.packed:
-        least = side_needed(recipe.size, recipe.min_scale)
+        least = recipe.resize or side_needed(recipe.size, recipe.min_scale)
         return SplitImages(training_data.train, training_data.root, least)
-    packed = _packed_file(training_data, recipe.size, folder)
+    side = max(packed_side(recipe.size), recipe.resize)
+    packed = _packed_file(training_data, side, folder)
     if ranks.first and not is_packed(training_data.whole, packed):
         with hold_file(packed, patient=True, tell=events.say):  # runs may share it
             if not is_packed(training_data.whole, packed):
-                side = packed_side(recipe.size)
                 pack_images(training_data.whole, training_data.root, side, packed, workers, events)
     ranks.agree(None)  # so that what the first process writes is there
     return PackedImages(training_data.train, packed)
@@ -313,11 +323,11 @@ def _check_apart(name: str, folder: str | Path | None, data: Path, root: Path) -
         )
 
 
-def _packed_file(training_data: TrainingData, size: int, folder: Path) -> Path:
+def _packed_file(training_data: TrainingData, side: int, folder: Path) -> Path:
     """Name the file of all training images, the held-out ones too, which runs may share."""
     states = hash_files(training_data.whole, training_data.root.joinpath, times=True)
     key = hashlib.sha256(f"{RULES} {states}".encode()).hexdigest()[:16]
-    return folder / f"{key}-{packed_side(size)}.u8"
+    return folder / f"{key}-{side}.u8"
 
 
 def _pick(

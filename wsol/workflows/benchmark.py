@@ -189,8 +189,8 @@ def _score(
     **options: Any,
 ) -> tuple[Outcome, dict[str, Path]]:
     """Score every model; gives the folder of each one's results too."""
+    from tdam.named_weights import is_named
     from tdam.weights import WeightsError
-    from wsol.benchmarking.experiment import PRETRAINED
     from wsol.benchmarking.failed_run import FailedRun, tell_reason
     from wsol.benchmarking.outcome import NothingScoredError, Outcome, list_verdicts
     from wsol.benchmarking.preflight import check_weights
@@ -232,7 +232,7 @@ def _score(
         raise NothingScoredError("no run could be scored")
     rows = summarise(scores, entries[0].name)
     weights = {
-        entry.name: entry.recipe.model if entry.checkpoint == PRETRAINED else entry.checkpoint
+        entry.name: entry.recipe.model if is_named(entry.checkpoint) else entry.checkpoint
         for entry in entries
     }
     missed = list_unreadable(scores)
@@ -257,13 +257,13 @@ def _find_overlaps(
     entries: Sequence[Entry], sets: list[ImageSet], allow: bool, events: Events
 ) -> dict[str, tuple[str, ...] | None]:
     """Hold every run's images against those that are scored and chosen by, before it is scored."""
-    from wsol.benchmarking.experiment import PRETRAINED
+    from tdam.named_weights import is_named
     from wsol.training.image_list import list_unknown, read_image_sets
 
     overlaps = {}
     unknown: list[str] = []
     for entry in entries:
-        weights = None if entry.checkpoint == PRETRAINED else entry.checkpoint
+        weights = None if is_named(entry.checkpoint) else entry.checkpoint
         told = list_unknown(weights)
         unknown += told
         overlaps[entry.name] = check_apart([*read_image_sets(weights), *sets], allow, unknown=told)
@@ -284,11 +284,12 @@ def _read_expected(
 
 def _read_runs(runs: Mapping[str, str | Path]) -> list[Entry]:
     """Find every run's weights, before the first is scored."""
+    from tdam.named_weights import PRETRAINED
     from tdam.registry import list_models
     from tdam.training.recipe import Recipe
     from tdam.unfinished import refuse_unfinished
     from tdam.weights import find_weights
-    from wsol.benchmarking.experiment import PRETRAINED, Entry
+    from wsol.benchmarking.experiment import Entry
 
     if not isinstance(runs, Mapping):
         raise TypeError(f"Expected runs to be checkpoints by name but got {runs!r}")
