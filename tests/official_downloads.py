@@ -1,4 +1,4 @@
-"""Ten ImageNet classes laid out as ILSVRC is downloaded, and published files with random numbers."""
+"""Ten classes laid out as ILSVRC is downloaded, and published files of weights, but random."""
 
 import argparse
 
@@ -74,8 +74,9 @@ def write_published(folder, files):
     folder.mkdir(parents=True, exist_ok=True)
     for file, (network, steps) in files.items():
         torch.manual_seed(len(file))
-        settings = {} if steps is None else {"attention": "tdam", "steps": steps[0],
-                                             "distance": steps[1], "searchlight": "joint"}  # fmt: skip
+        settings = {}
+        if steps is not None:
+            settings = {"attention": "tdam", "steps": steps[0], "distance": steps[1]}
         state = create_model(network, **settings).state_dict()
         if steps is None:
             torch.save(state, folder / file)
