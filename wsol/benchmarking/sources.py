@@ -27,6 +27,9 @@ if TYPE_CHECKING:
     from wsol.overlap import ImageSet
 
 
+_ROLES = {"train": "to train on", "test": "to score"}  # of the splits of official downloads
+
+
 def open_data(folder: Path, root: Path | None, out: Path, events: Events = SILENT) -> DataSet:
     """Open a data set whose image root is known.
 
@@ -44,8 +47,7 @@ def open_data(folder: Path, root: Path | None, out: Path, events: Events = SILEN
     if name is not None:
         built = find_builder(name)(folder, out / "manifest", force=True)
         for split in built.splits:
-            boxes = "labels and boxes" if split.boxes is not None else "labels alone"
-            events.say(f"official download of {name}: {split.summary}, {boxes}")
+            events.say(f"official download of {name}: {split.summary}, {_ROLES[split.name]}")
         folder = out / "manifest"
     data = open_data_set(folder, root)
     _ = data.image_root
@@ -94,7 +96,7 @@ def load_chooser(data: DataSet, scoring: Scoring, recipe: Recipe | None) -> Spli
 
 
 def describe_choice(data: DataSet, scoring: Scoring, recipe: Recipe | None) -> str:
-    """Say in a line which images the rule `val` chooses thresholds on.
+    """Say in a line how the rule `val` chooses thresholds.
 
     Args:
         data: the data set
@@ -111,12 +113,12 @@ def describe_choice(data: DataSet, scoring: Scoring, recipe: Recipe | None) -> s
         return ""
     chooser = load_chooser(data, scoring, recipe)
     if chooser is None:
-        return "no images: there are no boxes to choose on, so that the rule val is left out"
+        return f"left out, for want of a split {scoring.choose} or of boxes in it"
     if scoring.choose in data.splits:
-        return f"{len(chooser)} images of split {scoring.choose}, by their boxes"
+        return f"by the boxes of {len(chooser)} images of split {scoring.choose}"
     return (
-        f"{len(chooser)} training images that each training holds out, by their boxes: full "
-        f"supervision of these, for want of a split {scoring.choose}"
+        f"for want of a split {scoring.choose} by the boxes of {len(chooser)} training images that "
+        "each training holds out, which is full supervision of these"
     )
 
 

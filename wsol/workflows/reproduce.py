@@ -170,7 +170,7 @@ def _run(
         recipe = next((each.recipe for each in experiment.models if each.checkpoint is None), None)
         chosen_on = describe_choice(on.data, experiment.scoring, recipe)
         if chosen_on:
-            events.say(f"thresholds of the rule val are chosen on {chosen_on}")
+            events.say(f"thresholds of the rule val: {chosen_on}")
     work = Reproduction(whole, experiment, on, out, device=where, events=events, **options)
     results = work.run()
     if not results.scores:
@@ -259,7 +259,7 @@ def _list_facts(work: Reproduction, results: RunResults, scored: str) -> dict[st
     }
     chosen_on = "" if on is None else describe_choice(on.data, experiment.scoring, recipe)
     if chosen_on:
-        facts["Chosen on"] = chosen_on
+        facts["Rule val"] = chosen_on
     facts["Seeds"] = ", ".join(str(s) for s in sorted({seed for _, seed in experiment.runs}))
     if recipe is not None:
         limit = f"at most {recipe.per_class} images a class" if recipe.per_class else "all images"
