@@ -221,8 +221,12 @@ def tables_of(name):
     return text.split(begin)[1].split("\n<!-- end -->\n")[0]
 
 
+# The others wait for somebody who has their data.
+RECORDED = [name for name in list_experiments() if load_experiment(name).record.is_file()]
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("name", list_experiments())
+@pytest.mark.parametrize("name", RECORDED)
 def test_the_tables_of_a_card_are_those_of_its_record(name, run, tmp_path):
     code, _, told = run("reproduce", name, "--recorded", "--out", tmp_path / "out")
     assert code == 0, told
@@ -265,7 +269,8 @@ def check_shipped_card(lines):
 
 
 def test_results_told_in_short_are_in_the_tables():
-    tables = "".join(map(tables_of, list_experiments()))
+    assert RECORDED == ["cub10_lite0", "imagenet10_lite0", "imagenet10_resnet50"]
+    tables = "".join(map(tables_of, RECORDED))
     known = set(DECIMAL.findall(tables))
     for name, title in (("README.md", "Results"), ("wsol/experiments/README.md", "Results")):
         text = section(name, title)

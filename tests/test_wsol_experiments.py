@@ -9,8 +9,18 @@ from wsol.training.train import prepare_recipe
 
 def test_experiments_that_come_along():
     names = list_experiments()
-    assert names == ["cub10_lite0", "imagenet10_lite0", "imagenet10_resnet50"]
-    for name in names:
+    assert names == [
+        *("cub10_lite0", "cub_resnet50", "ilsvrc_resnet50_wsoleval", "imagenet10_lite0"),
+        *("imagenet10_resnet50", "imagenet_published", "imagenet_resnet50"),
+    ]
+    published = load_experiment("imagenet_published")
+    files = [each.checkpoint for each in published.models if each.recipe.attention == "tdam"]
+    assert files == [f"{{weights}}/TD_RNet{part}_joint.pth.tar" for part in (
+        "18_t2_m2", "34_t2_m2", "50_t2_m1", "101_t2_m1",
+    )]  # fmt: skip
+    assert {each.checkpoint for each in published.models} == {*files, "imagenet1k_v1"}
+    assert published.references["tdam_resnet101"] == published.references["resnet101"]
+    for name in set(names) - {"imagenet_published"}:
         experiment = load_experiment(name)
         assert experiment.name == name
         assert experiment.models[0].name == "none"
