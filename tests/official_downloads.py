@@ -113,3 +113,38 @@ PUBLISHED = {
     "resnet50-0676ba61.pth": ("resnet50", None),
     "resnet101-63fe2227.pth": ("resnet101", None),
 }
+
+
+def write_metadata(home, source, train, val, test):
+    """Link images of `imagenet10` as the standard evaluation has ImageNet, and describe them so.
+
+    Args:
+        home: takes `metadata/ILSVRC` and `dataset/ILSVRC`
+        source: folder of `imagenet10`
+        train: images of a class at most
+        val: the same; they stand for ImageNetV2
+        test: the same
+    """
+    images, wnids = home / "dataset" / "ILSVRC", {}
+    for name, most in (("train", train), ("val", val), ("test", test)):
+        split = load_split(source / "manifest", name)
+        files = {"image_ids": [], "class_labels": [], "image_sizes": [], "localization": []}
+        for count, row in enumerate(_first(split.labels, most)):
+            label, path = int(split.labels[row]), source / split.ids[row]
+            if name == "train":
+                wnids[label] = path.parent.name
+            where = {"train": f"train/{wnids.get(label)}/{path.stem}.JPEG",
+                     "val": f"val2/{label}/{count}.jpeg", "test": f"val/{path.name}"}[name]  # fmt: skip
+            (images / where).parent.mkdir(parents=True, exist_ok=True)
+            (images / where).symlink_to(path)
+            files["image_ids"].append(where)
+            files["class_labels"].append(f"{where},{label}")
+            if name != "train":
+                files["image_sizes"].append(f"{where},{split.sizes[row][0]},{split.sizes[row][1]}")
+                for box in split.boxes[row].tolist():
+                    files["localization"].append(f"{where},{','.join(map(str, box))}")
+        folder = home / "metadata" / "ILSVRC" / name
+        folder.mkdir(parents=True)
+        for file, lines in files.items():
+            (folder / f"{file}.txt").write_text("\n".join(lines))
+    return home / "metadata" / "ILSVRC", images

@@ -210,7 +210,12 @@ def test_files_shown_as_ones_own_can_be_read(tmp_path):
     assert find_protocol(str(write("eval/README.md"))).name == "mine"
     assert load_expected(write("wsol/benchmarking/README.md"))
     experiment = load_experiment(str(write("wsol/benchmarking/README.md", 1)))
-    assert [entry.name for entry in experiment.models] == ["none", "tdam_joint", "as_it_was"]
+    assert [entry.name for entry in experiment.models] == [
+        "none",
+        "tdam_joint",
+        "as_it_was",
+        "published",
+    ]
 
 
 def tables_of(name):
