@@ -133,8 +133,11 @@ def write_metadata(home, source, train, val, test):
             label, path = int(split.labels[row]), source / split.ids[row]
             if name == "train":
                 wnids[label] = path.parent.name
-            where = {"train": f"train/{wnids.get(label)}/{path.stem}.JPEG",
-                     "val": f"val2/{label}/{count}.jpeg", "test": f"val/{path.name}"}[name]  # fmt: skip
+            where = {
+                "train": f"train/{wnids.get(label)}/{path.stem}.JPEG",
+                "val": f"val2/{label}/{count}.jpeg",
+                "test": f"val/{path.name}",
+            }[name]
             (images / where).parent.mkdir(parents=True, exist_ok=True)
             (images / where).symlink_to(path)
             files["image_ids"].append(where)
