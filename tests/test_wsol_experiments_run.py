@@ -12,7 +12,13 @@ from wsol.benchmarking.record import list_recorded
 pytestmark = pytest.mark.slow
 
 ODD = "not the experiment as it stands: "
-SMALL = ("--set", "epochs=1", "--set", "size=32", "--set", "batch_size=8", "--workers", 0)
+
+
+def change(*changes):
+    return [part for each in changes for part in ("--set", each)]
+
+
+SMALL = [*change("epochs=1", "size=32", "batch_size=8"), "--workers", 0]
 
 
 def check_output(out, printed, models, lines):
@@ -70,8 +76,8 @@ def test_published_networks(data, tmp_path):
 
 def test_the_papers_training(data, tmp_path):
     download = write_ilsvrc(tmp_path / "download", data / "imagenet10", 4, 1)
-    flags = ("--data", download, "--out", tmp_path / "out", "--seeds", 0, *SMALL)
-    flags += ("--set", "cooldown=0", "--set", "warmup=0", "--set", "precision=float32")
+    flags = ["--data", download, "--out", tmp_path / "out", "--seeds", 0, *SMALL]
+    flags += change("cooldown=0", "warmup=0", "precision=float32")
     code, printed, told = wsol("reproduce", "imagenet_resnet50", *flags)
     assert code == 0, told
     changed = "recipe changed by epochs=1, size=32, batch_size=8, cooldown=0, warmup=0"
@@ -91,17 +97,8 @@ def test_the_papers_training(data, tmp_path):
 def test_the_standards_training_on_birds(data, tmp_path):
     weights = write_published(tmp_path, {"resnet50-19c8e357.pth": ("resnet50", None)})
     start = f"weights={weights / 'resnet50-19c8e357.pth'}"
-    flags = ("--data", data / "cub10", "--out", tmp_path / "out", "--seeds", 0, *SMALL)
-    flags += (
-        "--set",
-        start,
-        "--set",
-        "new_head=true",
-        "--set",
-        "resize=36",
-        "--set",
-        "per_class=4",
-    )
+    flags = ["--data", data / "cub10", "--out", tmp_path / "out", "--seeds", 0, *SMALL]
+    flags += change(start, "new_head=true", "resize=36", "per_class=4")
     code, printed, told = wsol("reproduce", "cub_resnet50", *flags)
     assert code == 0, told
     assert "by the boxes of 10 training images that each training holds out" in told
@@ -117,9 +114,9 @@ def test_the_standards_training_on_imagenet(data, tmp_path):
     code, printed, told = wsol("manifest", "check", metadata, "--root", images)
     assert (code, "ILSVRC of the standard evaluation" in printed) == (0, True), told
     write_published(tmp_path, {"resnet50.pth": ("resnet50", None)})
-    flags = ("--data", metadata, "--root", images, "--out", tmp_path / "out", *SMALL)
+    flags = ["--data", metadata, "--root", images, "--out", tmp_path / "out", *SMALL]
     start = f"weights={tmp_path / 'resnet50.pth'}"
-    flags += ("--set", start, "--set", "new_head=true", "--set", "resize=36", "--set", "drops=[]")
+    flags += change(start, "new_head=true", "resize=36", "drops=[]")
     code, printed, told = wsol("reproduce", "ilsvrc_resnet50_wsoleval", *flags)
     assert code == 0, told
     assert "rule val: by the boxes of 10 images of split val" in told

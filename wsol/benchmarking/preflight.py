@@ -9,6 +9,7 @@ from tdam import create_model
 from tdam.named_weights import is_named
 from tdam.weights import WeightsError
 from wsol.benchmarking.score_weights import build_network, find_primary
+from wsol.benchmarking.weight_files import name_file
 from wsol.classes import class_names
 from wsol.label_matching import true_outputs
 from wsol.maps.names import settle_method
@@ -40,7 +41,15 @@ def check_weights(entry: Entry, weights: str, images: Images, scoring: Scoring) 
     if entry.origin and not is_named(weights) and not Path(weights).exists():
         raise WeightsError(f"{weights}: no such file; it can be had at {entry.origin}")
     for stride in scoring.output_strides:
-        network = build_network(entry, weights, stride, scoring.size, images.trained_classes)
+        try:
+            network = build_network(entry, weights, stride, scoring.size, images.trained_classes)
+        except WeightsError as error:
+            file = name_file(entry.recipe.model, weights)
+            if not file:
+                raise
+            raise WeightsError(
+                f"{error}; {file} in the folder of --weights does as well"
+            ) from error
         _check_network(network, images, scoring)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from tdam.named_weights import list_torchvision
+from tdam.named_weights import is_named, list_torchvision
 
 
 def find_file(network: str, weights: str, folder: Path | None) -> str:
@@ -25,14 +25,14 @@ def find_file(network: str, weights: str, folder: Path | None) -> str:
 
 
 def name_file(network: str, weights: str) -> str:
-    """Tell how torchvision's server calls a file of weights; empty where it has none so called.
+    """Tell how torchvision's server calls the file of named weights; empty where it has none.
 
     >>> name_file("resnet50", "imagenet1k_v1")
     'resnet50-0676ba61.pth'
     """
     from torchvision import models
 
-    if weights not in list_torchvision(network):
+    if not is_named(weights) or weights not in list_torchvision(network):
         return ""
     url: str = models.get_model_weights(network)[weights.upper()].url
     return url.rpartition("/")[2]
