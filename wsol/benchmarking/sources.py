@@ -117,8 +117,8 @@ def describe_choice(data: DataSet, scoring: Scoring, recipe: Recipe | None) -> s
     if scoring.choose in data.splits:
         return f"by the boxes of {len(chooser)} images of split {scoring.choose}"
     return (
-        f"for want of a split {scoring.choose} by the boxes of {len(chooser)} training images that "
-        "each training holds out, which is full supervision of these"
+        f"by the boxes of {len(chooser)} training images that each training holds out, for want of "
+        f"a split {scoring.choose}: full supervision of these"
     )
 
 
