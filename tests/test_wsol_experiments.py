@@ -55,7 +55,7 @@ def test_experiments_that_come_along():
         (('["val"]', '["val", "own"]'), "own to be the first"),
         (('name = "a"', 'name = "a"\ncheckpoint = "x"\nlr = 1'), "a checkpoint to have keys"),
         (('name = "a"', 'name = "a"\nsha256 = "00"'), "beside a checkpoint alone"),
-        (('name = "a"', 'name = "a"\ncheckpoint = "x"\norigin = 1'), "texts of origin"),
+        (('name = "a"', 'name = "a"\ncheckpoint = "x"\norigin = 1'), "origin and sha256 to be texts"),
         (("[scoring]", "[whole]\nimage = 1\n[scoring]"), "whole to have keys among images"),
         (('choose = "val"', 'choose = "test"'), "no part of split"),
         (('choose = "val"', "choose = 3"), "choose to be a text but got 3"),
