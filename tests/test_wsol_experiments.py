@@ -55,7 +55,10 @@ def test_experiments_that_come_along():
         (('["val"]', '["val", "own"]'), "own to be the first"),
         (('name = "a"', 'name = "a"\ncheckpoint = "x"\nlr = 1'), "a checkpoint to have keys"),
         (('name = "a"', 'name = "a"\nsha256 = "00"'), "beside a checkpoint alone"),
-        (('name = "a"', 'name = "a"\ncheckpoint = "x"\norigin = 1'), "origin and sha256 to be texts"),
+        (
+            ('name = "a"', 'name = "a"\ncheckpoint = "x"\norigin = 1'),
+            "origin and sha256 to be texts",
+        ),
         (("[scoring]", "[whole]\nimage = 1\n[scoring]"), "whole to have keys among images"),
         (('choose = "val"', 'choose = "test"'), "no part of split"),
         (('choose = "val"', "choose = 3"), "choose to be a text but got 3"),
@@ -119,7 +122,7 @@ def test_weights_that_are_not_the_named_ones_are_told(tmp_path):
     task = Task(entry, 0, weights_to_score(entry, 0, tmp_path))
     assert task.weights == str(file)
     begins = hashlib.sha256(b"other").hexdigest()[:8]
-    told = f"{file}: its sha256 begins with {begins}, not with 0676ba61"
+    told = f"{file.name}: its sha256 begins with {begins}, not with 0676ba61"
     assert list_strange_weights([task]) == [told]
     mine = replace(entry, checkpoint=str(file), sha256=begins)
     assert list_strange_weights([Task(mine, 0, str(file))]) == []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from eval.manifest import ManifestError
@@ -63,5 +64,6 @@ def list_strange_weights(tasks: Iterable[Task]) -> list[str]:
         digest = hash_file(task.weights) if wanted and task.weights and not task.recorded else None
         if digest is not None and not digest.startswith(wanted):
             shown = digest[: len(wanted)]
-            lines.append(f"{task.weights}: its sha256 begins with {shown}, not with {wanted}")
+            file = Path(task.weights or "").name
+            lines.append(f"{file}: its sha256 begins with {shown}, not with {wanted}")
     return list(dict.fromkeys(lines))
