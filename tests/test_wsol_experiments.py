@@ -57,7 +57,7 @@ def test_experiments_that_come_along():
         (('name = "a"', 'name = "a"\nsha256 = "00"'), "beside a checkpoint alone"),
         (
             ('name = "a"', 'name = "a"\ncheckpoint = "x"\norigin = 1'),
-            "origin and sha256 to be texts",
+            "to be texts but got 1",
         ),
         (("[scoring]", "[whole]\nimage = 1\n[scoring]"), "whole to have keys among images"),
         (('choose = "val"', 'choose = "test"'), "no part of split"),
