@@ -44,7 +44,7 @@ class Outcome:
             missed; such scores are made anew by the next call
         unreadable_chosen_on: the same of images that thresholds were chosen on
         departures: what tells it from the experiment as it stands, a line each; with one, no
-            expected value is compared
+            verdict is given and no expected value compared
     """
 
     title: str

@@ -42,7 +42,7 @@ def reproduce(
         typer.Option(
             "--set",
             help="Change the recipe of all models, such as epochs=1, for a run at reduced size; "
-            "repeatable. Every output says so, and no expected value is compared.",
+            "repeatable. Every output says so, without verdicts or expected values.",
             metavar="KEY=VALUE",
         ),
     ] = None,

@@ -108,12 +108,13 @@ def print_outcome(outcome: Outcome) -> None:
         if table is not None:
             common.print_table(table.title, list(table.header), table.texts())
             typer.echo("\n".join(table.notes))
-    typer.echo("\n".join(outcome.verdicts))
+    if outcome.verdicts:
+        typer.echo("\n".join(outcome.verdicts))
     print_overlaps(list_overlaps(outcome.rows))
     for line in outcome.departures:
         typer.echo(f"not the experiment as it stands: {line}")
     if outcome.departures and outcome.expected:
-        sys.stderr.write("so that no expected value is compared\n")
+        sys.stderr.write("so that no verdict is given and no expected value is compared\n")
     elif outcome.expected is not None:
         sys.stderr.writelines(f"{fault}\n" for fault in outcome.faults)
         typer.echo(f"{outcome.met} of {len(outcome.expected)} expected values found")

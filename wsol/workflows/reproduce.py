@@ -56,7 +56,7 @@ def reproduce(
         models: names; None for all
         seeds: None for all
         changes: of the recipe of all models, such as `epochs=1`; every output says that it is not
-            the experiment as it stands, and no expected value is compared
+            the experiment as it stands, no verdict is given and no expected value compared
         weights: folder of MODEL-SEED.safetensors files or MODEL-SEED runs to score, training
             nothing, and of files of weights that the experiment expects of the user
         recorded: take the runs whose scores are recorded beside the experiment as they are, but
@@ -200,8 +200,9 @@ def _write(work: Reproduction, results: RunResults, expect: bool) -> Outcome:
     experiment, on = work.experiment, work.on
     scoring = experiment.scoring
     rows = summarise(results.scores, experiment.models[0].name, experiment.references)
-    verdicts = list_verdicts(rows)
     images = results.scores[0].images
+    departures = [*list_departures(experiment, images, on), *results.strange]
+    verdicts = [] if departures else list_verdicts(rows)
     scored = f"{scoring.split}: {images} images" if on is None else on.scored.summary
     title = f"{scored}, {describe_protocols(scoring.rules)}"
     missed = list_unreadable(results.scores)
@@ -214,7 +215,6 @@ def _write(work: Reproduction, results: RunResults, expect: bool) -> Outcome:
         "failures": failures,
         **missed,
     }
-    departures = [*list_departures(experiment, images, on), *results.strange]
     if departures:
         record[DEPARTURES] = departures
     name = f"Experiment {experiment.name}"
