@@ -13,6 +13,7 @@ import numpy as np
 import torch
 
 from eval.geometry import square_to_image
+from tdam.precision import check_precision
 from wsol.boxes import CONTOURS, DEFAULT_THRESHOLD, threshold_boxes
 from wsol.classes import check_names, class_names
 from wsol.heatmap import to_heatmap
@@ -58,11 +59,14 @@ class Localizer:
         device: `auto`, `cpu`, `cuda`, or any name that torch knows
         batch_size: how many images go through the network at once
         workers: threads that read images ahead
+        precision: that the network computes in: `float32`, `bfloat16` or `float16`, the last two
+            by autocast; what is found can differ
+        channels_last: memory layout of what it computes on, which can be faster
 
     Raises:
         TypeError: a model that is no network
-        ValueError: an unknown method, layer, block or kind of contour, or a threshold outside
-            [0, 1]
+        ValueError: an unknown method, layer, block or kind of contour, a threshold outside [0, 1],
+            or a precision that the device does not have
 
     >>> from tdam import create_model
     >>> from PIL import Image
@@ -90,6 +94,8 @@ class Localizer:
         device: str = "auto",
         batch_size: int = 16,
         workers: int = 2,
+        precision: str = "float32",
+        channels_last: bool = False,
     ) -> None:
         if not isinstance(model, torch.nn.Module):
             raise TypeError(
@@ -118,6 +124,7 @@ class Localizer:
                 )
             preprocessing = spec.preprocessing
         self.device = find_device(device)
+        check_precision(precision, self.device)
         self.model = model.to(self.device)
         self.threshold = threshold
         self.contours = contours
@@ -132,6 +139,7 @@ class Localizer:
         options = head_options(method, fc_layer)
         self._turn = Lock()  # hooks and modes are the network's: threads go through one by one
         self.extractor = find_method(method)(model, target_layer, **options)
+        self.extractor.precision, self.extractor.channels_last = precision, channels_last
         self._stepwise = target_layer is None and hasattr(model, "forward_steps")
         blocks = model.searchlight_blocks() if self._stepwise else []  # type: ignore[operator]
         for name in searchlights:

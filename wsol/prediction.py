@@ -68,6 +68,8 @@ def predict(
     device: str = "auto",
     batch_size: int = 16,
     workers: int = 2,
+    precision: str = "float32",
+    channels_last: bool = False,
     resume: bool = False,
     force: bool = False,
     on_result: Callable[[Path, Localization | ImageError], object] | None = None,
@@ -76,8 +78,8 @@ def predict(
     """Localize the objects on photographs, and write files for the next tool.
 
     Where files are asked for, results are on the disk as soon as they are found, and memory does
-    not grow with their number. A run that was cut off, at whatever moment, goes on with `resume`,
-    to the files of one that was not; after an interruption they hold what there was by then.
+    not grow. A run that was cut off, at whatever moment, goes on with `resume`, to the files of
+    one that was not; after an interruption they hold what there was by then.
 
     Args:
         model: a registered network, or any other with `preprocessing`, `layer` and `names` given;
@@ -103,8 +105,9 @@ def predict(
         device: `auto`, `cpu`, `cuda`, or any name that torch knows
         batch_size: how many images go through the network at once
         workers: threads that read images ahead
-        resume: go on with the run of these images and settings that was cut off in `out`; begin
-            where there is none
+        precision: as `Localizer` takes it, like the next
+        channels_last: memory layout
+        resume: go on with the run of these images and settings in `out`; begin where there is none
         force: write into a folder that has files already; those of earlier runs go first
         on_result: called with each image's path and what was found on it, or why it could not be
             read; with `resume`, also with what was found before
@@ -133,28 +136,25 @@ def predict(
     [('grey.png', 64)]
     """
     from wsol.classes import name_outputs
-    from wsol.localizer import Localizer, explain_threshold
-    from wsol.runtime import find_device
+    from wsol.localizer import Localizer
     from wsol.stored_prediction import StoredPrediction
 
     kinds = _check_formats(formats, confidence)
     folder = _choose_folder(out, bool(kinds) or save_images)
     _check_beginning(folder, resume, force)
-    _check_names(method, sort)
+    _check_choices(method, sort, device, precision)
     paths = list_photographs(sources, folder, events)
     network = get_network(model)
-    with about("device"):
-        find_device(device)
     options: dict[str, Any] = {"preprocessing": preprocessing, "fc_layer": fc_layer}
     method = _check_maps(network, method, layer, events, **options)
     names = name_outputs(network, names)
     labels = _find_labels(paths, names, class_name, class_from_folder)
     localizer = Localizer(
         network, method, threshold, "outer" if multi else "largest", topk, target_layer=layer,
-        names=names, device=device, batch_size=batch_size, workers=workers, **options,
+        names=names, device=device, batch_size=batch_size, workers=workers,
+        precision=precision, channels_last=channels_last, **options,
     )  # fmt: skip
-    if note := explain_threshold(network, threshold, localizer.threshold):
-        events.say(note)
+    _tell_choices(localizer, threshold, events)
     maps = BlankMaps()
     on_result = maps.watch(on_result)
     if folder is None:
@@ -177,14 +177,30 @@ def _check_beginning(folder: Path | None, resume: bool, force: bool) -> None:
         raise ArgumentError("resume", message)
 
 
-def _check_names(method: str | type[MapExtractor], sort: str) -> None:
+def _check_choices(
+    method: str | type[MapExtractor], sort: str, device: str, precision: str
+) -> None:
+    """Refuse names that mean nothing, or nothing on this machine, before a network is read."""
     from wsol.maps.names import check_method
+    from wsol.runtime import settle_device
 
     if sort not in ORDERS:
         raise ArgumentError("sort", f"Expected sort to be one of {ORDERS} but got {sort!r}")
     with about("method"):
         if method != "auto":
             check_method(method)
+    settle_device(device, precision)
+
+
+def _tell_choices(localizer: Localizer, threshold: float | None, events: Events) -> None:
+    """Say what people should know of how boxes are found."""
+    from wsol.localizer import explain_threshold
+
+    if note := explain_threshold(localizer.model, threshold, localizer.threshold):
+        events.say(note)
+    precision = localizer.extractor.precision
+    if precision != "float32":
+        events.say(f"the network computes in {precision}: scores and boxes can differ from float32")
 
 
 def _check_formats(

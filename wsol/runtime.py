@@ -9,6 +9,9 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from tdam.precision import check_precision
+from wsol.errors import about
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -30,6 +33,23 @@ def find_device(name: str) -> torch.device:
         return torch.empty(0, device=name).device
     except (RuntimeError, AssertionError) as error:
         raise ValueError(f"Expected a device of this machine but got {name!r}") from error
+
+
+def settle_device(name: str, precision: str) -> torch.device:
+    """Return the device that a name stands for, if it computes in a precision.
+
+    Args:
+        name: as for `find_device`
+        precision: one of `tdam.precision.PRECISIONS`
+
+    Raises:
+        wsol.errors.ArgumentError: a `device` or a `precision` that this machine does not have
+    """
+    with about("device"):
+        device = find_device(name)
+    with about("precision"):
+        check_precision(precision, device)
+    return device
 
 
 def keep_freed_memory() -> bool:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from tdam.atomic import naming
 from tdam.events import working
 from wsol.errors import OutputError
+from wsol.evaluation.network_maps import describe_arithmetic
 from wsol.fingerprints import hash_code, hash_modules, hash_weights
 from wsol.folder_lock import hold_folder
 from wsol.out_files import FileList, make_folder
@@ -129,6 +130,7 @@ class StoredPrediction:
             "confidence": self.confidence,
             "pictures": self.pictures,
             "sort": "uncertain" if self.uncertain else "given",
+            **describe_arithmetic(localizer.extractor.precision, localizer.extractor.channels_last),
             "versions": {name: version(name) for name in ("wsol-tdam", "torch")},
         }
 

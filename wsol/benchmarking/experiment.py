@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from eval.protocols import find_protocol
+from tdam.precision import PRECISIONS
 from tdam.training.recipe import differing_keys
 from wsol.maps.names import check_method
 
@@ -35,6 +36,7 @@ class Scoring:
         choose: split that thresholds are chosen on; where it does not exist, the share that a
             training held out, if it has boxes
         split: to report
+        precision: that networks compute in, one of `tdam.precision.PRECISIONS`
     """
 
     protocols: tuple[str, ...] = ("wsoleval",)
@@ -44,6 +46,7 @@ class Scoring:
     size: int = 0
     choose: str = "val"
     split: str = "test"
+    precision: str = "float32"
 
     def __post_init__(self) -> None:
         for name, allowed in (("output_strides", (0, 8, 16, 32)), ("thresholds", None)):
@@ -70,6 +73,9 @@ class Scoring:
                 check_method(method)
         if self.choose in self.split.split("+"):
             raise ValueError(f"Expected choose to be no part of split but both are {self.choose}")
+        if self.precision not in PRECISIONS:
+            known = ", ".join(PRECISIONS)
+            raise ValueError(f"Expected precision to be one of {known} but got {self.precision!r}")
         if not 0 <= self.size <= 4096:
             raise ValueError(f"Expected size to be from 0 to 4096 but got {self.size}")
 

@@ -261,6 +261,7 @@ def _check(variant: ScoringVariant, results: Results, rules: Protocol, scoring: 
         ("class map", results.scores.get("class_map"), rules.class_map),
         ("image", results.scores.get("image"), rules.image),
         ("size", variant.size, scoring.size),
+        ("precision", results.scores.get("precision") or "float32", scoring.precision),
         ("split to choose on", variant.choose, scoring.choose),
     ):
         if isinstance(then, dict) and isinstance(now, dict):

@@ -160,6 +160,7 @@ def score_weights(
                 workers=workers,
                 device=device,
                 overlaps=images.overlaps,
+                precision=scoring.precision,
             )
             for wanted in scoring.methods:
                 method = settle_method(wanted, network)

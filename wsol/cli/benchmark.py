@@ -81,6 +81,7 @@ def benchmark(
     device: common.Device = "auto",
     batch_size: common.BatchSize = 32,
     workers: common.Workers = 2,
+    precision: common.Precision = "float32",
     allow_overlap: common.AllowOverlap = False,
     force: common.Force = False,
 ) -> None:
@@ -104,8 +105,8 @@ def benchmark(
                 thresholds=[_to_number(text) for text in thresholds or ()],
                 methods=methods or (), output_strides=output_strides or (), size=size,
                 classes=classes, expect=expect, out=out, report=report, device=device,
-                batch_size=batch_size, workers=workers, allow_overlap=allow_overlap, force=force,
-                events=events,
+                batch_size=batch_size, workers=workers, precision=precision,
+                allow_overlap=allow_overlap, force=force, events=events,
             )  # fmt: skip
         if json_file is not None:
             with about("json"), writing(json_file):

@@ -98,6 +98,16 @@ Layer = Annotated[
     typer.Option(help="Module of the network to make the maps of; default: the network's own."),
 ]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, or as torch names it.", metavar="NAME")]
+Precision = Annotated[
+    str,
+    typer.Option(
+        help="That the network computes in: float32, bfloat16 or float16; scores can differ.",
+        metavar="NAME",
+    ),
+]
+ChannelsLast = Annotated[
+    bool, typer.Option("--channels-last", help="Memory layout that can be faster.")
+]
 BatchSize = Annotated[int, typer.Option(help="Images at once.", min=1)]
 Workers = Annotated[int, typer.Option(help="Threads that read images.", min=0)]
 Seed = Annotated[int, typer.Option(help="Seed of random weights.")]

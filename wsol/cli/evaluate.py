@@ -93,6 +93,8 @@ def evaluate(
     device: common.Device = "auto",
     batch_size: common.BatchSize = 32,
     workers: common.Workers = 2,
+    precision: common.Precision = "float32",
+    channels_last: common.ChannelsLast = False,
     seed: common.Seed = 0,
     allow_overlap: common.AllowOverlap = False,
     max_pixels: common.MaxPixels = None,
@@ -104,12 +106,13 @@ def evaluate(
     rule and class map; an oracle threshold is chosen on the very split that is scored. With
     --protocol all the same maps are scored under every protocol.
     """
-    asked = networks.attention_flags(attention, steps, distance, searchlight)
+    asked: dict[str, Any] = networks.attention_flags(attention, steps, distance, searchlight)
     networks.check_model(model, method, checkpoint, weights, **asked)
     if maps is not None:
         networks.refuse_flags(
             model=model, weights=weights, checkpoint=checkpoint, output_stride=output_stride,
-            method=method, layer=layer, at_step=step, **asked,
+            method=method, layer=layer, at_step=step, precision=precision,
+            channels_last=channels_last or None, **asked,
         )  # fmt: skip
     if not data.exists():
         raise typer.BadParameter(f"{data}: no such file or folder", param_hint="DATA")
@@ -117,29 +120,27 @@ def evaluate(
         if json_file is not None:
             with about("json"):
                 free_file(json_file, force)
-        from wsol.workflows.evaluate import evaluate as run
-        from wsol.workflows.evaluate import evaluate_maps
+        from wsol.workflows import evaluate as work
 
-        level = _threshold(threshold)
         shared: dict[str, Any] = {
-            "split": split, "protocol": protocol, "threshold": level, "class_map": class_map,
-            "mask_root": mask_root, "out": out, "formats": formats or (), "save_maps": save_maps,
-            "report": report, "coco": coco, "workers": workers, "force": force,
-            "allow_overlap": allow_overlap,
+            "split": split, "protocol": protocol, "threshold": _threshold(threshold),
+            "class_map": class_map, "mask_root": mask_root, "out": out, "formats": formats or (),
+            "save_maps": save_maps, "report": report, "coco": coco, "workers": workers,
+            "force": force, "allow_overlap": allow_overlap,
         }  # fmt: skip
         with ConsoleEvents() as events:
             if maps is not None:
-                scored = evaluate_maps(
+                scored = work.evaluate_maps(
                     data, maps, root, allow_missing=allow_missing, events=events, **shared
                 )
             else:
                 name = model if checkpoint is not None else model or common.DEFAULT_MODEL
-                network = partial(
-                    networks.load_model, name, weights, seed, checkpoint, output_stride, **asked
-                )
-                scored = run(
+                flags: tuple[Any, ...] = (name, weights, seed, checkpoint, output_stride)
+                network = partial(networks.load_model, *flags, **asked)
+                scored = work.evaluate(
                     network, data, root, method=method, layer=layer, step=step, classes=classes,
-                    batch_size=batch_size, device=device, events=events, **shared,
+                    batch_size=batch_size, device=device, precision=precision,
+                    channels_last=channels_last, events=events, **shared,
                 )  # fmt: skip
     _report(scored, json_file, protocol == "all", out, save_maps, maps is not None, allow_missing)
 

@@ -33,10 +33,10 @@ def refuse_flags(**given: object) -> None:
     """Exit with 2 where a flag says something of a network though maps on disk are scored.
 
     Args:
-        given: values by flag, with `_` for `-`; None or `auto` where it was not given
+        given: values by flag, with `_` for `-`; None, `auto` or `float32` where it was not given
     """
     for flag, value in given.items():
-        if value not in (None, "auto"):
+        if value not in (None, "auto", "float32"):
             message = "goes with a network, not with --maps"
             raise typer.BadParameter(message, param_hint=f"--{flag.replace('_', '-')}")
 

@@ -75,6 +75,8 @@ def predict(
     device: common.Device = "auto",
     batch_size: common.BatchSize = 16,
     workers: common.Workers = 2,
+    precision: common.Precision = "float32",
+    channels_last: common.ChannelsLast = False,
     seed: common.Seed = 0,
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with a run that was cut off, or begin it.")
@@ -123,6 +125,8 @@ def predict(
             device=device,
             batch_size=batch_size,
             workers=workers,
+            precision=precision,
+            channels_last=channels_last,
             resume=resume,
             force=force,
             on_result=shown,

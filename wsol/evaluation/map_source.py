@@ -98,8 +98,8 @@ class MapSource(Protocol):
         ...
 
     @property
-    def origin(self) -> Mapping[str, str]:
-        """What records tell of weights and images; empty for maps on disk."""
+    def origin(self) -> Mapping[str, Any]:
+        """What records tell of weights, images and arithmetic; empty for maps on disk."""
         ...
 
     def describe(self) -> dict[str, Any]:

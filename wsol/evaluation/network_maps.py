@@ -51,6 +51,8 @@ class NetworkMaps:
             registered network's own
         overlaps: what the scores have to tell of images that are not only scored; None where that
             is not known
+        precision: that the network computes in, one of `tdam.precision.PRECISIONS`
+        channels_last: memory layout of what it computes on
 
     Raises:
         ValueError: a step that the network lacks, or a step beside a layer
@@ -71,6 +73,8 @@ class NetworkMaps:
     step: int | None = None
     fc_layer: str | None = None
     overlaps: tuple[str, ...] | None = ()
+    precision: str = "float32"
+    channels_last: bool = False
 
     def __post_init__(self) -> None:
         if self.step is None:
@@ -94,11 +98,13 @@ class NetworkMaps:
         return True
 
     @cached_property
-    def origin(self) -> dict[str, str]:
-        """Hashes of weights and images that are the same on every machine."""
+    def origin(self) -> dict[str, Any]:
+        """Hashes of weights and images, the same on every machine, and how is computed."""
         return {
             "weights_sha256": hash_weights(self.model.state_dict()),
             "images_sha256": hash_files(self.split, self.root.joinpath),
+            "precision": self.precision,
+            "channels_last": self.channels_last,
         }
 
     def describe(self) -> dict[str, Any]:
@@ -121,6 +127,7 @@ class NetworkMaps:
             "batch_size": self.batch_size,
             **({} if self.step is None else {"step": self.step}),
             **({} if self.fc_layer is None else {"fc_layer": self.fc_layer}),
+            **describe_arithmetic(self.precision, self.channels_last),
         }
 
     @property
@@ -161,6 +168,7 @@ class NetworkMaps:
         load = partial(_read_image, root=self.root, split=self.split, preprocessing=self.input)
         options = head_options(self.method, self.fc_layer)
         extractor = find_method(self.method)(self.model, self.map_layer, **options)
+        extractor.precision, extractor.channels_last = self.precision, self.channels_last
         at = -1 if self.step is None else self.step - 1
         with evaluation_mode(self.model):
             rows = range(start, len(self.split))
@@ -205,6 +213,13 @@ class NetworkMaps:
                         predicted=predicted[index],
                     )
                 yield from (maps_of[row] for row, _ in batch.outcomes)
+
+
+def describe_arithmetic(precision: str, channels_last: bool) -> dict[str, Any]:
+    """Name how a network computes, as far as it is not as usual."""
+    usual = {"precision": "float32", "channels_last": False}
+    chosen = {"precision": precision, "channels_last": channels_last}
+    return {name: value for name, value in chosen.items() if value != usual[name]}
 
 
 def _read_image(

@@ -32,7 +32,8 @@ class Evaluation:
         overlaps: a line for each two sets of images that share some though one was trained on,
             chosen by or scored, where that was allowed; None where the images that weights of
             ours were trained on are not known
-        origin: hashes of weights and images, the same on every machine; empty for maps on disk
+        origin: hashes of weights and images, the same on every machine, and the precision and
+            memory layout that the network computed in; empty for maps on disk
     """
 
     protocol: Protocol
@@ -46,7 +47,7 @@ class Evaluation:
     subject: str = ""
     coco: dict[str, float] | None = None
     overlaps: tuple[str, ...] | None = ()
-    origin: Mapping[str, str] = field(default_factory=dict)
+    origin: Mapping[str, Any] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the JSON output: scores in percent, null for what was not asked or not known."""
@@ -71,7 +72,7 @@ class Evaluation:
         }
 
 
-ORIGIN = ("weights_sha256", "images_sha256")
+ORIGIN = ("weights_sha256", "images_sha256", "precision", "channels_last")
 _KEYS = (
     "images", "max_box_acc", "max_box_acc_threshold", "max_box_acc_v2", "box_acc", "curves", "pxap",
     "peak_pixel_iou", "gt_known_loc", "top1_loc", "top5_loc", "top1_cls", "top5_cls", "intervals95",

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from contextlib import nullcontext
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import torch
 
+from tdam.precision import autocast
 from tdam.recurrence import stand_ins
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from contextlib import AbstractContextManager
     from types import TracebackType
 
     from torch import Tensor, nn
@@ -43,6 +46,8 @@ class MapExtractor(ABC):
         ValueError: a layer that the model does not have, or no default to fall back on
     """
 
+    precision = "float32"  # that the network computes in, one of `tdam.precision.PRECISIONS`
+    channels_last = False  # memory layout that its images come in, and convolutions keep
     needs_gradients = False
     needs_images = False
     usual_layer = "map_layer"  # what a registered network's record calls the default
@@ -62,6 +67,26 @@ class MapExtractor(ABC):
         self.activations: dict[int, Tensor] = {}
         self.images: Tensor | None = None  # that the model saw last, where they are needed
         self._handles: list[RemovableHandle] = []
+
+    def run(self, images: Tensor, stepwise: bool = False) -> Any:
+        """Run the network in the extractor's precision and memory layout.
+
+        Args:
+            images: (N, 3, H, W)
+            stepwise: keep every step of a registered network
+
+        Returns:
+            class scores, (N, K), or what `forward_steps` gives
+        """
+        model: Any = self.model
+        if self.channels_last:
+            images = images.contiguous(memory_format=torch.channels_last)
+        with self.autocast(images.device):
+            return model.forward_steps(images) if stepwise else model(images)
+
+    def autocast(self, device: torch.device) -> AbstractContextManager[object]:
+        """Return the context of the precision; of float32 the caller's own stays."""
+        return nullcontext() if self.precision == "float32" else autocast(self.precision, device)
 
     def __enter__(self) -> MapExtractor:
         for index, layer in enumerate(self.layers):

@@ -11,6 +11,8 @@ from wsol.maps.core import UNUSED, MapExtractor
 if TYPE_CHECKING:
     from torch import Tensor
 
+_SCALE = 256
+
 
 class GradientExtractor(MapExtractor):
     """A map from activations and the gradients of the class score with respect to them.
@@ -27,13 +29,15 @@ class GradientExtractor(MapExtractor):
                 f"{type(self).__name__} needs scores that carry gradients: pass what the model "
                 "returned, not a detached copy"
             )
+        # In float16 small gradients would be zero.
+        scale = _SCALE if scores.dtype == torch.float16 else 1
         with torch.enable_grad():
-            chosen = scores.gather(1, ids[:, None]).sum()
+            chosen = scale * scores.gather(1, ids[:, None]).float().sum()
         gradients = torch.autograd.grad(chosen, activations, retain_graph=True, allow_unused=True)
         if any(gradient is None for gradient in gradients):
             raise ValueError(UNUSED)
         return [
-            self._weigh(a.detach().float(), g.float())
+            self._weigh(a.detach().float(), g.float() / scale)
             for a, g in zip(activations, gradients, strict=True)
         ]
 

@@ -90,11 +90,10 @@ class ScoreCAM(MapExtractor):
 
     def _say(self, images: Tensor, step: int, steps: int) -> Tensor:
         """Give the class scores of images at a step, (B, K)."""
-        model: Any = self.model
         if step == steps - 1:
-            scores: Tensor = model(images)
+            scores: Tensor = self.run(images)
         else:
-            scores = model.forward_steps(images).logits[:, step]
+            scores = self.run(images, stepwise=True).logits[:, step]
         return scores
 
 

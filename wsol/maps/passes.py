@@ -97,7 +97,7 @@ def run_pass(extractor: MapExtractor, images: Tensor, stepwise: bool = False) ->
     handles = hook_layer(model, layer, keep)
     try:
         with torch.no_grad():
-            outputs = model.forward_steps(images) if stepwise else model(images)
+            outputs = extractor.run(images, stepwise)
     finally:
         for handle in handles:
             handle.remove()
@@ -156,10 +156,10 @@ def _run_to_the_pooling(extractor: MapExtractor, images: Tensor) -> Pass:
     """Take the features that the network gives itself, which need no hook, and classify them."""
     model: Any = extractor.model
     with torch.no_grad():
-        outputs = model.forward_steps(images)
+        outputs = extractor.run(images, stepwise=True)
     features, scores = _flat(outputs.features), _flat(outputs.logits)
     if extractor.needs_gradients:
-        with torch.enable_grad():
+        with torch.enable_grad(), extractor.autocast(images.device):
             scores = model.classify(features.requires_grad_())
     steps = outputs.logits.shape[1]
     return Pass(extractor, [features], scores, steps, images, outputs.searchlights)

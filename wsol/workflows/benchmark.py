@@ -50,6 +50,7 @@ def benchmark(
     device: str = "auto",
     batch_size: int = 32,
     workers: int = 2,
+    precision: str = "float32",
     allow_overlap: bool = False,
     force: bool = False,
     events: Events = SILENT,
@@ -79,6 +80,7 @@ def benchmark(
         device: `auto`, `cpu`, `cuda`, or any name that torch knows
         batch_size: images at once
         workers: threads that read images and score maps
+        precision: that networks compute in, as for `evaluate`
         allow_overlap: score images all the same that a threshold is chosen on or that a run's
             weights were trained on or chosen by, as for `evaluate`, and say so in every result
         force: overwrite what an earlier run wrote
@@ -115,7 +117,7 @@ def benchmark(
         thresholds = (
             ["val", "oracle"] if has_val else ["oracle" if rules.threshold is None else "own"]
         )
-    scoring = _settle(protocol, thresholds, methods, output_strides, size, split)
+    scoring = _settle(protocol, thresholds, methods, output_strides, size, split, precision)
     with about("thresholds"):
         check_rules(scoring)
     if expected is not None:
@@ -198,10 +200,9 @@ def _score(
     from wsol.benchmarking.scored_data import class_finder
     from wsol.benchmarking.summary import summarise
     from wsol.benchmarking.unreadable import UNREADABLE, UNREADABLE_CHOSEN_ON, list_unreadable
-    from wsol.runtime import find_device
+    from wsol.runtime import settle_device
 
-    with about("device"):
-        where = str(find_device(device))
+    where = str(settle_device(device, scoring.precision))
     finder = class_finder(scored, data, classes, events)
     (rules,) = scoring.rules
     images = Images(scored, chooser, data.image_root, finder)
@@ -245,6 +246,7 @@ def _score(
         **missed,
     }
     title = f"{scored.summary}, protocol {rules.name}, class map {rules.class_map}"
+    title += "" if scoring.precision == "float32" else f", {scoring.precision}"
     outcome = Outcome(
         title, tuple(rows), tuple(list_verdicts(rows)), tuple(failed), record, expected,
         unreadable=tuple(missed[UNREADABLE]),
@@ -319,6 +321,7 @@ def _settle(
     output_strides: Sequence[int],
     size: int,
     split: str,
+    precision: str,
 ) -> Scoring:
     """Put the variants of scoring together."""
     from wsol.benchmarking.experiment import Scoring
@@ -333,6 +336,7 @@ def _settle(
         "methods": tuple(methods),
         "output_strides": tuple(output_strides),
         "size": size,
+        "precision": precision,
     }
     for name, value in given.items():
         if value:

@@ -59,6 +59,8 @@ def evaluate(
     batch_size: int = 32,
     workers: int = 2,
     device: str = "auto",
+    precision: str = "float32",
+    channels_last: bool = False,
     allow_overlap: bool = False,
     force: bool = False,
     events: Events = SILENT,
@@ -99,6 +101,9 @@ def evaluate(
         batch_size: images at once
         workers: threads that read images and score maps
         device: `auto`, `cpu`, `cuda`, or any name that torch knows
+        precision: that the network computes in: `float32`, or `bfloat16` or `float16` by autocast;
+            the scores differ, and say so
+        channels_last: memory layout of what it computes on, which can be faster
         allow_overlap: score also images that the threshold is chosen on, or that the weights' run,
             as its folder tells, was trained on or chosen by; every result then says so
         force: overwrite what an earlier run wrote
@@ -117,33 +122,24 @@ def evaluate(
         split, protocol, threshold, class_map, mask_root, out, formats, save_maps, report, coco,
         workers, force, events, allow_overlap,
     )  # fmt: skip
+    from wsol.runtime import settle_device
+
+    where = settle_device(device, precision)
     job = open_job(data, root, choose, wanted, partial(get_network, model))
     network = job.network
     _check_preprocessing(preprocessing, network)
     subject, names, outputs, method, note = _describe(network, job, method, layer, step, classes)
     if note:
         events.say(note)
-    with about("device"):
-        from wsol.runtime import find_device
-
-        where = str(find_device(device))
+    subject += "" if precision == "float32" else f", {precision}"
+    subject += ", channels_last" if channels_last else ""
     make = partial(
-        NetworkMaps,
-        network,
-        root=job.image_root,
-        method=method,
-        classes=outputs,
-        class_map=job.class_map,
-        image=job.protocols[0].image,
-        preprocessing=preprocessing,
-        batch_size=batch_size,
-        workers=workers,
-        device=where,
-        layer=layer,
-        fc_layer=fc_layer,
-        step=step,
-        overlaps=job.overlaps,
-    )
+        NetworkMaps, network, root=job.image_root, method=method, classes=outputs,
+        class_map=job.class_map, image=job.protocols[0].image, preprocessing=preprocessing,
+        batch_size=batch_size, workers=workers, device=str(where), layer=layer,
+        fc_layer=fc_layer, step=step, overlaps=job.overlaps, precision=precision,
+        channels_last=channels_last,
+    )  # fmt: skip
     with about("step"):
         sources = [make(split=each) for each in job.splits]
     labels = name_labels(job.scored, outputs, names)

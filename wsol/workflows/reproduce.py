@@ -143,6 +143,7 @@ def _run(
     events: Events,
     **options: Any,
 ) -> Outcome:
+    from tdam.precision import check_precision
     from wsol.benchmarking import runs
     from wsol.benchmarking.departures import list_departures
     from wsol.benchmarking.expected import check_measurable
@@ -156,7 +157,11 @@ def _run(
     from wsol.workflows.report_job import write_page
 
     with about("device"):
-        where = str(find_device(device))
+        found = find_device(device)
+        where = str(found)
+    if data is not None:
+        with about("experiment"):
+            check_precision(experiment.scoring.precision, found)
     with hold_folder(out, patient=True, tell=events.say):  # splits may be written to it
         on = None if data is None else open_scored(experiment, data, root, out, events)
     with about("experiment"):
@@ -205,6 +210,7 @@ def _write(work: Reproduction, results: RunResults, expect: bool) -> Outcome:
     verdicts = [] if departures else list_verdicts(rows)
     scored = f"{scoring.split}: {images} images" if on is None else on.scored.summary
     title = f"{scored}, {describe_protocols(scoring.rules)}"
+    title += "" if scoring.precision == "float32" else f", {scoring.precision}"
     missed = list_unreadable(results.scores)
     failures = [each.describe() for each in results.failed]
     record: dict[str, Any] = {
