@@ -60,14 +60,14 @@ class Scoring:
                     raise ValueError(f"Expected {name} among {allowed} but got {value!r}")
                 if allowed is None:
                     _check_rule(value)
-        if not self.protocols or len(set(self.protocols)) < len(self.protocols):
-            raise ValueError(f"Expected protocols to be different but got {list(self.protocols)}")
         if "own" in self.thresholds[1:]:
             raise ValueError("Expected own to be the first of thresholds")
-        if not all(isinstance(method, str) for method in self.methods):
-            raise ValueError(f"Expected methods to be names but got {list(self.methods)}")
-        if not self.methods or len(set(self.methods)) < len(self.methods):
-            raise ValueError(f"Expected methods to be different but got {list(self.methods)}")
+        for name in ("protocols", "methods"):
+            names: tuple[Any, ...] = getattr(self, name)
+            if not all(isinstance(each, str) for each in names):
+                raise ValueError(f"Expected {name} to be names but got {list(names)}")
+            if not names or len(set(names)) < len(names):
+                raise ValueError(f"Expected {name} to be different but got {list(names)}")
         for method in self.methods:
             if method != "auto":
                 check_method(method)
