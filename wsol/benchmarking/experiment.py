@@ -63,11 +63,7 @@ class Scoring:
         if "own" in self.thresholds[1:]:
             raise ValueError("Expected own to be the first of thresholds")
         for name in ("protocols", "methods"):
-            names: tuple[Any, ...] = getattr(self, name)
-            if not all(isinstance(each, str) for each in names):
-                raise ValueError(f"Expected {name} to be names but got {list(names)}")
-            if not names or len(set(names)) < len(names):
-                raise ValueError(f"Expected {name} to be different but got {list(names)}")
+            _check_names(name, getattr(self, name))
         for method in self.methods:
             if method != "auto":
                 check_method(method)
@@ -96,6 +92,13 @@ class Scoring:
     def several(self) -> bool:
         """Whether there are several protocols, so that every score has to name its own."""
         return len(self.protocols) > 1
+
+
+def _check_names(what: str, names: tuple[Any, ...]) -> None:
+    if not all(isinstance(each, str) for each in names):
+        raise ValueError(f"Expected {what} to be names but got {list(names)}")
+    if not names or len(set(names)) < len(names):
+        raise ValueError(f"Expected {what} to be different but got {list(names)}")
 
 
 def _check_rule(value: Any) -> None:
