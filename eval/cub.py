@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 from pathlib import Path
 
+from eval.benchmark_metadata import refuse_metadata
 from eval.building import (
     Built,
     BuiltImage,
@@ -50,6 +51,7 @@ def build_cub(
     """
     check_share(val)
     check_free(out, force)
+    refuse_metadata(Path(source))
     folder = Path(source)
     if not (folder / "images.txt").is_file():
         folder = folder / "CUB_200_2011"

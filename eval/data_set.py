@@ -12,6 +12,7 @@ from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 
+from eval.benchmark_metadata import refuse_box_list
 from eval.coco import load_coco
 from eval.folders import list_folders, list_split_folders, load_folders
 from eval.four_files import load_four_files
@@ -200,6 +201,7 @@ def _four_file_splits(data: Path) -> list[str]:
 
 def _read_split(data: Path, name: str) -> Split:
     if data.is_file():
+        refuse_box_list(data)
         return load_coco(data, name)
     if (data / "image_ids.txt").is_file():
         raise ManifestError(f"{data}: expected the folder above this one, which holds the splits")

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from eval.benchmark_metadata import hint_at_sizes, refuse_box_list
 from eval.parsing import show
 from eval.splits import (
     MOST_CLASSES,
@@ -52,6 +53,7 @@ def load_four_files(folder: Path) -> Split:
         sizes = _read_once(folder / "image_sizes.txt", rows, ("width", "height"), least=1)
     if _has_content(folder / "localization.txt"):
         lines = _read_lines(folder / "localization.txt")
+        refuse_box_list(folder / "localization.txt", lines[0])
         if _is_mask(lines[0]):
             masks = _read_masks(folder / "localization.txt", lines, rows)
         elif sizes is None:
@@ -186,9 +188,10 @@ def _read_boxes(
     for number, row, (x0, y0, x1, y1) in _integers(path, lines, _BOX, rows):
         width, height = sizes[row]
         if not (0 <= x0 <= x1 < width and 0 <= y0 <= y1 < height):
+            hint = hint_at_sizes((x0, y0, x1, y1), (width, height))
             raise ManifestError(
                 f"{path}:{number}: expected 0 <= x0 <= x1 < {width} and 0 <= y0 <= y1 < {height} "
-                f"but got {x0},{y0},{x1},{y1}"
+                f"but got {x0},{y0},{x1},{y1}{hint}"
             )
         boxes[row].append([x0, y0, x1, y1])
     return tuple(np.array(each, dtype=np.int64).reshape(-1, 4) for each in boxes)

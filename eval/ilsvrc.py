@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from eval.annotations import Annotation, read_solution, read_xml
+from eval.benchmark_metadata import refuse_metadata
 from eval.building import (
     Built,
     BuiltImage,
@@ -56,6 +57,7 @@ def build_ilsvrc(
     """
     check_share(val)
     check_free(out, force)
+    refuse_metadata(Path(source))
     download = read_ilsvrc(Path(source))
     labels = {wnid: label for label, wnid in enumerate(download.names)}
     train = [BuiltImage(image_id, labels[wnid]) for image_id, wnid in download.train.items()]

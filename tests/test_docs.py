@@ -210,7 +210,12 @@ def test_files_shown_as_ones_own_can_be_read(tmp_path):
     assert find_protocol(str(write("eval/README.md"))).name == "mine"
     assert load_expected(write("wsol/benchmarking/README.md"))
     experiment = load_experiment(str(write("wsol/benchmarking/README.md", 1)))
-    assert [entry.name for entry in experiment.models] == ["none", "tdam_joint", "as_it_was"]
+    assert [entry.name for entry in experiment.models] == [
+        "none",
+        "tdam_joint",
+        "as_it_was",
+        "published",
+    ]
 
 
 def tables_of(name):
@@ -221,8 +226,12 @@ def tables_of(name):
     return text.split(begin)[1].split("\n<!-- end -->\n")[0]
 
 
+# The others wait for somebody who has their data.
+RECORDED = [name for name in list_experiments() if load_experiment(name).record.is_file()]
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("name", list_experiments())
+@pytest.mark.parametrize("name", RECORDED)
 def test_the_tables_of_a_card_are_those_of_its_record(name, run, tmp_path):
     code, _, told = run("reproduce", name, "--recorded", "--out", tmp_path / "out")
     assert code == 0, told
@@ -265,7 +274,8 @@ def check_shipped_card(lines):
 
 
 def test_results_told_in_short_are_in_the_tables():
-    tables = "".join(map(tables_of, list_experiments()))
+    assert RECORDED == ["cub10_lite0", "imagenet10_lite0", "imagenet10_resnet50"]
+    tables = "".join(map(tables_of, RECORDED))
     known = set(DECIMAL.findall(tables))
     for name, title in (("README.md", "Results"), ("wsol/experiments/README.md", "Results")):
         text = section(name, title)

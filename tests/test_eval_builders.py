@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from eval.builders import find_builder
+from eval.builders import find_builder, find_download
 from eval.cub import build_cub
 from eval.manifest import FILES, ManifestError, list_splits, load_split
 from wsol.shipped import find_data_set
@@ -212,3 +212,24 @@ def test_real_cub(data, vectors, tmp_path):
             assert split.boxes[row].tolist() == found.tolist()
     written = tomllib.loads((tmp_path / "out" / "manifest.toml").read_text())
     assert find_data_set("cub10").splits == written["splits"]
+
+
+@pytest.mark.parametrize(
+    ("parts", "name"),
+    [
+        (["images.txt", "train_test_split.txt"], "cub"),
+        (["CUB_200_2011/images.txt", "CUB_200_2011/train_test_split.txt"], "cub"),
+        (["images.txt"], None),
+        (["ILSVRC/Data/CLS-LOC/val/a.JPEG"], "ilsvrc"),
+        (["Data/CLS-LOC/val/a.JPEG"], "ilsvrc"),
+        (["Annotations/CLS-LOC/val/a.xml", "val/a.JPEG"], "ilsvrc"),
+        (["LOC_val_solution.csv", "val/a.JPEG"], "ilsvrc"),
+        (["train/a/a.JPEG", "val/a/a.JPEG"], None),
+        (["Data/CLS-LOC/val/a.JPEG", "manifest/test/image_ids.txt"], None),
+    ],
+)
+def test_downloads_are_told_by_what_they_hold(tmp_path, parts, name):
+    for part in parts:
+        (tmp_path / part).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / part).write_text("")
+    assert find_download(tmp_path) == name

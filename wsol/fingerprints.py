@@ -93,7 +93,7 @@ def hash_file(path: str) -> str | None:
         return None
 
 
-@lru_cache(maxsize=200_000)  # an experiment asks for the same files with every run
+@lru_cache(maxsize=2_000_000)  # an experiment asks for the same files, ImageNet's, with every run
 def _hash_content(path: str, *state: int) -> str:
     with Path(path).open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from eval.benchmark_metadata import check_ids, describe_benchmark, find_benchmark
 from eval.headers import read_headers
 from eval.manifest import FILES, ManifestError, list_splits, load_split
 from eval.stored_sizes import StoredSizes, fits
@@ -94,7 +95,8 @@ def check_data(data: Path, root: Path | None = None, against: DataSet | None = N
         against: one more description whose promises must hold
 
     Returns:
-        one line a split, saying what is there; images may be stored in another size than the
+        one line a split, saying what is there, and further ones of the standard evaluation's
+        metadata; images may be stored in another size than the
         manifest says, since boxes scale with them, and the line says how many are
 
     Raises:
@@ -116,13 +118,17 @@ def check_data(data: Path, root: Path | None = None, against: DataSet | None = N
                 raise ManifestError(f"{data}: expected split {name}, as {source} has it")
     hashes = {image: digest for _, each in promised for image, digest in each.images.items()}
     lines = []
+    benchmark = find_benchmark(data)
+    splits = {}
     for name in names:
-        split = load_split(data, name)
+        split = splits[name] = load_split(data, name)
+        if benchmark is not None:
+            check_ids(benchmark, split)
         for source, each in promised:
             _compare(data / name, each.splits.get(name, {}), split, source)
         note = "" if root is None else _check_images(split, root, hashes)
         lines.append(split.summary + note)
-    return lines
+    return lines if benchmark is None else [*lines, *describe_benchmark(benchmark, splits)]
 
 
 def _compare(folder: Path, promise: dict[str, Any], split: Split, source: str) -> None:

@@ -32,6 +32,7 @@ class Expected:
         output_stride: of the scoring; 0 where there is one alone
         difference: whether it is the difference from the model that it is compared with
         seeds: that it is the mean over; empty for all that the model has
+        protocol: that it was scored under; "" where there is one alone
     """
 
     model: str
@@ -43,9 +44,11 @@ class Expected:
     output_stride: int = 0
     difference: bool = False
     seeds: tuple[int, ...] = ()
+    protocol: str = ""
 
     def __str__(self) -> str:
         parts = [self.model, self.score, "difference" if self.difference else ""]
+        parts += [f"protocol {self.protocol}" if self.protocol else ""]
         parts += [f"threshold {self.threshold}" if self.threshold else "", self.method]
         parts += [f"stride {self.output_stride}" if self.output_stride else ""]
         return ", ".join(part for part in parts if part)
@@ -118,10 +121,13 @@ def check_measurable(
             ("threshold", each.threshold, [*map(name_rule, scoring.thresholds)], False),
             ("method", each.method, [*scoring.methods], "auto" in scoring.methods),
             ("output_stride", each.output_stride, [*scoring.output_strides], False),
+            ("protocol", each.protocol, [rules.name for rules in scoring.rules], False),
         ]
         for name, value, known_values, is_open in given:
             # A stride of 0 and the method auto are those of the weights, which may be any.
             fits = is_open or not value or value in known_values or 0 in known_values
+            if name == "protocol":  # a score under one is none under another
+                fits = value in known_values or not (value or scoring.several)
             if not fits:
                 listed = ", ".join(map(str, known_values))
                 raise ValueError(f"{each}: Expected {name} among {listed} but got {value}")
@@ -161,4 +167,5 @@ def _fits(each: Expected, row: Row) -> bool:
         and each.method in ("", row.method)
         and each.output_stride in (0, row.output_stride)
         and each.seeds in ((), row.seeds)
+        and row.protocol in ("", each.protocol)
     )

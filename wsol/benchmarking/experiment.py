@@ -5,15 +5,20 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
+from eval.protocols import find_protocol
 from tdam.precision import PRECISIONS
+from tdam.training.recipe import differing_keys
 from wsol.maps.names import check_method
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Sequence
     from pathlib import Path
 
+    from eval.protocols import Protocol
     from tdam.training.recipe import Recipe
     from wsol.benchmarking.expected import Expected
+
+WEIGHTS = "{weights}"  # in the path of a checkpoint: the folder that the user names
 
 
 @dataclass(frozen=True)
@@ -21,7 +26,7 @@ class Scoring:
     """How weights are scored.
 
     Args:
-        protocol: name of a protocol, or path of its TOML file
+        protocols: names, or paths of TOML files; the first one is what pages show pictures of
         methods: map methods; `auto` for the one stored with the weights
         thresholds: rules side by side: `val` for the best on the split `choose`, `oracle` for the
             best on the scored split itself, `own` for the protocol's own, or a number of the
@@ -34,7 +39,7 @@ class Scoring:
         precision: that networks compute in, one of `tdam.precision.PRECISIONS`
     """
 
-    protocol: str = "wsoleval"
+    protocols: tuple[str, ...] = ("wsoleval",)
     methods: tuple[str, ...] = ("auto",)
     thresholds: tuple[str | float, ...] = ("val", "oracle")
     output_strides: tuple[int, ...] = (0,)
@@ -57,10 +62,8 @@ class Scoring:
                     _check_rule(value)
         if "own" in self.thresholds[1:]:
             raise ValueError("Expected own to be the first of thresholds")
-        if not all(isinstance(method, str) for method in self.methods):
-            raise ValueError(f"Expected methods to be names but got {list(self.methods)}")
-        if not self.methods or len(set(self.methods)) < len(self.methods):
-            raise ValueError(f"Expected methods to be different but got {list(self.methods)}")
+        for name in ("protocols", "methods"):
+            _check_names(name, getattr(self, name))
         for method in self.methods:
             if method != "auto":
                 check_method(method)
@@ -71,6 +74,31 @@ class Scoring:
             raise ValueError(f"Expected precision to be one of {known} but got {self.precision!r}")
         if not 0 <= self.size <= 4096:
             raise ValueError(f"Expected size to be from 0 to 4096 but got {self.size}")
+
+    @property
+    def rules(self) -> tuple[Protocol, ...]:
+        """The protocols themselves.
+
+        Raises:
+            ValueError: an unknown name, a file that describes none, or two of the same name
+        """
+        rules = tuple(map(find_protocol, self.protocols))
+        names = [each.name for each in rules]
+        if len(set(names)) < len(names):
+            raise ValueError(f"Expected protocols of different names but got {', '.join(names)}")
+        return rules
+
+    @property
+    def several(self) -> bool:
+        """Whether there are several protocols, so that every score has to name its own."""
+        return len(self.protocols) > 1
+
+
+def _check_names(what: str, names: tuple[Any, ...]) -> None:
+    if not all(isinstance(each, str) for each in names):
+        raise ValueError(f"Expected {what} to be names but got {list(names)}")
+    if not names or len(set(names)) < len(names):
+        raise ValueError(f"Expected {what} to be different but got {list(names)}")
 
 
 def _check_rule(value: Any) -> None:
@@ -90,10 +118,13 @@ class Entry:
         recipe: that it is trained with; of a checkpoint, which network it is
         seeds: of its runs
         checkpoint: weights to score as they are, one of `tdam.named_weights.NAMED_WEIGHTS` or a
-            path in which `{seed}` stands for the seed; None for a model that is trained
+            path in which `{seed}` stands for the seed and `{weights}` for the folder that the user
+            names; None for a model that is trained
         reference: name of the model that it is compared with, its own to compare it with no
             other; empty for the experiment's first
         declared: which fields of the recipe the experiment names beside a checkpoint
+        origin: where a checkpoint that the user has to name can be had, for people
+        sha256: that the checkpoint's file has, or how it begins; empty where it is not known
     """
 
     name: str
@@ -102,10 +133,25 @@ class Entry:
     checkpoint: str | None = None
     reference: str = ""
     declared: tuple[str, ...] = ()
+    origin: str = ""
+    sha256: str = ""
 
     def run_name(self, seed: int) -> str:
         """Name the run with a seed, as its folder is called."""
         return f"{self.name}-{seed}"
+
+
+@dataclass(frozen=True)
+class Whole:
+    """How many images an experiment is of, so that a run on a part of them is told from it.
+
+    Args:
+        images: in the split to report; 0 where any number will do
+        training_images: that each model is trained on at least
+    """
+
+    images: int = 0
+    training_images: int = 0
 
 
 @dataclass(frozen=True)
@@ -122,6 +168,8 @@ class Experiment:
         text: the TOML that it was read from
         record: file beside the TOML that holds the scores of its runs, if it is there; None for
             an experiment that was read from no file
+        whole: numbers of images without which it is not the experiment as it stands
+        changes: of the recipe, as `key=value`, which make another one of it
     """
 
     name: str
@@ -132,6 +180,8 @@ class Experiment:
     expected: tuple[Expected, ...] = ()
     text: str = ""
     record: Path | None = None
+    whole: Whole = Whole()
+    changes: tuple[str, ...] = ()
 
     @property
     def references(self) -> dict[str, str]:
@@ -143,6 +193,36 @@ class Experiment:
         """Every model with every seed, seeds first, so that all models have one seed early."""
         seeds = sorted({seed for entry in self.models for seed in entry.seeds})
         return [(entry, seed) for seed in seeds for entry in self.models if seed in entry.seeds]
+
+    def change(self, changes: Sequence[str]) -> Experiment:
+        """Change the recipe of all models that are trained, as for a run at reduced size.
+
+        Args:
+            changes: such as `epochs=1`
+
+        Raises:
+            ValueError: a key that does not exist, one in which the models differ, a value that does
+                not fit, or no model that is trained
+        """
+        if not changes:
+            return self
+        trained = [entry.recipe for entry in self.models if entry.checkpoint is None]
+        if not trained:
+            raise ValueError(f"Expected a recipe to change but {self.name} trains no model")
+        keys = {text.partition("=")[0].strip() for text in changes}
+        own = {key for recipe in trained[1:] for key in differing_keys(trained[0], recipe)}
+        if keys & {*own, "seed"}:
+            raise ValueError(
+                f"Expected choices that all models share but {min(keys & {*own, 'seed'})} is a "
+                "model's or a run's own"
+            )
+        models = [
+            entry
+            if entry.checkpoint is not None
+            else replace(entry, recipe=entry.recipe.change_by_text(list(changes)))
+            for entry in self.models
+        ]
+        return replace(self, models=tuple(models), changes=(*self.changes, *changes))
 
     def select(
         self,

@@ -13,10 +13,11 @@ from tdam.toml_records import check_keys, fit_fields, read_toml
 from tdam.training.recipe import Recipe, load_recipe
 from tdam.weights import list_shipped, shipped_path
 from wsol.benchmarking.expected import read_expected
-from wsol.benchmarking.experiment import Entry, Experiment, Scoring
+from wsol.benchmarking.experiment import WEIGHTS, Entry, Experiment, Scoring, Whole
 
 _KEYS = (
-    "name", "description", "data", "base", "seeds", "recipe", "scoring", "models", "expected"
+    "name", "description", "data", "base", "seeds", "recipe", "scoring", "models", "whole",
+    "expected",
 )  # fmt: skip
 _ARCHITECTURE = ("model", "attention", "steps", "distance", "searchlight", "dilated")
 
@@ -90,15 +91,21 @@ def _parse(content: dict[str, Any], text: str, home: Path) -> Experiment:
         data=str(content.get("data", "")),
         expected=tuple(expected),
         text=text,
+        whole=Whole(**fit_fields("whole", Whole, content.get("whole", {}))),
     )
 
 
 def read_scoring(content: dict[str, Any]) -> Scoring:
-    """Settle how is scored, from plain values.
+    """Settle how is scored, from plain values; `protocol` stands for one in `protocols`.
 
     Raises:
         ValueError: an unknown key, or a value out of range
     """
+    if isinstance(content, dict) and "protocol" in content:
+        if "protocols" in content:
+            raise ValueError("Expected protocol or protocols in scoring but got both")
+        content = {**content, "protocols": [content["protocol"]]}
+        del content["protocol"]
     return Scoring(**fit_fields("scoring", Scoring, content))
 
 
@@ -111,14 +118,21 @@ def _read_entry(content: Any, base: Recipe, seeds: tuple[int, ...], home: Path) 
     own = {key: value for key, value in content.items() if key not in ("name", "seeds")}
     checkpoint = own.pop("checkpoint", None)
     reference = own.pop("reference", "")
+    origin, sha256 = own.pop("origin", ""), own.pop("sha256", "")
     try:
+        if not isinstance(origin, str) or not isinstance(sha256, str):
+            raise ValueError(
+                f"Expected origin and sha256 to be texts but got {origin!r}, {sha256!r}"
+            )
+        if (origin or sha256) and checkpoint is None:
+            raise ValueError("Expected origin and sha256 beside a checkpoint alone")
         if checkpoint is not None:
             if not isinstance(checkpoint, str):
                 raise ValueError(f"Expected checkpoint to be a text but got {checkpoint!r}")
             check_keys("a checkpoint", own, _ARCHITECTURE)
             if checkpoint in list_shipped():
                 checkpoint = str(shipped_path(checkpoint))
-            elif not is_named(checkpoint):
+            elif not is_named(checkpoint) and not checkpoint.startswith(f"{WEIGHTS}/"):
                 checkpoint = str(home / Path(checkpoint).expanduser())
         recipe = base.change(**_without_seed(own))
         find_spec(recipe.model)
@@ -131,6 +145,8 @@ def _read_entry(content: Any, base: Recipe, seeds: tuple[int, ...], home: Path) 
             checkpoint=checkpoint,
             reference=reference,
             declared=() if checkpoint is None else tuple(own),
+            origin=origin,
+            sha256=sha256.lower(),
         )
     except ValueError as error:
         raise ValueError(f"model {name}: {error}") from error

@@ -35,6 +35,7 @@ def write_summary_page(
     verdicts: Sequence[str] = (),
     facts: dict[str, str] | None = None,
     failures: Sequence[str] = (),
+    departures: Sequence[str] = (),
     unreadable: Sequence[tuple[str, Sequence[str]]] = (),
     pictures: str | None = None,
 ) -> Path:
@@ -48,6 +49,7 @@ def write_summary_page(
         verdicts: a line a model
         facts: what was done, by a label for people
         failures: runs that are missing, with the reason
+        departures: what tells it from the experiment as it stands
         unreadable: a sentence, and a line an image that could not be read
         pictures: link to the page with pictures
 
@@ -69,6 +71,7 @@ def write_summary_page(
         verdicts=verdicts,
         facts=facts or {},
         failures=failures,
+        departures=departures,
         overlaps=list_overlaps(rows),
         unreadable=unreadable,
         compared=name_differences([row for row in rows if row.compared]),
@@ -93,7 +96,9 @@ def _draw(rows: Sequence[Row], score: str) -> dict[str, Any] | None:
             ends += [gap.low, gap.high, *row.values[score].differences]
     low, high, step = _span(min(ends), max(ends))
     names = [
-        f"{name_compared(row, paired)}, {row.threshold}"
+        f"{name_compared(row, paired)}"
+        + (f", {row.protocol}" if row.protocol else "")
+        + f", {row.threshold}"
         + (f", {row.method}" if methods else "")
         + (f", /{row.output_stride}" if strides else "")
         for row in paired

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tdam.named_weights import is_named
 from tdam.unfinished import refuse_unfinished
 from wsol.benchmarking import runs
-from wsol.errors import about
+from wsol.benchmarking.experiment import WEIGHTS
+from wsol.benchmarking.weight_files import read_hash
+from wsol.errors import ArgumentError, about
 
 if TYPE_CHECKING:
     from collections.abc import Collection
-    from pathlib import Path
 
     from eval.manifest import DataSet
     from tdam.training.recipe import Recipe
@@ -45,6 +48,12 @@ class Task:
     def name(self) -> str:
         """Name model and seed."""
         return self.entry.run_name(self.seed)
+
+    @property
+    def sha256(self) -> str:
+        """How the SHA-256 of its file of weights must begin; empty where it is not known."""
+        named = is_named(self.entry.checkpoint)
+        return read_hash(self.weights or "") if named else self.entry.sha256
 
     @property
     def must_train(self) -> bool:
@@ -90,5 +99,10 @@ def plan_tasks(
                 task.state = runs.find_state(folder, task.recipe, data, device)
         has_weights = task.state == "finished" or runs.is_there(task.weights)
         task.recorded = task.name in recorded and (data is None or not has_weights)
+        if not task.recorded and (task.weights or "").startswith(WEIGHTS):
+            file = Path(task.weights or "").name
+            got = f", which can be had at {entry.origin}" if entry.origin else ""
+            message = f"model {entry.name} needs the folder that {file} lies in{got}"
+            raise ArgumentError("weights", message)
         tasks.append(task)
     return tasks

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tdam import create_model
+from tdam.named_weights import is_named
+from tdam.weights import WeightsError
 from wsol.benchmarking.score_weights import build_network, find_primary
+from wsol.benchmarking.weight_files import name_file
 from wsol.classes import class_names
 from wsol.label_matching import true_outputs
 from wsol.maps.names import settle_method
@@ -14,39 +18,43 @@ from wsol.training.network import begin_network
 from wsol.training.train import check_training
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from eval.manifest import DataSet
-    from eval.protocols import Protocol
     from tdam.training.recipe import Recipe
     from wsol.benchmarking.experiment import Entry, Scoring
     from wsol.benchmarking.score_weights import Images
 
 
-def check_weights(
-    entry: Entry, weights: str, images: Images, scoring: Scoring, rules: Protocol
-) -> None:
+def check_weights(entry: Entry, weights: str, images: Images, scoring: Scoring) -> None:
     """See whether weights can be scored in every variant.
 
     Args:
         entry: the model
         weights: as for `build_network`
         images: to score, and to choose thresholds on
-        scoring: the variants
-        rules: protocol to score under
+        scoring: protocols and variants
 
     Raises:
         ValueError: weights, labels, methods or threshold rules that do not fit
         tdam.weights.WeightsError: weights that cannot be had or read
     """
     find_primary(scoring, images)
+    if entry.origin and not is_named(weights) and not Path(weights).exists():
+        raise WeightsError(f"{weights}: no such file; it can be had at {entry.origin}")
     for stride in scoring.output_strides:
-        network = build_network(entry, weights, stride, scoring.size, images.trained_classes)
-        _check_network(network, images, scoring, rules)
+        try:
+            network = build_network(entry, weights, stride, scoring.size, images.trained_classes)
+        except WeightsError as error:
+            file = name_file(entry.recipe.model, weights)
+            if not file:
+                raise
+            raise WeightsError(
+                f"{error}; {file} in the folder of --weights does as well"
+            ) from error
+        _check_network(network, images, scoring)
 
 
 def check_trained(
-    recipe: Recipe, folder: Path, images: Images, scoring: Scoring, rules: Protocol, data: DataSet
+    recipe: Recipe, folder: Path, images: Images, scoring: Scoring, data: DataSet
 ) -> None:
     """See whether a training can begin, and what comes out of it be scored in every variant.
 
@@ -54,8 +62,7 @@ def check_trained(
         recipe: of the training, settled
         folder: of the run
         images: to score, and to choose thresholds on
-        scoring: the variants
-        rules: protocol to score under
+        scoring: protocols and variants
         data: the data set
 
     Raises:
@@ -67,7 +74,7 @@ def check_trained(
     training_data = load_training_data(data, None, recipe.val_share, recipe.seed, recipe.per_class)
     check_training(recipe, training_data, folder, None)
     network, _, _ = begin_network(recipe, training_data, folder, [])
-    _check_network(network, images, scoring, rules)
+    _check_network(network, images, scoring)
     names = ("attention", "steps", "distance", "searchlight", "num_classes", "dilated")
     for stride in scoring.output_strides:
         if stride:
@@ -75,7 +82,7 @@ def check_trained(
             create_model(recipe.model, output_stride=stride, **settings)
 
 
-def _check_network(network: Any, images: Images, scoring: Scoring, rules: Protocol) -> None:
+def _check_network(network: Any, images: Images, scoring: Scoring) -> None:
     """Refuse methods or labels that do not fit a network."""
     for method in scoring.methods:
         settle_method(method, network)
@@ -83,4 +90,5 @@ def _check_network(network: Any, images: Images, scoring: Scoring, rules: Protoc
     classes = images.find_classes(class_names(count, network.class_names))
     for split in (images.scored, images.chooser):
         if split is not None:
-            true_outputs(split, classes, count, rules.class_map == "ground_truth")
+            needed = any(rules.class_map == "ground_truth" for rules in scoring.rules)
+            true_outputs(split, classes, count, needed)

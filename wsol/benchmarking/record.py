@@ -74,8 +74,8 @@ def write_record(path: Path, scores: Mapping[str, Path]) -> None:
         for name, folder in sorted(scores.items()):
             parts = [folder / VARIANTS, folder / RECIPE, folder / TRAINING]
             for variant in read_variants(folder):
-                for scores_file in sorted((folder / variant.folder).glob(f"*/{SCORES}")):
-                    parts += [scores_file.with_name(part) for part in (SCORES, LINES, NAMES)]
+                for results in (folder / variant.results(part) for part in (CHOSEN, SCORED)):
+                    parts += [results / part for part in (SCORES, LINES, NAMES)]
             for part in filter(Path.is_file, parts):
                 inner = part.relative_to(folder).as_posix()
                 file.writestr(_entry(f"{name}/{inner}"), part.read_bytes())
@@ -128,7 +128,7 @@ def unpack_run(path: Path, name: str, folder: Path, recipe: Recipe | None) -> No
     with open_record(path) as file:
         for entry in file.infolist():
             first, *rest = PurePosixPath(entry.filename).parts
-            if first == name and rest and rest[-1] in _PARTS and len(rest) in (1, 3):
+            if first == name and rest and rest[-1] in _PARTS and len(rest) in (1, 3, 4):
                 target = folder.joinpath(*rest)
                 target.parent.mkdir(parents=True, exist_ok=True)
                 try:
@@ -230,7 +230,7 @@ def describe_data(folder: Path) -> Description:
             told["training", chosen, what] = training.get(what)
     first = read_variants(folder)[0]
     for part in (CHOSEN, SCORED) if first.chooses else (SCORED,):
-        results = read_results(folder / first.folder / part, slim=True)
+        results = read_results(folder / first.results(part), slim=True)
         split = results.scores.get("split")
         # What was held out depends on the choices of the training.
         of = (part, split, chosen if part == CHOSEN and split == "held out" else None)

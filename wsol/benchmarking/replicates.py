@@ -28,6 +28,7 @@ class RunScores:
         level: the threshold that it gave
         replicates: by score, (1001,) percent: bootstrap replicates, and last the score itself
         images: how many were scored
+        protocol: name of the one that was scored under; empty where there was no other
         overlaps: what is told of images that were not only scored; None where it is not known
         unreadable: of these, why they could not be read, by id; they count as missed
         unreadable_chosen_on: the same of the images that a threshold was chosen on
@@ -42,6 +43,7 @@ class RunScores:
     level: float
     replicates: dict[str, np.ndarray]
     images: int
+    protocol: str = ""
     overlaps: tuple[str, ...] | None = ()
     unreadable: dict[str, str] = field(default_factory=dict)
     unreadable_chosen_on: dict[str, str] = field(default_factory=dict)
@@ -52,15 +54,16 @@ def name_rule(rule: str | float) -> str:
     return rule if isinstance(rule, str) else f"{rule:g}"
 
 
-def check_rules(rules: Protocol, scoring: Scoring) -> None:
+def check_rules(scoring: Scoring) -> None:
     """Refuse thresholds that scores under a protocol do not tell of.
 
     Raises:
-        ValueError: a threshold between those of the protocol's grid
+        ValueError: an unknown protocol, or a threshold between those of a protocol's grid
     """
-    for rule in scoring.thresholds:
-        if not isinstance(rule, str):
-            _find_on_grid(rules, rule)
+    for rules in scoring.rules:
+        for rule in scoring.thresholds:
+            if not isinstance(rule, str):
+                _find_on_grid(rules, rule)
 
 
 def _find_on_grid(rules: Protocol, threshold: float) -> int:
@@ -97,6 +100,9 @@ def score_rules(
     for rule in scoring.thresholds:
         if rule == "val" and level is None:
             continue
+        told = scoring.several and "oracle" in scoring.thresholds
+        if rule == "own" and rules.threshold is None and told:
+            continue  # a protocol without a threshold of its own has nothing else to tell
         own = "best" if rules.threshold is None else None
         at: Any = {"oracle": "best", "own": own}.get(str(rule), -1)
         if at == -1:

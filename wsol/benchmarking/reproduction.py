@@ -9,11 +9,11 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from eval.manifest import ManifestError
-from eval.protocols import Protocol, find_protocol
 from tdam.events import Events
 from tdam.training.errors import TrainingError
 from tdam.weights import WeightsError
 from wsol.benchmarking import record, runs, sources
+from wsol.benchmarking.departures import list_strange_weights
 from wsol.benchmarking.failed_run import FailedRun, tell_reason
 from wsol.benchmarking.plan import Task, plan_tasks
 from wsol.benchmarking.preflight import check_trained, check_weights
@@ -57,11 +57,13 @@ class RunResults:
         runs: by name, the scores under every rule, and the folder of results
         failed: runs that gave none
         recorded: names of runs whose scores came out of the record
+        strange: files of weights that are not those that the experiment means, a line each
     """
 
     runs: dict[str, tuple[list[RunScores], Path]] = field(default_factory=dict)
     failed: list[FailedRun] = field(default_factory=list)
     recorded: list[str] = field(default_factory=list)
+    strange: list[str] = field(default_factory=list)
 
     @property
     def scores(self) -> list[RunScores]:
@@ -124,11 +126,6 @@ class Reproduction:
     events: Events
     told: dict[str, record.Description] = field(default_factory=dict)
 
-    @property
-    def rules(self) -> Protocol:
-        """Protocol that is scored under."""
-        return find_protocol(self.experiment.scoring.protocol)
-
     def run(self) -> RunResults:
         """Train, score or read every run; one that fails is named and does not stop the others."""
         data = None if self.on is None else self.on.data
@@ -144,7 +141,10 @@ class Reproduction:
         self.events.say(
             f"{count_things(len(tasks), 'run')}, {len(todo)} to train; {remaining.describe()}"
         )
-        results = RunResults(recorded=[task.name for task in tasks if task.recorded])
+        recorded = [task.name for task in tasks if task.recorded]
+        results = RunResults(recorded=recorded, strange=list_strange_weights(tasks))
+        for line in results.strange:
+            self.events.say(f"not the experiment as it stands: {line}")
         for number, task in enumerate(tasks, start=1):
             note = ", as recorded" if task.recorded else ""
             self.events.say(f"[{number}/{len(tasks)}] {task.name}{note}")
@@ -203,10 +203,10 @@ class Reproduction:
                 continue
             images = self._load_images(task, self.on)
             self._note_without_val(task, images.chooser is not None)
-            scoring, rules = self.experiment.scoring, self.rules
+            scoring = self.experiment.scoring
             if task.weights is not None:
                 try:
-                    check_weights(task.entry, task.weights, images, scoring, rules)
+                    check_weights(task.entry, task.weights, images, scoring)
                 except _FAULTS as error:
                     misfits[task.name] = error
                     self.events.say(f"{task.name}: {tell_reason(error)}")
@@ -214,7 +214,7 @@ class Reproduction:
                 trained.add(task.entry.name)  # other seeds need the same
                 folder = self.out / "runs" / task.name
                 with about("experiment"):
-                    check_trained(task.recipe, folder, images, scoring, rules, self.on.data)
+                    check_trained(task.recipe, folder, images, scoring, self.on.data)
         return misfits
 
     def _load_images(self, task: Task, on: ScoredData) -> Images:
@@ -265,9 +265,8 @@ class Reproduction:
             try:
                 record.unpack_run(experiment.record, task.name, folder, recipe)
                 check_whole(folder)
-                scores, first = read_run_scores(
-                    folder, task.entry.name, task.seed, self.rules, experiment.scoring
-                )
+                name, scoring = task.entry.name, experiment.scoring
+                scores, first = read_run_scores(folder, name, task.seed, scoring)
                 self.told[task.name] = record.describe_data(folder)
                 if self.on is not None:
                     self._check_data(task, folder, self.on)
@@ -290,7 +289,7 @@ class Reproduction:
         if variant.chooses and chooser is not None:
             splits[CHOSEN] = chooser
         for part, split in splits.items():
-            results = read_results(folder / variant.folder / part, slim=True)
+            results = read_results(folder / variant.results(part), slim=True)
             check_truth(results, split)
             paths = [str(data.image_root / image_id) for image_id in split.ids]
             now = {

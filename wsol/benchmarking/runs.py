@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Literal
 from tdam.named_weights import is_named
 from tdam.unfinished import RECIPE, RECORD
 from tdam.weights import RESULT
+from wsol.benchmarking.experiment import WEIGHTS
+from wsol.benchmarking.weight_files import find_file
 from wsol.runtime import find_device
 from wsol.training.data import load_training_data
 from wsol.training.record import describe_run, read_record
@@ -101,16 +103,18 @@ def weights_to_score(entry: Entry, seed: int, folder: Path | None) -> str | None
         entry: the model
         seed: of the run
         folder: with `<model>-<seed>`, a folder of a run or a file of weights, for all models that
-            would be trained; None to train them
+            would be trained, and with the files that the experiment expects of the user; None to
+            train them
 
     Returns:
         one of `tdam.named_weights.NAMED_WEIGHTS`, or a path, which need not exist; None for a run
         that is trained
     """
     if is_named(entry.checkpoint):
-        return entry.checkpoint
+        return find_file(entry.recipe.model, str(entry.checkpoint), folder)
     if entry.checkpoint is not None:
-        return entry.checkpoint.replace("{seed}", str(seed))
+        home = WEIGHTS if folder is None else str(folder)
+        return entry.checkpoint.replace(WEIGHTS, home).replace("{seed}", str(seed))
     if folder is None:
         return None
     path = folder / entry.run_name(seed)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import asdict, dataclass
+from itertools import product
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
@@ -40,6 +41,8 @@ class ScoringVariant:
         choose: split that thresholds were to be chosen on
         size: side of the input that was asked for, in pixels
         weights_sha256: of the weights that were scored; None in records of before it was kept
+        protocol: name of the one that the scores are of; empty where no other was asked for
+        view: of `passes.name_view` then; empty else
     """
 
     wanted: tuple[str, int]
@@ -49,17 +52,25 @@ class ScoringVariant:
     choose: str
     size: int
     weights_sha256: str | None = None
+    protocol: str = ""
+    view: str = ""
 
     @property
     def folder(self) -> str:
-        """Name of its folder among a run's scores."""
-        return f"{self.method}-{self.output_stride}"
+        """Name of the folder of its pass among a run's scores."""
+        return "-".join(filter(None, (self.method, str(self.output_stride), self.view)))
+
+    def results(self, part: str) -> PurePath:
+        """Tell where the results of a part (`CHOSEN`, `SCORED`) lie among a run's scores."""
+        return PurePath(self.folder, part, self.protocol)
 
 
 def write_variants(folder: Path, variants: Sequence[ScoringVariant]) -> None:
     """Write down the variants that a run was scored in, once all of them are on disk."""
-    text = dumps([asdict(variant) for variant in variants], indent=1)
-    write_file(folder / VARIANTS, text + "\n")
+    several = {key for each in variants for key in ("protocol", "view") if getattr(each, key)}
+    left_out = {"protocol", "view"} - several  # as they were before there could be several
+    told = [{k: v for k, v in asdict(each).items() if k not in left_out} for each in variants]
+    write_file(folder / VARIANTS, dumps(told, indent=1) + "\n")
 
 
 def remove_variants(folder: Path) -> None:
@@ -80,7 +91,8 @@ def read_variants(folder: Path) -> list[ScoringVariant]:
             wanted, method = (*each.wanted, each.output_stride), each.method
             if [type(part) for part in (*wanted, method)] != [str, int, int, str]:
                 raise TypeError("variants of something else")
-            if type(each.size) is not int or PurePath(method).name != method:
+            names = (each.method, each.protocol, each.view)
+            if type(each.size) is not int or any(n == ".." or PurePath(n).name != n for n in names):
                 raise TypeError("variants of something else")
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ResultError(f"{folder}: expected scores of a run but {VARIANTS}: {error}") from error
@@ -92,7 +104,7 @@ def read_variants(folder: Path) -> list[ScoringVariant]:
 
 
 def read_run_scores(
-    folder: Path, model: str, seed: int, rules: Protocol, scoring: Scoring
+    folder: Path, model: str, seed: int, scoring: Scoring
 ) -> tuple[list[RunScores], Path]:
     """Take the replicates of a run from its scores on disk.
 
@@ -100,60 +112,69 @@ def read_run_scores(
         folder: of the scores
         model: name
         seed: of the run
-        rules: protocol that was scored under
-        scoring: variants and threshold rules that are wanted
+        scoring: protocols, variants and threshold rules that are wanted
 
     Returns:
-        one record a variant and threshold rule, and the folder of the first variant's results
+        one record a protocol, variant and threshold rule, and the folder of the first results
 
     Raises:
         ResultError: no scores, or those of another variant, split or protocol than is wanted
         ValueError: a threshold between those of the protocol's grid
     """
-    known = {variant.wanted: variant for variant in read_variants(folder)}
+    known = {(each.protocol, *each.wanted): each for each in read_variants(folder)}
     run_scores: list[RunScores] = []
     folders: list[Path] = []
-    for stride in scoring.output_strides:
-        for method in scoring.methods:
-            variant = known.get((method, stride))
-            if variant is None:
-                raise ResultError(
-                    f"{folder}: expected scores with method {method} and output stride {stride} "
-                    f"but there are {', '.join(each.folder for each in known.values())}"
-                )
-            scored = folder / variant.folder / SCORED
-            folders.append(scored)
-            results = read_results(scored)
-            _check(variant, results, rules, scoring)
-            _check_weights(variant, results)
-            level, missed = None, {}
-            if variant.chooses:
-                chosen = read_results(folder / variant.folder / CHOSEN, slim=True)
-                _check_weights(variant, chosen)
-                level, missed = chosen.scores["max_box_acc_threshold"], _unreadable(chosen)
-            try:
-                taken = score_rules(results, rules, scoring, level)
-            except (KeyError, TypeError, IndexError) as error:
-                raise ResultError(f"{scored}: expected scores of a run but {error!r}") from error
-            overlaps = results.scores.get("overlaps", ())  # older records have none
-            run_scores += [
-                RunScores(
-                    model=model,
-                    seed=seed,
-                    variant=variant.wanted,
-                    method=variant.method,
-                    output_stride=variant.output_stride,
-                    threshold=name,
-                    level=at,
-                    replicates=replicates,
-                    images=len(results.rows),
-                    overlaps=None if overlaps is None else tuple(map(str, overlaps)),
-                    unreadable=_unreadable(results),
-                    unreadable_chosen_on=missed,
-                )
-                for name, at, replicates in taken
-            ]
+    for rules, stride, method in product(scoring.rules, scoring.output_strides, scoring.methods):
+        name = rules.name if scoring.several else ""
+        variant = known.get((name, method, stride))
+        if variant is None:
+            named = f"protocol {name}, " if name else ""
+            there = ", ".join(str(each.results(SCORED)) for each in known.values())
+            raise ResultError(
+                f"{folder}: expected scores with {named}method {method} and output stride "
+                f"{stride} but there are {there}"
+            )
+        folders.append(folder / variant.results(SCORED))
+        run_scores += _read_variant(folder, variant, model, seed, rules, scoring)
     return run_scores, folders[0]
+
+
+def _read_variant(
+    folder: Path, variant: ScoringVariant, model: str, seed: int, rules: Protocol, scoring: Scoring
+) -> list[RunScores]:
+    """Take the replicates of one variant, one record a threshold rule."""
+    scored = folder / variant.results(SCORED)
+    results = read_results(scored)
+    _check(variant, results, rules, scoring)
+    _check_weights(variant, results)
+    level, missed = None, {}
+    if variant.chooses:
+        chosen = read_results(folder / variant.results(CHOSEN), slim=True)
+        _check_weights(variant, chosen)
+        level, missed = chosen.scores["max_box_acc_threshold"], _unreadable(chosen)
+    try:
+        taken = score_rules(results, rules, scoring, level)
+    except (KeyError, TypeError, IndexError) as error:
+        raise ResultError(f"{scored}: expected scores of a run but {error!r}") from error
+    overlaps = results.scores.get("overlaps", ())  # older records have none
+    return [
+        RunScores(
+            model=model,
+            seed=seed,
+            variant=variant.wanted,
+            method=variant.method,
+            output_stride=variant.output_stride,
+            threshold=name,
+            level=at,
+            replicates=replicates,
+            images=len(results.rows),
+            protocol=variant.protocol,
+            overlaps=None if overlaps is None else tuple(map(str, overlaps)),
+            unreadable=_unreadable(results),
+            unreadable_chosen_on=missed,
+        )
+        for name, at, replicates in taken
+    ]
 
 
 def check_whole(folder: Path) -> None:
@@ -169,7 +190,7 @@ def check_whole(folder: Path) -> None:
     for variant in read_variants(folder):
         best = None
         for part in (CHOSEN, SCORED) if variant.chooses else (SCORED,):
-            results = read_results(folder / variant.folder / part)
+            results = read_results(folder / variant.results(part))
             _check_weights(variant, results)
             check_sums(results)
             keys = ("images_sha256", "split", "overlaps")
@@ -183,7 +204,8 @@ def check_whole(folder: Path) -> None:
                         f"but {what} differ"
                     )
             classes = {key: (row["predicted"], row["rank"]) for key, row in results.rows.items()}
-            network = (part, f"stride {variant.output_stride}")  # whatever its maps are made by
+            # Whatever its maps are made by, and whichever protocol they are scored under.
+            network = (part, f"stride {variant.output_stride}, {results.scores.get('image')}")
             if shared.setdefault(network, classes) != classes:
                 raise ResultError(
                     f"{results.folder}: expected the predicted classes and ranks that the other "

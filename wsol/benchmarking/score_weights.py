@@ -6,12 +6,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from eval.protocols import find_protocol
 from tdam import create_model, load_checkpoint
 from tdam.events import SILENT, Events, working
 from tdam.named_weights import is_named
 from tdam.spec import describe_network
 from wsol.benchmarking.own_word import check_own_word
+from wsol.benchmarking.passes import group_protocols, name_view
 from wsol.benchmarking.score_store import (
     CHOSEN,
     SCORED,
@@ -32,13 +32,14 @@ from wsol.maps.names import settle_method
 from wsol.report import choose_images
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from eval.protocols import Protocol
     from eval.splits import Split
     from tdam.backbones.base import Backbone
     from wsol.benchmarking.experiment import Entry, Scoring
     from wsol.benchmarking.replicates import RunScores
+    from wsol.evaluation.comparison import Results
 
 MAPS = "shown-maps"  # of the images that a page shows, in the folder of a run's scores
 
@@ -117,29 +118,29 @@ def score_weights(
 ) -> tuple[list[RunScores], Path]:
     """Score weights in every variant; scores made earlier from the same weights are kept.
 
-    All threshold rules share the same maps, since each image's outcome is kept at every threshold.
+    All threshold rules share the same maps, since each image's outcome is kept at every threshold,
+    and so do protocols that show the network the same of an image.
 
     Args:
         entry: the model
         seed: of the run
         weights: as for `build_network`
         images: to score, and to choose thresholds on
-        scoring: the variants
+        scoring: protocols and variants
         out: folder for the scores of this model and seed
-        shows: whether to keep the maps of the first variant for a report
+        shows: whether to keep the first protocol's maps of the first variant for a report
         device: that the network runs on
         batch_size: images at once
         workers: threads that read images and score maps
         events: told of each new pass over a split, as a task
 
     Returns:
-        the scores of the run, and the folder of the first variant's results
+        the scores of the run, and the folder of the first results
 
     Raises:
         ValueError: weights, labels or rules that do not fit
         tdam.weights.WeightsError: weights that cannot be had or read
     """
-    rules = find_protocol(scoring.protocol)
     primary = find_primary(scoring, images)
     variants: list[ScoringVariant] = []
     for wanted_stride in scoring.output_strides:
@@ -147,53 +148,59 @@ def score_weights(
         settings: dict[str, Any] = network.settings
         outputs, stride = settings["num_classes"], settings["output_stride"]
         names = class_names(outputs, network.class_names)
-        source = NetworkMaps(
-            network,
-            images.scored,
-            images.root,
-            network.spec.method,
-            classes=images.find_classes(names),
-            class_map=rules.class_map,
-            image=rules.image,
-            batch_size=batch_size,
-            workers=workers,
-            device=device,
-            overlaps=images.overlaps,
-            precision=scoring.precision,
-        )
-        for wanted in scoring.methods:
-            method = settle_method(wanted, network)
-            chooses = images.chooser is not None and "val" in scoring.thresholds
-            variant = ScoringVariant(
-                wanted=(wanted, wanted_stride),
-                method=method,
-                output_stride=stride,
-                chooses=chooses,
-                choose=scoring.choose,
-                size=scoring.size,
-                weights_sha256=source.origin["weights_sha256"],
+        for rules in group_protocols(scoring.rules):
+            source = NetworkMaps(
+                network,
+                images.scored,
+                images.root,
+                network.spec.method,
+                classes=images.find_classes(names),
+                class_map=rules[0].class_map,
+                image=rules[0].image,
+                batch_size=batch_size,
+                workers=workers,
+                device=device,
+                overlaps=images.overlaps,
+                precision=scoring.precision,
             )
-            source = replace(source, method=method)
-            text = f"{entry.name}, {method}, stride {stride}"
-            level: float | None = None
-            missed: tuple[str, ...] = ()
-            if chooses and images.chooser is not None:
-                on = replace(source, split=images.chooser)
-                chosen = _score_once(
-                    on, rules, "oracle", out / variant.folder / CHOSEN, text, events
-                )
-                level = chosen["max_box_acc_threshold"]
-                missed = tuple(chosen["unreadable"]) if primary == "val" else ()
-            asked = {"val": level, "own": None}.get(str(primary), primary)
-            results = out / variant.folder / SCORED
-            rule = "val" if primary == "val" else None
-            keep = shows and not variants
-            _score_once(source, rules, asked, results, text, events, rule, keep, missed)
-            labels = dict(enumerate(images.scored.class_names or ()))
-            name_results(results, f"{describe_network(settings)}, {method}", labels, names)
-            variants.append(variant)
+            for wanted in scoring.methods:
+                method = settle_method(wanted, network)
+                chooses = images.chooser is not None and "val" in scoring.thresholds
+                of_pass = [
+                    ScoringVariant(
+                        wanted=(wanted, wanted_stride),
+                        method=method,
+                        output_stride=stride,
+                        chooses=chooses,
+                        choose=scoring.choose,
+                        size=scoring.size,
+                        weights_sha256=source.origin["weights_sha256"],
+                        protocol=each.name if scoring.several else "",
+                        view=name_view(each) if scoring.several else "",
+                    )
+                    for each in rules
+                ]
+                source = replace(source, method=method)
+                text = f"{entry.name}, {method}, stride {stride}"
+                if scoring.several:
+                    text += f", {' and '.join(each.name for each in rules)}"
+                scored = _Pass(out, rules, of_pass, text, events)
+                levels: list[Any] = [None] * len(rules)
+                missed: tuple[str, ...] = ()
+                if chooses and images.chooser is not None:
+                    on = replace(source, split=images.chooser)
+                    chosen = scored.score(CHOSEN, on, ["oracle"] * len(rules))
+                    levels = [each["max_box_acc_threshold"] for each in chosen]
+                    missed = tuple(chosen[0]["unreadable"]) if primary == "val" else ()
+                asked = [{"val": level, "own": None}.get(str(primary), primary) for level in levels]
+                rule = "val" if primary == "val" else None
+                scored.score(SCORED, source, asked, rule, shows and not variants, missed)
+                labels = dict(enumerate(images.scored.class_names or ()))
+                what = f"{describe_network(settings)}, {method}"
+                name_results(scored.folder(SCORED), what, labels, names)
+                variants += of_pass
     write_variants(out, variants)
-    return read_run_scores(out, entry.name, seed, rules, scoring)
+    return read_run_scores(out, entry.name, seed, scoring)
 
 
 def find_primary(scoring: Scoring, images: Images) -> Any:
@@ -211,64 +218,103 @@ def find_primary(scoring: Scoring, images: Images) -> Any:
     return followed[0]
 
 
-def _score_once(
-    source: NetworkMaps,
-    rules: Protocol,
-    threshold: Any,
-    folder: Path,
-    text: str,
-    events: Events,
-    rule: str | None = None,
-    keep: bool = False,
-    missed: tuple[str, ...] = (),
-) -> dict[str, Any]:
-    """Score a split, unless all that its scores depend on is as it was; gives the scores."""
-    keeper = None
-    if keep:
-        ids = source.split.ids
-        keeper = MapKeeper(folder / MAPS, ids, choose_images(ids), rules.levels, rules.rounding)
-    kept = _read_kept(source, rules, threshold, folder, rule, keeper)
-    if kept is not None:
-        return kept
-    remove_variants(folder.parents[1])  # until all variants are of the same weights again
+@dataclass(frozen=True)
+class _Pass:
+    """One network, one map method, and the protocols that are scored on the same maps.
 
-    def score() -> None:
-        with working(events, f"score {text}, {source.split.name}", len(source.split)):
-            score_maps(
-                source,
-                [rules],
-                [threshold],
-                rule=rule,
-                workers=source.workers,
-                out=folder,
-                keep=keeper,
-                unreadable_chosen_on=missed,
-                events=events,
-            )
+    Args:
+        home: folder for the scores of the run
+        rules: the protocols
+        variants: one a protocol
+        text: names it, for a task
+        events: told of each new pass over a split
+    """
 
-    try:
-        score()
-    except ResumeError:  # cut off with other weights, which are gone
-        discard_results(folder)
-        score()
-    return read_results(folder, slim=True).scores
+    home: Path
+    rules: Sequence[Protocol]
+    variants: Sequence[ScoringVariant]
+    text: str
+    events: Events
 
+    def folder(self, part: str) -> Path:
+        """Tell where the scores of a part go: of several protocols, to one folder each in it."""
+        results = self.home / self.variants[0].results(part)
+        return results if len(self.rules) == 1 else results.parent
 
-def _read_kept(
-    source: NetworkMaps,
-    rules: Protocol,
-    threshold: Any,
-    folder: Path,
-    rule: str | None,
-    keeper: MapKeeper | None,
-) -> dict[str, Any] | None:
-    """Read scores that count as they are: of the same images, weights and rules, all readable."""
-    if not is_scored(source, [rules], [threshold], folder, rule=rule, keep=keeper):
-        return None
-    try:
-        results = read_results(folder)
-        check_sums(results)
-    except ResultError:  # somebody removed, broke or changed a file
-        return None
-    missed = results.scores["unreadable"] or results.scores.get("unreadable_chosen_on")
-    return None if missed else results.scores
+    def score(
+        self,
+        part: str,
+        source: NetworkMaps,
+        thresholds: Sequence[Any],
+        rule: str | None = None,
+        keep: bool = False,
+        missed: tuple[str, ...] = (),
+    ) -> list[dict[str, Any]]:
+        """Score a split, unless all that its scores depend on is as it was.
+
+        Args:
+            part: `CHOSEN` or `SCORED`
+            source: of the maps
+            thresholds: one a protocol
+            rule: that gave them
+            keep: also keep the maps that a page shows
+            missed: what could not be read of the images that the thresholds are from
+
+        Returns:
+            the scores, one record a protocol
+        """
+        folder, keeper = self.folder(part), None
+        if keep:
+            maps, ids = self.home / self.variants[0].results(part) / MAPS, source.split.ids
+            first = self.rules[0]
+            keeper = MapKeeper(maps, ids, choose_images(ids), first.levels, first.rounding)
+        kept = self._read_kept(part, source, thresholds, rule, keeper)
+        if kept is not None:
+            return kept
+        remove_variants(self.home)  # until all variants are of the same weights again
+
+        def score() -> None:
+            task = f"score {self.text}, {source.split.name}"
+            with working(self.events, task, len(source.split)):
+                score_maps(
+                    source,
+                    self.rules,
+                    thresholds,
+                    rule=rule,
+                    workers=source.workers,
+                    out=folder,
+                    keep=keeper,
+                    unreadable_chosen_on=missed,
+                    events=self.events,
+                )
+
+        try:
+            score()
+        except ResumeError:  # cut off with other weights, which are gone
+            discard_results(folder)
+            score()
+        return [results.scores for results in self._read(part, slim=True)]
+
+    def _read(self, part: str, slim: bool = False) -> list[Results]:
+        return [read_results(self.home / each.results(part), slim=slim) for each in self.variants]
+
+    def _read_kept(
+        self,
+        part: str,
+        source: NetworkMaps,
+        thresholds: Sequence[Any],
+        rule: str | None,
+        keeper: MapKeeper | None,
+    ) -> list[dict[str, Any]] | None:
+        """Read scores that count as they are: of the same images, weights and rules, all there."""
+        if not is_scored(source, self.rules, thresholds, self.folder(part), rule=rule, keep=keeper):
+            return None
+        try:
+            every = self._read(part)
+            for results in every:
+                check_sums(results)
+        except ResultError:  # somebody removed, broke or changed a file
+            return None
+        scores = [results.scores for results in every]
+        missed = (each["unreadable"] or each.get("unreadable_chosen_on") for each in scores)
+        return None if any(missed) else scores

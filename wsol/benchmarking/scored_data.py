@@ -49,7 +49,7 @@ def open_scored(
     Raises:
         ManifestError: no data set, one with a fault, or one without boxes
     """
-    opened = sources.open_data(data, root, out)
+    opened = sources.open_data(data, root, out, events)
     scored = sources.load_scored(opened, experiment.scoring)
     return ScoredData(opened, scored, class_finder(scored, opened, None, events))
 

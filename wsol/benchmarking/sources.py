@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from eval.cub import build_cub
+from eval.builders import find_builder, find_download
 from eval.manifest import DataSet, ManifestError, open_data_set
+from tdam.events import SILENT, Events
 from tdam.named_weights import is_named
 from wsol.overlap import list_sets
 from wsol.training.data import load_training_data
@@ -25,23 +26,28 @@ if TYPE_CHECKING:
     from wsol.benchmarking.plan import Task
     from wsol.overlap import ImageSet
 
-_CUB = ("images.txt", "train_test_split.txt")
+
+_ROLES = {"train": "to train on", "test": "to score"}  # of the splits of official downloads
 
 
-def open_data(folder: Path, root: Path | None, out: Path) -> DataSet:
+def open_data(folder: Path, root: Path | None, out: Path, events: Events = SILENT) -> DataSet:
     """Open a data set whose image root is known.
 
     Args:
-        folder: as for `eval.manifest.open_data_set`; or the official download of CUB-200-2011, or
-            the folder above it, whose splits are then written to `out`
+        folder: as for `eval.manifest.open_data_set`; or the official download of CUB-200-2011 or
+            of ILSVRC, whose splits are then written to `out`
         root: image root; None: as the data set has it
         out: takes `manifest/`
+        events: told which splits a download has, and what they serve for
 
     Raises:
         ManifestError: no data set, one with a fault, or an image root that is not known
     """
-    if any(all((f / name).is_file() for name in _CUB) for f in (folder, folder / "CUB_200_2011")):
-        build_cub(folder, out / "manifest", force=True)
+    name = find_download(folder)
+    if name is not None:
+        built = find_builder(name)(folder, out / "manifest", force=True)
+        for split in built.splits:
+            events.say(f"official download of {name}: {split.summary}, {_ROLES[split.name]}")
         folder = out / "manifest"
     data = open_data_set(folder, root)
     _ = data.image_root
@@ -87,6 +93,33 @@ def load_chooser(data: DataSet, scoring: Scoring, recipe: Recipe | None) -> Spli
             return None
         chooser = training_data.val
     return chooser if any(map(len, chooser.boxes or ())) else None
+
+
+def describe_choice(data: DataSet, scoring: Scoring, recipe: Recipe | None) -> str:
+    """Say in a line how the rule `val` chooses thresholds.
+
+    Args:
+        data: the data set
+        scoring: names the split
+        recipe: of the training, or None
+
+    Returns:
+        the line; empty where the rule is not asked for
+
+    Raises:
+        ManifestError: a fault in the data set
+    """
+    if "val" not in scoring.thresholds:
+        return ""
+    chooser = load_chooser(data, scoring, recipe)
+    if chooser is None:
+        return f"left out, for want of a split {scoring.choose} or of boxes in it"
+    if scoring.choose in data.splits:
+        return f"by the boxes of {len(chooser)} images of split {scoring.choose}"
+    return (
+        f"by the boxes of {len(chooser)} training images that each training holds out, for want of "
+        f"a split {scoring.choose}: full supervision of these"
+    )
 
 
 def name_trained_classes(

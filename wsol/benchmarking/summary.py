@@ -52,6 +52,7 @@ class Row:
         reference: name of the model that it is compared with, its own if with no other
         images: how many were scored
         values: by score
+        protocol: name of the one that was scored under; empty where there was no other
         overlaps: what is told of images that were not only scored; None where it is not known
         unreadable: ids of images that could not be read with some seed; they count as missed
     """
@@ -67,8 +68,14 @@ class Row:
     reference: str
     images: int
     values: dict[str, Value]
+    protocol: str = ""
     overlaps: tuple[str, ...] | None = ()
     unreadable: tuple[str, ...] = ()
+
+    @property
+    def scored_by(self) -> tuple[str, str, int]:
+        """Name protocol, map method and output stride as they were asked for."""
+        return (self.protocol, *self.variant)
 
     def value(self, score: str, difference: bool = False) -> float | None:
         """Give a mean, or a difference from the reference; None where it is not known."""
@@ -80,8 +87,9 @@ class Row:
     def describe(self) -> str:
         """Say in short which row it is."""
         seeds = ", ".join(map(str, self.seeds))
+        named = f"protocol {self.protocol}, " if self.protocol else ""
         return (
-            f"threshold {self.threshold}, {self.method}, stride {self.output_stride}, "
+            f"{named}threshold {self.threshold}, {self.method}, stride {self.output_stride}, "
             f"seed{'s' if len(self.seeds) > 1 else ''} {seeds}"
         )
 
@@ -104,9 +112,9 @@ def summarise(
     Returns:
         rows in the order of the run scores
     """
-    groups: dict[tuple[str, tuple[str, int], str], dict[int, RunScores]] = {}
+    groups: dict[tuple[str, str, tuple[str, int], str], dict[int, RunScores]] = {}
     for each in run_scores:
-        key = (each.model, each.variant, each.threshold)
+        key = (each.model, each.protocol, each.variant, each.threshold)
         groups.setdefault(key, {})[each.seed] = each
     models = list(dict.fromkeys(each.model for each in run_scores))
     variants = list(dict.fromkeys(key[1:] for key in groups))
@@ -162,6 +170,7 @@ def _make_row(own: dict[int, RunScores], base: dict[int, RunScores], reference: 
         reference=reference,
         images=one.images,
         values=values,
+        protocol=one.protocol,
         overlaps=join_overlaps(own[seed].overlaps for seed in seeds),
         unreadable=tuple(missed),
     )
@@ -188,8 +197,10 @@ def judge(row: Row) -> str | None:
     elif gap.high < 0:
         verdict = "a loss"
     count = len(row.compared)
+    named = f"protocol {row.protocol}, " if row.protocol else ""
     text = (
-        f"{row.model} vs {row.reference}, {name_score('top1_loc')}, threshold {row.threshold}: "
+        f"{row.model} vs {row.reference}, {name_score('top1_loc')}, {named}threshold "
+        f"{row.threshold}: "
         f"{gap.difference:+.1f} points (95 % {gap.low:+.1f} to {gap.high:+.1f}), {count} "
         f"seed{'' if count == 1 else 's'}, {row.images} images: {verdict}"
     )

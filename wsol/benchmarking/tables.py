@@ -28,7 +28,9 @@ _HEADS = {
     "max_box_acc_v2": "MaxBoxAccV2",
     "top1_cls": "top-1 class",
 }
-_VARIANT_FIELDS = {"method": "method", "output_stride": "stride"}  # field of a row: name in tables
+# Field of a row: name in tables.
+_VARIANT_FIELDS = {"protocol": "protocol", "method": "method", "output_stride": "stride"}
+DEPARTURES = "departures"  # key of the JSON output
 _SPREAD = (
     "Percent: the mean over the seeds, and from the least to the greatest of them. MaxBoxAcc and "
     "MaxBoxAccV2 choose their thresholds on the scored images, and so does the rule oracle: they "
@@ -138,6 +140,7 @@ def full_table(rows: Sequence[Row], failed: Sequence[FailedRun] = ()) -> Table:
     """
     shared = any(row.overlaps for row in rows)
     misses = any(row.unreadable for row in rows)
+    several = any(row.protocol for row in rows)
     cells: list[tuple[Cell, ...]] = []
     for row in rows:
         for name in SCORES:
@@ -149,7 +152,8 @@ def full_table(rows: Sequence[Row], failed: Sequence[FailedRun] = ()) -> Table:
             ends = None if gap is None else (gap.low, gap.high)
             cells.append(
                 (
-                    *(row.model, row.method, row.output_stride, row.threshold),
+                    *(row.model, *((row.protocol,) if several else ())),
+                    *(row.method, row.output_stride, row.threshold),
                     *(" ".join(f"{level:g}" for level in row.levels),),
                     *(" ".join(map(str, row.seeds)), row.images, name, value.mean),
                     *((min(value.by_seed), max(value.by_seed)), value.interval95),
@@ -160,8 +164,9 @@ def full_table(rows: Sequence[Row], failed: Sequence[FailedRun] = ()) -> Table:
                 )
             )
     header = (
-        "model", "method", "output_stride", "threshold", "levels", "seeds", "images", "score",
-        "mean", "spread", "interval95", "reference", "compared_seeds", "difference", "difference95",
+        "model", *(("protocol",) if several else ()), "method", "output_stride", "threshold",
+        "levels", "seeds", "images", "score", "mean", "spread", "interval95", "reference",
+        "compared_seeds", "difference", "difference95",
         *(("overlaps",) if shared else ()),
         *(("unreadable", "unreadable_images") if misses else ()),
         *(("failure",) if failed else ()),
@@ -190,12 +195,14 @@ def to_plain(rows: Sequence[Row]) -> list[dict[str, Any]]:
                     "interval95": [gap.low, gap.high],
                 }
         del record["variant"]
+        if not row.protocol:
+            del record["protocol"]
         records.append(record)
     return records
 
 
 def list_variant_tables(rows: Sequence[Row]) -> list[Table]:
-    """Tell the same with a line a model: for every variant, scores and differences.
+    """Tell the same with a line a model: for every protocol and variant, scores and differences.
 
     Only Top-1 Loc is told under every rule, Top-5 Loc and GT-known under the first one alone;
     MaxBoxAcc and MaxBoxAccV2 have thresholds of their own. `full_table` has the rest.
@@ -206,9 +213,9 @@ def list_variant_tables(rows: Sequence[Row]) -> list[Table]:
     Returns:
         scores and differences of each variant, then the thresholds that the rules chose
     """
-    variants: dict[tuple[str, int], list[Row]] = {}
+    variants: dict[tuple[str, str, int], list[Row]] = {}
     for row in rows:
-        variants.setdefault(row.variant, []).append(row)
+        variants.setdefault(row.scored_by, []).append(row)
     tables = []
     for own in variants.values():
         tables.append(_make_wide(rows, own, paired=False))
@@ -219,9 +226,9 @@ def list_variant_tables(rows: Sequence[Row]) -> list[Table]:
 
 
 def _name_variant(own: Sequence[Row], every: Sequence[Row]) -> str:
-    """Name map method and output stride of rows, where all of them share one and others differ."""
+    """Name protocol, map method and output stride, where these rows share one and others differ."""
     name = ""
-    for field, text in (("method", ""), ("output_stride", "stride ")):
+    for field, text in (("protocol", "protocol "), ("method", ""), ("output_stride", "stride ")):
         if _differ(every, field) and not _differ(own, field):
             name += f", {text}{getattr(own[0], field)}"
     return name
@@ -232,7 +239,7 @@ def _make_wide(every: Sequence[Row], own: Sequence[Row], paired: bool) -> Table:
     rows = [row for row in own if row.compared or not paired]
     title = (name_differences(rows) if paired else "Scores") + _name_variant(own, every)
     write: Callable[[Value], str | None] = _write_difference if paired else _write_mean
-    rules = list(dict.fromkeys(row.threshold for row in every))
+    rules = list(dict.fromkeys(row.threshold for row in own))
     columns = [("top1_loc", rule) for rule in rules]
     columns += [(name, rules[0]) for name in SCORES if name != "top1_loc"]
     ruled = {"top1_loc", "top5_loc", "gt_known_loc"}
@@ -259,7 +266,7 @@ def _make_wide(every: Sequence[Row], own: Sequence[Row], paired: bool) -> Table:
 
 
 def _make_levels(
-    rows: Sequence[Row], variants: Mapping[tuple[str, int], list[Row]]
+    rows: Sequence[Row], variants: Mapping[tuple[str, str, int], list[Row]]
 ) -> Table | None:
     """Tell the thresholds that rules chose, or None where all are fixed numbers."""
     chosen = [
@@ -270,7 +277,7 @@ def _make_levels(
     ]
     if not chosen:
         return None
-    by_key = {(row.model, row.variant, row.threshold): row for row in rows}
+    by_key = {(row.model, row.scored_by, row.threshold): row for row in rows}
     cells: list[tuple[Cell, ...]] = []
     for model in dict.fromkeys(row.model for row in rows):
         own = [by_key.get((model, *column)) for column in chosen]
@@ -294,10 +301,14 @@ def write_tables(
         title: of the Markdown
         lines: verdicts
         rows: of the tables
-        record: what else the JSON says; also names the images that could not be read
+        record: what else the JSON says; also names the images that could not be read, and what
+            tells it from the experiment as it stands
         failed: runs that no row has
     """
     parts = [f"# {title}", "\n".join(f"- {line}" for line in lines)]
+    parts += [
+        f"**Not the experiment as it stands:** {plain(line)}" for line in record.get(DEPARTURES, ())
+    ]
     parts += [f"**Not apart:** {plain(line)}" for line in list_overlaps(rows)]
     if failed:
         named_runs: list[tuple[Cell, ...]] = [(each.name, each.reason) for each in failed]

@@ -53,7 +53,8 @@ def build(
     """Turn an official download into a folder with one folder a split.
 
     The splits are the official ones; ILSVRC's validation images become test. Neither download has
-    a val split; --val SHARE makes one out of train, with boxes, for --threshold val.
+    a val split; --val SHARE makes one out of train, with boxes, for --threshold val. The standard
+    evaluation's metadata (metadata/CUB, ILSVRC, OpenImages) needs no building: it is DATA as it is.
     """
     from eval.builders import find_builder
     from eval.writing import check_free
@@ -92,7 +93,8 @@ def check(
     """Check every line of a data set, and what its manifest.toml promises.
 
     Images may be stored in another size than the manifest says, since boxes scale with them; they
-    are counted. Width and height that are swapped are a fault.
+    are counted. Width and height that are swapped are a fault. Of the standard evaluation's
+    metadata ids and labels are checked too, and it says what --root is.
     """
     from eval.manifest import ManifestError
     from wsol.shipped import check_data, find_data_set

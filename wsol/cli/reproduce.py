@@ -25,7 +25,7 @@ def reproduce(
         Path | None,
         typer.Option(
             help="Data set; images with their splits in manifest/; or the official download of "
-            "CUB-200-2011. Needed but for what is recorded."
+            "CUB-200-2011 or ILSVRC. Needed but for what is recorded."
         ),
     ] = None,
     out: Annotated[
@@ -37,11 +37,20 @@ def reproduce(
     seeds: Annotated[
         str | None, typer.Option(help="Only these, such as 0 or 0,1.", metavar="N,N")
     ] = None,
+    changes: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            help="Change the recipe of all models, such as epochs=1, for a run at reduced size; "
+            "repeatable. Every output says so, without verdicts or expected values.",
+            metavar="KEY=VALUE",
+        ),
+    ] = None,
     weights: Annotated[
         Path | None,
         typer.Option(
             help="Folder of MODEL-SEED.safetensors files or MODEL-SEED runs: score these, train "
-            "nothing."
+            "nothing; and of files that the experiment's card asks for."
         ),
     ] = None,
     recorded: Annotated[
@@ -88,9 +97,9 @@ def reproduce(
             try:
                 outcome = run(
                     name, data, out, models=None if models is None else _split(models),
-                    seeds=numbers, weights=weights, recorded=recorded, root=root, expect=expect,
-                    cache=cache, device=device, workers=workers, allow_overlap=allow_overlap,
-                    events=events,
+                    seeds=numbers, changes=changes or (), weights=weights, recorded=recorded,
+                    root=root, expect=expect, cache=cache, device=device, workers=workers,
+                    allow_overlap=allow_overlap, events=events,
                 )  # fmt: skip
             except KeyboardInterrupt:
                 events.say("interrupted; the same command goes on from what is saved")

@@ -121,9 +121,14 @@ def print_outcome(outcome: Outcome) -> None:
         if table is not None:
             common.print_table(table.title, list(table.header), table.texts())
             typer.echo("\n".join(table.notes))
-    typer.echo("\n".join(outcome.verdicts))
+    if outcome.verdicts:
+        typer.echo("\n".join(outcome.verdicts))
     print_overlaps(list_overlaps(outcome.rows))
-    if outcome.expected is not None:
+    for line in outcome.departures:
+        typer.echo(f"not the experiment as it stands: {line}")
+    if outcome.departures and outcome.expected:
+        sys.stderr.write("so that no verdict is given and no expected value is compared\n")
+    elif outcome.expected is not None:
         sys.stderr.writelines(f"{fault}\n" for fault in outcome.faults)
         typer.echo(f"{outcome.met} of {len(outcome.expected)} expected values found")
     for sentence, lines in pair_unreadable(vars(outcome)):

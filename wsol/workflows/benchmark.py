@@ -122,7 +122,7 @@ def benchmark(
         )
     scoring = _settle(protocol, thresholds, methods, output_strides, size, split, precision)
     with about("thresholds"):
-        check_rules(rules, scoring)
+        check_rules(scoring)
     if expected is not None:
         with about("expect"):
             check_measurable(expected, {each.name: entries[0].name for each in entries}, scoring)
@@ -194,7 +194,6 @@ def _score(
     **options: Any,
 ) -> tuple[Outcome, dict[str, Path]]:
     """Score every model; gives the folder of each one's results too."""
-    from eval.protocols import find_protocol
     from tdam.named_weights import is_named
     from tdam.weights import WeightsError
     from wsol.benchmarking.failed_run import FailedRun, tell_reason
@@ -208,7 +207,7 @@ def _score(
 
     where = str(settle_device(device, scoring.precision))
     finder = class_finder(scored, data, classes, events)
-    rules = find_protocol(scoring.protocol)
+    (rules,) = scoring.rules
     images = Images(scored, chooser, data.image_root, finder)
     scores, folders, fitting = [], {}, []
     failed: list[FailedRun] = []
@@ -219,7 +218,7 @@ def _score(
 
     for entry in entries:  # all of them before the first is scored
         try:
-            check_weights(entry, str(entry.checkpoint), images, scoring, rules)
+            check_weights(entry, str(entry.checkpoint), images, scoring)
             fitting.append(entry)
         except (WeightsError, ValueError, OSError, RuntimeError) as error:
             note_failure(entry, error)
@@ -330,7 +329,7 @@ def _settle(
     """Put the variants of scoring together."""
     from wsol.benchmarking.experiment import Scoring
 
-    choices: dict[str, Any] = {"protocol": protocol, "split": split}
+    choices: dict[str, Any] = {"protocols": (protocol,), "split": split}
     if "val" in thresholds and "val" in split.split("+"):
         raise ArgumentError("thresholds", f"val cannot be chosen on while {split!r} scores it")
     if "val" in split.split("+"):

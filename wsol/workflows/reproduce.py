@@ -15,7 +15,7 @@ from wsol.out_folders import free_file, free_folder, writing
 from wsol.sharing import led
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Sequence
 
     from wsol.benchmarking.experiment import Experiment
     from wsol.benchmarking.outcome import Outcome
@@ -32,6 +32,7 @@ def reproduce(
     *,
     models: Collection[str] | None = None,
     seeds: Collection[int] | None = None,
+    changes: Sequence[str] = (),
     weights: str | Path | None = None,
     recorded: bool = False,
     root: str | Path | None = None,
@@ -53,12 +54,14 @@ def reproduce(
     Args:
         experiment: name of one that comes along, or a TOML file
         data: data set; images with their splits in `manifest/`; or the official download of
-            CUB-200-2011; None for what is recorded alone
+            CUB-200-2011 or of ILSVRC; None for what is recorded alone
         out: folder of the experiment; None for `wsol-<name>`
         models: names; None for all
         seeds: None for all
+        changes: of the recipe of all models, such as `epochs=1`; every output says that it is not
+            the experiment as it stands, no verdict is given and no expected value compared
         weights: folder of MODEL-SEED.safetensors files or MODEL-SEED runs to score, training
-            nothing
+            nothing, and of files of weights that the experiment expects of the user
         recorded: take the runs whose scores are recorded beside the experiment as they are, but
             for those that `out` has trained
         root: image root; None: as the data set has it
@@ -84,6 +87,8 @@ def reproduce(
 
     with about("experiment"):
         whole = load_experiment(str(experiment))
+    with about("changes"):
+        whole = whole.change([changes] if isinstance(changes, str) else list(changes))
     with about("models"):
         chosen = whole.select(models=models)
     with about("seeds"):
@@ -141,14 +146,15 @@ def _run(
     events: Events,
     **options: Any,
 ) -> Outcome:
-    from eval.protocols import find_protocol
     from tdam.precision import check_precision
     from wsol.benchmarking import runs
+    from wsol.benchmarking.departures import list_departures
     from wsol.benchmarking.expected import check_measurable
     from wsol.benchmarking.outcome import NothingScoredError, read_runs
     from wsol.benchmarking.replicates import check_rules
     from wsol.benchmarking.reproduction import Reproduction
     from wsol.benchmarking.scored_data import open_scored
+    from wsol.benchmarking.sources import describe_choice
     from wsol.runtime import find_device
     from wsol.workflows.evaluation_job import check_root
     from wsol.workflows.report_job import write_page
@@ -162,13 +168,17 @@ def _run(
     with hold_folder(out, patient=True, tell=events.say):  # splits may be written to it
         on = None if data is None else open_scored(experiment, data, root, out, events)
     with about("experiment"):
-        rules = find_protocol(experiment.scoring.protocol)
-        check_rules(rules, experiment.scoring)
+        check_rules(experiment.scoring)
         if expect:
             check_measurable(experiment.expected, experiment.references, experiment.scoring)
-    on = None if data is None else open_scored(experiment, data, root, out, events)
     if on is not None:
         check_root(on.scored, on.data.image_root)
+        for line in list_departures(experiment, len(on.scored), on):
+            events.say(f"not the experiment as it stands: {line}")
+        recipe = next((each.recipe for each in experiment.models if each.checkpoint is None), None)
+        chosen_on = describe_choice(on.data, experiment.scoring, recipe)
+        if chosen_on:
+            events.say(f"thresholds of the rule val: {chosen_on}")
     work = Reproduction(whole, experiment, on, out, device=where, events=events, **options)
     results = work.run()
     if not results.scores:
@@ -178,7 +188,7 @@ def _run(
         work.write_record(results.failed)
         if on is not None:
             pictures = out / "report" / "pictures"
-            shown = read_runs(results.folders, on.scored, rules)
+            shown = read_runs(results.folders, on.scored, experiment.scoring.rules[0])
             write_page(pictures, shown, on.data.root, events, references=experiment.references)
     if work.cache is None and not runs.is_any_unfinished(out / "runs"):
         shutil.rmtree(out / "cache", ignore_errors=True)
@@ -187,20 +197,22 @@ def _run(
 
 def _write(work: Reproduction, results: RunResults, expect: bool) -> Outcome:
     """Write tables and page."""
+    from wsol.benchmarking.departures import list_departures
     from wsol.benchmarking.outcome import Outcome, list_verdicts
     from wsol.benchmarking.page import write_summary_page
-    from wsol.benchmarking.replicates import name_rule
+    from wsol.benchmarking.passes import describe_protocols
     from wsol.benchmarking.summary import summarise
-    from wsol.benchmarking.tables import write_tables
+    from wsol.benchmarking.tables import DEPARTURES, write_tables
     from wsol.evaluation.unreadable import list_unreadable, pair_unreadable
 
-    experiment, on, rules = work.experiment, work.on, work.rules
+    experiment, on = work.experiment, work.on
     scoring = experiment.scoring
     rows = summarise(results.scores, experiment.models[0].name, experiment.references)
-    verdicts = list_verdicts(rows)
     images = results.scores[0].images
+    departures = [*list_departures(experiment, images, on), *results.strange]
+    verdicts = [] if departures else list_verdicts(rows)
     scored = f"{scoring.split}: {images} images" if on is None else on.scored.summary
-    title = f"{scored}, protocol {rules.name}, class map {rules.class_map}"
+    title = f"{scored}, {describe_protocols(scoring.rules)}"
     title += "" if scoring.precision == "float32" else f", {scoring.precision}"
     missed = list_unreadable(results.scores)
     failures = [each.describe() for each in results.failed]
@@ -208,32 +220,23 @@ def _write(work: Reproduction, results: RunResults, expect: bool) -> Outcome:
         "experiment": experiment.name,
         "data": None if on is None else str(on.data.path.resolve()),
         "images": images,
-        "scoring": asdict(scoring),
+        "scoring": {"protocol": scoring.protocols[0], **asdict(scoring)},
         "failures": failures,
         **missed,
     }
+    if departures:
+        record[DEPARTURES] = departures
     name = f"Experiment {experiment.name}"
     write_tables(work.out, name, verdicts, rows, record, results.failed)
-    trained = next((each for each in experiment.models if each.checkpoint is None), None)
-    facts = {
-        "Scored": title,
-        "Thresholds": ", ".join(map(name_rule, scoring.thresholds)),
-        "Seeds": ", ".join(str(s) for s in sorted({seed for _, seed in experiment.runs})),
-    }
-    if trained is not None:
-        recipe = trained.recipe
-        limit = f"at most {recipe.per_class} images a class" if recipe.per_class else "all images"
-        facts["Recipe"] = f"{recipe.name}: {recipe.model}, {recipe.epochs} epochs, {limit}"
-    if results.recorded:
-        facts["As recorded"] = ", ".join(results.recorded)
     page = write_summary_page(
         work.out / "report",
         rows,
         title=name,
         note=experiment.description,
         verdicts=verdicts,
-        facts=facts,
+        facts=_list_facts(work, results, title),
         failures=failures,
+        departures=departures,
         unreadable=pair_unreadable(missed),
         pictures=None if on is None else "pictures/index.html",
     )
@@ -246,8 +249,33 @@ def _write(work: Reproduction, results: RunResults, expect: bool) -> Outcome:
         record=record,
         expected=experiment.expected if expect else None,
         page=page,
+        departures=tuple(departures),
         **{key: tuple(lines) for key, lines in missed.items()},
     )
+
+
+def _list_facts(work: Reproduction, results: RunResults, scored: str) -> dict[str, str]:
+    """Say in short what was done, by a label for people."""
+    from wsol.benchmarking.replicates import name_rule
+    from wsol.benchmarking.sources import describe_choice
+
+    experiment, on = work.experiment, work.on
+    trained = next((each for each in experiment.models if each.checkpoint is None), None)
+    recipe = None if trained is None else trained.recipe
+    facts = {
+        "Scored": scored,
+        "Thresholds": ", ".join(map(name_rule, experiment.scoring.thresholds)),
+    }
+    chosen_on = "" if on is None else describe_choice(on.data, experiment.scoring, recipe)
+    if chosen_on:
+        facts["Rule val"] = chosen_on
+    facts["Seeds"] = ", ".join(str(s) for s in sorted({seed for _, seed in experiment.runs}))
+    if recipe is not None:
+        limit = f"at most {recipe.per_class} images a class" if recipe.per_class else "all images"
+        facts["Recipe"] = f"{recipe.name}: {recipe.model}, {recipe.epochs} epochs, {limit}"
+    if results.recorded:
+        facts["As recorded"] = ", ".join(results.recorded)
+    return facts
 
 
 def _list_recorded(experiment: Experiment) -> list[str]:
@@ -316,4 +344,6 @@ def _free(out: Path, experiment: Experiment) -> None:
                 free_folder(out / name, begun=True)
         for name in ("table.md", "table.csv", "results.json", "experiment.zip"):
             free_file(out / name, force=True)
-        write_file(out / COPY, experiment.text)
+        changed = f"# not the experiment as it stands: {', '.join(experiment.changes)}"
+        told = f"{changed.encode('unicode_escape').decode()}\n" if experiment.changes else ""
+        write_file(out / COPY, told + experiment.text)
