@@ -172,6 +172,15 @@ def test_a_partner_names_as_many_classes(network, partner, score, tmp_path, caps
     assert section == json.loads(json.dumps(evaluation.steps.to_dict()))
 
 
+@pytest.mark.slow
+def test_a_partner_computes_in_the_same_precision(network, partner, score, tmp_path):
+    options = {"partner": partner, "threshold": 0.4, "steps_rule": "any"}
+    score(network, precision="bfloat16", channels_last=True, out=tmp_path, **options)
+    settings = json.loads((tmp_path / "settings.json").read_text())
+    for told in (settings, settings["partner"]):
+        assert (told["precision"], told["channels_last"]) == ("bfloat16", True)
+
+
 def test_one_step_has_one_guess(partner, score):
     evaluation = score(partner, threshold=0.4, steps_rule="any")
     rows = [row.scores for row in evaluation.steps.rows]

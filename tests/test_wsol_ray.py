@@ -112,6 +112,23 @@ def test_records_are_those_of_one_process(cluster, trained, images, tmp_path, ru
     assert lines_of(far).replace('"file://', '"') == expected
 
 
+def test_precision_and_pixels_reach_the_workers(cluster, trained, images, tmp_path, run):
+    source = images / "b" / "00001.png"
+    flags = ("predict", source, "--checkpoint", trained[0], "--precision", "bfloat16")
+    plain, out = tmp_path / "plain", tmp_path / "out"
+    assert run(*flags, "--format", "jsonl", "--out", plain)[0] == 0
+    flags = (*flags, "--engine", "ray", "--out", out)
+    code, _, err = run(*flags)
+    assert (code, "computes in bfloat16" in err) == (0, True), err
+    assert lines_of(out) == (plain / "predictions.jsonl").read_text()
+    code, _, err = run(*flags, "--precision", "float32", "--resume")
+    assert (code, "precision (" in err) == (2, True)
+    code, _, err = run(*flags, "--resume")
+    assert (code, "nothing is left to do" in err) == (0, True)
+    code, _, err = run(*flags, "--max-pixels", 10_000, "--resume")
+    assert (code, "max pixels (" in err) == (2, True)
+
+
 def test_a_killed_worker_costs_nothing(cluster, trained, images, tmp_path, run):
     flags = ("--checkpoint", trained[0], "--batch-size", 1)
     plain, out, killed = tmp_path / "plain", tmp_path / "out", []

@@ -138,6 +138,35 @@ def test_processes_score_what_one_does(world):
 
 
 @pytest.mark.slow
+def test_processes_judge_guesses_and_classes_as_one_does(world):
+    """Every step's guess beside a partner's, in a precision, and images with labels alone."""
+    make_weights(Recipe(size=64), world / "plain.safetensors")
+    for i, path in enumerate(sorted((world / "data").rglob("*.png"))[:7]):
+        folder = world / "labels" / ("circle", "square")[i % 2]
+        folder.mkdir(parents=True, exist_ok=True)
+        shutil.copy(path, folder / f"{i}.png")
+    (world / "classes.csv").write_text("label,imagenet1k_index\n0,0\n1,1\n")
+    guesses = ("--steps-rule", "any", "--partner", "plain.safetensors", "--threshold", "val",
+               "--protocol", "all", "--batch-size", 2, "--precision", "bfloat16")  # fmt: skip
+    labels = ("evaluate", "labels", "--checkpoint", "w.safetensors", "--classes", "classes.csv",
+              "--workers", 1, "--batch-size", 2)  # fmt: skip
+    for name, command in (("guesses", (*EVALUATE, *guesses)), ("labels", labels)):
+        told = []
+        for count in (1, 2):
+            out = f"{name}-out-{count}"
+            code, printed, said = start(count, *command, "--out", out, home=world)
+            assert code == 0, said
+            told.append(printed)
+        assert told[0] == told[1]
+        same_files(world / f"{name}-out-1", world / out)
+    scores = json.loads((world / "guesses-out-2" / "wsoleval" / "scores.json").read_text())
+    assert [row["name"] for row in scores["steps_rule"]["rows"]][-1] == "partner"
+    assert (scores["images"], scores["precision"]) == (7, "bfloat16")
+    scores = json.loads((world / "labels-out-2" / "scores.json").read_text())
+    assert (scores["images"], scores.get("max_box_acc")) == (7, None)
+
+
+@pytest.mark.slow
 def test_processes_of_a_program_score_masks_as_one_does(world):
     """A program's own calls, whose every process gets the scores."""
     random = np.random.default_rng(0)
@@ -158,7 +187,9 @@ def test_processes_of_a_program_score_masks_as_one_does(world):
 
 @pytest.mark.slow
 def test_processes_reproduce_what_one_does(world):
-    (world / "shapes.toml").write_text(TOML.replace("seeds = [0, 1]", "seeds = [1]"))
+    text = TOML.replace("seeds = [0, 1]", "seeds = [1]")
+    several = '[scoring]\nprotocols = ["wsoleval", "tdam", "clean"]'  # in two passes
+    (world / "shapes.toml").write_text(text.replace("[scoring]", several))
     command = ("reproduce", "shapes.toml", "--data", "data", "--workers", 0)
     code, printed, said = start(2, *command, "--out", "two", home=world)
     assert code == 0, said
@@ -173,7 +204,7 @@ def test_processes_reproduce_what_one_does(world):
     (world / "two" / "experiment.zip").unlink()
     code, again, said = start(1, *command, "--out", "two", home=world)
     assert (code, again) == (0, printed), said
-    assert said.count("score ") == 4
+    assert said.count("score ") == 8
     for name in ("table.md", "table.csv", "results.json", "experiment.zip"):
         assert filecmp.cmp(kept / name, world / "two" / name, shallow=False), name
     same_files(kept / "scores", world / "two" / "scores")
