@@ -138,6 +138,7 @@ def read(tmp_path):
 @pytest.fixture
 def run(capsys):
     """Call `wsol` with arguments: exit code, stdout, stderr."""
+    from eval.image_files import MAX_PIXELS, set_max_pixels
     from wsol.cli import main
 
     def call(*arguments):
@@ -146,4 +147,5 @@ def run(capsys):
         output = capsys.readouterr()
         return stop.value.code or 0, output.out, output.err
 
-    return call
+    yield call
+    set_max_pixels(MAX_PIXELS)  # which a flag sets for the whole process
