@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import re
+import sys
 from contextlib import contextmanager
 from io import BytesIO
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from PIL import GifImagePlugin, Image, JpegImagePlugin
+from PIL import GifImagePlugin, Image, JpegImagePlugin, PpmImagePlugin
 
 from eval.bmp_runs import decode_runs
 from eval.file_structure import has_all_scans, scan_jpeg
 from eval.image_errors import ImageError
 from eval.image_files import LARGE, OpenImage, UnknownTiff, identify
-from eval.pnm import decode_pnm
+from eval.pnm import decode_pnm, read_samples
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -27,6 +28,14 @@ _SCAN_END = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
 _RESTART = re.compile(rb"\xff[\xd0-\xd7]")
 # what PIL decodes in Python, a pixel at a time
 _OWN = {"ppm": decode_pnm, "ppm_plain": decode_pnm, "bmp_rle": decode_runs}
+
+_SWAPPED = "B" if sys.byteorder == "little" else "L"
+# PIL's names of how pixels lie in a file, by order of bytes: the swapped one gives the lower byte
+_LOWER_BYTES = {"LA;16B": "RGBA"} | {
+    f"{mode};16{order}": f"{mode};16{other}"
+    for mode in ("RGB", "RGBA", "RGBX")
+    for order, other in (("B", "L"), ("L", "B"), ("N", _SWAPPED))
+}
 
 _one_large = Lock()
 
@@ -59,6 +68,43 @@ def decode(opened: OpenImage, at_least: int | None = None) -> Image.Image:
     if _fill_and_load(image, 165) and _fill_and_load(identify(opened.file).image, 90):
         raise ImageError("truncated: its data does not fill the size in its header")
     return image
+
+
+def read_deep_colours(opened: OpenImage, high: Image.Image) -> np.ndarray:
+    """Read colours of 16 bits a sample in full; PIL's own images have the higher byte of each.
+
+    The data is decoded once more, each sample's lower byte taken for the sample.
+
+    Args:
+        opened: a PNG, TIFF or PNM of 16 bits
+        high: the same image as `decode` gives it
+
+    Returns:
+        (H, W, 3), of grey with alpha (H, W), uint16, without alpha
+
+    Raises:
+        ImageError: a kind whose lower bytes are not to be had
+    """
+    if isinstance(opened.image, PpmImagePlugin.PpmImageFile):
+        return read_samples(opened.image, opened.file)[0].astype(np.uint16)
+    image: Any = identify(opened.file).image
+    tiles = getattr(image, "tile", [])
+    args = tiles[0].args if tiles else ""
+    rawmode = args if isinstance(args, str) else args[0]
+    if rawmode not in _LOWER_BYTES:
+        raise ImageError("16 bits a sample, of a kind whose lower bits are not read")
+    lower = _LOWER_BYTES[rawmode]
+    image.tile = [
+        tile._replace(args=lower if isinstance(args, str) else (lower, *tile.args[1:]))
+        for tile in tiles
+    ]
+    if rawmode == "LA;16B":  # four bytes a pixel: both of the sample's, and those of alpha
+        image._mode = "RGBA"
+    image.load()
+    low, upper = np.asarray(image), np.asarray(high)
+    if rawmode == "LA;16B":
+        return upper[..., 0].astype(np.uint16) << 8 | low[..., 1]
+    return upper[..., :3].astype(np.uint16) << 8 | low[..., :3]
 
 
 @contextmanager

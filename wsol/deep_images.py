@@ -11,11 +11,10 @@ import zlib
 from itertools import product
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-import cv2
 import numpy as np
 from PIL import Image
 
-from eval.image_decoding import split_bands
+from eval.image_decoding import read_deep_colours, split_bands
 from eval.image_errors import ImageError
 from eval.image_files import check_bytes
 
@@ -162,8 +161,7 @@ def reduce_colours(
 ) -> tuple[Image.Image, bool]:
     """Bring colours of 16 bits to 8, of which PIL gives the high bytes alone.
 
-    Those are enough where no range is declared and the values use the 16 bits; else the file is
-    decoded once more, with all bits.
+    Those are enough where no range is declared and the values use the 16 bits.
 
     Args:
         image: RGB, or with alpha, as PIL decoded it
@@ -174,24 +172,14 @@ def reduce_colours(
         the image, and whether the range is the data's
 
     Raises:
-        ImageError: the other decoder does not read it
+        ImageError: a kind whose lower bytes are not to be had
     """
     colours = 1 if image.mode == "LA" else 3
     bands: Any = image.getextrema()
     if declared is None and max(band[1] for band in bands[:colours]) >= _FEW >> 8:
         return image, False
     check_bytes(image.size, 16)
-    opened.file.seek(0)
-    pixels = cv2.imdecode(np.frombuffer(opened.file.read(), np.uint8), cv2.IMREAD_UNCHANGED)
-    if (
-        pixels is None
-        or pixels.dtype != np.uint16
-        or pixels.ndim != 3
-        or pixels[..., :3].shape != (*image.size[::-1], 3)
-    ):
-        raise ImageError("16 bits a sample, of a kind whose low values cannot be read")
-    stored = pixels[..., 0] if colours == 1 else pixels[..., 2::-1]
-    reduced, from_data = reduce_pixels(stored, declared)
+    reduced, from_data = reduce_pixels(read_deep_colours(opened, image), declared)
     if image.mode in ("LA", "RGBA"):
         reduced.putalpha(image.getchannel("A"))
     return reduced, from_data

@@ -8,12 +8,11 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
 from PIL import ExifTags, Image
 from PIL.PpmImagePlugin import PpmImageFile
 
 from eval.headers import QUARTER_TURNS
-from eval.image_decoding import decode, split_bands, taking_turns
+from eval.image_decoding import decode, read_deep_colours, split_bands, taking_turns
 from eval.image_errors import ImageError as ImageError
 from eval.image_files import image_errors, open_image, read_orientation
 from eval.image_names import (
@@ -24,7 +23,6 @@ from eval.image_names import (
     is_other_picture,
     walk_folders,
 )
-from eval.pnm import read_samples
 from eval.written_files import WrittenFiles
 from wsol.data_ranges import tell_stretched
 from wsol.deep_images import (
@@ -124,7 +122,7 @@ def _decode(opened: OpenImage, at_least: int | None) -> tuple[Image.Image, bool]
     if tags is not None and is_deep(tags) and reads_deep(tags):
         return read_deep(opened)
     if opened.deep and isinstance(opened.image, PpmImageFile):
-        return reduce_pixels(read_samples(opened.image, opened.file)[0].astype(np.uint16))
+        return reduce_pixels(read_deep_colours(opened, opened.image))
     image = decode(opened, at_least)
     if image.mode in _DEEP:
         declared, inverted = None, False
