@@ -19,7 +19,7 @@ from eval.image_files import LARGE, OpenImage, UnknownTiff, identify
 from eval.pnm import decode_pnm, read_samples
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from typing import BinaryIO
 
 _BAND = 1 << 20  # pixels that are converted at once
@@ -70,41 +70,53 @@ def decode(opened: OpenImage, at_least: int | None = None) -> Image.Image:
     return image
 
 
-def read_deep_colours(opened: OpenImage, high: Image.Image) -> np.ndarray:
+def read_deep_colours(
+    opened: OpenImage, high: Image.Image
+) -> Callable[[], Iterator[tuple[int, np.ndarray]]]:
     """Read colours of 16 bits a sample in full; PIL's own images have the higher byte of each.
 
     The data is decoded once more, each sample's lower byte taken for the sample.
 
     Args:
         opened: a PNG, TIFF or PNM of 16 bits
-        high: the same image as `decode` gives it
+        high: the same image as `decode` gives it, of a PNM any; a band of it may change once that
+            has been yielded for the last time
 
     Returns:
-        (H, W, 3), of grey with alpha (H, W), uint16, without alpha
+        yields bands: the first row, and (h, W, 3), of grey (h, W), uint16, without alpha
 
     Raises:
         ImageError: a kind whose lower bytes are not to be had
     """
     if isinstance(opened.image, PpmImagePlugin.PpmImageFile):
-        return read_samples(opened.image, opened.file)[0].astype(np.uint16)
-    image: Any = identify(opened.file).image
-    tiles = getattr(image, "tile", [])
+        samples, _ = read_samples(opened.image, opened.file)
+        rows = max(_BAND // samples.shape[1], 1)
+        tops = range(0, len(samples), rows)
+        return lambda: ((top, samples[top : top + rows].astype(np.uint16)) for top in tops)
+    low: Any = identify(opened.file).image
+    tiles = getattr(low, "tile", [])
     args = tiles[0].args if tiles else ""
     rawmode = args if isinstance(args, str) else args[0]
     if rawmode not in _LOWER_BYTES:
         raise ImageError("16 bits a sample, of a kind whose lower bits are not read")
     lower = _LOWER_BYTES[rawmode]
-    image.tile = [
+    low.tile = [
         tile._replace(args=lower if isinstance(args, str) else (lower, *tile.args[1:]))
         for tile in tiles
     ]
-    if rawmode == "LA;16B":  # four bytes a pixel: both of the sample's, and those of alpha
-        image._mode = "RGBA"
-    image.load()
-    low, upper = np.asarray(image), np.asarray(high)
-    if rawmode == "LA;16B":
-        return upper[..., 0].astype(np.uint16) << 8 | low[..., 1]
-    return upper[..., :3].astype(np.uint16) << 8 | low[..., :3]
+    grey = rawmode == "LA;16B"
+    if grey:  # four bytes a pixel: both of the sample's, and those of alpha
+        low._mode = "RGBA"
+    low.load()
+
+    def join(upper: Image.Image, lower: Image.Image) -> np.ndarray:
+        ups, lows = np.asarray(upper).astype(np.uint16), np.asarray(lower)
+        return ups[..., 0] << 8 | lows[..., 1] if grey else ups[..., :3] << 8 | lows[..., :3]
+
+    return lambda: (
+        (top, join(upper, lower))
+        for (top, upper), (_, lower) in zip(split_bands(high), split_bands(low), strict=True)
+    )
 
 
 @contextmanager

@@ -70,7 +70,9 @@ def _read(path: Path, size: int) -> tuple[np.ndarray, Size]:
             image = decode(opened)
             marked = np.empty((image.height, image.width), np.uint8)
             if deep and len(image.getbands()) > 1:
-                marked[:] = read_deep_colours(opened, image).reshape(*marked.shape, -1).any(axis=-1)
+                for top, colours in read_deep_colours(opened, image)():
+                    flat = colours.reshape(*colours.shape[:2], -1)
+                    marked[top : top + len(flat)] = flat.any(axis=-1)
             else:
                 white_is_zero = opened.tags is not None and opened.tags.number(262, 1) == 0
                 black = 65535 if deep and white_is_zero and image.mode.startswith("I;16") else 0

@@ -138,24 +138,6 @@ def reduce_image(
     return grey, from_data
 
 
-def reduce_pixels(
-    pixels: np.ndarray, declared: tuple[float, float] | None = None
-) -> tuple[Image.Image, bool]:
-    """Bring pixels to 8 bits.
-
-    Args:
-        pixels: (H, W) or (H, W, 3)
-        declared: as for `find_scale`
-
-    Returns:
-        a grey or RGB image, and whether the range is the data's
-    """
-    rows = max((1 << 20) // pixels.shape[1], 1)
-    tops = range(0, len(pixels), rows)
-    bands, from_data = reduce_bands(lambda: (pixels[top : top + rows] for top in tops), declared)
-    return Image.fromarray(np.concatenate(list(bands))), from_data
-
-
 def reduce_colours(
     image: Image.Image, opened: OpenImage, declared: tuple[float, float] | None = None
 ) -> tuple[Image.Image, bool]:
@@ -164,7 +146,7 @@ def reduce_colours(
     Those are enough where no range is declared and the values use the 16 bits.
 
     Args:
-        image: RGB, or with alpha, as PIL decoded it
+        image: RGB, or with alpha, as PIL decoded it; changed in place
         opened: that it comes from
         declared: as for `find_scale`
 
@@ -174,15 +156,31 @@ def reduce_colours(
     Raises:
         ImageError: a kind whose lower bytes are not to be had
     """
-    colours = 1 if image.mode == "LA" else 3
-    bands: Any = image.getextrema()
-    if declared is None and max(band[1] for band in bands[:colours]) >= _FEW >> 8:
+    highs: Any = image.getextrema()[:3]
+    if declared is None and max(high for _, high in highs) >= _FEW >> 8:
         return image, False
-    check_bytes(image.size, 16)
-    reduced, from_data = reduce_pixels(read_deep_colours(opened, image), declared)
-    if image.mode in ("LA", "RGBA"):
-        reduced.putalpha(image.getchannel("A"))
-    return reduced, from_data
+    return _reduce(image, opened, declared)
+
+
+def reduce_pnm(opened: OpenImage) -> tuple[Image.Image, bool]:
+    """Bring a PNM of 16 bits to 8, as `reduce_colours` does."""
+    mode = "RGB" if opened.image.mode == "RGB" else "L"
+    return _reduce(Image.new(mode, opened.size), opened, None)
+
+
+def _reduce(
+    image: Image.Image, opened: OpenImage, declared: tuple[float, float] | None
+) -> tuple[Image.Image, bool]:
+    read = read_deep_colours(opened, image)
+    bands, from_data = reduce_bands(lambda: (band for _, band in read()), declared)
+    top = 0
+    for band in bands:  # each is read before it is painted over
+        part = Image.fromarray(band).convert("L" if image.mode == "L" else "RGB")
+        if image.mode == "RGBA":
+            part.putalpha(image.getchannel("A").crop((0, top, image.width, top + len(band))))
+        image.paste(part, (0, top))
+        top += len(band)
+    return image, from_data
 
 
 def is_deep(tags: Directory) -> bool:

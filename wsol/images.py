@@ -12,7 +12,7 @@ from PIL import ExifTags, Image
 from PIL.PpmImagePlugin import PpmImageFile
 
 from eval.headers import QUARTER_TURNS
-from eval.image_decoding import decode, read_deep_colours, split_bands, taking_turns
+from eval.image_decoding import decode, split_bands, taking_turns
 from eval.image_errors import ImageError as ImageError
 from eval.image_files import image_errors, open_image, read_orientation
 from eval.image_names import (
@@ -32,7 +32,7 @@ from wsol.deep_images import (
     reads_deep,
     reduce_colours,
     reduce_image,
-    reduce_pixels,
+    reduce_pnm,
 )
 from wsol.text import count_things
 
@@ -122,7 +122,7 @@ def _decode(opened: OpenImage, at_least: int | None) -> tuple[Image.Image, bool]
     if tags is not None and is_deep(tags) and reads_deep(tags):
         return read_deep(opened)
     if opened.deep and isinstance(opened.image, PpmImageFile):
-        return reduce_pixels(read_deep_colours(opened, opened.image))
+        return reduce_pnm(opened)
     image = decode(opened, at_least)
     if image.mode in _DEEP:
         declared, inverted = None, False
@@ -131,9 +131,7 @@ def _decode(opened: OpenImage, at_least: int | None) -> tuple[Image.Image, bool]
         elif isinstance(opened.image, PpmImageFile) and image.mode != "F":
             declared = (0, 65535)
         return reduce_image(image, declared, inverted)
-    if image.mode in ("RGB", "RGBA", "LA") and (
-        opened.deep or (tags is not None and is_deep(tags))
-    ):
+    if image.mode in ("RGB", "RGBA") and (opened.deep or (tags is not None and is_deep(tags))):
         return reduce_colours(image, opened, None if tags is None else declared_range(tags))
     return image, False
 
