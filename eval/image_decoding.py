@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import re
+import sys
 from contextlib import contextmanager
 from io import BytesIO
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from PIL import GifImagePlugin, Image, JpegImagePlugin
+from PIL import GifImagePlugin, Image, JpegImagePlugin, PpmImagePlugin
 
 from eval.bmp_runs import decode_runs
 from eval.file_structure import has_all_scans, scan_jpeg
 from eval.image_errors import ImageError
 from eval.image_files import LARGE, OpenImage, UnknownTiff, identify
-from eval.pnm import decode_pnm
+from eval.pnm import decode_pnm, read_samples
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from typing import BinaryIO
 
 _BAND = 1 << 20  # pixels that are converted at once
@@ -27,6 +28,14 @@ _SCAN_END = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
 _RESTART = re.compile(rb"\xff[\xd0-\xd7]")
 # what PIL decodes in Python, a pixel at a time
 _OWN = {"ppm": decode_pnm, "ppm_plain": decode_pnm, "bmp_rle": decode_runs}
+
+_SWAPPED = "B" if sys.byteorder == "little" else "L"
+# PIL's names of how pixels lie in a file, by order of bytes: the swapped one gives the lower byte
+_LOWER_BYTES = {"LA;16B": "RGBA"} | {
+    f"{mode};16{order}": f"{mode};16{other}"
+    for mode in ("RGB", "RGBA", "RGBX")
+    for order, other in (("B", "L"), ("L", "B"), ("N", _SWAPPED))
+}
 
 _one_large = Lock()
 
@@ -59,6 +68,55 @@ def decode(opened: OpenImage, at_least: int | None = None) -> Image.Image:
     if _fill_and_load(image, 165) and _fill_and_load(identify(opened.file).image, 90):
         raise ImageError("truncated: its data does not fill the size in its header")
     return image
+
+
+def read_deep_colours(
+    opened: OpenImage, high: Image.Image
+) -> Callable[[], Iterator[tuple[int, np.ndarray]]]:
+    """Read colours of 16 bits a sample in full; PIL's own images have the higher byte of each.
+
+    The data is decoded once more, each sample's lower byte taken for the sample.
+
+    Args:
+        opened: a PNG, TIFF or PNM of 16 bits
+        high: the same image as `decode` gives it, of a PNM any; a band of it may change once that
+            has been yielded for the last time
+
+    Returns:
+        yields bands: the first row, and (h, W, 3), of grey (h, W), uint16, without alpha
+
+    Raises:
+        ImageError: a kind whose lower bytes are not to be had
+    """
+    if isinstance(opened.image, PpmImagePlugin.PpmImageFile):
+        samples, _ = read_samples(opened.image, opened.file)
+        rows = max(_BAND // samples.shape[1], 1)
+        tops = range(0, len(samples), rows)
+        return lambda: ((top, samples[top : top + rows].astype(np.uint16)) for top in tops)
+    low: Any = identify(opened.file).image
+    tiles = getattr(low, "tile", [])
+    args = tiles[0].args if tiles else ""
+    rawmode = args if isinstance(args, str) else args[0]
+    if rawmode not in _LOWER_BYTES:
+        raise ImageError("16 bits a sample, of a kind whose lower bits are not read")
+    lower = _LOWER_BYTES[rawmode]
+    low.tile = [
+        tile._replace(args=lower if isinstance(args, str) else (lower, *tile.args[1:]))
+        for tile in tiles
+    ]
+    grey = rawmode == "LA;16B"
+    if grey:  # four bytes a pixel: both of the sample's, and those of alpha
+        low._mode = "RGBA"
+    low.load()
+
+    def join(upper: Image.Image, lower: Image.Image) -> np.ndarray:
+        ups, lows = np.asarray(upper).astype(np.uint16), np.asarray(lower)
+        return ups[..., 0] << 8 | lows[..., 1] if grey else ups[..., :3] << 8 | lows[..., :3]
+
+    return lambda: (
+        (top, join(upper, lower))
+        for (top, upper), (_, lower) in zip(split_bands(high), split_bands(low), strict=True)
+    )
 
 
 @contextmanager

@@ -259,6 +259,8 @@ def _open_pnm(file: BinaryIO) -> OpenImage:
     if kind[1:].isdigit() and not b"".join(numbers).isdigit():  # PIL takes more, such as 1_2
         raise ImageError("not a readable image (its size is no whole numbers)")
     opened.deep = kind in (b"P2", b"P3", b"P5", b"P6") and int(numbers[-1]) == 65535
+    if kind in (b"P3", b"P6") and int(numbers[-1]) > 255:
+        check_bytes(opened.size, 12)
     return opened
 
 

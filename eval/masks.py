@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from eval.image_decoding import decode, split_bands, taking_turns
+from eval.image_decoding import decode, read_deep_colours, split_bands, taking_turns
 from eval.image_errors import ImageError
 from eval.image_files import image_errors, open_image
 from eval.metrics.pixels import BACKGROUND, FOREGROUND, IGNORED
@@ -70,7 +70,9 @@ def _read(path: Path, size: int) -> tuple[np.ndarray, Size]:
             image = decode(opened)
             marked = np.empty((image.height, image.width), np.uint8)
             if deep and len(image.getbands()) > 1:
-                marked[:] = _mark_deep(path, image.size)
+                for top, colours in read_deep_colours(opened, image)():
+                    flat = colours.reshape(*colours.shape[:2], -1)
+                    marked[top : top + len(flat)] = flat.any(axis=-1)
             else:
                 white_is_zero = opened.tags is not None and opened.tags.number(262, 1) == 0
                 black = 65535 if deep and white_is_zero and image.mode.startswith("I;16") else 0
@@ -107,15 +109,3 @@ def _is_deep(opened: OpenImage) -> bool:
     if tiles and tiles[0].codec_name in ("ppm", "ppm_plain"):
         return opened.image.mode == "RGB" and int(tiles[0].args[-1]) > 255
     return opened.deep
-
-
-def _mark_deep(path: Path, size: tuple[int, int]) -> np.ndarray:
-    """Mark as `_mark` does what PIL would cut to the upper 8 bits of each sample."""
-    import cv2
-
-    values = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_UNCHANGED)
-    if values is None or values.ndim != 3 or values.shape[1::-1] != size:
-        raise ImageError("its colours of more than 8 bits are of a kind that is not read")
-    if not np.isfinite(values).all():
-        raise ImageError(_NOT_FINITE)
-    return np.any(values[..., :3], axis=-1)

@@ -32,8 +32,10 @@ def decode_pnm(image: Image.Image, file: BinaryIO) -> Image.Image:
     values, most = read_samples(image, file)
     deep = image.mode == "I"
     top = 65535 if deep else 255
-    scaled = np.minimum(np.rint(values / most * top), top)
-    return Image.fromarray(scaled.astype(np.uint16 if deep else np.uint8))
+    scaled = np.empty(values.shape, np.uint16 if deep else np.uint8)
+    for row, line in enumerate(values):  # as floats, which take eight times the memory
+        scaled[row] = np.minimum(np.rint(line / most * top), top)
+    return Image.fromarray(scaled)
 
 
 def read_samples(image: Image.Image, file: BinaryIO) -> tuple[np.ndarray, int]:

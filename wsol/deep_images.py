@@ -11,11 +11,10 @@ import zlib
 from itertools import product
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-import cv2
 import numpy as np
 from PIL import Image
 
-from eval.image_decoding import split_bands
+from eval.image_decoding import read_deep_colours, split_bands
 from eval.image_errors import ImageError
 from eval.image_files import check_bytes
 
@@ -139,34 +138,15 @@ def reduce_image(
     return grey, from_data
 
 
-def reduce_pixels(
-    pixels: np.ndarray, declared: tuple[float, float] | None = None
-) -> tuple[Image.Image, bool]:
-    """Bring pixels to 8 bits.
-
-    Args:
-        pixels: (H, W) or (H, W, 3)
-        declared: as for `find_scale`
-
-    Returns:
-        a grey or RGB image, and whether the range is the data's
-    """
-    rows = max((1 << 20) // pixels.shape[1], 1)
-    tops = range(0, len(pixels), rows)
-    bands, from_data = reduce_bands(lambda: (pixels[top : top + rows] for top in tops), declared)
-    return Image.fromarray(np.concatenate(list(bands))), from_data
-
-
 def reduce_colours(
     image: Image.Image, opened: OpenImage, declared: tuple[float, float] | None = None
 ) -> tuple[Image.Image, bool]:
     """Bring colours of 16 bits to 8, of which PIL gives the high bytes alone.
 
-    Those are enough where no range is declared and the values use the 16 bits; else the file is
-    decoded once more, with all bits.
+    Those are enough where no range is declared and the values use the 16 bits.
 
     Args:
-        image: RGB, or with alpha, as PIL decoded it
+        image: RGB, or with alpha, as PIL decoded it; changed in place
         opened: that it comes from
         declared: as for `find_scale`
 
@@ -174,27 +154,33 @@ def reduce_colours(
         the image, and whether the range is the data's
 
     Raises:
-        ImageError: the other decoder does not read it
+        ImageError: a kind whose lower bytes are not to be had
     """
-    colours = 1 if image.mode == "LA" else 3
-    bands: Any = image.getextrema()
-    if declared is None and max(band[1] for band in bands[:colours]) >= _FEW >> 8:
+    highs: Any = image.getextrema()[:3]
+    if declared is None and max(high for _, high in highs) >= _FEW >> 8:
         return image, False
-    check_bytes(image.size, 16)
-    opened.file.seek(0)
-    pixels = cv2.imdecode(np.frombuffer(opened.file.read(), np.uint8), cv2.IMREAD_UNCHANGED)
-    if (
-        pixels is None
-        or pixels.dtype != np.uint16
-        or pixels.ndim != 3
-        or pixels[..., :3].shape != (*image.size[::-1], 3)
-    ):
-        raise ImageError("16 bits a sample, of a kind whose low values cannot be read")
-    stored = pixels[..., 0] if colours == 1 else pixels[..., 2::-1]
-    reduced, from_data = reduce_pixels(stored, declared)
-    if image.mode in ("LA", "RGBA"):
-        reduced.putalpha(image.getchannel("A"))
-    return reduced, from_data
+    return _reduce(image, opened, declared)
+
+
+def reduce_pnm(opened: OpenImage) -> tuple[Image.Image, bool]:
+    """Bring a PNM of 16 bits to 8, as `reduce_colours` does."""
+    mode = "RGB" if opened.image.mode == "RGB" else "L"
+    return _reduce(Image.new(mode, opened.size), opened, None)
+
+
+def _reduce(
+    image: Image.Image, opened: OpenImage, declared: tuple[float, float] | None
+) -> tuple[Image.Image, bool]:
+    read = read_deep_colours(opened, image)
+    bands, from_data = reduce_bands(lambda: (band for _, band in read()), declared)
+    top = 0
+    for band in bands:  # each is read before it is painted over
+        part = Image.fromarray(band).convert("L" if image.mode == "L" else "RGB")
+        if image.mode == "RGBA":
+            part.putalpha(image.getchannel("A").crop((0, top, image.width, top + len(band))))
+        image.paste(part, (0, top))
+        top += len(band)
+    return image, from_data
 
 
 def is_deep(tags: Directory) -> bool:

@@ -8,7 +8,6 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
 from PIL import ExifTags, Image
 from PIL.PpmImagePlugin import PpmImageFile
 
@@ -24,7 +23,6 @@ from eval.image_names import (
     is_other_picture,
     walk_folders,
 )
-from eval.pnm import read_samples
 from eval.written_files import WrittenFiles
 from wsol.data_ranges import tell_stretched
 from wsol.deep_images import (
@@ -34,7 +32,7 @@ from wsol.deep_images import (
     reads_deep,
     reduce_colours,
     reduce_image,
-    reduce_pixels,
+    reduce_pnm,
 )
 from wsol.text import count_things
 
@@ -124,7 +122,7 @@ def _decode(opened: OpenImage, at_least: int | None) -> tuple[Image.Image, bool]
     if tags is not None and is_deep(tags) and reads_deep(tags):
         return read_deep(opened)
     if opened.deep and isinstance(opened.image, PpmImageFile):
-        return reduce_pixels(read_samples(opened.image, opened.file)[0].astype(np.uint16))
+        return reduce_pnm(opened)
     image = decode(opened, at_least)
     if image.mode in _DEEP:
         declared, inverted = None, False
@@ -133,9 +131,7 @@ def _decode(opened: OpenImage, at_least: int | None) -> tuple[Image.Image, bool]
         elif isinstance(opened.image, PpmImageFile) and image.mode != "F":
             declared = (0, 65535)
         return reduce_image(image, declared, inverted)
-    if image.mode in ("RGB", "RGBA", "LA") and (
-        opened.deep or (tags is not None and is_deep(tags))
-    ):
+    if image.mode in ("RGB", "RGBA") and (opened.deep or (tags is not None and is_deep(tags))):
         return reduce_colours(image, opened, None if tags is None else declared_range(tags))
     return image, False
 
