@@ -87,6 +87,7 @@ def fill_places(rows):
     return [next(i for i, row in enumerate(rows) if row is each) for each in places]
 
 
+@pytest.mark.slow
 def test_any_step_is_what_its_words_say_of_runs_of_single_steps(network, score, tmp_path):
     evaluation = score(network, threshold=0.4, steps_rule="any", out=tmp_path / "any")
     runs, rows = [], {}
@@ -189,6 +190,7 @@ def test_one_step_has_one_guess(partner, score):
     assert "steps_rule" not in score(partner, threshold=0.4).to_dict()
 
 
+@pytest.mark.slow
 def test_every_step_has_its_own_threshold_of_val(network, partner, score, tmp_path):
     options = {"threshold": "val", "out": tmp_path / "any", "save_maps": "uint8"}
     found = score(network, partner=partner, steps_rule="any", **options)
@@ -207,6 +209,7 @@ def test_every_step_has_its_own_threshold_of_val(network, partner, score, tmp_pa
         assert (tmp_path / "any" / f"chosen-on-val{name}" / "scores.json").is_file()
 
 
+@pytest.mark.slow
 def test_a_run_that_was_cut_off_goes_on(network, score, tmp_path, monkeypatch):
     options = {"threshold": 0.4, "steps_rule": "any", "batch_size": 2}
     whole = score(network, out=tmp_path / "whole", **options)
