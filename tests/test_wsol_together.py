@@ -44,7 +44,9 @@ with open(f"{sys.argv[1]}-{os.environ.get('RANK', 0)}.json", "w") as file:
 def start(count, *arguments, home, program=("-m", "wsol"), fault=""):
     """Run the command in one process or, by torchrun, in several: exit code, stdout, stderr."""
     several = ("-m", "torch.distributed.run", "--nproc-per-node", count)
-    command = [sys.executable, *(several if count > 1 else ()), *program, *arguments]
+    if count > 1:
+        program = (*several, *program[:-1], "--", program[-1])
+    command = [sys.executable, *program, *arguments]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "FAULT": fault}
     done = subprocess.run(
         [str(part) for part in command], cwd=home, capture_output=True, text=True, timeout=600,
@@ -113,7 +115,7 @@ def test_commands_that_processes_cannot_share_say_so(monkeypatch):
 
 @pytest.mark.slow
 def test_processes_score_what_one_does(world):
-    """Two processes, and three of which one has no image, under several protocols too."""
+    """Two processes, and three of which one has no image."""
     flags = ("--threshold", "val", "--batch-size", 4, "--save-maps", "float16", "--coco",
              "--format", "csv")  # fmt: skip
     told = []
@@ -130,16 +132,11 @@ def test_processes_score_what_one_does(world):
     scores = json.loads((world / "1.json").read_text())
     assert scores["images"] == 7
     assert 0 < scores["max_box_acc_v2"] < 100  # maps that tell images apart
-    for count in (1, 3):
-        out = ("--protocol", "all", "--batch-size", 1, "--out", f"all-{count}")
-        code, _, said = start(count, *EVALUATE, *out, home=world)
-        assert code == 0, said
-    assert len(same_files(world / "all-1", world / "all-3")) > 8
 
 
 @pytest.mark.slow
-def test_processes_judge_guesses_and_classes_as_one_does(world):
-    """Every step's guess beside a partner's, in a precision, and images with labels alone."""
+def test_processes_judge_and_compare_as_one_does(world):
+    """Every step's guess beside a partner's, under several protocols, labels alone, two models."""
     make_weights(Recipe(size=64), world / "plain.safetensors")
     for i, path in enumerate(sorted((world / "data").rglob("*.png"))[:7]):
         folder = world / "labels" / ("circle", "square")[i % 2]
@@ -150,7 +147,10 @@ def test_processes_judge_guesses_and_classes_as_one_does(world):
                "--protocol", "all", "--batch-size", 2, "--precision", "bfloat16")  # fmt: skip
     labels = ("evaluate", "labels", "--checkpoint", "w.safetensors", "--classes", "classes.csv",
               "--workers", 1, "--batch-size", 2)  # fmt: skip
-    for name, command in (("guesses", (*EVALUATE, *guesses)), ("labels", labels)):
+    both = ("benchmark", "data", "--run", "a=plain.safetensors", "--run", "b=w.safetensors",
+            "--threshold", 0.2, "--workers", 1)  # fmt: skip
+    commands = {"guesses": (*EVALUATE, *guesses), "labels": labels, "benchmark": both}
+    for name, command in commands.items():
         told = []
         for count in (1, 2):
             out = f"{name}-out-{count}"

@@ -23,10 +23,11 @@ def describe_use(command: str) -> str:
     """Tell at the end of a command's help how several processes share its work."""
     return (
         "Several processes share the work, on one machine with 4 GPUs by\n\n"
-        f"\b\n  torchrun --nproc-per-node 4 -m wsol {command} ...\n\n"
+        f"\b\n  torchrun --nproc-per-node 4 -m -- wsol {command} ...\n\n"
         "and on a cluster by this on each of, say, 2 machines, which need the same folders:\n\n"
         "\b\n  torchrun --nnodes 2 --nproc-per-node 4 --rdzv-backend c10d \\\n"
-        f"    --rdzv-endpoint HOST:29500 -m wsol {command} ..."
+        f"    --rdzv-endpoint HOST:29500 -m -- wsol {command} ...\n\n"
+        "where -- keeps torchrun from taking flags such as --run for its own."
     )
 
 
