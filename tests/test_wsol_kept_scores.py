@@ -22,7 +22,7 @@ from eval.protocols import find_protocol
 from tdam.preprocessing import Preprocessing
 from tdam.training.recipe import load_recipe
 from wsol import fingerprints
-from wsol.evaluation import score_maps
+from wsol.evaluation import pass_header, score_maps
 from wsol.evaluation.network_maps import NetworkMaps
 from wsol.evaluation.resume_file import ResumeError, is_unfinished
 from wsol.fingerprints import hash_code
@@ -127,7 +127,7 @@ def test_an_experiment_is_scored_anew_where_anything_changed(world, change):
 @pytest.mark.fault("numbers: a kept score of something else")
 def test_an_experiment_is_scored_anew_under_newer_rules(world, monkeypatch):
     assert "score " not in score(world)[2]
-    monkeypatch.setattr(score_maps, "RULES", fingerprints.RULES + 1)
+    monkeypatch.setattr(pass_header, "RULES", fingerprints.RULES + 1)
     assert "score none" in score(world)[2]
     assert "score " not in score(world)[2]
 
