@@ -59,6 +59,17 @@ def pytest_terminal_summary(terminalreporter, config):
         terminalreporter.line(f"{kind:58} {tried:7} {tried - lost:9} {lost:5}")
 
 
+@pytest.fixture(scope="module")
+def one_thread():
+    """Threads that wait for each other take longer than the work on tiny inputs."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
 @pytest.fixture(scope="session")
 def vectors():
     """Folder of figures that reference implementations produced."""

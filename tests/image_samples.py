@@ -2,6 +2,7 @@
 
 import io
 import struct
+import zlib
 from functools import cache
 
 import cv2
@@ -27,6 +28,13 @@ def saved(image, kind, **options):
     buffer = io.BytesIO()
     image.save(buffer, kind, **options)
     return buffer.getvalue()
+
+
+def png_chunk(kind, content):
+    return (
+        struct.pack(">I", len(content)) + kind + content
+        + struct.pack(">I", zlib.crc32(kind + content))
+    )  # fmt: skip
 
 
 def tiff(pixels, **options):

@@ -2,12 +2,11 @@
 
 import struct
 import zlib
-from zlib import crc32
 
 import cv2
 import numpy as np
 import pytest
-from image_samples import COLOURS, GREY, saved, tiff
+from image_samples import COLOURS, GREY, png_chunk, saved, tiff
 from listeners import Counter
 from PIL import Image
 
@@ -138,13 +137,9 @@ def test_grey_and_alpha_of_few_bits_keep_their_shades(read):
     """Written by hand, since neither PIL nor OpenCV writes two channels of 16 bits."""
     layers = np.dstack([GREY.astype(">u2"), np.full(GREY.shape, 65535, ">u2")])
     rows = b"".join(b"\0" + row.tobytes() for row in layers)
-
-    def chunk(kind, data):
-        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", crc32(kind + data))
-
     header = struct.pack(">IIBBBBB", *GREY.shape[::-1], 16, 4, 0, 0, 0)
-    content = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header)
-    content += chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
+    content = b"\x89PNG\r\n\x1a\n" + png_chunk(b"IHDR", header)
+    content += png_chunk(b"IDAT", zlib.compress(rows)) + png_chunk(b"IEND", b"")
     np.testing.assert_array_equal(read(content, "png")[..., 0], GREY)
 
 

@@ -9,7 +9,7 @@ from functools import partial
 import fuzz_images
 import numpy as np
 import pytest
-from image_samples import COLOURS, list_originals, picture, saved, tiff
+from image_samples import COLOURS, list_originals, picture, png_chunk, saved, tiff
 from PIL import Image
 
 from eval.file_structure import Directory
@@ -35,13 +35,6 @@ def png(width, height, depth, colour, *, rows=None, before=b""):
     ]
     made = [png_chunk(*chunk) for chunk in chunks]
     return b"\x89PNG\r\n\x1a\n" + made[0] + before + made[1] + made[2]
-
-
-def png_chunk(kind, content):
-    return (
-        struct.pack(">I", len(content)) + kind + content
-        + struct.pack(">I", zlib.crc32(kind + content))
-    )  # fmt: skip
 
 
 def bare_tiff(entries, data=b""):

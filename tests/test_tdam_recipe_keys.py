@@ -3,6 +3,7 @@ from itertools import pairwise
 
 import pytest
 import torch
+from listeners import KillError, Stopper
 from small_training import SMALL, Noise, build, count_weights, run, same
 from torchvision.transforms import v2
 
@@ -23,20 +24,6 @@ NEW = (
     "cooldown", "resize", "interpolation", "val_limit", "val_every",
 )  # fmt: skip
 HALF = SMALL.change(precision="float16", epochs=2)
-
-
-class StopError(Exception):
-    """Somebody pulled the plug."""
-
-
-class StopAfter(Events):
-    def __init__(self, batches):
-        self.left = batches
-
-    def advance(self, count=1, **figures):
-        self.left -= 1
-        if self.left == 0:
-            raise StopError
 
 
 def test_a_file_from_before_these_keys(tmp_path):
@@ -122,8 +109,8 @@ def test_factors_out_of_range():
 
 def test_float16_resumes_to_the_bit(tmp_path):
     wanted, _ = run(tmp_path / "whole", HALF)
-    with pytest.raises(StopError):
-        run(tmp_path / "cut", HALF, events=StopAfter(4), save_every=0.0)
+    with pytest.raises(KillError):
+        run(tmp_path / "cut", HALF, events=Stopper(4, KillError), save_every=0.0)
     state = torch.load(max((tmp_path / "cut/checkpoints").glob("step-*")) / "state.pt")
     assert state["scaler"]["scale"] > 0
     model, _ = run(tmp_path / "cut", HALF, resume=True)
@@ -198,9 +185,9 @@ def test_measured_every_few_epochs(tmp_path, select, best):
         return {"accuracy": next(accuracies), "loss": 1.0}
 
     recipe = SMALL.change(epochs=5, val_every=2, select=select, batch_size=8)
-    with pytest.raises(StopError):
+    with pytest.raises(KillError):
         train(build(), Noise(), recipe, tmp_path, validate=validate, workers=0, save_every=0.0,
-              events=StopAfter(7))  # fmt: skip
+              events=Stopper(7, KillError))  # fmt: skip
     state = train(build(), Noise(), recipe, tmp_path, validate=validate, workers=0, resume=True)
     assert len(measured) == 4  # untrained, and after epochs 2, 4 and 5
     assert [row["val_accuracy"] for row in state.history] == [1.0, None, 9.0, None, 5.0, 4.0]

@@ -4,6 +4,7 @@ import signal
 
 import pytest
 import torch
+from listeners import KillError, Stopper
 from small_training import SMALL, Noise, build, run, same
 
 from tdam.events import Events
@@ -34,24 +35,10 @@ def test_a_run_leaves_its_result(whole):
     assert names == ["step-000000006", "step-000000003"]
 
 
-class StopError(Exception):
-    """Somebody pulled the plug."""
-
-
-class StopAfter(Events):
-    def __init__(self, batches):
-        self.left = batches
-
-    def advance(self, count=1, **figures):
-        self.left -= 1
-        if self.left == 0:
-            raise StopError
-
-
 @pytest.mark.parametrize("batches", [1, 3, 4, 5])
 def test_a_run_that_was_cut_off_ends_the_same(whole, tmp_path, batches):
-    with pytest.raises(StopError):
-        run(tmp_path, events=StopAfter(batches), save_every=0.0)
+    with pytest.raises(KillError):
+        run(tmp_path, events=Stopper(batches, KillError), save_every=0.0)
     model, state = run(tmp_path, resume=True, workers=2 if batches == 5 else 0)
     folder, wanted, expected = whole
     assert same(model, wanted)
@@ -94,8 +81,8 @@ def test_what_a_run_tells(tmp_path):
         *[("train 2/2", 20, 10), 4, 3, 3, (3, heard.lines[-2][1])],
         "end",
     ]
-    with pytest.raises(StopError):
-        run(tmp_path / "cut", events=StopAfter(3), save_every=0.0)
+    with pytest.raises(KillError):
+        run(tmp_path / "cut", events=Stopper(3, KillError), save_every=0.0)
     heard = Heard()
     run(tmp_path / "cut", events=heard, resume=True)  # after the first step, of two batches
     assert heard.lines[:3] == [("train 1/2", 20, 7), 3, (2, 1)]
@@ -107,17 +94,17 @@ def test_what_a_run_tells(tmp_path):
 def test_the_end_is_told_where_a_run_breaks_off(tmp_path):
     class Break(Heard):
         def advance(self, count=1, **figures):
-            raise StopError
+            raise KillError
 
     heard = Break()
-    with pytest.raises(StopError):
+    with pytest.raises(KillError):
         run(tmp_path, events=heard)
     assert heard.lines[-1] == "end"
 
 
 def test_a_checkpoint_that_cannot_be_read_gives_way_to_the_one_before(whole, tmp_path):
-    with pytest.raises(StopError):
-        run(tmp_path, events=StopAfter(5), save_every=0.0)
+    with pytest.raises(KillError):
+        run(tmp_path, events=Stopper(5, KillError), save_every=0.0)
     last, _ = RunFolder(tmp_path).list_checkpoints()
     state = last / "state.pt"
     state.write_bytes(state.read_bytes()[:1000])

@@ -9,7 +9,6 @@ from pathlib import Path
 from threading import Thread
 
 import pytest
-import torch
 from killed_predictions import fill, kill, start
 
 from tdam import create_model
@@ -17,7 +16,8 @@ from wsol.errors import EngineError
 from wsol.maps import MapExtractor
 from wsol.prediction import predict
 
-pytestmark = pytest.mark.slow
+# A worker of Ray's has one thread a CPU, and the last bits depend on their number.
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("one_thread")]
 
 
 class Deadly(MapExtractor):
@@ -40,15 +40,6 @@ def cluster(tmp_path_factory):
     yield ray.get_runtime_context().gcs_address
     ray.shutdown()
     signal.signal(signal.SIGTERM, handler)
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    """A worker of Ray's has one thread a CPU, and the last bits depend on their number."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="module")

@@ -20,14 +20,7 @@ from wsol.overlays import colour, overlay
 from wsol.palette import step_colours
 from wsol.results import Localization, Step
 
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    """Inputs are tiny, and threads that wait for each other take longer than the work."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture(scope="module")

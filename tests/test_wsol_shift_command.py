@@ -3,7 +3,6 @@ import re
 import shutil
 
 import pytest
-import torch
 from PIL import Image
 from small_shifts import SQUARE, blob, localized, network
 
@@ -12,14 +11,7 @@ from wsol.attention_shift.files import ShiftWriter
 from wsol.attention_shift.trace import trace_shift
 from wsol.images import ImageError
 
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    """Inputs are tiny, and threads that wait for each other take longer than the work."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture(scope="module")

@@ -2,7 +2,6 @@ import json
 
 import numpy as np
 import pytest
-import torch
 from PIL import Image
 from small_shifts import NAMES, network
 
@@ -15,6 +14,8 @@ from wsol import shift
 from wsol.attention_shift.trace import Shift
 from wsol.errors import ArgumentError, OutputError
 from wsol.images import ImageError, SourceError
+
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 class Heard(Events):
@@ -32,15 +33,6 @@ class Heard(Events):
 
     def say(self, text):
         self.lines.append(text)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    """Inputs are tiny, and threads that wait for each other take longer than the work."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")
