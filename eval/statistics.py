@@ -34,6 +34,34 @@ def image_weights(image_id: str) -> np.ndarray:
     return _WEIGHTS[np.frombuffer(digest.digest(2 * REPLICATES), "<u2")]
 
 
+def image_columns(image_id: str) -> np.ndarray:
+    """Give what an image adds to counts: its weights, and last 1 for the plain count.
+
+    Args:
+        image_id: any text
+
+    Returns:
+        (1001,), int32
+    """
+    return np.append(image_weights(image_id), np.int32(1))
+
+
+def to_percent(counts: np.ndarray, images: np.ndarray) -> np.ndarray:
+    """Turn counts into shares of the images.
+
+    Args:
+        counts: (..., 1001), of images that a score counts
+        images: (1001,), of all
+
+    Returns:
+        (..., 1001), float64 percent, NaN where a replicate holds no image
+    """
+    total = images.astype(np.float64)
+    blank = np.full(counts.shape, np.nan)
+    shares: np.ndarray = np.divide(100.0 * counts, total, out=blank, where=total > 0)
+    return shares
+
+
 def _tabulate_poisson() -> np.ndarray:
     """Tabulate the inverse of the Poisson distribution with mean 1 at 65,536 even steps."""
     chances = np.cumsum([exp(-1) / factorial(k) for k in range(12)])

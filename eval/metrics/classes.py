@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from eval.statistics import REPLICATES, image_weights, interval
+from eval.statistics import REPLICATES, image_columns, interval, to_percent
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ class ClassScores:
             image_id: names the image
             rank: position of the true class among the predictions, from 0
         """
-        weights = np.append(image_weights(image_id), np.int32(1))
+        weights = image_columns(image_id)
         self.images += weights
         for row, k in enumerate((1, 5)):
             self.right[row] += weights * (rank < k)
@@ -70,8 +70,6 @@ class ClassScores:
         """
         if not self.images[-1]:
             raise ValueError("Expected at least one image but got none")
-        total = self.images.astype(np.float64)
-        blank = np.full(self.right.shape, np.nan)
-        first, five = np.divide(100.0 * self.right, total, out=blank, where=total > 0)
+        first, five = to_percent(self.right, self.images)
         intervals = {"top1_cls": interval(first[:-1]), "top5_cls": interval(five[:-1])}
         return ClassResult(int(self.images[-1]), float(first[-1]), float(five[-1]), intervals)

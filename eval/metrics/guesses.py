@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from eval.geometry import pairwise_iou
-from eval.statistics import REPLICATES, Difference, image_weights, interval, mcnemar
+from eval.statistics import REPLICATES, Difference, image_columns, interval, mcnemar, to_percent
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -171,7 +171,7 @@ class GuessScores:
             right: (rows, 5), bool, by `SCORES`
             guesses: (rows,), how many different ones each way has
         """
-        weights = np.append(image_weights(image_id), np.int32(1))
+        weights = image_columns(image_id)
         self.tables["right"][right] += weights
         self.tables["images"] += weights
         self.tables["guesses"] += guesses
@@ -199,11 +199,11 @@ class GuessScores:
         Raises:
             ValueError: no image was added
         """
-        percent = self._percent()
+        shares = self._percent()
         count = int(self.tables["images"][-1])
         rows = []
         for row, name in enumerate(self.names):
-            each = dict(zip(SCORES, percent[row], strict=True))
+            each = dict(zip(SCORES, shares[row], strict=True))
             defined = {key: values for key, values in each.items() if known or key != SCORES[0]}
             rows.append(
                 GuessRow(
@@ -223,10 +223,10 @@ class GuessScores:
         Args:
             known: whether GT-known is defined
         """
-        percent = self._percent()
+        shares = self._percent()
         told = []
         for number, pair in enumerate(self.pairs):
-            one, other = (percent[self.names.index(name)] for name in pair)
+            one, other = (shares[self.names.index(name)] for name in pair)
             gaps = {}
             for at, name in enumerate(SCORES):
                 if name == SCORES[0] and not known:
@@ -247,10 +247,7 @@ class GuessScores:
 
     def _percent(self) -> np.ndarray:
         """Give every score, (rows, 5, 1001), NaN in replicates without an image."""
-        total = self.tables["images"].astype(np.float64)
-        if not total[-1]:
+        images = self.tables["images"]
+        if not images[-1]:
             raise ValueError("Expected at least one image but got none")
-        right = 100.0 * self.tables["right"]
-        blank = np.full(right.shape, np.nan)
-        percent: np.ndarray = np.divide(right, total, out=blank, where=total > 0)
-        return percent
+        return to_percent(self.tables["right"], images)

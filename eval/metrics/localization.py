@@ -7,14 +7,14 @@ bootstrap replicates, so the scores of its parts add up exactly and no image has
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from eval.compiled import compiled
 from eval.metrics.failures import KINDS
-from eval.statistics import REPLICATES, image_weights, interval
+from eval.statistics import REPLICATES, image_columns, interval, to_percent
 
 if TYPE_CHECKING:
     from eval.protocols import Protocol
@@ -157,7 +157,7 @@ class LocalizationScores:
 
     def update(self, outcome: Outcome) -> None:
         """Add one image."""
-        weights = np.append(image_weights(outcome.image_id), np.int32(1))
+        weights = image_columns(outcome.image_id)
         rank = outcome.rank
         count = len(self.thresholds)
         located = outcome.hits[0, self.protocol.deltas.index(HIT)]
@@ -218,16 +218,11 @@ class LocalizationScores:
         """
         if self.images == 0:
             raise ValueError("Expected at least one image but got none")
-        total = self.tables["images"].astype(np.float64)
-
-        def percent(counts: np.ndarray) -> np.ndarray:
-            blank = np.full(counts.shape, np.nan)
-            return np.divide(100.0 * counts, total, out=blank, where=total > 0)
-
+        percent = partial(to_percent, images=self.tables["images"])
         curves = self.curves()
         deltas = self.protocol.deltas
         grid = len(self.protocol.thresholds)
-        columns = np.arange(len(total))
+        columns = np.arange(REPLICATES + 1)
         located = curves[deltas.index(HIT)]
         best = located[:grid].argmax(axis=0)
         scores = {"max_box_acc_threshold": best, "max_box_acc": percent(located[best, columns])}
@@ -236,7 +231,7 @@ class LocalizationScores:
         scores["max_box_acc_v2"] = np.mean([scores[f"box_acc_{d}"] for d in deltas], axis=0)
         if at is None:
             at = "best" if self.threshold is None else grid
-        chosen = best if at == "best" else np.full(len(total), at)
+        chosen = best if at == "best" else np.full(len(columns), at)
         scores["threshold"] = chosen
         scores["gt_known_loc"] = percent(located[chosen, columns])
         scores["top1_loc"] = percent(curves[-2][chosen, columns])

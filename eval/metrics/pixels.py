@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from eval.compiled import compiled
-from eval.statistics import REPLICATES, image_weights, interval
+from eval.statistics import REPLICATES, image_columns, interval
 
 if TYPE_CHECKING:
     from eval.protocols import Protocol
@@ -206,7 +206,7 @@ class PixelScores:
             image_id: names the image
             counts: (2, b), as `count_pixels` returns them for `edges`
         """
-        self._waiting.append((np.append(image_weights(image_id), 1), counts))
+        self._waiting.append((image_columns(image_id), counts))
         self.images += 1
         self.without += not counts[1].any()
         if len(self._waiting) == _BLOCK:
