@@ -75,6 +75,20 @@ def hash_images(ids: Sequence[str], paths: Sequence[str]) -> str:
     return hashlib.sha256(lines.encode("utf-8", "surrogateescape")).hexdigest()
 
 
+def describe_images(split: Split, root: Path) -> dict[str, str]:
+    """Tell by hashes of which images scores are: of ids, labels and sizes, and of contents.
+
+    Args:
+        split: ids and labels
+        root: folder that the ids are relative to
+    """
+    paths = [str(root / image_id) for image_id in split.ids]
+    return {
+        "images_sha256": hash_files(split, root.joinpath),
+        "contents_sha256": hash_images(split.ids, paths),
+    }
+
+
 def hash_contents(paths: Sequence[str]) -> list[str | None]:
     """Hash the bytes of each of many files, as `hash_file`."""
     with ThreadPoolExecutor(8) as pool:  # most of the time is spent waiting for the disk

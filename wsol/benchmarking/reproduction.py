@@ -33,7 +33,7 @@ from wsol.benchmarking.scored_data import ScoredData
 from wsol.benchmarking.train_run import train_run
 from wsol.errors import about
 from wsol.evaluation.comparison import ResultError, check_truth, read_results
-from wsol.fingerprints import hash_files, hash_images
+from wsol.fingerprints import describe_images
 from wsol.folder_lock import FolderHeldError, hold_folder
 from wsol.overlap import check_apart, tell_overlaps
 from wsol.text import count_things
@@ -291,12 +291,7 @@ class Reproduction:
         for part, split in splits.items():
             results = read_results(folder / variant.results(part), slim=True)
             check_truth(results, split)
-            paths = [str(data.image_root / image_id) for image_id in split.ids]
-            now = {
-                "images_sha256": hash_files(split, data.image_root.joinpath),
-                "contents_sha256": hash_images(split.ids, paths),
-            }
-            for key, value in now.items():
+            for key, value in describe_images(split, data.image_root).items():
                 if results.scores.get(key) not in (None, value):
                     raise ResultError(
                         f"{results.folder}: expected scores of the images in {data.path} but "

@@ -39,12 +39,15 @@ class GuessMaps:
     other_maps: np.ndarray
 
 
-def collect_guesses(seen: Pass, true: np.ndarray, count: int) -> list[GuessMaps | None]:
+def collect_guesses(
+    seen: Pass, true: np.ndarray, true_maps: Tensor, count: int
+) -> list[GuessMaps | None]:
     """Take the guesses out of a forward pass.
 
     Args:
         seen: of N images
         true: (N,), the output that stands for each image's true class
+        true_maps: (N, T, h, w), its maps
         count: G, of the classes at the last step, at least 1
 
     Returns:
@@ -58,15 +61,13 @@ def collect_guesses(seen: Pass, true: np.ndarray, count: int) -> list[GuessMaps 
     own = scores.argmax(dim=2)
     likely = seen.probabilities.transpose(0, 1)
     ranks = [rank_classes(each, true) for each in scores]
-    true_maps = seen.maps(wanted)
-    own_maps = [seen.maps(labels)[:, step] for step, labels in enumerate(own)]
     others = scores[-1].float().scatter(1, wanted[:, None], -torch.inf)
     ranked = others.topk(min(count, others.shape[1]) - 1, dim=1).indices
     other_maps = [seen.maps(labels)[:, -1] for labels in ranked.T]
     parts: list[Tensor] = [
         own.T,
         likely.gather(2, own[..., None])[..., 0].T,
-        torch.stack(own_maps, dim=1),
+        seen.maps(own),
         torch.as_tensor(np.array(ranks)).T,
         likely.gather(2, wanted.expand(len(own), -1)[..., None])[..., 0].T,
         true_maps,

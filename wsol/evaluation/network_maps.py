@@ -11,7 +11,7 @@ import numpy as np
 from wsol.evaluation.label_scorer import has_labels_only
 from wsol.evaluation.map_source import NO_RANK, FoundMap
 from wsol.evaluation.true_images import TrueImages
-from wsol.fingerprints import hash_code, hash_files, hash_images, hash_modules, hash_weights
+from wsol.fingerprints import describe_images, hash_code, hash_modules, hash_weights
 from wsol.heatmap import to_heatmap
 from wsol.images import NOT_FINITE, ImageError
 from wsol.label_matching import true_outputs
@@ -109,10 +109,7 @@ class NetworkMaps:
         """Hashes of weights and images, the same on every machine, and how is computed."""
         return {
             "weights_sha256": hash_weights(self.model.state_dict()),
-            "images_sha256": hash_files(self.split, self.root.joinpath),
-            "contents_sha256": hash_images(
-                self.split.ids, [str(self.root / image_id) for image_id in self.split.ids]
-            ),
+            **describe_images(self.split, self.root),
             "precision": self.precision,
             "channels_last": self.channels_last,
         }
@@ -209,11 +206,14 @@ class NetworkMaps:
                 if self.class_map == "ground_truth":
                     chosen = torch.as_tensor(true, device=where)
                 maps = np.zeros((len(readable), 1, 1))
-                if localizes:
-                    maps = seen.maps(chosen)[:, at].detach().cpu().numpy()
                 guesses: list[GuessMaps | None] = [None] * len(readable)
-                if self.guesses and true is not None:
-                    guesses = collect_guesses(seen, true, self.guesses)
+                if localizes:
+                    every = seen.maps(chosen)
+                    maps = every[:, at].detach().cpu().numpy()
+                    if self.guesses and true is not None:
+                        if self.class_map != "ground_truth":
+                            every = seen.maps(torch.as_tensor(true, device=where))
+                        guesses = collect_guesses(seen, true, every, self.guesses)
                 all_likely = seen.probabilities[:, at]
                 likely = all_likely.gather(1, chosen[:, None])[:, 0].tolist()
                 finite = all_likely.isfinite().all(dim=1).tolist()

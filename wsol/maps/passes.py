@@ -45,15 +45,15 @@ class Pass:
         return likely.unflatten(0, (self.steps, -1)).transpose(0, 1)
 
     def maps(self, class_ids: Tensor) -> Tensor:
-        """Compute the maps of one class an image at every step.
+        """Compute the maps of one class an image at every step, or of each step's own.
 
         Args:
-            class_ids: (N,)
+            class_ids: (N,), or (T, N)
 
         Returns:
             (N, T, h, w), as the method gives them, not stretched
         """
-        ids = class_ids.repeat(self.steps)
+        ids = class_ids.expand(self.steps, -1).flatten()
         rows = len(self.scores) // len(self.features)
         self.extractor.images = self.images if self.extractor.needs_images else None
         try:
