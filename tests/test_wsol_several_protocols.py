@@ -2,14 +2,18 @@
 
 import csv
 import json
+import re
 
+import numpy as np
 import pytest
 from small_experiments import TOML, make_world, reproduce, wsol
 
 from wsol.benchmarking.expected import check_measurable
 from wsol.benchmarking.experiment_files import load_experiment
+from wsol.benchmarking.page import write_summary_page
 from wsol.benchmarking.record import list_recorded
-from wsol.benchmarking.replicates import check_rules
+from wsol.benchmarking.replicates import RunScores, check_rules
+from wsol.benchmarking.summary import summarise
 
 SEVERAL = TOML.replace("[scoring]", '[scoring]\nprotocols = ["tdam", "wsoleval", "clean"]').replace(
     'thresholds = ["val", 0.2, "oracle"]', 'thresholds = ["own", "oracle"]'
@@ -82,6 +86,28 @@ def test_protocols_share_a_pass_and_score_as_they_do_alone(world, tmp_path):
     toml.write_text(toml.read_text().replace("clean2.toml", str(tmp_path / "clean2.toml")))
     code, _, told = wsol("reproduce", toml, "--recorded", "--out", tmp_path / "other", *NONE)
     assert (code, "protocol clean2" in told) == (1, True), told
+
+
+@pytest.mark.parametrize(
+    "name", ["joint", "resnet50-joint-t2-m1-published-weights", "network" * 15]
+)
+def test_labels_of_a_chart_end_inside_it(tmp_path, name):
+    random = np.random.default_rng(0)
+    samples = [
+        RunScores(
+            model, 0, ("auto", 0), "cam", 32, "val", 0.2,
+            {"top1_loc": middle + random.normal(size=1001)}, 40,
+        )
+        for model, middle in (("none", 40), (name, 43))
+    ]  # fmt: skip
+    page = write_summary_page(tmp_path, summarise(samples, "none"), title="Names").read_text()
+    (drawn,) = re.findall(r'<svg viewBox="0 0 ([\d.]+) [^<]*>(.*?)</svg>', page, re.DOTALL)
+    (label,) = re.findall(r'x="([\d.]+)"[^<>]*text-anchor="end">([^<]+)<', drawn[1])
+    assert label[1] == f"{name}, val"
+    assert float(label[0]) - 6 * len(label[1]) > 0  # letters of 6 pixels or more
+    dots = [float(x) for x in re.findall(r'<circle class="dot" cx="([\d.]+)"', drawn[1])]
+    assert all(float(label[0]) < x < float(drawn[0]) for x in dots)
+    assert float(drawn[0]) - float(label[0]) > 0.35 * float(drawn[0])  # room for the scale
 
 
 VALUE = '\n[[expected]]\nmodel = "none"\nscore = "top1_cls"\nvalue = 50\ntolerance = 50\n'

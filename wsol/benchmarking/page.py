@@ -103,10 +103,11 @@ def _draw(rows: Sequence[Row], score: str) -> dict[str, Any] | None:
         + (f", /{row.output_stride}" if strides else "")
         for row in paired
     ]
-    left = min(14 + _LETTER * max(map(len, names)), _WIDTH * 0.6)
+    left = 14 + _LETTER * max(map(len, names))
+    width = max(_WIDTH, left / 0.6)  # long names leave the scale its part
 
     def to_x(points: float) -> float:
-        return round(left + (_WIDTH - left - _RIGHT) * (points - low) / (high - low), 2)
+        return round(left + (width - left - _RIGHT) * (points - low) / (high - low), 2)
 
     drawn = []
     for at, (name, row) in enumerate(zip(names, paired, strict=True)):
@@ -129,7 +130,7 @@ def _draw(rows: Sequence[Row], score: str) -> dict[str, Any] | None:
     return {
         "title": name_score(score),
         "summary": "; ".join(f"{each['name']}: {each['text']}" for each in drawn),
-        "width": _WIDTH,
+        "width": round(width, 2),
         "height": 18 + _LINE * len(drawn) + 24,
         "left": left,
         "zero": to_x(0.0),
