@@ -1,8 +1,12 @@
 import numpy as np
 import pytest
+import torch
+import torchvision
+from shapes import make_shapes
 from small_maps import many, write_maps
 
-from wsol import evaluate_maps
+from tdam.preprocessing import Preprocessing
+from wsol import evaluate, evaluate_maps
 from wsol.evaluation.comparison import ResultError, compare_results, read_results
 from wsol.evaluation.map_files import MapWriter
 
@@ -70,3 +74,34 @@ def test_scores_that_their_images_contradict_are_not_compared(tmp_path, name, be
     assert path.read_text() != text
     with pytest.raises(ResultError, match="adds up to"):
         compare_results(*(read_results(tmp_path / out) for out in "ab"))
+
+
+def test_boxes_outside_the_crop_are_none_of_what_is_compared(tmp_path):
+    data = make_shapes(tmp_path / "data", {"test": 2})
+    # Of 64 x 48 pixels protocol tdam shows x 11 to 53 and y 3 to 45.
+    file = data / "manifest" / "test" / "localization.txt"
+    boxes = dict(line.split(",", 1) for line in file.read_text().split())
+    first, second, third, *others = boxes
+    boxes |= {first: f"{boxes[first]}\n{first},0,0,5,40", third: "56,2,63,40"}
+    boxes[second] += f"\n{second},10,10,30,30\n{second},54,0,63,2"
+    file.write_text("\n".join(f"{image_id},{box}" for image_id, box in boxes.items()))
+    network = torchvision.models.resnet18(num_classes=3)
+    rules = Preprocessing(size=32)
+    for name, images in (("one", data), ("two", data)):
+        with torch.no_grad():
+            network.fc.weight.normal_()
+        evaluate(
+            network, data, images, protocol="tdam", threshold=0.2, layer="layer4", method="layercam",
+            preprocessing=rules, out=tmp_path / name,
+        )  # fmt: skip
+    runs = [read_results(tmp_path / name) for name in ("one", "two")]
+    shown = [row["true_boxes_shown"] for row in runs[0].rows.values()]
+    assert shown == [1, 2, 0, *(1 for _ in others)]
+    scores = runs[0].scores
+    assert (scores["several_true_boxes"], scores["without_true_box"]) == (pytest.approx(1 / 6), 1)
+    compare_results(*runs)
+    # The record tells what was shown, and no more than there is.
+    lines = tmp_path / "two" / "images.jsonl"
+    lines.write_text(lines.read_text().replace('"true_boxes_shown": 2', '"true_boxes_shown": 4'))
+    with pytest.raises(ResultError, match="true_boxes_shown to be from 0 to 3"):
+        compare_results(runs[0], read_results(tmp_path / "two"))

@@ -44,3 +44,15 @@ def true_boxes_in_square(
     inside = (edges[:, 2:] > edges[:, :2]).all(axis=1, keepdims=True)
     pixels = np.maximum(edges - [0, 0, 1, 1], 0).astype(np.int64)
     return np.where(inside, pixels, [0, 0, -1, -1])  # of no area
+
+
+def count_shown(boxes: np.ndarray, protocol: Protocol) -> int:
+    """Count the true boxes of which the square shows a part.
+
+    Args:
+        boxes: (k, 4), in the square, as `true_boxes_in_square` gives them
+        protocol: gives the convention
+    """
+    if protocol.convention == "edges":
+        return int((boxes[:, 2:] > boxes[:, :2]).all(axis=1).sum())
+    return int((boxes[:, 2] >= boxes[:, 0]).sum())

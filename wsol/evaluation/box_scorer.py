@@ -13,7 +13,7 @@ from eval.metrics.localization import (
     LocalizationResult,
     LocalizationScores,
 )
-from eval.metrics.true_boxes import true_boxes_in_square
+from eval.metrics.true_boxes import count_shown, true_boxes_in_square
 from wsol.evaluation.level_scores import TRACE, levels_of, read_trace, trace_map
 
 if TYPE_CHECKING:
@@ -87,8 +87,9 @@ class BoxScorer:
         """Tell how one image fared at a threshold.
 
         Returns:
-            plain values; boxes are x0 y0 x1 y1, outer edges in original pixels; `hits` holds, by
-            mode and delta, the thresholds that hit as ranges of indices in the grid
+            plain values; boxes are x0 y0 x1 y1, outer edges in original pixels; `true_boxes_shown`
+            of them lie at least in part in what the map covers; `hits` holds, by mode and delta,
+            the thresholds that hit as ranges of indices in the grid
         """
         row = int(record["row"])
         rank = _rank(record)
@@ -119,6 +120,7 @@ class BoxScorer:
             "best_threshold": float(grid[best]),
             "best_iou": float(overlaps[levels_of(trace, grid[best : best + 1])[0]]),
             "true_boxes": edges.tolist(),
+            "true_boxes_shown": count_shown(true, self.protocol),
             "hits": {
                 mode: {
                     str(delta): _ranges(outcome.hits[i, j, :-1])

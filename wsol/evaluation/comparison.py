@@ -19,7 +19,7 @@ from tdam.strict_json import dumps, loads
 from wsol.errors import ArgumentError, OutputError
 from wsol.evaluation.image_results import CHOSEN, LINES, SCORES
 from wsol.evaluation.map_source import NO_RANK
-from wsol.evaluation.row_checks import find_contradiction
+from wsol.evaluation.row_checks import count_boxes_shown, find_contradiction
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -326,7 +326,7 @@ def add_up(run: Results) -> LocalizationScores:
         if not oracle:
             hits[0, protocol.deltas.index(50), grid] = row["error"] is None
         kinds = np.full(count, KINDS.index(row["error"] or "none"))
-        boxes = len(row["true_boxes"])
+        boxes = count_boxes_shown(row)
         baselines = tuple(row["baselines"].values())
         rank = NO_RANK if row["unreadable"] and knows_classes else row["rank"]
         scores.update(Outcome(image_id, hits, kinds, rank, boxes, baselines))

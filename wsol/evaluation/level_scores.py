@@ -11,6 +11,7 @@ from eval.geometry import clip_to_last_pixel
 from eval.metrics.failures import failure_kinds
 from eval.metrics.localization import MODES, Outcome
 from eval.metrics.overlaps import best_overlaps
+from eval.metrics.true_boxes import count_shown
 from wsol.levels import level_of, scale_map
 from wsol.sweep.graph import LEVELS
 from wsol.sweep.map_sweep import sweep_map
@@ -91,10 +92,8 @@ def read_trace(
     fixed = np.array([*protocol.baselines.values()])
     each = np.stack([np.arange(len(fixed)), np.arange(1, len(fixed) + 1)], axis=1)
     baselines = protocol.hits(best_overlaps(fixed, each, true_boxes, protocol.convention), 50)
-    there = int((true_boxes[:, 2] >= true_boxes[:, 0]).sum())
-    if protocol.convention == "edges":
-        there = int((true_boxes[:, 2:] > true_boxes[:, :2]).all(axis=1).sum())
-    return Outcome(image_id, hits[:, :, at], kinds[at], rank, there, tuple(baselines.tolist()))
+    shown = count_shown(true_boxes, protocol)
+    return Outcome(image_id, hits[:, :, at], kinds[at], rank, shown, tuple(baselines.tolist()))
 
 
 def levels_of(trace: np.ndarray, thresholds: np.ndarray) -> np.ndarray:

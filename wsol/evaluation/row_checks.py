@@ -9,7 +9,7 @@ import numpy as np
 from eval.geometry import clip_to_last_pixel
 from eval.metrics.failures import KINDS, failure_kinds
 from eval.metrics.overlaps import best_overlaps
-from eval.metrics.true_boxes import true_boxes_in_square
+from eval.metrics.true_boxes import count_shown, true_boxes_in_square
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -52,6 +52,19 @@ def find_contradiction(
         if known and row["rank"] > 0 and outputs.get(row["label"]) == row["predicted"]:
             return f"{row['id']} has another rank than its predicted class says"
     return None
+
+
+def count_boxes_shown(row: dict[str, Any]) -> int:
+    """Read how many true boxes lay in what the map covered.
+
+    Raises:
+        TypeError, ValueError: it is no number of these
+    """
+    boxes = len(row["true_boxes"])
+    shown = row.get("true_boxes_shown", boxes)  # of squashed images all are shown
+    if type(shown) is not int or not 0 <= shown <= boxes:
+        raise ValueError(f"true_boxes_shown to be from 0 to {boxes} but got {shown!r}")
+    return shown
 
 
 def _check_class(row: dict[str, Any], outputs: dict[int, int], class_map: str) -> str | None:
@@ -123,6 +136,8 @@ def _check_box(row: dict[str, Any], protocol: Protocol) -> str | None:
         inside = clip_to_last_pixel(inside, (side, side))
     blank = inside[:, 2] == 0 if row["box"] is not None else np.array([True])
     true = true_boxes_in_square(edges - [0, 0, 1, 1], (width, height), protocol)
+    if count_boxes_shown(row) != count_shown(true, protocol):
+        return "true_boxes_shown"
     overlaps = best_overlaps(inside, np.array([[0, 1]]), true, protocol.convention)
     if abs(float(overlaps[0]) - row["iou"]) > _NEAR:
         return "iou"
