@@ -38,7 +38,7 @@ def fetch_named(network: str, weights: str) -> dict[str, Tensor]:
             downloaded
     """
     from tdam.registry import MODELS, find_spec
-    from tdam.weights import torchvision_weights
+    from tdam.torchvision_files import torchvision_weights
 
     family = find_spec(network).family
     if weights == PRETRAINED:

@@ -41,26 +41,6 @@ class WeightsError(RuntimeError):
     """Weights that could not be obtained or read."""
 
 
-def torchvision_weights(name: str, which: str = "DEFAULT") -> dict[str, torch.Tensor]:
-    """Fetch a network's ImageNet weights from torchvision's cache or its server.
-
-    Args:
-        name: of the network
-        which: of its weights, as torchvision's enumeration names them
-
-    Raises:
-        WeightsError: they are not cached and could not be downloaded
-    """
-    from torchvision import models
-
-    weights = models.get_model_weights(name)[which]
-    try:
-        state: dict[str, torch.Tensor] = weights.get_state_dict(progress=False, check_hash=True)
-        return state
-    except (OSError, RuntimeError) as error:
-        raise WeightsError(f"no weights for {name}: {weights.url} gave {error}") from error
-
-
 def fit_classifier(
     model: Backbone, state: Mapping[str, torch.Tensor], new_head: bool = False
 ) -> dict[str, torch.Tensor]:

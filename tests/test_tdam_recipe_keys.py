@@ -204,6 +204,12 @@ def test_weights_by_torchvisions_names(tmp_path, monkeypatch):
     torch.manual_seed(3)
     theirs = create_model("resnet18").state_dict()
     torch.save(theirs, there / "resnet18-f37072fd.pth")
+    # Another network of the same shape under torchvision's name is not what was asked for.
+    with pytest.raises(WeightsError, match=r"^/.*begins with f37072fd, as its name says, but got "):
+        create_model("resnet18", weights="imagenet1k_v1")
+    with pytest.raises(WeightsError, match="delete the file, or give it by a path"):
+        create_model("resnet18", weights="pretrained")
+    monkeypatch.setattr("tdam.torchvision_files.read_hash", lambda _: "")  # as if it were
     model = create_model("resnet18", weights="imagenet1k_v1", attention="tdam", num_classes=5)
     own = model.state_dict()
     assert all(torch.equal(own[k], theirs[k]) for k in theirs if not k.startswith("fc."))

@@ -91,8 +91,8 @@ def test_boxes_outside_the_crop_are_none_of_what_is_compared(tmp_path):
         with torch.no_grad():
             network.fc.weight.normal_()
         evaluate(
-            network, data, images, protocol="tdam", threshold=0.2, layer="layer4", method="layercam",
-            preprocessing=rules, out=tmp_path / name,
+            network, data, images, protocol="tdam", threshold=0.2, method="layercam",
+            layer="layer4", preprocessing=rules, out=tmp_path / name,
         )  # fmt: skip
     runs = [read_results(tmp_path / name) for name in ("one", "two")]
     shown = [row["true_boxes_shown"] for row in runs[0].rows.values()]

@@ -13,7 +13,7 @@ from torch import nn
 from torchvision import models
 
 from tdam.backbones.base import Backbone, adopt, numbered
-from tdam.weights import torchvision_weights
+from tdam.torchvision_files import torchvision_weights
 
 if TYPE_CHECKING:
     import torch

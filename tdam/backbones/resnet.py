@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from torchvision import models
 
 from tdam.backbones.base import Backbone, adopt, numbered
-from tdam.weights import torchvision_weights
+from tdam.torchvision_files import torchvision_weights
 
 if TYPE_CHECKING:
     import torch

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tdam.named_weights import is_named
+from tdam.torchvision_files import read_hash
 from tdam.unfinished import refuse_unfinished
 from wsol.benchmarking import runs
 from wsol.benchmarking.experiment import WEIGHTS
-from wsol.benchmarking.weight_files import read_hash
 from wsol.errors import ArgumentError, about
 
 if TYPE_CHECKING:

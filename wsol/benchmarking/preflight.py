@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from tdam import create_model
 from tdam.named_weights import is_named
+from tdam.torchvision_files import name_file
 from tdam.weights import WeightsError
 from wsol.benchmarking.score_weights import build_network, find_primary
-from wsol.benchmarking.weight_files import name_file
 from wsol.classes import class_names
 from wsol.label_matching import true_outputs
 from wsol.maps.names import settle_method

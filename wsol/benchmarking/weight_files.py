@@ -1,11 +1,13 @@
-"""Files of weights as torchvision serves them: how they are called, and which bytes they have."""
+"""Files of named weights that lie in a folder of the user's."""
 
 from __future__ import annotations
 
-import re
-from pathlib import Path
+from typing import TYPE_CHECKING
 
-from tdam.named_weights import is_named, list_torchvision
+from tdam.torchvision_files import name_file
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 def find_file(network: str, weights: str, folder: Path | None) -> str:
@@ -22,27 +24,3 @@ def find_file(network: str, weights: str, folder: Path | None) -> str:
     file = name_file(network, weights)
     path = None if folder is None or not file else folder / file
     return str(path) if path is not None and path.is_file() else weights
-
-
-def name_file(network: str, weights: str) -> str:
-    """Tell how torchvision's server calls the file of named weights; empty where it has none.
-
-    >>> name_file("resnet50", "imagenet1k_v1")
-    'resnet50-0676ba61.pth'
-    """
-    from torchvision import models
-
-    if not is_named(weights) or weights not in list_torchvision(network):
-        return ""
-    url: str = models.get_model_weights(network)[weights.upper()].url
-    return url.rpartition("/")[2]
-
-
-def read_hash(file: str) -> str:
-    """Read how a file's SHA-256 begins off its name, as torchvision's have it; empty without.
-
-    >>> read_hash("resnet50-0676ba61.pth"), read_hash("best.pth")
-    ('0676ba61', '')
-    """
-    told = re.search(r"-([0-9a-f]{8,64})\.pth$", Path(file).name)
-    return told[1] if told else ""
