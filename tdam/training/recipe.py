@@ -239,7 +239,7 @@ class Recipe:
         if self.cooldown >= self.epochs:
             raise ValueError(
                 f"Expected cooldown to be less than epochs ({self.epochs}), which count it, but "
-                f"got {self.cooldown}"
+                f"got {self.cooldown}; set cooldown=0 beside so few epochs"
             )
         if 0 < self.resize < self.size:
             raise ValueError(

@@ -5,16 +5,26 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from eval.manifest import ManifestError
+from tdam.training.recipe import differing_keys
+from tdam.unfinished import RECIPE
+from wsol.benchmarking.record import check_training, without_folder
+from wsol.evaluation.comparison import ResultError
 from wsol.fingerprints import hash_file
 from wsol.training.data import load_training_data
+from wsol.training.record import read_record
+from wsol.training.run_files import saved_recipe
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from tdam.training.recipe import Recipe
     from wsol.benchmarking.experiment import Experiment
     from wsol.benchmarking.plan import Task
     from wsol.benchmarking.scored_data import ScoredData
+    from wsol.training.data import TrainingData
 
 
 def list_departures(experiment: Experiment, images: int, on: ScoredData | None) -> list[str]:
@@ -35,31 +45,51 @@ def list_departures(experiment: Experiment, images: int, on: ScoredData | None) 
     if whole.images not in (0, images):
         what = f"images in split {experiment.scoring.split}"
         lines.append(f"{images:,} {what}, where it is of {whole.images:,}")
+    if on is None:
+        return lines
+    scored = len(np.unique(on.scored.labels))
+    if whole.classes not in (0, scored):
+        what = f"classes in split {experiment.scoring.split}"
+        lines.append(f"{scored:,} {what}, where it is of {whole.classes:,}")
     trained = next((each for each in experiment.models if each.checkpoint is None), None)
-    if on is None or trained is None or not whole.training_images:
+    used = None if trained is None else _load_training(on, trained.recipe)
+    if used is None:
         return lines
-    recipe = trained.recipe
-    try:
-        used = load_training_data(on.data, None, recipe.val_share, recipe.seed, recipe.per_class)
-    except ManifestError:  # nothing to train on, so that weights are scored as they are
-        return lines
+    there, classes = used.count, len(used.class_names)
+    if whole.training_set not in (0, there):
+        lines.append(f"{there:,} images to train on, where it has {whole.training_set:,}")
     if len(used.train) < whole.training_images:
         what = f"{len(used.train):,} training images"
         lines.append(f"{what}, where it has at least {whole.training_images:,}")
+    if whole.classes not in (0, classes):
+        lines.append(f"{classes:,} classes to train on, where it has {whole.classes:,}")
     return lines
 
 
-def list_strange_weights(tasks: Iterable[Task]) -> list[str]:
-    """Say which files of weights are not those that the experiment means, by their SHA-256.
+def _load_training(on: ScoredData, recipe: Recipe) -> TrainingData | None:
+    try:
+        return load_training_data(on.data, None, recipe.val_share, recipe.seed, recipe.per_class)
+    except ManifestError:  # nothing to train on, so that weights are scored as they are
+        return None
+
+
+def list_strange_weights(tasks: Iterable[Task], on: ScoredData | None) -> list[str]:
+    """Say which weights are not those that the experiment means, as far as they tell.
+
+    Files have a SHA-256, where it is known; a run that was given instead of a training has a recipe
+    and a list of the images that it learned from.
 
     Args:
-        tasks: the runs; a file that is not there is told elsewhere
+        tasks: the runs; weights that are not there are told elsewhere
+        on: the data; None where all runs are recorded
 
     Returns:
-        a line each, for those whose hash is known
+        a line each
     """
     lines = []
     for task in tasks:
+        if is_given(task) and (Path(task.weights or "") / RECIPE).is_file():
+            lines += _list_other_training(task, Path(task.weights or ""), on)
         wanted = task.sha256
         digest = hash_file(task.weights) if wanted and task.weights and not task.recorded else None
         if digest is not None and not digest.startswith(wanted):
@@ -67,3 +97,33 @@ def list_strange_weights(tasks: Iterable[Task]) -> list[str]:
             file = Path(task.weights or "").name
             lines.append(f"{file}: its sha256 begins with {shown}, not with {wanted}")
     return list(dict.fromkeys(lines))
+
+
+def is_given(task: Task) -> bool:
+    """Tell whether weights are scored in place of those of a training that the experiment has."""
+    return task.weights is not None and task.entry.checkpoint is None and not task.recorded
+
+
+def list_given(tasks: Iterable[Task]) -> list[str]:
+    """Name the runs whose weights were given as files, which tell nothing of their training."""
+    given = filter(is_given, tasks)
+    return [task.name for task in given if Path(task.weights or "").is_file()]
+
+
+def _list_other_training(task: Task, folder: Path, on: ScoredData | None) -> list[str]:
+    """Hold the run that was given for a training against the training."""
+    lines = []
+    own = task.entry.recipe.change(seed=task.seed)
+    keys = set(differing_keys(without_folder(saved_recipe(folder)), without_folder(own)))
+    if own.precision == "auto":
+        keys.discard("precision")  # as the machine had it that trained
+    if keys:
+        listed = ", ".join(sorted(keys))
+        lines.append(f"{task.name}: its weights are of a training of another recipe ({listed})")
+    used = None if on is None else _load_training(on, own)
+    if used is not None:
+        try:
+            check_training(read_record(folder), used, folder)
+        except ResultError:
+            lines.append(f"{task.name}: its weights are of a training on other images")
+    return lines

@@ -32,6 +32,8 @@ class Expected:
         output_stride: of the scoring; 0 where there is one alone
         difference: whether it is the difference from the model that it is compared with
         seeds: that it is the mean over; empty for all that the model has
+        any_seed: whether it is of one training whose seed is not known, so that the mean over any
+            of the model's seeds is held against it
         protocol: that it was scored under; "" where there is one alone
     """
 
@@ -44,6 +46,7 @@ class Expected:
     output_stride: int = 0
     difference: bool = False
     seeds: tuple[int, ...] = ()
+    any_seed: bool = False
     protocol: str = ""
 
     def __str__(self) -> str:
@@ -79,6 +82,8 @@ def _read_one(content: Any) -> Expected:
         raise ValueError(
             f"Expected score to be one of {', '.join(SCORES)} but got {values['score']!r}"
         )
+    if values.get("any_seed") and values.get("seeds"):
+        raise ValueError(f"Expected seeds or any_seed but got both, of {values['model']}")
     if values["tolerance"] < 0:
         raise ValueError(f"Expected tolerance from 0 but got {values['tolerance']}")
     return Expected(**values)

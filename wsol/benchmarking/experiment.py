@@ -143,15 +143,19 @@ class Entry:
 
 @dataclass(frozen=True)
 class Whole:
-    """How many images an experiment is of, so that a run on a part of them is told from it.
+    """What an experiment is of, so that a run on a part of it, or on more, is told from it.
 
     Args:
-        images: in the split to report; 0 where any number will do
-        training_images: that each model is trained on at least
+        images: in the split to report; 0, here and below, where any number will do
+        classes: of the images to report and of those to train on
+        training_images: that each model learns from at least
+        training_set: that there are to train on, those that a training holds out among them
     """
 
     images: int = 0
+    classes: int = 0
     training_images: int = 0
+    training_set: int = 0
 
 
 @dataclass(frozen=True)
@@ -202,7 +206,7 @@ class Experiment:
 
         Raises:
             ValueError: a key that does not exist, one in which the models differ, a value that does
-                not fit, or no model that is trained
+                not fit, by itself or to the others, or no model that is trained
         """
         if not changes:
             return self
@@ -222,6 +226,9 @@ class Experiment:
             else replace(entry, recipe=entry.recipe.change_by_text(list(changes)))
             for entry in self.models
         ]
+        for entry in models:
+            if entry.checkpoint is None:
+                entry.recipe.check_together()
         return replace(self, models=tuple(models), changes=(*self.changes, *changes))
 
     def select(
@@ -275,6 +282,7 @@ class Experiment:
         def is_left(each: Expected) -> bool:
             same = each.model in left and before[each.model] == after[each.model]
             paired = not each.difference or (same and after[each.model] in left)
-            return paired and left.get(each.model) == each.seeds
+            whole = each.any_seed or left.get(each.model) == each.seeds
+            return paired and each.model in left and whole
 
         return replace(part, expected=tuple(filter(is_left, self.expected)))

@@ -82,7 +82,8 @@ def _parse(content: dict[str, Any], text: str, home: Path) -> Experiment:
     for each in read_expected(content.get("expected", [])):
         if each.model not in every:
             raise ValueError(f"Expected values of {', '.join(names)} but got {each.model!r}")
-        expected.append(replace(each, seeds=each.seeds or every[each.model]))
+        seeds = () if each.any_seed else each.seeds or every[each.model]
+        expected.append(replace(each, seeds=seeds))
     return Experiment(
         name=content["name"],
         models=models,

@@ -45,6 +45,7 @@ class Outcome:
         unreadable_chosen_on: the same of images that thresholds were chosen on
         departures: what tells it from the experiment as it stands, a line each; with one, no
             verdict is given and no expected value compared
+        given: names of runs whose weights were given as files, in place of a training
     """
 
     title: str
@@ -57,6 +58,7 @@ class Outcome:
     unreadable: tuple[str, ...] = ()
     unreadable_chosen_on: tuple[str, ...] = ()
     departures: tuple[str, ...] = ()
+    given: tuple[str, ...] = ()
 
     @property
     def failures(self) -> tuple[str, ...]:

@@ -52,12 +52,12 @@ def note_training(scores: Path, run: Path | None) -> None:
         (scores / name).unlink(missing_ok=True)
     if run is None:
         return
-    write_file(scores / RECIPE, _without_folder(saved_recipe(run)).to_toml())
+    write_file(scores / RECIPE, without_folder(saved_recipe(run)).to_toml())
     told = {key: value for key, value in read_record(run).items() if key in _TOLD}
     write_file(scores / TRAINING, dumps(told, indent=1) + "\n")
 
 
-def _without_folder(recipe: Recipe) -> Recipe:
+def without_folder(recipe: Recipe) -> Recipe:
     """Name the file that a training began with, but not its folder."""
     return recipe.change(weights=PurePath(recipe.weights).name)
 
@@ -141,7 +141,7 @@ def unpack_run(path: Path, name: str, folder: Path, recipe: Recipe | None) -> No
         before = load_recipe(str(folder / RECIPE))
     except (ValueError, RecursionError) as error:
         raise ResultError(f"{path}: run {name}: {error}") from error
-    keys = set(differing_keys(before, _without_folder(recipe)))
+    keys = set(differing_keys(before, without_folder(recipe)))
     if recipe.precision == "auto":
         keys.discard("precision")  # as the machine had it that trained
     if keys:

@@ -13,7 +13,7 @@ from tdam.events import Events
 from tdam.training.errors import TrainingError
 from tdam.weights import WeightsError
 from wsol.benchmarking import record, runs, sources
-from wsol.benchmarking.departures import list_strange_weights
+from wsol.benchmarking.departures import list_given, list_strange_weights
 from wsol.benchmarking.failed_run import FailedRun, tell_reason
 from wsol.benchmarking.plan import Task, plan_tasks
 from wsol.benchmarking.preflight import check_trained, check_weights
@@ -57,13 +57,15 @@ class RunResults:
         runs: by name, the scores under every rule, and the folder of results
         failed: runs that gave none
         recorded: names of runs whose scores came out of the record
-        strange: files of weights that are not those that the experiment means, a line each
+        strange: weights that are not those that the experiment means, a line each
+        given: names of runs whose weights were given as files, in place of a training
     """
 
     runs: dict[str, tuple[list[RunScores], Path]] = field(default_factory=dict)
     failed: list[FailedRun] = field(default_factory=list)
     recorded: list[str] = field(default_factory=list)
     strange: list[str] = field(default_factory=list)
+    given: list[str] = field(default_factory=list)
 
     @property
     def scores(self) -> list[RunScores]:
@@ -142,9 +144,10 @@ class Reproduction:
             f"{count_things(len(tasks), 'run')}, {len(todo)} to train; {remaining.describe()}"
         )
         recorded = [task.name for task in tasks if task.recorded]
-        results = RunResults(recorded=recorded, strange=list_strange_weights(tasks))
+        results = RunResults(recorded=recorded, strange=list_strange_weights(tasks, self.on))
         for line in results.strange:
             self.events.say(f"not the experiment as it stands: {line}")
+        results.given = list_given(tasks)
         for number, task in enumerate(tasks, start=1):
             note = ", as recorded" if task.recorded else ""
             self.events.say(f"[{number}/{len(tasks)}] {task.name}{note}")

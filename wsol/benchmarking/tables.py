@@ -30,7 +30,7 @@ _HEADS = {
 }
 # Field of a row: name in tables.
 _VARIANT_FIELDS = {"protocol": "protocol", "method": "method", "output_stride": "stride"}
-DEPARTURES = "departures"  # key of the JSON output
+DEPARTURES, GIVEN = "departures", "given_weights"  # keys of the JSON output
 _SPREAD = (
     "Percent: the mean over the seeds, and from the least to the greatest of them. MaxBoxAcc and "
     "MaxBoxAccV2 choose their thresholds on the scored images, and so does the rule oracle: they "
@@ -177,6 +177,15 @@ def full_table(rows: Sequence[Row], failed: Sequence[FailedRun] = ()) -> Table:
     return Table("table", "All values", header, cells, {})
 
 
+def describe_given(names: Sequence[str]) -> str:
+    """Say of runs whose weights were given as files what is not known of them.
+
+    >>> describe_given(["none-0"])
+    'given for none-0, and nothing tells how they were trained'
+    """
+    return f"given for {', '.join(names)}, and nothing tells how they were trained"
+
+
 def list_overlaps(rows: Sequence[Row]) -> list[str]:
     """Tell once each which images were not only scored."""
     return list(dict.fromkeys(line for row in rows for line in row.overlaps or ()))
@@ -301,14 +310,16 @@ def write_tables(
         title: of the Markdown
         lines: verdicts
         rows: of the tables
-        record: what else the JSON says; also names the images that could not be read, and what
-            tells it from the experiment as it stands
+        record: what else the JSON says; also names the images that could not be read, what tells
+            it from the experiment as it stands, and runs whose weights were given
         failed: runs that no row has
     """
     parts = [f"# {title}", "\n".join(f"- {line}" for line in lines)]
     parts += [
         f"**Not the experiment as it stands:** {plain(line)}" for line in record.get(DEPARTURES, ())
     ]
+    if record.get(GIVEN):
+        parts.append(f"**Weights:** {plain(describe_given(record[GIVEN]))}")
     parts += [f"**Not apart:** {plain(line)}" for line in list_overlaps(rows)]
     if failed:
         named_runs: list[tuple[Cell, ...]] = [(each.name, each.reason) for each in failed]

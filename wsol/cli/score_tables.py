@@ -113,7 +113,12 @@ def print_outcome(outcome: Outcome) -> None:
         outcome: of a benchmark or an experiment; values that are off and images that could not be
             read go to stderr
     """
-    from wsol.benchmarking.tables import difference_table, list_overlaps, score_table
+    from wsol.benchmarking.tables import (
+        describe_given,
+        difference_table,
+        list_overlaps,
+        score_table,
+    )
     from wsol.evaluation.unreadable import pair_unreadable
 
     typer.echo(outcome.title)
@@ -126,6 +131,8 @@ def print_outcome(outcome: Outcome) -> None:
     print_overlaps(list_overlaps(outcome.rows))
     for line in outcome.departures:
         typer.echo(f"not the experiment as it stands: {line}")
+    if outcome.given:
+        typer.echo(f"weights: {describe_given(outcome.given)}")
     if outcome.departures and outcome.expected:
         sys.stderr.write("so that no verdict is given and no expected value is compared\n")
     elif outcome.expected is not None:

@@ -55,6 +55,11 @@ class TrainingData:
         order = sorted(range(len(both)), key=lambda row: both.ids[row])
         return take_rows(both, order, self.train.name)
 
+    @property
+    def count(self) -> int:
+        """Number of all training images, the held-out ones among them."""
+        return len(self.train) + (len(self.val) if self.held_out else 0)
+
     def digest(self) -> str:
         """Hash ids, labels and file sizes of all images, in hexadecimal."""
         parts = [hash_files(split, self.root.joinpath) for split in (self.train, self.val)]
@@ -63,14 +68,12 @@ class TrainingData:
     def describe(self) -> str:
         """Say in a line what is learned from and what is chosen by."""
         if self.held_out:
-            share = len(self.val) / (len(self.val) + len(self.train))
+            share = len(self.val) / self.count
             chosen_by = f"{len(self.val)} of them held out ({share:.0%} of every class)"
         else:
             chosen_by = f"{len(self.val)} images of split {self.val.name}"
-        total = len(self.train) + (len(self.val) if self.held_out else 0)
-        return (
-            f"{total} training images of {len(self.class_names)} classes; validation: {chosen_by}"
-        )
+        classes = len(self.class_names)
+        return f"{self.count} training images of {classes} classes; validation: {chosen_by}"
 
 
 def load_training_data(

@@ -202,7 +202,7 @@ def _write(work: Reproduction, results: RunResults, expect: bool) -> Outcome:
     from wsol.benchmarking.page import write_summary_page
     from wsol.benchmarking.passes import describe_protocols
     from wsol.benchmarking.summary import summarise
-    from wsol.benchmarking.tables import DEPARTURES, write_tables
+    from wsol.benchmarking.tables import DEPARTURES, GIVEN, write_tables
     from wsol.evaluation.unreadable import list_unreadable, pair_unreadable
 
     experiment, on = work.experiment, work.on
@@ -226,6 +226,8 @@ def _write(work: Reproduction, results: RunResults, expect: bool) -> Outcome:
     }
     if departures:
         record[DEPARTURES] = departures
+    if results.given:
+        record[GIVEN] = results.given
     name = f"Experiment {experiment.name}"
     write_tables(work.out, name, verdicts, rows, record, results.failed)
     page = write_summary_page(
@@ -250,6 +252,7 @@ def _write(work: Reproduction, results: RunResults, expect: bool) -> Outcome:
         expected=experiment.expected if expect else None,
         page=page,
         departures=tuple(departures),
+        given=tuple(results.given),
         **{key: tuple(lines) for key, lines in missed.items()},
     )
 
@@ -258,6 +261,7 @@ def _list_facts(work: Reproduction, results: RunResults, scored: str) -> dict[st
     """Say in short what was done, by a label for people."""
     from wsol.benchmarking.replicates import name_rule
     from wsol.benchmarking.sources import describe_choice
+    from wsol.benchmarking.tables import describe_given
 
     experiment, on = work.experiment, work.on
     trained = next((each for each in experiment.models if each.checkpoint is None), None)
@@ -270,7 +274,10 @@ def _list_facts(work: Reproduction, results: RunResults, scored: str) -> dict[st
     if chosen_on:
         facts["Rule val"] = chosen_on
     facts["Seeds"] = ", ".join(str(s) for s in sorted({seed for _, seed in experiment.runs}))
-    if recipe is not None:
+    if results.given:
+        facts["Weights"] = describe_given(results.given)
+    trained_runs = [entry for entry, _ in experiment.runs if entry.checkpoint is None]
+    if recipe is not None and len(results.given) < len(trained_runs):
         limit = f"at most {recipe.per_class} images a class" if recipe.per_class else "all images"
         facts["Recipe"] = f"{recipe.name}: {recipe.model}, {recipe.epochs} epochs, {limit}"
     if results.recorded:
