@@ -50,8 +50,13 @@ def test_published_networks(data, tmp_path):
     code, _, told = wsol("reproduce", *flags)
     assert (code, "--weights: model tdam_resnet18 needs the folder" in told) == (2, True), told
     assert "TDAM_Top_down_attention_module" in told
+    for part in ("ILSVRC/Data", "ILSVRC/Data/CLS-LOC", "ILSVRC/Data/CLS-LOC/val"):
+        inside = ("--data", download / part, "--weights", weights)
+        code, _, told = wsol("reproduce", *flags[:1], *inside, "--out", tmp_path / "inside")
+        assert (code, "is an official download: give that folder" in told) == (1, True), told
     code, printed, told = wsol("reproduce", *flags, "--weights", weights)
     assert code == 0, told
+    assert printed.count("GT-known is of the true class's map") == 2
     assert "official download of ilsvrc: test: 10 images" in told
     assert "the rule val: left out" in told
     models = ("resnet18", "tdam_resnet18")

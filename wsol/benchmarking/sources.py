@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from eval.builders import find_builder, find_download
@@ -18,6 +19,7 @@ from wsol.training.image_list import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from eval.splits import Split
@@ -49,8 +51,9 @@ def open_data(folder: Path, root: Path | None, out: Path, events: Events = SILEN
         for split in built.splits:
             events.say(f"official download of {name}: {split.summary}, {_ROLES[split.name]}")
         folder = out / "manifest"
-    data = open_data_set(folder, root)
-    _ = data.image_root
+    with _hinting(folder):
+        data = open_data_set(folder, root)
+        _ = data.image_root
     return data
 
 
@@ -60,10 +63,25 @@ def load_scored(data: DataSet, scoring: Scoring) -> Split:
     Raises:
         ManifestError: there is none, or it has no boxes
     """
-    scored = data.load(scoring.split)
-    if scored.boxes is None:
-        raise ManifestError(f"{data.path}: expected split {scoring.split} to have boxes")
-    return scored
+    with _hinting(data.path):
+        scored = data.load(scoring.split)
+        if scored.boxes is None:
+            raise ManifestError(f"{data.path}: expected split {scoring.split} to have boxes")
+        return scored
+
+
+@contextmanager
+def _hinting(folder: Path) -> Iterator[None]:
+    """Name the official download where a folder inside it was taken for a data set."""
+    try:
+        yield
+    except ManifestError as error:
+        whole = next((each for each in folder.resolve().parents if find_download(each)), None)
+        if whole is None:
+            raise
+        raise ManifestError(
+            f"{error}; {whole} is an official download: give that folder"
+        ) from error
 
 
 def load_chooser(data: DataSet, scoring: Scoring, recipe: Recipe | None) -> Split | None:

@@ -36,6 +36,9 @@ _SPREAD = (
     "MaxBoxAccV2 choose their thresholds on the scored images, and so does the rule oracle: they "
     "flatter."
 )
+_OTHER_MAP = (
+    "GT-known is of the true class's map: a protocol that takes the predicted class's has none."
+)
 _PAIRED = (
     "Points: the mean over the seeds that both have, taken image by image, less that of the model "
     "it is compared with, and its paired bootstrap 95 % interval over images. The interval tells "
@@ -93,7 +96,13 @@ def _make_table(
         values = [row.values.get(name) for name in SCORES]
         own += [None if value is None else write(value) for value in values]
         cells.append(tuple(own))
-    return Table(key, title, (*header, *_HEADS.values()), cells, {}, (note,))
+    return Table(key, title, (*header, *_HEADS.values()), cells, {}, (note, *_tell_other_map(rows)))
+
+
+def _tell_other_map(rows: Sequence[Row]) -> list[str]:
+    """Say why some rows have no GT-known."""
+    having = {"gt_known_loc" in row.values for row in rows if "top1_loc" in row.values}
+    return [_OTHER_MAP] if False in having else []
 
 
 def _differ(rows: Sequence[Row], name: str) -> bool:
@@ -329,7 +338,11 @@ def write_tables(
         listed: list[tuple[Cell, ...]] = [(line,) for line in named]
         parts.append(Table("unreadable", sentence, ("image",), listed, {}).to_markdown())
     parts += [table.to_markdown() for table in list_variant_tables(rows)]
-    parts += [_SPREAD, *([_PAIRED] if any(row.compared for row in rows) else [])]
+    parts += [
+        _SPREAD,
+        *_tell_other_map(rows),
+        *([_PAIRED] if any(row.compared for row in rows) else []),
+    ]
     text = "\n\n".join(part.strip() for part in parts if part) + "\n"
     write_file(folder / "table.md", text.encode("utf-8", "backslashreplace"))
     full_table(rows, failed).save(folder, markdown=False)
