@@ -55,6 +55,10 @@ class TrainingData:
         order = sorted(range(len(both)), key=lambda row: both.ids[row])
         return take_rows(both, order, self.train.name)
 
+    def list_files(self) -> list[Path]:
+        """List the files of all images."""
+        return [self.root / image_id for split in (self.train, self.val) for image_id in split.ids]
+
     def digest(self) -> str:
         """Hash ids, labels and file sizes of all images, in hexadecimal."""
         parts = [hash_files(split, self.root.joinpath) for split in (self.train, self.val)]
