@@ -1,12 +1,20 @@
 """Processes of torchrun before they work together: what each finds, and their commands."""
 
+import json
+import os
+import platform
+import shlex
 import socket
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 from test_wsol_together import errors
 
 from tdam.job import count_started, join_ranks
 
+APART = Path(__file__).parent / "apart_wsol.py"
 MEET = {"WORLD_SIZE": "2", "RANK": "1", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "29511"}
 
 
@@ -68,3 +76,28 @@ def test_processes_that_cannot_meet_say_why(started, run):
     assert len(errors(said)) == 1
     assert "Error: process 0 cannot meet the others: " in said
     assert port in errors(said)[0]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("second", "told"),
+    [
+        (("evaluate", "dta", "--out", "out"), "has data where process 1 ({}) has dta;"),
+        (("evaluate", "data", "--out", "o t"), "has out where process 1 ({}) has 'o t';"),
+        (("evaluate", "data", "--out", "out", "--force"),
+         "has no further argument where process 1 ({}) has --force;"),
+        (("train", "data", "--out", "out"), "has evaluate where process 1 ({}) has train;"),
+    ],
+)  # fmt: skip
+def test_processes_with_other_commands_do_nothing(tmp_path, second, told):
+    own = ("evaluate", "data", "--out", "out")
+    start = ("-m", "torch.distributed.run", "--nproc-per-node", "2", "--", str(APART))
+    folders = json.dumps([str(tmp_path)] * 2)
+    done = subprocess.run(
+        [sys.executable, *start, *own], cwd=tmp_path, capture_output=True, text=True, timeout=600,
+        env={**os.environ, "OMP_NUM_THREADS": "1", "APART": folders, "AS_1": shlex.join(second)},
+    )  # fmt: skip
+    assert done.returncode != 0
+    (line,) = errors(done.stderr)
+    assert f"process 0 ({platform.node()}) {told.format(platform.node())}" in line
+    assert not list(tmp_path.iterdir())

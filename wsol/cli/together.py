@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
+import platform
+import shlex
 import sys
 import warnings
+from itertools import zip_longest
 from typing import TYPE_CHECKING
 
 import typer
@@ -55,7 +59,7 @@ def run_together(arguments: Sequence[str], run: Callable[[], int]) -> int:
     What a process finds before it has met the others, it says itself: nobody else can.
 
     Args:
-        arguments: of the command
+        arguments: of the command, the same in every process
         run: the whole command, which tells of its errors itself
 
     Returns:
@@ -73,10 +77,10 @@ def run_together(arguments: Sequence[str], run: Callable[[], int]) -> int:
     except KeyboardInterrupt:
         sys.stderr.write("Interrupted\n")
         return 130
-    return _take_part(ranks, run) if several else run()
+    return _take_part(ranks, arguments, run) if several else run()
 
 
-def _take_part(ranks: Ranks, run: Callable[[], int]) -> int:
+def _take_part(ranks: Ranks, arguments: Sequence[str], run: Callable[[], int]) -> int:
     """Do this process's part of a command, among those that have met."""
     from wsol.runtime import keep_freed_memory
 
@@ -84,13 +88,45 @@ def _take_part(ranks: Ranks, run: Callable[[], int]) -> int:
         warnings.simplefilter("ignore")  # the first process has the same
         keep_freed_memory()
     try:
+        check_same_command(ranks, arguments)
         code = ranks.lead(run)
     except KeyboardInterrupt:  # which the first process tells of
         return 130
     except RanksError as error:
         return _say(error, 1) if ranks.speaks() else 1
+    except DifferentCommandError as error:  # which all meet at once
+        code = _say(error, 2) if ranks.first else 2
     ranks.leave()
     return code
+
+
+def check_same_command(ranks: Ranks, arguments: Sequence[str]) -> None:
+    """Refuse, in step, processes that were started with different commands.
+
+    Raises:
+        DifferentCommandError: it names the first argument that differs, and the hosts
+        RanksError: another process has ended
+    """
+    own = json.dumps([platform.node(), list(arguments)])
+    told = ranks.union({f"{ranks.rank:09}": own})
+    commands = [json.loads(told[rank]) for rank in sorted(told)]
+    host, first = commands[0]
+    for rank, (other_host, other) in enumerate(commands):
+        for mine, theirs in zip_longest(first, other):
+            if mine != theirs:
+                raise DifferentCommandError(
+                    f"Expected the same command in every process but process 0 ({host}) has "
+                    f"{_quote(mine)} where process {rank} ({other_host}) has {_quote(theirs)}; "
+                    "start all of them anew with one command"
+                )
+
+
+class DifferentCommandError(ValueError):
+    """Processes of one job that were started with different commands."""
+
+
+def _quote(argument: str | None) -> str:
+    return "no further argument" if argument is None else shlex.quote(argument)
 
 
 def _say(error: Exception | str, code: int) -> int:
