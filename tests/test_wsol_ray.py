@@ -3,9 +3,11 @@
 import json
 import os
 import signal
+import socket
 import sys
 import time
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from threading import Thread
 
 import pytest
@@ -34,8 +36,8 @@ def cluster(tmp_path_factory):
     ray = pytest.importorskip("ray")
     handler = signal.getsignal(signal.SIGTERM)
     ray.init(
-        num_cpus=2, include_dashboard=False, log_to_driver=False, object_store_memory=300_000_000,
-        _plasma_directory=str(tmp_path_factory.mktemp("store")),
+        "local", num_cpus=2, include_dashboard=False, log_to_driver=False,
+        object_store_memory=300_000_000, _plasma_directory=str(tmp_path_factory.mktemp("store")),
     )  # fmt: skip
     yield ray.get_runtime_context().gcs_address
     ray.shutdown()
@@ -175,3 +177,35 @@ def test_images_that_kill_every_worker_end_the_run(cluster, photos, tmp_path):
         predict(network, photos, tmp_path / "out", method=Deadly, engine="ray")
     with pytest.raises(ValueError, match="Ray knows of none"):
         predict(network, photos, tmp_path / "out", engine="ray", device="cuda", resume=True)
+
+
+def test_without_an_address_no_cluster_of_before_is_joined(trained, images, tmp_path):
+    """The last cluster of this machine has ended, and its address is still there."""
+    pytest.importorskip("ray")
+    with TemporaryDirectory(prefix="r", dir="/tmp") as folder:  # short, as sockets lie in it
+        (Path(folder) / "ray_current_cluster").write_text(dead_address())
+        environment = {**os.environ, "RAY_TMPDIR": folder}
+        environment.pop("RAY_ADDRESS", None)
+        source, out = images / "b" / "00001.png", tmp_path / "out"
+        asked = (source, "--checkpoint", trained[0], "--engine", "ray", "--out", out)
+        process = start(*asked, env=environment)
+        _, told = process.communicate(timeout=300)
+        assert process.returncode == 0, told
+        assert len(lines_of(out).splitlines()) == 1
+
+
+@pytest.mark.parametrize("scheme", ["", "ray://"])
+def test_a_cluster_that_is_gone_is_told_of_at_once(trained, images, tmp_path, scheme):
+    pytest.importorskip("ray")
+    address = scheme + dead_address()
+    asked = (images, "--checkpoint", trained[0], "--engine", "ray", "--out", tmp_path / "out")
+    process = start(*asked, env={**os.environ, "RAY_ADDRESS": address})
+    _, told = process.communicate(timeout=120)  # Ray itself would wait for 20 minutes
+    assert process.returncode == 1
+    assert f"Error: Ray: no cluster answers at RAY_ADDRESS={address} " in told.decode()
+
+
+def dead_address():
+    """An address on this machine where nobody listens."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return f"127.0.0.1:{server.getsockname()[1]}"

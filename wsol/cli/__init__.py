@@ -9,7 +9,6 @@ from typing import Annotated
 
 import typer
 
-from tdam.job import count_started
 from wsol.cli import (
     benchmark,
     browser,
@@ -27,7 +26,7 @@ from wsol.cli import (
 )
 from wsol.cli.console import show_warnings, silence
 from wsol.cli.streams import escaped_streams
-from wsol.cli.together import check_command, describe_use, is_told, run_together
+from wsol.cli.together import describe_use, is_told, run_together
 from wsol.cli.usage import debugging, describe_error, show_traceback
 
 app = typer.Typer(
@@ -51,7 +50,6 @@ def _print_version(wanted: bool) -> None:
 
 @app.callback()
 def _common(
-    context: typer.Context,
     version: Annotated[
         bool,
         typer.Option(
@@ -63,7 +61,6 @@ def _common(
     ] = False,
 ) -> None:
     """Take options that belong to no command; `main` has taken `--debug` already."""
-    check_command(context.invoked_subcommand)
 
 
 app.command("demo")(demo.demo)
@@ -92,7 +89,7 @@ def main(arguments: list[str] | None = None) -> None:
     with escaped_streams():
         token = debugging.set(debug)
         try:
-            code = run_together(partial(_run, given)) if count_started() > 1 else _run(given)
+            code = run_together(given, partial(_run, given))
         finally:
             debugging.reset(token)
     sys.exit(code)

@@ -7,6 +7,7 @@ import json
 import logging
 import os
 import signal
+import socket
 import threading
 import warnings
 from contextlib import contextmanager, suppress
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from torch import nn
 
 _KEPT = "--resume does the parts that are not there"
+_ANSWER = 10.0  # seconds that a cluster may take to be there
 _RETRIES = 5  # of a part whose worker died, which the next one may do as well
 
 
@@ -66,12 +68,19 @@ def connected() -> Iterator[Any]:
         yield ray
         return
     handler = signal.getsignal(signal.SIGTERM)
+    address = os.environ.get("RAY_ADDRESS")
     try:
+        if address:
+            _knock(ray, address)
         with _muted(), warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            ray.init(include_dashboard=False, log_to_driver=False, logging_level=logging.CRITICAL)
+            ray.init(
+                # Without an address Ray would join whatever cluster was last started on this
+                # machine, somebody else's or one that has ended, and wait for it
+                address=None if address else "local",
+                include_dashboard=False, log_to_driver=False, logging_level=logging.CRITICAL,
+            )  # fmt: skip
     except (OSError, RuntimeError, ValueError) as error:
-        address = os.environ.get("RAY_ADDRESS")
         where = f"no cluster answers at RAY_ADDRESS={address}" if address else "it does not start"
         raise EngineError(f"Ray: {where} ({_last_line(error)})") from error
     finally:
@@ -81,6 +90,24 @@ def connected() -> Iterator[Any]:
         yield ray
     finally:
         ray.shutdown()
+
+
+def _knock(ray: Any, address: str) -> None:
+    """See whether anybody listens at a cluster's address, for which Ray itself waits 20 minutes.
+
+    Raises:
+        OSError: nobody does
+        ValueError: it is no address
+    """
+    scheme, _, rest = address.rpartition("://")
+    if scheme == "ray":
+        host, _, port = rest.partition("/")[0].rpartition(":")
+    elif scheme or address == "local":
+        return  # other services know their ways
+    else:
+        settled = ray._private.services.canonicalize_bootstrap_address(address)  # auto, too
+        host, _, port = settled.rpartition(":")
+    socket.create_connection((host.strip("[]"), int(port)), _ANSWER).close()
 
 
 @contextmanager

@@ -14,6 +14,7 @@ import numpy as np
 from wsol.evaluation.map_source import FoundMap, MapError
 from wsol.fingerprints import hash_files
 from wsol.images import ImageError
+from wsol.same_files import check_same_files
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Sequence
@@ -72,9 +73,11 @@ class FolderMaps:
 
         Raises:
             MapError: maps that are missing, or that belong to no image, unless these are allowed
+            ManifestError: one that the processes of a job do not all see alike
         """
         if not self.allow_missing and (faults := self.list_faults()):
             raise MapError(faults)
+        check_same_files(map(self._path, self.split.ids))
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "others": tuple}  # a process that shares the maps only reads them
@@ -87,7 +90,7 @@ class FolderMaps:
             yield FoundMap(row, partial(_fit, cache(partial(read_map, path)), path), label=label)
 
     def _path(self, image_id: str) -> Path:
-        return self.folder / f"{image_id}.npy"
+        return map_path(self.folder, image_id)
 
     def list_faults(self) -> list[str]:
         """Name the maps that are missing and those that belong to no image."""
@@ -107,6 +110,11 @@ class FolderMaps:
         if extra:
             extra -= {*map(self._path, self.others())}
         return [f"{path}: a map of no image" for path in sorted(extra)]
+
+
+def map_path(folder: Path, image_id: str) -> Path:
+    """Name the file of an image's map in a folder of maps."""
+    return folder / f"{image_id}.npy"
 
 
 def _fit(load: Callable[[], np.ndarray], path: Path, rules: Rules) -> np.ndarray:

@@ -16,6 +16,7 @@ from wsol.heatmap import to_heatmap
 from wsol.images import NOT_FINITE, ImageError
 from wsol.label_matching import true_outputs
 from wsol.loading import read_images
+from wsol.same_files import check_same_files
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Mapping, Sequence
@@ -158,7 +159,14 @@ class NetworkMaps:
         return self.layer or default_layer(self.model, usual, "layer")
 
     def check(self) -> None:
-        """Images that cannot be read count as missed: there is nothing to refuse."""
+        """Refuse images that the processes of a job do not all see alike.
+
+        What cannot be read counts as missed.
+
+        Raises:
+            ManifestError: there is one
+        """
+        check_same_files(map(self.root.joinpath, self.split.ids))
 
     def read(self, rows: Sequence[int]) -> Generator[FoundMap]:
         """Give the maps of some rows.

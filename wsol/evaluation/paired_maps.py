@@ -67,7 +67,8 @@ class PairedMaps:
         return {**self.own.describe(), "partner": self.partner.describe()}
 
     def check(self) -> None:
-        """Images that cannot be read count as missed: there is nothing to refuse."""
+        """Refuse images, the same for both, as `NetworkMaps.check` does."""
+        self.own.check()
 
     def read(self, rows: Sequence[int]) -> Generator[FoundMap]:
         """Give the maps of some rows, whole batches of them."""

@@ -13,7 +13,7 @@ from eval.image_files import MAX_PIXELS, get_max_pixels
 from wsol.fingerprints import RULES, hash_states
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from eval.protocols import Protocol
     from eval.splits import MaskPaths
@@ -43,6 +43,7 @@ def describe_pass(
     digest.update(repr(split.masks).encode("utf-8", "surrogateescape"))
     told = None if source.overlaps is None else list(source.overlaps)
     limit = get_max_pixels()
+    masks = list_masks(split.masks or (), mask_root)
     return {
         **source.describe(),
         "split": split.name,
@@ -52,7 +53,7 @@ def describe_pass(
         "thresholds": list(thresholds),
         "rule": rule,
         "mask_root": None if split.masks is None else str(Path(mask_root or "").resolve()),
-        "mask_files": None if split.masks is None else _hash_masks(split.masks, mask_root),
+        "mask_files": None if split.masks is None else hash_states(masks),
         "save_maps": None if save is None else save.precision,
         **({} if told == [] else {"overlaps": told}),
         **({} if limit == MAX_PIXELS else {"max_pixels": limit}),
@@ -60,6 +61,7 @@ def describe_pass(
     }
 
 
-def _hash_masks(masks: Sequence[MaskPaths], root: str | Path | None) -> str:
-    paths = (part for each in masks for part in (*each.instances, each.ignore) if part is not None)
-    return hash_states(Path(root or "") / part for part in paths)
+def list_masks(masks: Sequence[MaskPaths], root: str | Path | None) -> Iterator[Path]:
+    """List the files of masks below a root."""
+    parts = (part for each in masks for part in (*each.instances, each.ignore))
+    return (Path(root or "") / part for part in parts if part is not None)

@@ -60,6 +60,10 @@ class TrainingData:
         """Number of all training images, the held-out ones among them."""
         return len(self.train) + (len(self.val) if self.held_out else 0)
 
+    def list_files(self) -> list[Path]:
+        """List the files of all images."""
+        return [self.root / image_id for split in (self.train, self.val) for image_id in split.ids]
+
     def digest(self) -> str:
         """Hash ids, labels and file sizes of all images, in hexadecimal."""
         parts = [hash_files(split, self.root.joinpath) for split in (self.train, self.val)]

@@ -31,6 +31,7 @@ from wsol.fingerprints import RULES, hash_files
 from wsol.folder_lock import hold_file, hold_folder
 from wsol.overlap import check_apart
 from wsol.runtime import find_device, is_half_fast
+from wsol.same_files import check_same_files
 from wsol.training.data import TrainingData, load_training_data
 from wsol.training.distillation import TARGETS, check_distillation, write_teacher_targets
 from wsol.training.image_list import (
@@ -150,7 +151,8 @@ def train_localizer(
 
     Raises:
         KeyboardInterrupt: somebody asked to stop; everything is saved
-        eval.manifest.ManifestError: data that cannot be trained on
+        eval.manifest.ManifestError: data that cannot be trained on, or that the processes of a job
+            do not all see alike
         tdam.training.TrainingError: a training that cannot go on
         tdam.weights.WeightsError: weights that cannot be had
         wsol.folder_lock.FolderHeldError: another process trains in `out`
@@ -179,6 +181,7 @@ def train_localizer(
     with hold_folder(out):
         saved = RunFolder(out).list_checkpoints() if resume else []
         model, teacher, classes = begin_network(recipe, training_data, out, saved)
+        check_same_files(training_data.list_files())
         if not resume:
             record[START] = hash_start(recipe)
             if not force and (out / RECIPE).is_file():  # another process was faster
@@ -266,6 +269,8 @@ def _run_loop(
     **options: Any,
 ) -> TrainState:
     """Run the training loop, and say in one sentence why torch broke it off, if it did."""
+    packed = [images.path] if isinstance(images, PackedImages) else []
+    check_same_files([*packed, out / TARGETS])
     try:
         return find_ranks().run(
             partial(_train_together, model, images, recipe, out, **options), events=events

@@ -16,7 +16,8 @@ from wsol.out_folders import free_folder, writing
 from wsol.overlap import check_apart, list_sets, tell_overlaps
 from wsol.sharing import led
 from wsol.text import count_things
-from wsol.workflows.evaluation_job import check_root, load_splits
+from wsol.workflows.evaluation_data import load_splits
+from wsol.workflows.evaluation_job import check_root
 from wsol.workflows.report_job import free_report, write_page
 
 if TYPE_CHECKING:

@@ -341,7 +341,7 @@ def evaluate_maps(
         split, protocol, threshold, class_map, mask_root, out, formats, save_maps, report, coco,
         workers, force, events, allow_overlap,
     )  # fmt: skip
-    job = open_job(data, root, choose, wanted, None)
+    job = open_job(data, root, choose, wanted, None, maps=folder)
 
     def list_others() -> Iterable[str]:
         beside = [image_id for each in job.splits for image_id in each.ids]

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
-from eval.manifest import DataSet, ManifestError, Split, open_data_set
+from eval.manifest import DataSet, ManifestError, Split
 from eval.protocols import ClassMap, Protocol
 from tdam.events import working
 from wsol.errors import ArgumentError, about
@@ -26,11 +26,10 @@ from wsol.evaluation.score_maps import score_maps
 from wsol.out_folders import free_folder, writing
 from wsol.overlap import check_apart, list_sets
 from wsol.training.image_list import find_weights_file, list_unknown, read_image_sets
-from wsol.workflows.any_step_job import check_levels
+from wsol.workflows.evaluation_data import check_seen, find_masks, load_truth, open_data
 from wsol.workflows.evaluation_options import (
     VAL,
     Wanted,
-    check_labels_only,
     check_outputs,
     check_threshold,
     find_protocols,
@@ -178,9 +177,7 @@ class EvaluationJob:
     ) -> list[Evaluation]:
         """Score the maps of a source, told as a task."""
         events = self.wanted.events
-        mask_root = self.wanted.mask_root or self.root
-        if mask_root is None and self.data is not None:
-            mask_root = self.data.path
+        mask_root = find_masks(self.wanted, self.root, self.data)
         try:
             with working(events, f"evaluate {source.split.name}", len(source.split)):
                 return score_maps(
@@ -207,6 +204,7 @@ def open_job(
     wanted: Wanted,
     load: Callable[[], Any] | None,
     load_partner: Callable[[], Any] | None = None,
+    maps: Path | None = None,
 ) -> EvaluationJob:
     """Check what is wanted, read the splits, and make room for the results.
 
@@ -218,10 +216,12 @@ def open_job(
         load: gives the network, once all else is checked, and before anything is removed; None
             where maps on disk are scored, so that images need not be there
         load_partner: gives the network that has as many guesses, or None
+        maps: folder of those on disk, where these are scored
 
     Raises:
         ArgumentError: an argument that cannot be used
-        ManifestError: a fault in the data set
+        ManifestError: a fault in the data set, or files that the processes of a job do not all
+            see alike
         OverlapError: images that are scored and also chosen by or trained on
     """
     protocols = find_protocols(wanted.protocol)
@@ -237,11 +237,11 @@ def open_job(
     if out is not None and wanted.save_maps is not None:
         with about("save_maps"):
             save = MapWriter(out / "maps", wanted.save_maps)
-    opened, home = _open(data, root, of_maps=load is None)
+    opened, home = open_data(data, root, of_maps=load is None)
     for argument, folder in (("root", home), ("mask_root", wanted.mask_root)):
         if folder is not None and not Path(folder).is_dir():
             raise ArgumentError(argument, f"{folder}: no such folder")
-    scored, chooser = _load_truth(data if opened is None else opened, choose, wanted, protocols)
+    scored, chooser = load_truth(data if opened is None else opened, choose, wanted, protocols)
     labels_only = has_labels_only(scored)
     if labels_only and load is None:
         raise ArgumentError("data", f"Expected split {scored.name} to have boxes but it has none")
@@ -259,6 +259,7 @@ def open_job(
         wanted.events,
         [name for each in weights for name in list_unknown(each)],
     )
+    check_seen((scored, chooser), home, maps, find_masks(wanted, home, opened))
     goes_on = out is not None and _free_results(out, wanted)
     report = None
     if wanted.report is not None:
@@ -282,91 +283,6 @@ def open_job(
         save=save,
         report=report,
     )
-
-
-def _open(
-    data: Split | DataSet | str | Path, root: str | Path | None, of_maps: bool
-) -> tuple[DataSet | None, Path | None]:
-    """Open the data set, and settle where its images are, if they are asked for."""
-    home = None if root is None else Path(root)
-    if isinstance(data, Split):
-        if home is None and not of_maps:
-            raise ArgumentError("root", "needed to find the images")
-        return None, home
-    try:
-        opened = open_data_set(data)
-    except ManifestError as error:
-        raise ArgumentError("data", str(error)) from error
-    if not opened.splits:
-        raise ArgumentError(
-            "data",
-            f"{opened.path} holds no truth: expected a folder with manifests of splits (or with "
-            "images and manifest/) or a COCO data set file",
-        )
-    beside = opened.path.is_file() or opened.path != (
-        data.path if isinstance(data, DataSet) else Path(data)
-    )
-    if home is None and (not of_maps or beside):
-        home = opened.root
-    if home is None and not of_maps:
-        raise ArgumentError("root", "needed to find the images")
-    return opened, home
-
-
-def _load_truth(
-    data: Split | DataSet | str | Path,
-    choose: str | Split,
-    wanted: Wanted,
-    protocols: tuple[Protocol, ...],
-) -> tuple[Split, Split | None]:
-    """Read the splits, and refuse what their truth is not enough for."""
-    scored, _ = _load_splits(data, choose, replace(wanted, threshold=None))
-    what = f"split {scored.name}" if isinstance(data, Split) else str(open_data_set(data).path)
-    if has_labels_only(scored):
-        check_labels_only(wanted, protocols, what)
-    needs = {"formats": wanted.formats, "coco": wanted.coco, "steps_rule": wanted.any_step}
-    for argument, asked in needs.items():
-        if asked and scored.boxes is None:
-            raise ArgumentError(argument, f"needs boxes but {what} has none")
-    if wanted.any_step:
-        check_levels(wanted, protocols)
-    return _load_splits(data, choose, wanted)
-
-
-def _load_splits(
-    data: Split | DataSet | str | Path, choose: str | Split, wanted: Wanted
-) -> tuple[Split, Split | None]:
-    """Read the split to score, and the one to choose on where the rule asks for it."""
-    chooses = wanted.threshold == VAL
-    if isinstance(data, Split):
-        if chooses and not isinstance(choose, Split):
-            raise ArgumentError("threshold", "needs the split to choose on (choose)")
-        return data, choose if chooses and isinstance(choose, Split) else None
-    opened = open_data_set(data)
-    return load_splits(opened, wanted.split, choose if chooses else None)
-
-
-def load_splits(
-    data: DataSet, split: str, choose: str | Split | None
-) -> tuple[Split, Split | None]:
-    """Read a split to score and one to choose thresholds on.
-
-    Args:
-        data: the data set
-        split: name of the split to score
-        choose: the other one, or its name; None where nothing is chosen
-
-    Raises:
-        ArgumentError: a split that is not there
-        ManifestError: a fault in one of them
-    """
-    unknown = set(split.split("+")) - set(data.splits) if data.path.is_dir() else set()
-    if unknown:
-        known = ", ".join(data.splits) or "none"
-        raise ArgumentError("split", f"{data.path} has no split {min(unknown)!r}; it has {known}")
-    if isinstance(choose, str) and choose not in data.splits:
-        raise ArgumentError("threshold", f"{data.path} has no split {choose}")
-    return data.load(split), data.load(choose) if isinstance(choose, str) else choose
 
 
 def _free_results(out: Path, wanted: Wanted) -> bool:

@@ -1,0 +1,130 @@
+"""What an evaluation reads: the data set, its splits, and the files that they name."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from eval.manifest import DataSet, ManifestError, Split, open_data_set
+from wsol.errors import ArgumentError
+from wsol.evaluation.folder_maps import map_path
+from wsol.evaluation.label_scorer import has_labels_only
+from wsol.evaluation.pass_header import list_masks
+from wsol.same_files import check_same_files
+from wsol.workflows.any_step_job import check_levels
+from wsol.workflows.evaluation_options import VAL, Wanted, check_labels_only
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from eval.protocols import Protocol
+
+
+def open_data(
+    data: Split | DataSet | str | Path, root: str | Path | None, of_maps: bool
+) -> tuple[DataSet | None, Path | None]:
+    """Open the data set, and settle where its images are, if they are asked for."""
+    home = None if root is None else Path(root)
+    if isinstance(data, Split):
+        if home is None and not of_maps:
+            raise ArgumentError("root", "needed to find the images")
+        return None, home
+    try:
+        opened = open_data_set(data)
+    except ManifestError as error:
+        raise ArgumentError("data", str(error)) from error
+    if not opened.splits:
+        raise ArgumentError(
+            "data",
+            f"{opened.path} holds no truth: expected a folder with manifests of splits (or with "
+            "images and manifest/) or a COCO data set file",
+        )
+    beside = opened.path.is_file() or opened.path != (
+        data.path if isinstance(data, DataSet) else Path(data)
+    )
+    if home is None and (not of_maps or beside):
+        home = opened.root
+    if home is None and not of_maps:
+        raise ArgumentError("root", "needed to find the images")
+    return opened, home
+
+
+def load_truth(
+    data: Split | DataSet | str | Path,
+    choose: str | Split,
+    wanted: Wanted,
+    protocols: tuple[Protocol, ...],
+) -> tuple[Split, Split | None]:
+    """Read the splits, and refuse what their truth is not enough for."""
+    scored, _ = _load_splits(data, choose, replace(wanted, threshold=None))
+    what = f"split {scored.name}" if isinstance(data, Split) else str(open_data_set(data).path)
+    if has_labels_only(scored):
+        check_labels_only(wanted, protocols, what)
+    needs = {"formats": wanted.formats, "coco": wanted.coco, "steps_rule": wanted.any_step}
+    for argument, asked in needs.items():
+        if asked and scored.boxes is None:
+            raise ArgumentError(argument, f"needs boxes but {what} has none")
+    if wanted.any_step:
+        check_levels(wanted, protocols)
+    return _load_splits(data, choose, wanted)
+
+
+def _load_splits(
+    data: Split | DataSet | str | Path, choose: str | Split, wanted: Wanted
+) -> tuple[Split, Split | None]:
+    """Read the split to score, and the one to choose on where the rule asks for it."""
+    chooses = wanted.threshold == VAL
+    if isinstance(data, Split):
+        if chooses and not isinstance(choose, Split):
+            raise ArgumentError("threshold", "needs the split to choose on (choose)")
+        return data, choose if chooses and isinstance(choose, Split) else None
+    opened = open_data_set(data)
+    return load_splits(opened, wanted.split, choose if chooses else None)
+
+
+def load_splits(
+    data: DataSet, split: str, choose: str | Split | None
+) -> tuple[Split, Split | None]:
+    """Read a split to score and one to choose thresholds on.
+
+    Args:
+        data: the data set
+        split: name of the split to score
+        choose: the other one, or its name; None where nothing is chosen
+
+    Raises:
+        ArgumentError: a split that is not there
+        ManifestError: a fault in one of them
+    """
+    unknown = set(split.split("+")) - set(data.splits) if data.path.is_dir() else set()
+    if unknown:
+        known = ", ".join(data.splits) or "none"
+        raise ArgumentError("split", f"{data.path} has no split {min(unknown)!r}; it has {known}")
+    if isinstance(choose, str) and choose not in data.splits:
+        raise ArgumentError("threshold", f"{data.path} has no split {choose}")
+    return data.load(split), data.load(choose) if isinstance(choose, str) else choose
+
+
+def find_masks(wanted: Wanted, root: Path | None, data: DataSet | None) -> str | Path | None:
+    """Settle which folder mask paths are relative to."""
+    return wanted.mask_root or root or (None if data is None else data.path)
+
+
+def check_seen(
+    splits: Iterable[Split | None],
+    root: Path | None,
+    maps: Path | None,
+    mask_root: str | Path | None,
+) -> None:
+    """Refuse images, or maps, and masks that the processes of a job do not all see alike."""
+    paths: list[Path] = []
+    for split in splits:
+        if split is None:
+            continue
+        if maps is not None:
+            paths += [map_path(maps, image_id) for image_id in split.ids]
+        elif root is not None:
+            paths += [root / image_id for image_id in split.ids]
+        paths += list_masks(split.masks or (), mask_root)
+    check_same_files(paths)
