@@ -7,6 +7,7 @@ from itertools import count
 import numpy as np
 import pytest
 import torch
+from listeners import KillError, Stopper
 from shapes import make_shapes
 
 from tdam import create_model
@@ -16,6 +17,7 @@ from wsol.cli.score_tables import print_evaluation
 from wsol.errors import ArgumentError
 from wsol.evaluation.any_step import GuessScorer
 from wsol.evaluation.comparison import compare_results, read_results
+from wsol.evaluation.resume_file import ResumeError
 
 SMALL = Preprocessing(size=64)
 STEPS = 3
@@ -262,3 +264,28 @@ def test_wrong_use_names_the_flag(run, data, flags, message):
     code, out, err = run("evaluate", data, *flags)
     assert (code, out) == (2, "")
     assert message in err
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("after", [1, 4, 7, 10])  # images: three a chosen threshold, then nine
+def test_a_run_that_was_cut_off_goes_on_by_its_own_rule_alone(
+    network, partner, score, tmp_path, after
+):
+    """Cut in the pass of the last step, of an earlier one, of the partner, and of the scores."""
+    out = tmp_path / "out"
+    wanted = {"threshold": "val", "steps_rule": "any", "partner": partner, "batch_size": 1}
+    with pytest.raises(KillError):
+        score(network, out=out, events=Stopper(after + 1, KillError), **wanted)
+    for named, options in (
+        ("thresholds", {"threshold": 0.2, "steps_rule": "last", "partner": None}),
+        ("chosen_on", {"partner": None}),
+        ("guesses", {"steps_rule": "last", "partner": None}),
+        ("partner", {"partner": network}),
+        ("split", {"split": "val+test", "threshold": 0.2}),
+        ("method", {"method": "gradcam"}),
+    ):
+        with pytest.raises(ResumeError, match=rf"settings differ \(.*{named}"):
+            score(network, out=out, **{**wanted, **options})
+    found = score(network, out=out, **wanted)
+    assert not list(out.rglob("unfinished*"))
+    assert found == score(network, out=tmp_path / "whole", **wanted)

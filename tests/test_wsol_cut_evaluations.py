@@ -4,7 +4,9 @@ import pytest
 from listeners import Counter, KillError, Stopper
 from small_maps import many, write_maps
 
+from eval.splits import take_rows
 from wsol import evaluate_maps
+from wsol.evaluation.map_source import MapError
 from wsol.evaluation.resume_file import ResumeError, is_unfinished
 
 
@@ -84,3 +86,57 @@ def test_a_folder_that_is_gone_ends_a_run_at_once(tmp_path):
     assert len(told.counts) < 100
     whole = evaluate_maps(data, tmp_path / "maps")
     assert evaluate_maps(data, tmp_path / "maps", out=tmp_path / "elsewhere") == whole
+
+
+def choosing(folder, **options):
+    """Score 35 images by a threshold that 40 others choose, maps of all in one folder."""
+    whole = many(75)
+    if not (folder / "maps").is_dir():
+        write_maps(whole, folder / "maps")
+    val, test = take_rows(whole, list(range(40)), "val"), take_rows(whole, list(range(40, 75)), "b")
+    shared = {"threshold": "val", "choose": val, "others": whole.ids, "out": folder / "out"}
+    return evaluate_maps(options.pop("data", test), folder / "maps", **{**shared, **options})
+
+
+OTHERS = {
+    "thresholds": {"threshold": 0.2},
+    "class_map": {"class_map": "predicted"},
+    "images": {"data": take_rows(many(75), list(range(41, 75)), "b")},
+    "chosen_on": {"choose": take_rows(many(75), list(range(39)), "val")},
+}
+
+
+@pytest.mark.parametrize("after", [33, 41, 73])  # images: 40 choose, then 35 are scored
+@pytest.mark.fault("runs: other settings than those of an unfinished run")
+def test_settings_of_every_pass_count_whichever_had_begun(tmp_path, after):
+    out = tmp_path / "out"
+    with pytest.raises(KillError):
+        choosing(tmp_path, events=Stopper(after + 1, KillError))
+    there = {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
+    for named, options in OTHERS.items():
+        told = Counter()
+        with pytest.raises(ResumeError, match=rf"settings differ \(.*{named}") as refused:
+            choosing(tmp_path, events=told, **options)
+        assert str(out) in str(refused.value)
+        assert not told.said
+        assert {path: path.read_bytes() for path in there} == there
+    told = Counter()
+    choosing(tmp_path, events=told)
+    assert f"going on with the unfinished run in {out}" in told.said
+    assert not list(out.rglob("unfinished*"))
+    anew = choosing(tmp_path, threshold=0.2, force=True)
+    assert anew == choosing(tmp_path, threshold=0.2, out=tmp_path / "anew")
+    assert not (out / "chosen-on-val" / "scores.json").exists()
+
+
+def test_settings_of_a_run_that_kept_nothing_do_not_count(tmp_path):
+    """As of one that was refused before its first image."""
+    missing = tmp_path / "maps" / f"{many(75).ids[50]}.npy"
+    write_maps(many(75), tmp_path / "maps")
+    kept = missing.read_bytes()
+    missing.unlink()
+    with pytest.raises(MapError):
+        choosing(tmp_path, threshold=0.2)
+    missing.write_bytes(kept)
+    choosing(tmp_path, threshold=0.3)
+    assert not list((tmp_path / "out").rglob("unfinished*"))

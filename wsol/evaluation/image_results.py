@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from eval.tables import guard_cell
 from tdam.strict_json import dumps
-from wsol.evaluation.resume_file import DATA, HEADER, SETTINGS
+from wsol.evaluation.resume_file import ALL_SETTINGS, DATA, HEADER, SETTINGS
 from wsol.out_files import make_folder, write_file, writing_file
 
 if TYPE_CHECKING:
@@ -91,7 +91,7 @@ def discard_results(folder: Path, keep_unfinished: bool = False) -> None:
         folder: of the results; those that a threshold was chosen by have a folder of their own
         keep_unfinished: whether the records of a run that has begun there stay
     """
-    begun = () if keep_unfinished else (DATA, HEADER)
+    begun = () if keep_unfinished else (DATA, HEADER, ALL_SETTINGS)
     below = (path for path in folder.glob("*") if path.is_dir())
     inside = (path for path in below if not path.name.startswith(CHOSEN))
     for home in (folder, *inside):

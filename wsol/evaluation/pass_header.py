@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 def describe_pass(
     source: MapSource,
     protocols: Sequence[Protocol],
-    thresholds: Sequence[float | None],
+    thresholds: Sequence[float | str | None],
     rule: str | None,
     mask_root: str | Path | None,
     save: MapWriter | None,

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 DATA, HEADER = "unfinished.bin", "unfinished.json"
 _CHECK = 4  # bytes behind a record
+ALL_SETTINGS = "unfinished-settings.json"  # of every pass of an unfinished run
 SETTINGS = "settings.json"  # the header of a finished run, kept beside its results
 
 
@@ -112,7 +113,38 @@ def _check(number: int, data: bytes) -> bytes:
 
 def is_unfinished(folder: Path) -> bool:
     """Tell whether a run in this folder was cut off."""
-    return (folder / HEADER).is_file()
+    return (folder / HEADER).is_file() or (folder / ALL_SETTINGS).is_file()
+
+
+def has_records(folder: Path) -> bool:
+    """Tell whether a pass has left something in this folder to go on with."""
+    data = folder / DATA
+    return (folder / SETTINGS).is_file() or (data.is_file() and data.stat().st_size > 0)
+
+
+def hold_settings(folder: Path, settings: dict[str, Any], goes_on: bool) -> None:
+    """Write down what all passes of a run depend on, or hold it against what was written down.
+
+    Args:
+        folder: of the run; exists
+        settings: of all passes, those that have not begun too, in plain values
+        goes_on: whether a pass has left something to go on with
+
+    Raises:
+        ResumeError: they differ from those of the run that goes on
+    """
+    path, text = folder / ALL_SETTINGS, write_header(settings)
+    if goes_on and path.is_file():  # runs of before it have those of the pass that had begun
+        before = path.read_bytes().decode("utf-8", "replace")
+        if before != text:
+            raise ResumeError(_refuse("an unfinished run", folder, before, text))
+    claim(path)
+    write_atomic(path, text.encode())
+
+
+def release_settings(folder: Path) -> None:
+    """Remove what `hold_settings` wrote, once the run has ended."""
+    (folder / ALL_SETTINGS).unlink(missing_ok=True)
 
 
 def is_finished(folder: Path, header: dict[str, Any], dtype: np.dtype) -> bool:

@@ -75,6 +75,10 @@ class AnyStepJob:
     count: int
     name: str | None
 
+    def list_choosers(self) -> list[MapSource]:
+        """List the sources of maps that thresholds are chosen by, beside the last step's."""
+        return [*(self.steps or ()), *([] if self.partner is None else [self.partner])]
+
     def kind(self, job: EvaluationJob, levels: Sequence[Any]) -> Callable[..., AnyStepPass]:
         """Settle a threshold for every step and for the partner, and give the pass that judges.
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
@@ -21,8 +22,16 @@ from wsol.evaluation.image_results import CHOSEN, discard_results, name_results
 from wsol.evaluation.label_scorer import has_labels_only
 from wsol.evaluation.map_files import MapWriter
 from wsol.evaluation.map_source import MapError
-from wsol.evaluation.resume_file import SETTINGS, ResumeError, is_unfinished
-from wsol.evaluation.score_maps import score_maps
+from wsol.evaluation.pass_header import describe_pass
+from wsol.evaluation.resume_file import (
+    SETTINGS,
+    ResumeError,
+    has_records,
+    hold_settings,
+    is_unfinished,
+    release_settings,
+)
+from wsol.evaluation.score_maps import score_maps, settle_threshold
 from wsol.out_folders import free_folder, writing
 from wsol.overlap import check_apart, list_sets
 from wsol.training.image_list import find_weights_file, list_unknown, read_image_sets
@@ -127,6 +136,10 @@ class EvaluationJob:
             keeper = self.report.keeper(self.scored, self.protocols[0])
         levels: list[Any] = [wanted.threshold] * len(self.protocols)
         unreadable: tuple[str, ...] = ()
+        source, others = sources[0], list(sources[1:])
+        if any_step is not None:
+            source, others = any_step.source, [*others, *any_step.list_choosers()]
+        self._begin(source, others)
         if self.chooser is not None:
             levels, unreadable = self.choose(sources[1])
         options: dict[str, Any] = {
@@ -134,10 +147,11 @@ class EvaluationJob:
             "keep": keeper,
             "unreadable_chosen_on": unreadable,
         }
-        source = sources[0]
         if any_step is not None:
-            source, options["kind"] = any_step.source, any_step.kind(self, levels)
+            options["kind"] = any_step.kind(self, levels)
         scored = self._score(source, levels, out=results, save=self.save, **options)
+        if out is not None:
+            release_settings(out)
         evaluations = [replace(each, subject=subject) for each in scored]
         if results is not None:
             outputs_named = names if by_network else None
@@ -151,6 +165,29 @@ class EvaluationJob:
             home = self.root or (None if self.data is None else self.data.root)
             self.report.write(results, keeper, sources[0], home, wanted.events)
         return evaluations
+
+    def _begin(self, source: MapSource, choosers: Sequence[MapSource]) -> None:
+        """Hold everything that the scores depend on against an unfinished run, or write it down.
+
+        Args:
+            source: of the maps to score
+            choosers: of all maps that thresholds are chosen by
+        """
+        if self.out is None:
+            return
+        threshold, rule = self.wanted.threshold, None if self.chooser is None else VAL
+        levels = [
+            threshold if threshold == VAL else settle_threshold(rules, threshold)
+            for rules in self.protocols
+        ]
+        masks = find_masks(self.wanted, self.root, self.data)
+        describe = partial(describe_pass, protocols=self.protocols, mask_root=masks, save=self.save)
+        chosen_on = [describe(each, thresholds=["oracle"], rule=None) for each in choosers]
+        settings = {**describe(source, thresholds=levels, rule=rule), "chosen_on": chosen_on}
+        goes_on = any(map(has_records, (self.out, *self.out.glob(f"{CHOSEN}*"))))
+        hold_settings(self.out, settings, goes_on)
+        if goes_on:
+            self.wanted.events.say(f"going on with the unfinished run in {self.out}")
 
     def choose(self, source: MapSource, name: str = CHOSEN) -> tuple[list[Any], tuple[str, ...]]:
         """Find the best thresholds on other images, unless they were found before.
@@ -296,8 +333,6 @@ def _free_results(out: Path, wanted: Wanted) -> bool:
         begun = is_unfinished(out) or is_unfinished(chosen) or (chosen / SETTINGS).is_file()
         goes_on = begun and not (out / SETTINGS).is_file()
         free_folder(out, begun=wanted.force or goes_on)
-    if goes_on:
-        wanted.events.say(f"going on with the unfinished run in {out}")
     return goes_on
 
 
