@@ -216,7 +216,7 @@ def test_thresholds_that_were_chosen_before_are_of_these_images(world):
         wsol.evaluate(model, world / "data", events=Stopper(11), **call)
     assert (out / "chosen-on-val" / "scores.json").is_file()
     grey(world / "data" / "val")
-    with pytest.raises(ResumeError, match=r"chosen-on-val.*image_files"):
+    with pytest.raises(ResumeError, match=r"settings differ \(chosen_on: image_files\)"):
         wsol.evaluate(model, world / "data", **call)
     again = wsol.evaluate(model, world / "data", force=True, **call)
     fresh = wsol.evaluate(model, world / "data", **{**call, "out": world / "fresh"})

@@ -58,7 +58,7 @@ def test_a_refused_run_does_not_go_on_with_other_maps(run, tmp_path):
     write_data(tmp_path, 4)
     code, _, err = evaluate("retried")
     assert code == 2
-    assert "its settings differ (chosen_on, files)" in err  # val has other maps, too
+    assert "its settings differ (chosen_on: files, files)" in err  # val has other maps, too
     for out, options in (("retried", ("--force",)), ("fresh", ())):
         code, _, err = evaluate(out, *options)
         assert code == 0, err

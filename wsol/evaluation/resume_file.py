@@ -186,6 +186,22 @@ def _differences(old: str, new: str) -> str:
         before = None
     if not isinstance(before, dict):
         return "its header is broken"
-    after = loads(new)
-    names = sorted({*before, *after})
-    return ", ".join(name for name in names if before.get(name) != after.get(name))
+    return ", ".join(_name_differing(before, loads(new)))
+
+
+def _name_differing(before: dict[str, Any], after: dict[str, Any]) -> list[str]:
+    """Name what differs, and of what describes another pass which of its entries."""
+    names = []
+    for name in sorted({*before, *after}):
+        old, new = before.get(name), after.get(name)
+        if old == new:
+            continue
+        passes = [each if isinstance(each, list) and each else [None] for each in (old, new)]
+        inner = [
+            key
+            for one, other in zip(*passes, strict=False)
+            if isinstance(one, dict) and isinstance(other, dict)
+            for key in _name_differing(one, other)
+        ]
+        names.append(f"{name}: {' and '.join(dict.fromkeys(inner))}" if inner else name)
+    return names
