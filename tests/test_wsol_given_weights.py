@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import zipfile
 
 import pytest
 from shapes import make_shapes
@@ -50,6 +51,8 @@ def test_a_run_of_the_same_training_is_the_experiment(world, tmp_path):
     assert not {"departures", "given_weights"} & results.keys()
     page = (tmp_path / "new" / "report" / "index.html").read_text()
     assert "finetune: efficientnet_lite0, 1 epochs" in page
+    with zipfile.ZipFile(tmp_path / "new" / "experiment.zip") as record:
+        assert {"none-0/recipe.toml", "none-0/training.json"} <= set(record.namelist())
 
 
 @pytest.mark.parametrize(

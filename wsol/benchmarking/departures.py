@@ -18,7 +18,7 @@ from wsol.training.record import read_record
 from wsol.training.run_files import saved_recipe
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from tdam.training.recipe import Recipe
     from wsol.benchmarking.experiment import Experiment
@@ -88,8 +88,8 @@ def list_strange_weights(tasks: Iterable[Task], on: ScoredData | None) -> list[s
     """
     lines = []
     for task in tasks:
-        if is_given(task) and (Path(task.weights or "") / RECIPE).is_file():
-            lines += _list_other_training(task, Path(task.weights or ""), on)
+        if task.given_run is not None:
+            lines += _list_other_training(task, task.given_run, on)
         wanted = task.sha256
         digest = hash_file(task.weights) if wanted and task.weights and not task.recorded else None
         if digest is not None and not digest.startswith(wanted):
@@ -99,15 +99,15 @@ def list_strange_weights(tasks: Iterable[Task], on: ScoredData | None) -> list[s
     return list(dict.fromkeys(lines))
 
 
-def is_given(task: Task) -> bool:
-    """Tell whether weights are scored in place of those of a training that the experiment has."""
-    return task.weights is not None and task.entry.checkpoint is None and not task.recorded
+def list_given(tasks: Iterable[Task], find: Callable[[Task], Path]) -> list[str]:
+    """Name the runs of models to train of whose training nothing is known.
 
-
-def list_given(tasks: Iterable[Task]) -> list[str]:
-    """Name the runs whose weights were given as files, which tell nothing of their training."""
-    given = filter(is_given, tasks)
-    return [task.name for task in given if Path(task.weights or "").is_file()]
+    Args:
+        tasks: the runs that have scores
+        find: gives the folder of a run's scores, which keeps the recipe of a training
+    """
+    trained = (task for task in tasks if task.entry.checkpoint is None)
+    return [task.name for task in trained if not (find(task) / RECIPE).is_file()]
 
 
 def _list_other_training(task: Task, folder: Path, on: ScoredData | None) -> list[str]:

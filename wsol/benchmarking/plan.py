@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from tdam.named_weights import is_named
 from tdam.torchvision_files import read_hash
-from tdam.unfinished import refuse_unfinished
+from tdam.unfinished import RECIPE, refuse_unfinished
 from wsol.benchmarking import runs
 from wsol.benchmarking.experiment import WEIGHTS
 from wsol.errors import ArgumentError, about
@@ -54,6 +54,13 @@ class Task:
         """How the SHA-256 of its file of weights must begin; empty where it is not known."""
         named = is_named(self.entry.checkpoint)
         return read_hash(self.weights or "") if named else self.entry.sha256
+
+    @property
+    def given_run(self) -> Path | None:
+        """Folder of a run that is scored in place of a training; None for files and for others."""
+        given = self.weights is not None and self.entry.checkpoint is None and not self.recorded
+        folder = Path(self.weights or "")
+        return folder if given and (folder / RECIPE).is_file() else None
 
     @property
     def must_train(self) -> bool:

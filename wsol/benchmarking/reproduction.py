@@ -58,7 +58,7 @@ class RunResults:
         failed: runs that gave none
         recorded: names of runs whose scores came out of the record
         strange: weights that are not those that the experiment means, a line each
-        given: names of runs whose weights were given as files, in place of a training
+        given: names of runs whose weights were given in place of a training, of which none tells
     """
 
     runs: dict[str, tuple[list[RunScores], Path]] = field(default_factory=dict)
@@ -147,7 +147,6 @@ class Reproduction:
         results = RunResults(recorded=recorded, strange=list_strange_weights(tasks, self.on))
         for line in results.strange:
             self.events.say(f"not the experiment as it stands: {line}")
-        results.given = list_given(tasks)
         for number, task in enumerate(tasks, start=1):
             note = ", as recorded" if task.recorded else ""
             self.events.say(f"[{number}/{len(tasks)}] {task.name}{note}")
@@ -167,7 +166,12 @@ class Reproduction:
                 if task.name in reasons:
                     del results.runs[task.name]
                     self._note_failure(task, results, reasons[task.name])
+        done = [task for task in tasks if task.name in results.runs]
+        results.given = list_given(done, self._scores_of)
         return results
+
+    def _scores_of(self, task: Task) -> Path:
+        return self.out / (RECORDED if task.recorded else "scores") / task.name
 
     def _note_failure(
         self, task: Task, results: RunResults, reason: str, held: bool = False
@@ -260,7 +264,7 @@ class Reproduction:
 
     def _read(self, task: Task) -> tuple[list[RunScores], Path]:
         """Take a run's scores out of the record, and refuse those of other images."""
-        experiment, folder = self.experiment, self.out / RECORDED / task.name
+        experiment, folder = self.experiment, self._scores_of(task)
         recipe = self._recorded_recipe(task.entry, task.seed)
         if experiment.record is None:
             raise ResultError(f"experiment {experiment.name} has no record")
@@ -320,7 +324,7 @@ class Reproduction:
                 workers=self.workers,
                 events=events,
             )
-            record.note_training(folder, trained if task.weights is None else None)
+            record.note_training(folder, trained if task.weights is None else task.given_run)
         return scores
 
     def _note_without_val(self, task: Task, chooses: bool) -> None:
