@@ -89,7 +89,9 @@ def list_strange_weights(tasks: Iterable[Task], on: ScoredData | None) -> list[s
     lines = []
     for task in tasks:
         if task.given_run is not None:
-            lines += _list_other_training(task, task.given_run, on)
+            told = _list_other_training(task, task.given_run, on)
+            task.misfit = bool(told)  # so that its recipe is not recorded as the experiment's
+            lines += told
         wanted = task.sha256
         digest = hash_file(task.weights) if wanted and task.weights and not task.recorded else None
         if digest is not None and not digest.startswith(wanted):

@@ -34,6 +34,7 @@ class Task:
         recorded: whether its scores are read from the experiment's record
         overlaps: what its scores have to tell of images that are not only scored; None where that
             is not known
+        misfit: whether the run that was given for it is of another training
     """
 
     entry: Entry
@@ -43,6 +44,7 @@ class Task:
     state: runs.State = "missing"
     recorded: bool = False
     overlaps: tuple[str, ...] | None = ()
+    misfit: bool = False
 
     @property
     def name(self) -> str:
@@ -57,10 +59,10 @@ class Task:
 
     @property
     def given_run(self) -> Path | None:
-        """Folder of a run that is scored in place of a training; None for files and for others."""
+        """Folder of a run that is scored in place of its training; None where there is none."""
         given = self.weights is not None and self.entry.checkpoint is None and not self.recorded
         folder = Path(self.weights or "")
-        return folder if given and (folder / RECIPE).is_file() else None
+        return folder if given and not self.misfit and (folder / RECIPE).is_file() else None
 
     @property
     def must_train(self) -> bool:
