@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from eval.manifest import ManifestError
-from tdam.training.recipe import differing_keys
 from tdam.unfinished import RECIPE
-from wsol.benchmarking.record import check_training, without_folder
+from wsol.benchmarking.record import check_training, list_other_choices
 from wsol.evaluation.comparison import ResultError
 from wsol.fingerprints import hash_file
 from wsol.training.data import load_training_data
@@ -116,11 +115,9 @@ def _list_other_training(task: Task, folder: Path, on: ScoredData | None) -> lis
     """Hold the run that was given for a training against the training."""
     lines = []
     own = task.entry.recipe.change(seed=task.seed)
-    keys = set(differing_keys(without_folder(saved_recipe(folder)), without_folder(own)))
-    if own.precision == "auto":
-        keys.discard("precision")  # as the machine had it that trained
+    keys = list_other_choices(saved_recipe(folder), own)
     if keys:
-        listed = ", ".join(sorted(keys))
+        listed = ", ".join(keys)
         lines.append(f"{task.name}: its weights are of a training of another recipe ({listed})")
     used = None if on is None else _load_training(on, own)
     if used is not None:

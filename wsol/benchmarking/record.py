@@ -52,12 +52,25 @@ def note_training(scores: Path, run: Path | None) -> None:
         (scores / name).unlink(missing_ok=True)
     if run is None:
         return
-    write_file(scores / RECIPE, without_folder(saved_recipe(run)).to_toml())
+    write_file(scores / RECIPE, _without_folder(saved_recipe(run)).to_toml())
     told = {key: value for key, value in read_record(run).items() if key in _TOLD}
     write_file(scores / TRAINING, dumps(told, indent=1) + "\n")
 
 
-def without_folder(recipe: Recipe) -> Recipe:
+def list_other_choices(trained: Recipe, wanted: Recipe) -> list[str]:
+    """Name the keys in which a run's recipe is not the experiment's, wherever it was trained.
+
+    Args:
+        trained: of the run
+        wanted: of the experiment, with the run's seed
+    """
+    keys = set(differing_keys(_without_folder(trained), _without_folder(wanted)))
+    if wanted.precision == "auto":
+        keys.discard("precision")  # as the machine had it that trained
+    return sorted(keys)
+
+
+def _without_folder(recipe: Recipe) -> Recipe:
     """Name the file that a training began with, but not its folder."""
     return recipe.change(weights=PurePath(recipe.weights).name)
 
@@ -141,13 +154,11 @@ def unpack_run(path: Path, name: str, folder: Path, recipe: Recipe | None) -> No
         before = load_recipe(str(folder / RECIPE))
     except (ValueError, RecursionError) as error:
         raise ResultError(f"{path}: run {name}: {error}") from error
-    keys = set(differing_keys(before, without_folder(recipe)))
-    if recipe.precision == "auto":
-        keys.discard("precision")  # as the machine had it that trained
+    keys = list_other_choices(before, recipe)
     if keys:
         raise ResultError(
             f"{path}: expected run {name} to have the experiment's recipe but "
-            f"{', '.join(sorted(keys))} differ"
+            f"{', '.join(keys)} differ"
         )
     seed = read_training(folder).get("seed", recipe.seed)
     if type(seed) is not int or seed != recipe.seed:
