@@ -208,6 +208,8 @@ class Ranks:
         if self.count > 1 and not self._apart:
             from torch import distributed
 
+            with suppress(RuntimeError):  # nobody hangs up while another still listens
+                distributed.barrier(group=self._group)
             distributed.destroy_process_group()
 
     def _serve(self) -> Any:
