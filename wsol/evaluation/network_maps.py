@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 
 import numpy as np
 
+from eval.geometry import square_to_image
 from wsol.evaluation.label_scorer import has_labels_only
 from wsol.evaluation.map_source import NO_RANK, FoundMap
 from wsol.evaluation.true_images import TrueImages
 from wsol.fingerprints import describe_images, hash_code, hash_modules, hash_weights
+from wsol.frames import cut_frame
 from wsol.heatmap import to_heatmap
 from wsol.images import NOT_FINITE, ImageError
 from wsol.label_matching import true_outputs
@@ -60,6 +62,8 @@ class NetworkMaps:
         channels_last: memory layout of what it computes on
         guesses: give what every step says of an image too, and at the last step as many classes;
             0 for neither
+        frames: (N, 4), the part of each image that the network sees, as `wsol.frames.cut_frame`
+            takes it; None for all of it
 
     Raises:
         ValueError: a step that the network lacks, or a step beside a layer
@@ -83,6 +87,7 @@ class NetworkMaps:
     precision: str = "float32"
     channels_last: bool = False
     guesses: int = 0
+    frames: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         if self.step is None:
@@ -137,6 +142,7 @@ class NetworkMaps:
             **({} if self.fc_layer is None else {"fc_layer": self.fc_layer}),
             **describe_arithmetic(self.precision, self.channels_last),
             **({"guesses": self.guesses} if self.guesses else {}),
+            **({} if self.frames is None else {"frames": self.frames.tolist()}),
         }
 
     @property
@@ -186,7 +192,7 @@ class NetworkMaps:
         self.model.to(where)
         targets = None
         images = TrueImages(self.split, self.root)
-        load = partial(_read_image, images=images, preprocessing=self.input)
+        load = partial(_read_image, images=images, preprocessing=self.input, frames=self.frames)
         options = head_options(self.method, self.fc_layer)
         extractor = find_method(self.method)(self.model, self.map_layer, **options)
         extractor.precision, extractor.channels_last = self.precision, self.channels_last
@@ -255,16 +261,20 @@ def describe_arithmetic(precision: str, channels_last: bool) -> dict[str, Any]:
 
 
 def _read_image(
-    row: int, images: TrueImages, preprocessing: Preprocessing
+    row: int, images: TrueImages, preprocessing: Preprocessing, frames: np.ndarray | None
 ) -> tuple[Tensor, tuple[tuple[float, float, float, float], Size]]:
     try:
         image = images.read(row)
     except ImageError as error:
         raise ImageError(f"{images.split.ids[row]}: {error}") from error
+    size, frame = image.size, (0.0, 0.0, 1.0, 1.0)
+    if frames is not None:
+        frame = frames[row].tolist()
+        image = cut_frame(image, frames[row], preprocessing.size)
     width, height = image.size
-    x0, y0, x1, y1 = preprocessing.region(width, height)
-    region = (x0 / width, y0 / height, x1 / width, y1 / height)
-    return preprocessing(image), (region, image.size)
+    shown = np.divide(preprocessing.region(width, height), (width, height, width, height))
+    x0, y0, x1, y1 = square_to_image(shown[None], 1, frame)[0].tolist()
+    return preprocessing(image), ((x0, y0, x1, y1), size)
 
 
 def _upsample(raw: np.ndarray, rules: Rules) -> np.ndarray:

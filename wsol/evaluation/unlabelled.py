@@ -1,0 +1,216 @@
+"""A threshold from images without a box: the one whose boxes agree with boxes that hold still.
+
+How much of a frame an object fills decides which threshold is right, and a map, stretched to its
+own range, does not tell it. So the frame is made to follow the object: a first box is cut from the
+map of the whole image at Li's threshold; the network is shown a frame half as wide again as that
+box, the box is cut anew from the map of the frame, and so on. In such a frame every object fills
+about the same share, at which Li's threshold is a good one. The boxes of the last round stand in
+for true ones, and the threshold is chosen by them as a calibration chooses it by corrected boxes.
+"""
+
+from __future__ import annotations
+
+from contextlib import closing
+from dataclasses import dataclass, replace
+from functools import partial
+from itertools import islice
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from eval.geometry import pairwise_iou, square_to_image
+from eval.protocols import find_protocol
+from eval.splits import take_rows
+from tdam.events import SILENT, Events
+from wsol.boxes import threshold_boxes
+from wsol.evaluation.calibration import Calibration, choose_threshold
+from wsol.frames import surround
+from wsol.images import ImageError
+from wsol.levels import quantise
+from wsol.sharing import deal_rows, share
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from eval.splits import Split
+    from wsol.evaluation.map_source import FoundMap, MapSource
+    from wsol.evaluation.network_maps import NetworkMaps
+
+UNLABELLED = "unlabelled"  # name of the rule
+ROUNDS = 3  # frames that follow one another
+ENOUGH = 24  # images; fewer say too little
+_MOST = 300  # images; more change the threshold by less than it is sure
+_METHOD = "gradcampp"  # of the maps that frames follow, whatever the method is
+_LEAST = 0.02  # side of a box, as a share of the image's, that a frame can follow
+_SMOOTH = find_protocol("clean")
+
+
+@dataclass(frozen=True, eq=False)
+class SteadyBoxes:
+    """Boxes that a network gave of images without any.
+
+    Args:
+        split: the images that could be read, each with one box and the class that was looked for
+        moved: mean overlap (IoU) of the last round's boxes with those of the round before
+        unreadable: what could not be read, with the reason
+    """
+
+    split: Split
+    moved: float
+    unreadable: tuple[str, ...]
+
+
+def choose_unlabelled(source: NetworkMaps, events: Events = SILENT) -> Calibration:
+    """Pick the threshold at which a network's boxes agree with steady ones most.
+
+    No true box is used, nor known to the images that are looked at.
+
+    Args:
+        source: of the maps that the threshold is for; of a large split, some 300 images spread
+            over it are taken
+        events: told of every image and round within a task that the caller has begun
+
+    Returns:
+        as of `choose_threshold`; overlaps are with steady boxes
+
+    Raises:
+        ValueError: fewer images than say something, or no map that shows something
+    """
+    rows = spread_rows(len(source.split), _MOST)
+    looked = take_rows(source.split, rows, source.split.name)
+    steady = find_steady_boxes(replace(source, split=looked), events)
+    if len(steady.split) < ENOUGH:
+        raise ValueError(
+            f"Expected at least {ENOUGH} images to choose a threshold on but got "
+            f"{len(steady.split)}"
+        )
+    chosen = choose_threshold(_of_outputs(replace(source, split=steady.split)), events)
+    return replace(chosen, unreadable=(*steady.unreadable, *chosen.unreadable))
+
+
+def count_looks(images: int) -> int:
+    """Count the maps that `choose_unlabelled` makes of so many images."""
+    return (ROUNDS + 2) * min(images, _MOST)
+
+
+def spread_rows(count: int, most: int) -> list[int]:
+    """Give the rows of at most so many images, spread over all evenly.
+
+    >>> spread_rows(5, 3)
+    [0, 2, 4]
+    """
+    if count <= most:
+        return list(range(count))
+    return np.linspace(0, count - 1, most).round().astype(int).tolist()
+
+
+def find_steady_boxes(source: NetworkMaps, events: Events = SILENT) -> SteadyBoxes:
+    """Let frames follow what a network sees in images.
+
+    Args:
+        source: of any maps of a network; the frames follow those of Grad-CAM++, of the class that
+            `source` asks for in the whole image
+        events: told of every image in every round
+
+    Raises:
+        ValueError: no image can be read, or no map shows anything
+    """
+    follower = replace(
+        source, split=_without_boxes(source.split), method=_METHOD, image="squash", fc_layer=None,
+        guesses=0,
+    )  # fmt: skip
+    first, unreadable = _look(follower, events)
+    kept = [shown for shown in first if shown is not None]
+    if not kept:
+        why = f"; the first: {unreadable[0]}" if unreadable else ""
+        raise ValueError(
+            f"Expected images of split {source.split.name} that can be read but there are none{why}"
+        )
+    split = take_rows(follower.split, [shown.row for shown in kept], source.split.name)
+    labels = np.array([shown.label for shown in kept])
+    sizes = np.array([shown.size for shown in kept])
+    split = replace(split, labels=labels)  # the network's outputs, which stay the same from here
+    follower = _of_outputs(replace(follower, split=split))
+    boxes = _cut(kept, np.tile([0.0, 0.0, 1.0, 1.0], (len(kept), 1)))
+    for _ in range(ROUNDS):
+        before = boxes
+        frames = surround(before)
+        seen, _ = _look(replace(follower, frames=frames), events)
+        boxes = _cut(seen, before)
+    pixels = boxes * np.tile(sizes, 2) - [0, 0, 1, 1]
+    return SteadyBoxes(
+        replace(follower.split, sizes=sizes, boxes=tuple(box[None] for box in pixels)),
+        float(_overlaps(before, boxes).mean()),
+        tuple(unreadable),
+    )
+
+
+def _of_outputs(source: NetworkMaps) -> NetworkMaps:
+    """Take the labels of a source's images for the network's outputs."""
+    outputs = {label: label for label in source.split.labels.tolist()}
+    return replace(source, classes=outputs, class_map="ground_truth")
+
+
+def _without_boxes(split: Split) -> Split:
+    none = np.zeros((0, 4), np.int64)
+    return replace(split, boxes=(none,) * len(split), masks=None, repeated_boxes=0)
+
+
+def _look(source: MapSource, events: Events) -> tuple[list[FoundMap | None], list[str]]:
+    """Make the maps of all images of a split; None where one cannot be had, and why."""
+    found: list[FoundMap | None] = [None] * len(source.split)
+    faults = []
+    with closing(share(partial(_read, source))) as batches:
+        for batch in batches:
+            for shown in batch:
+                events.advance()
+                if shown.heat is None:
+                    faults.append(shown.fault)
+                else:
+                    found[shown.row] = shown
+    return found, faults
+
+
+def _read(source: MapSource, rank: int, count: int) -> Iterator[list[FoundMap]]:
+    rows = deal_rows(range(len(source.split)), source.batch_size, rank, count)
+    with closing(source.read(rows)) as maps:
+        while batch := list(islice(maps, max(source.batch_size, 1))):
+            yield batch
+
+
+def _cut(seen: Sequence[FoundMap | None], before: np.ndarray) -> np.ndarray:
+    """Cut the box of every map at the mean of Li's thresholds, in shares of its image.
+
+    Where there is no map, or a box that is too small to follow, that of the round before stays.
+    """
+    from skimage.filters import threshold_li
+
+    heats = [None if shown is None else _draw(shown) for shown in seen]
+    levels = [threshold_li(quantise(heat)) for heat in heats if heat is not None and heat.any()]
+    if not levels:
+        raise ValueError("Expected maps that show something but all of them are blank")
+    level = float(np.mean(levels)) / 255
+    boxes = before.copy()
+    for row, (shown, heat) in enumerate(zip(seen, heats, strict=True)):
+        if shown is None or heat is None or not heat.any():
+            continue
+        found = threshold_boxes(heat, level)
+        if len(found):
+            box = square_to_image(found[:1], _SMOOTH.size, np.array(shown.region))[0].clip(0, 1)
+            if (box[2:] - box[:2] >= _LEAST).all():
+                boxes[row] = box
+    return boxes
+
+
+def _draw(shown: FoundMap) -> np.ndarray | None:
+    try:
+        return None if shown.heat is None else shown.heat(_SMOOTH)
+    except ImageError:
+        return None
+
+
+def _overlaps(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """Overlap (IoU) of each box with the one at its place."""
+    return np.array(
+        [pairwise_iou(a[None], b[None])[0, 0] for a, b in zip(first, second, strict=True)]
+    )
