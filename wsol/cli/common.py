@@ -231,6 +231,7 @@ def describe_threshold(scores: dict[str, Any]) -> str:
     where = {
         "oracle": f"the best on {threshold['chosen_on']} itself (oracle)",
         "val": "the best on val",
+        "unlabelled": f"found on the images of {threshold['chosen_on']}, no boxes used",
         "fixed": "fixed",
     }
     return f"threshold {threshold['value']:.3f}, {where[threshold['rule']]}"

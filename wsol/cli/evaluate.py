@@ -82,7 +82,8 @@ def evaluate(
     threshold: Annotated[
         str | None,
         typer.Option(
-            help="oracle, val, or a number from 0 to 1; default: the protocol's own, or oracle.",
+            help="oracle, val, unlabelled (by the images alone, no boxes used), or a number from 0 "
+            "to 1; default: the protocol's own, or oracle.",
             metavar="T",
         ),
     ] = None,

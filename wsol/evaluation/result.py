@@ -57,7 +57,8 @@ class Evaluation:
         """Return the JSON output: scores in percent, null for what was not asked or not known."""
         scores = {**dict.fromkeys(_KEYS), **self.result.to_dict()}
         value = getattr(self.result, "threshold", None)
-        chosen_on = {"oracle": self.split, "val": "val"}.get(self.rule or "")
+        where = {"oracle": self.split, "unlabelled": self.split, "val": "val"}
+        chosen_on = where.get(self.rule or "")
         return {
             "schema": 1,
             "protocol": self.protocol.name,

@@ -36,11 +36,11 @@ if TYPE_CHECKING:
     from wsol.evaluation.map_source import FoundMap, MapSource
     from wsol.evaluation.network_maps import NetworkMaps
 
-UNLABELLED = "unlabelled"  # name of the rule
 ROUNDS = 3  # frames that follow one another
 ENOUGH = 24  # images; fewer say too little
 _MOST = 300  # images; more change the threshold by less than it is sure
 _METHOD = "gradcampp"  # of the maps that frames follow, whatever the method is
+_WIDE, _ALIKE = 0.1, 0.6  # of the interval, and of the agreement, beyond which it is unsure
 _LEAST = 0.02  # side of a box, as a share of the image's, that a frame can follow
 _SMOOTH = find_protocol("clean")
 
@@ -86,6 +86,20 @@ def choose_unlabelled(source: NetworkMaps, events: Events = SILENT) -> Calibrati
         )
     chosen = choose_threshold(_of_outputs(replace(source, split=steady.split)), events)
     return replace(chosen, unreadable=(*steady.unreadable, *chosen.unreadable))
+
+
+def explain_choice(chosen: Calibration) -> str:
+    """Say which threshold images without boxes ask for, and whether it is unsure."""
+    low, high = chosen.interval
+    said = (
+        f"threshold {chosen.threshold:.3f} ({low:.3f} to {high:.3f}) by {chosen.images} images, no "
+        f"boxes used; its boxes agree with steady ones to {100 * chosen.overlap:.0f} %"
+    )
+    if high - low > _WIDE:
+        said += "; unsure: other images of the same kind could ask for quite another one"
+    if chosen.overlap < _ALIKE:
+        said += "; unsure: the network's boxes do not hold still on these images"
+    return said
 
 
 def count_looks(images: int) -> int:

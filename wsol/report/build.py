@@ -29,6 +29,7 @@ PAGE, TABLES = "index.html", "tables"
 _RULES = {
     "oracle": "the best on {chosen_on} itself (oracle: it flatters the scores)",
     "val": "the best on val",
+    "unlabelled": "found on the images of {chosen_on}, no boxes used",
     "fixed": "fixed",
 }
 

@@ -22,6 +22,7 @@ from wsol.evaluation.image_results import CHOSEN, discard_results, name_results
 from wsol.evaluation.label_scorer import has_labels_only
 from wsol.evaluation.map_files import MapWriter
 from wsol.evaluation.map_source import MapError
+from wsol.evaluation.network_maps import NetworkMaps
 from wsol.evaluation.pass_header import describe_pass
 from wsol.evaluation.resume_file import (
     SETTINGS,
@@ -32,11 +33,13 @@ from wsol.evaluation.resume_file import (
     release_settings,
 )
 from wsol.evaluation.score_maps import score_maps, settle_threshold
+from wsol.evaluation.unlabelled import choose_unlabelled, count_looks, explain_choice
 from wsol.out_folders import free_folder, writing
 from wsol.overlap import check_apart, list_sets
 from wsol.training.image_list import find_weights_file, list_unknown, read_image_sets
 from wsol.workflows.evaluation_data import check_seen, find_masks, load_truth, open_data
 from wsol.workflows.evaluation_options import (
+    UNLABELLED,
     VAL,
     Wanted,
     check_outputs,
@@ -142,8 +145,10 @@ class EvaluationJob:
         self._begin(source, others)
         if self.chooser is not None:
             levels, unreadable = self.choose(sources[1])
+        elif wanted.threshold == UNLABELLED:
+            levels = [self._find_unlabelled(sources[0])] * len(self.protocols)
         options: dict[str, Any] = {
-            "rule": None if self.chooser is None else VAL,
+            "rule": self._rule,
             "keep": keeper,
             "unreadable_chosen_on": unreadable,
         }
@@ -166,6 +171,26 @@ class EvaluationJob:
             self.report.write(results, keeper, sources[0], home, wanted.events)
         return evaluations
 
+    @property
+    def _rule(self) -> str | None:
+        """Name of the rule that gives thresholds before the maps are scored, or None."""
+        if self.chooser is not None:
+            return VAL
+        return UNLABELLED if self.wanted.threshold == UNLABELLED else None
+
+    def _find_unlabelled(self, source: MapSource) -> float:
+        """Find the threshold that the images alone ask for."""
+        if not isinstance(source, NetworkMaps):
+            raise ArgumentError("threshold", "needs the network that the maps are of")
+        events = self.wanted.events
+        with (
+            working(events, "look without boxes", count_looks(len(source.split))),
+            about("threshold"),
+        ):
+            chosen = choose_unlabelled(source, events)
+        events.say(explain_choice(chosen))
+        return chosen.threshold
+
     def _begin(self, source: MapSource, choosers: Sequence[MapSource]) -> None:
         """Hold everything that the scores depend on against an unfinished run, or write it down.
 
@@ -175,9 +200,9 @@ class EvaluationJob:
         """
         if self.out is None:
             return
-        threshold, rule = self.wanted.threshold, None if self.chooser is None else VAL
+        threshold, rule = self.wanted.threshold, self._rule
         levels = [
-            threshold if threshold == VAL else settle_threshold(rules, threshold)
+            threshold if rule is not None else settle_threshold(rules, threshold)
             for rules in self.protocols
         ]
         masks = find_masks(self.wanted, self.root, self.data)
@@ -280,6 +305,8 @@ def open_job(
             raise ArgumentError(argument, f"{folder}: no such folder")
     scored, chooser = load_truth(data if opened is None else opened, choose, wanted, protocols)
     labels_only = has_labels_only(scored)
+    if load is None and wanted.threshold == UNLABELLED:
+        raise ArgumentError("threshold", "unlabelled needs the network that the maps are of")
     if labels_only and load is None:
         raise ArgumentError("data", f"Expected split {scored.name} to have boxes but it has none")
     network = partner = None

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 Protocols = str | Protocol | Sequence[str | Protocol]
 VAL = "val"  # the rule, and the split that it chooses on
+UNLABELLED = "unlabelled"  # the rule that needs no box
+RULES = ("oracle", VAL, UNLABELLED)
 
 
 @dataclass(frozen=True)
@@ -27,7 +29,7 @@ class Wanted:
     Args:
         split: to score, such as `test` or `val+test`
         protocol: name, TOML file, record, or several of these; `all` for all that there are
-        threshold: `oracle`, `val`, a share of the map's range, or None for the protocol's own
+        threshold: one of `RULES`, a share of the map's range, or None for the protocol's own
         class_map: whose map; None: as the protocol has it
         mask_root: folder that the split's mask paths are relative to
         out: folder for per-image results
@@ -89,11 +91,14 @@ def check_threshold(wanted: Wanted, choose: str | Split) -> Any:
     """
     threshold = wanted.threshold
     number = isinstance(threshold, (int, float)) and not isinstance(threshold, bool)
-    if not (0 <= threshold <= 1 if number else threshold in (None, "oracle", VAL)):
+    if not (0 <= threshold <= 1 if number else threshold in (None, *RULES)):
+        known = ", ".join(RULES)
         raise ArgumentError(
             "threshold",
-            f"Expected threshold to be oracle, val or a number from 0 to 1 but got {threshold!r}",
+            f"Expected threshold to be {known} or a number from 0 to 1 but got {threshold!r}",
         )
+    if threshold == UNLABELLED and wanted.any_step:
+        raise ArgumentError("threshold", "steps that count each have a threshold of boxes: use val")
     if threshold == VAL and choose in wanted.split.split("+"):
         raise ArgumentError(
             "threshold", f"{choose} cannot be chosen on while {wanted.split!r} scores it"
