@@ -28,6 +28,7 @@ _CHOICES: dict[str, Collection[str]] = {
     "interpolation": ("bilinear", "bicubic", "random"),
     "precision": ("auto", *PRECISIONS),
     "select": ("accuracy", "localization", "last"),
+    "pick_threshold": ("none", "val", "unlabelled"),
 }
 
 _RANGES: dict[str, tuple[float, float]] = {
@@ -138,8 +139,9 @@ class Recipe:
         select: which epoch's weights are the result: the best by `accuracy` on the validation
             images, by `localization` on those with boxes, or the `last`
         method: map method that is stored with the weights; `auto` for the network's own
-        pick_threshold: store the threshold that fits the boxes of validation images best with the
-            result
+        pick_threshold: threshold that is stored with the result: `val`, the one that fits the boxes
+            of validation images best; `unlabelled`, the one that training images ask for without a
+            box; or `none`
         val_share: part of the training images held out where no validation split exists
         per_class: training images of a class at most, the first of the split in its order; 0 for
             all
@@ -201,7 +203,7 @@ class Recipe:
     packed: bool = False
     select: Literal["accuracy", "localization", "last"] = "accuracy"
     method: str = "auto"
-    pick_threshold: bool = False
+    pick_threshold: Literal["none", "val", "unlabelled"] = "none"
     val_share: float = 0.15
     per_class: int = 0
     val_limit: int = 0
@@ -258,6 +260,8 @@ class Recipe:
             ValueError: a key that does not exist (the message lists those that do), or a value of
                 another type or out of range
         """
+        if isinstance(picks := choices.get("pick_threshold"), bool):  # as recipes once had it
+            choices["pick_threshold"] = "val" if picks else "none"
         return replace(self, **fit_fields("a recipe", Recipe, choices))
 
     def change_by_text(self, assignments: list[str]) -> Recipe:

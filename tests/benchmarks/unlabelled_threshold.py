@@ -21,11 +21,11 @@ from eval.cub import build_cub
 from eval.geometry import to_edges
 from eval.manifest import load_split
 from eval.protocols import find_protocol
-from eval.splits import take_rows
+from eval.splits import spread_rows
 from tdam import create_model, load_checkpoint
 from wsol.evaluation.calibration import _measure, choose_threshold
 from wsol.evaluation.network_maps import NetworkMaps
-from wsol.evaluation.unlabelled import _of_outputs, find_steady_boxes, spread_rows
+from wsol.evaluation.unlabelled import _of_outputs, find_steady_boxes
 from wsol.frames import cut_frame
 from wsol.images import read_image
 from wsol.levels import quantise
@@ -119,7 +119,7 @@ def list_sets(home, most, scratch):
         ("imagenet10", imagenet, home / "imagenet10", table),
         ("birds", birds, cub / "images", None),
     ):
-        split = take_rows(split, spread_rows(len(split), most), split.name)
+        split = spread_rows(split, most)
         yield name, split, root, classes
         for seed, how in ((101, "big"), (102, "small")):
             folder = scratch / f"{name}-{how}"

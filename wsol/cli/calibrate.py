@@ -23,9 +23,14 @@ def calibrate(
             f"{common.DEFAULT_WEIGHTS}, which needs --out.",
         ),
     ],
-    boxes: Annotated[Path, typer.Option(help="COCO data set file, or folder of YOLO label files.")],
+    boxes: Annotated[
+        Path | None, typer.Option(help="COCO data set file, or folder of YOLO label files.")
+    ] = None,
     root: Annotated[
         Path | None, typer.Option(help="Folder of the images; default: where the boxes say.")
+    ] = None,
+    unlabelled: Annotated[
+        Path | None, typer.Option(help="Folder of photographs, where there are no boxes.")
     ] = None,
     out: Annotated[
         Path | None,
@@ -42,7 +47,8 @@ def calibrate(
     """Pick the threshold at which a network's boxes overlap corrected ones most.
 
     Fifty images are enough for most purposes; the interval says how sure the threshold is. Images
-    of classes that the network does not know are measured by the map of its own choice.
+    of classes that the network does not know are measured by the map of its own choice. Without
+    boxes, --unlabelled takes the threshold that the photographs alone ask for.
     """
     networks.check_model(common.DEFAULT_MODEL, method)
     from wsol.runtime import keep_freed_memory
@@ -51,17 +57,16 @@ def calibrate(
     keep_freed_memory()
     with ConsoleEvents() as events, usage(checkpoint="CHECKPOINT"):
         chosen = run(
-            checkpoint, boxes, root, out=out, method=method, device=device, batch_size=batch_size,
-            workers=workers, allow_overlap=allow_overlap, force=force, events=events,
+            checkpoint, boxes, root, unlabelled=unlabelled, out=out, method=method, device=device,
+            batch_size=batch_size, workers=workers, allow_overlap=allow_overlap, force=force,
+            events=events,
         )  # fmt: skip
     typer.echo(
         f"threshold: {chosen.threshold:.3f} (95 % interval {chosen.interval[0]:.3f} to "
         f"{chosen.interval[1]:.3f}), on {count_things(chosen.images, 'image')}"
     )
-    typer.echo(
-        f"mean overlap on these very images: {chosen.overlap:.3f}; at the classic 0.2 "
-        f"{chosen.classic_overlap:.3f}"
-    )
+    what = "mean overlap on these very images" if unlabelled is None else "agreement, no boxes used"
+    typer.echo(f"{what}: {chosen.overlap:.3f}; at the classic 0.2 {chosen.classic_overlap:.3f}")
     print_overlaps(chosen.overlaps)
     typer.echo(
         f"stored in {chosen.path}; predict takes it, and maps by {chosen.method}, by default"

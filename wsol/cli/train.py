@@ -72,7 +72,11 @@ def train(
     ] = None,
     pick_threshold: Annotated[
         str | None,
-        typer.Option(help="val: store the threshold that fits its boxes best.", metavar="SPLIT"),
+        typer.Option(
+            help="Threshold to store: unlabelled, the one that training images ask for without a "
+            "box; val, the one that fits its boxes best; or none.",
+            metavar="RULE",
+        ),
     ] = None,
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with the run in --out, by its own recipe.")
@@ -94,14 +98,10 @@ def train(
         "model": model, "attention": attention, "steps": steps, "distance": distance,
         "searchlight": searchlight, "weights": weights, "size": size, "epochs": epochs,
         "batch_size": batch_size, "lr": lr, "select": select, "seed": seed,
-        "pick_threshold": None if pick_threshold is None else True,
+        "pick_threshold": pick_threshold,
     }  # fmt: skip
     if not data.exists():
         raise typer.BadParameter(f"{data}: no such file or folder", param_hint="DATA")
-    if pick_threshold not in (None, "val"):
-        raise typer.BadParameter(
-            f"expected val, got {pick_threshold!r}", param_hint="--pick-threshold"
-        )
     from dataclasses import fields
 
     from tdam.training.recipe import Recipe
@@ -147,9 +147,11 @@ def _report(run: TrainedRun) -> None:
     if run.calibration is not None:
         calibration = run.calibration
         low, high = calibration.interval
+        by_boxes = run.recipe.pick_threshold == "val"
+        where = "validation images with boxes" if by_boxes else "training images, no boxes used"
         typer.echo(
             f"threshold: {calibration.threshold:.3f} (95 % interval {low:.3f} to {high:.3f}), on "
-            f"{calibration.images} validation images with boxes"
+            f"{calibration.images} {where}"
         )
     for image_id, reason in run.unreadable.items():
         sys.stderr.write(f"{escape(f'{image_id}: {reason}')}\n")
@@ -158,5 +160,7 @@ def _report(run: TrainedRun) -> None:
         sys.stderr.write(f"{count} could not be read, left out\n")
     typer.echo(f"weights: {run.weights}")
     typer.echo(f"next: wsol predict IMAGES --checkpoint {run.weights}")
+    if run.recipe.pick_threshold != "val":
+        typer.echo(f"then: correct about 50 drafts; wsol calibrate {run.weights} --boxes FILE")
     if run.unreadable:
         raise typer.Exit(1)

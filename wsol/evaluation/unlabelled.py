@@ -14,13 +14,14 @@ from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from eval.geometry import pairwise_iou, square_to_image
 from eval.protocols import find_protocol
-from eval.splits import take_rows
+from eval.splits import Split, spread_rows, take_rows
 from tdam.events import SILENT, Events
 from wsol.boxes import threshold_boxes
 from wsol.evaluation.calibration import Calibration, choose_threshold
@@ -28,11 +29,11 @@ from wsol.frames import surround
 from wsol.images import ImageError
 from wsol.levels import quantise
 from wsol.sharing import deal_rows, share
+from wsol.sources import list_photographs
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from eval.splits import Split
     from wsol.evaluation.map_source import FoundMap, MapSource
     from wsol.evaluation.network_maps import NetworkMaps
 
@@ -60,6 +61,21 @@ class SteadyBoxes:
     unreadable: tuple[str, ...]
 
 
+def list_unlabelled(folder: str | Path, events: Events = SILENT) -> tuple[Split, Path]:
+    """Take the photographs of a folder, at any depth, as a split of which nothing is known.
+
+    Returns:
+        the split, whose ids are relative to the folder, and the folder
+
+    Raises:
+        ValueError: there is none
+    """
+    home = Path(folder)
+    paths = list_photographs(home, None, events)
+    ids = tuple(path.relative_to(home).as_posix() for path in paths)
+    return Split(home.name, ids, np.zeros(len(ids), np.int64)), home
+
+
 def choose_unlabelled(source: NetworkMaps, events: Events = SILENT) -> Calibration:
     """Pick the threshold at which a network's boxes agree with steady ones most.
 
@@ -67,7 +83,7 @@ def choose_unlabelled(source: NetworkMaps, events: Events = SILENT) -> Calibrati
 
     Args:
         source: of the maps that the threshold is for; of a large split, some 300 images spread
-            over it are taken
+            over its classes are taken
         events: told of every image and round within a task that the caller has begun
 
     Returns:
@@ -76,8 +92,7 @@ def choose_unlabelled(source: NetworkMaps, events: Events = SILENT) -> Calibrati
     Raises:
         ValueError: fewer images than say something, or no map that shows something
     """
-    rows = spread_rows(len(source.split), _MOST)
-    looked = take_rows(source.split, rows, source.split.name)
+    looked = spread_rows(source.split, _MOST)
     steady = find_steady_boxes(replace(source, split=looked), events)
     if len(steady.split) < ENOUGH:
         raise ValueError(
@@ -105,17 +120,6 @@ def explain_choice(chosen: Calibration) -> str:
 def count_looks(images: int) -> int:
     """Count the maps that `choose_unlabelled` makes of so many images."""
     return (ROUNDS + 2) * min(images, _MOST)
-
-
-def spread_rows(count: int, most: int) -> list[int]:
-    """Give the rows of at most so many images, spread over all evenly.
-
-    >>> spread_rows(5, 3)
-    [0, 2, 4]
-    """
-    if count <= most:
-        return list(range(count))
-    return np.linspace(0, count - 1, most).round().astype(int).tolist()
 
 
 def find_steady_boxes(source: NetworkMaps, events: Events = SILENT) -> SteadyBoxes:

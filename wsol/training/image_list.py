@@ -42,7 +42,7 @@ def list_image_sets(training_data: TrainingData, recipe: Recipe, run: str) -> tu
     """
     name = f"the training images of {run}"
     sets = [of_split(training_data.train, "training", training_data.root, name)]
-    if recipe.select != "last" or recipe.pick_threshold:
+    if recipe.select != "last" or recipe.pick_threshold == "val":
         sets.append(list_validation(training_data, run))
     before = () if not recipe.starts_from_file else read_image_sets(recipe.weights)
     return (*sets, *before)

@@ -15,7 +15,7 @@ import torch
 
 from eval.splits import spread_rows
 from tdam import load_checkpoint, save_checkpoint
-from tdam.events import SILENT, Events
+from tdam.events import SILENT, Events, working
 from tdam.job import find_ranks
 from tdam.precision import check_precision
 from tdam.training.errors import TrainingError
@@ -27,6 +27,7 @@ from tdam.weights import RESULT, find_weights
 from wsol.errors import ArgumentError
 from wsol.evaluation.calibration import Calibration, choose_threshold
 from wsol.evaluation.network_maps import NetworkMaps
+from wsol.evaluation.unlabelled import choose_unlabelled, count_looks, explain_choice
 from wsol.fingerprints import RULES, hash_files
 from wsol.folder_lock import hold_file, hold_folder
 from wsol.overlap import check_apart
@@ -219,8 +220,10 @@ def train_localizer(
         unreadable |= state.unreadable | validator.unreadable
         calibration = None
         calibrated = bool(ended) and is_calibrated(record)  # by a person, after the training
-        if recipe.pick_threshold and not calibrated:
-            calibration = _pick(out / RESULT, training_data, classes, recipe, str(where), workers)
+        if recipe.pick_threshold != "none" and not calibrated:
+            calibration = _pick(
+                out / RESULT, training_data, classes, recipe, str(where), workers, events
+            )
             note_weights(out, [out / RESULT])
         if cache is None:
             shutil.rmtree(packed, ignore_errors=True)
@@ -250,7 +253,7 @@ def check_training(
     Raises:
         ValueError: it says what is missing, or in the way
     """
-    needs_boxes = recipe.select == "localization" or recipe.pick_threshold
+    needs_boxes = recipe.select == "localization" or recipe.pick_threshold == "val"
     if needs_boxes and not any(map(len, training_data.val.boxes or ())):
         raise ValueError(
             f"Expected boxes of validation images but {training_data.source.path} has none"
@@ -358,13 +361,19 @@ def _pick(
     recipe: Recipe,
     device: str,
     workers: int,
-) -> Calibration:
+    events: Events,
+) -> Calibration | None:
+    """Choose the threshold that the recipe asks for, and store it with the weights.
+
+    Too few training images, or maps that show nothing, ask for none: that is told.
+    """
     with warnings.catch_warnings():  # this is what ends the training
         warnings.simplefilter("ignore", UnfinishedRunWarning)
         model, _ = load_checkpoint(weights)
+    by_boxes = recipe.pick_threshold == "val"
     source = NetworkMaps(
         model,
-        training_data.val,
+        training_data.val if by_boxes else training_data.train,
         training_data.root,
         model.spec.method,
         classes,
@@ -372,7 +381,16 @@ def _pick(
         workers=workers,
         device=device,
     )
-    chosen = choose_threshold(source)
+    if by_boxes:
+        chosen = choose_threshold(source)
+    else:
+        try:
+            with working(events, "look without boxes", count_looks(len(source.split))):
+                chosen = choose_unlabelled(source, events)
+        except ValueError as error:
+            events.say(f"no threshold is stored: {error}")
+            return None
+        events.say(explain_choice(chosen))
     model.threshold = chosen.threshold
     save_checkpoint(model, weights)
     return chosen

@@ -1,4 +1,4 @@
-"""The threshold that a few corrected boxes ask for, stored with the weights."""
+"""The threshold that a few corrected boxes, or images alone, ask for, stored with the weights."""
 
 from __future__ import annotations
 
@@ -18,7 +18,9 @@ from wsol.text import count_things
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
+    from eval.splits import Split
     from wsol.evaluation.calibration import Calibration
+    from wsol.evaluation.network_maps import NetworkMaps
     from wsol.maps import MapExtractor
 
 _OWN = 0.99  # a mean overlap that boxes drawn by hand do not have
@@ -27,9 +29,10 @@ _OWN = 0.99  # a mean overlap that boxes drawn by hand do not have
 @tells_stretched
 def calibrate(
     checkpoint: str | Path,
-    boxes: str | Path,
+    boxes: str | Path | None = None,
     root: str | Path | None = None,
     *,
+    unlabelled: str | Path | None = None,
     out: str | Path | None = None,
     method: str | type[MapExtractor] = "auto",
     device: str = "auto",
@@ -42,12 +45,14 @@ def calibrate(
     """Pick the threshold at which a network's boxes overlap corrected ones most, and store it.
 
     Fifty images are enough for most purposes; the interval says how sure the threshold is. Images
-    of classes that the network does not know are measured by the map of its own choice.
+    of classes that the network does not know are measured by the map of its own choice. Where
+    there are no boxes, photographs alone do, as `wsol.evaluation.unlabelled` tells.
 
     Args:
         checkpoint: file of weights, folder of a run, or the name of weights that come along
-        boxes: COCO data set file, or folder of YOLO label files
+        boxes: COCO data set file, or folder of YOLO label files; None with `unlabelled`
         root: folder of the images; None: where the boxes say
+        unlabelled: folder of photographs, at least a few dozen, in place of boxes
         out: file to write, ends in `.safetensors`; None: the checkpoint itself
         method: map method, stored too; `auto` for the network's own
         device: `auto`, `cpu`, `cuda`, or any name that torch knows
@@ -70,24 +75,31 @@ def calibrate(
     from tdam.weights import find_weights
     from wsol.classes import class_names
     from wsol.drawn_boxes import load_drawn_boxes
-    from wsol.evaluation.calibration import choose_threshold
     from wsol.evaluation.network_maps import NetworkMaps
+    from wsol.evaluation.unlabelled import list_unlabelled
     from wsol.maps.names import explain_method, settle_method
     from wsol.runtime import find_device
     from wsol.training.image_list import list_unknown, read_image_sets, write_own_list
 
     weights = find_weights(checkpoint)
-    for argument, path in (("checkpoint", weights), ("boxes", Path(boxes))):
-        if not path.exists():
+    if (boxes is None) == (unlabelled is None):
+        raise ArgumentError("boxes", "needed, or a folder of unlabelled photographs in their place")
+    for argument, path in (("checkpoint", weights), ("boxes", boxes), ("unlabelled", unlabelled)):
+        if path is not None and not Path(path).exists():
             raise ArgumentError(argument, f"{path}: no such file or folder")
     if weights != Path(checkpoint) and out is None:
         raise ArgumentError("out", "needed to keep the weights that come along as they are")
     with _hold(Path(checkpoint), None if out is None else Path(out)):
         target = _choose_target(Path(checkpoint), None if out is None else Path(out), force)
-        split, home = load_drawn_boxes(boxes, "corrected", root, events)
-        chosen_by = of_split(split, "choosing", home, f"the images of {Path(boxes).name}")
-        sets, unknown = [*read_image_sets(weights), chosen_by], list_unknown(weights)
-        overlaps = check_apart(sets, allow_overlap, events, unknown)
+        sets, unknown = [*read_image_sets(weights)], list_unknown(weights)
+        overlaps: tuple[str, ...] | None = ()
+        if boxes is not None:
+            split, home = load_drawn_boxes(boxes, "corrected", root, events)
+            sets.append(of_split(split, "choosing", home, f"the images of {Path(boxes).name}"))
+            overlaps = check_apart(sets, allow_overlap, events, unknown)
+        elif unlabelled is not None:
+            with about("unlabelled"):
+                split, home = list_unlabelled(unlabelled, events)
         with about("checkpoint"):
             network, _ = load_checkpoint(checkpoint)
         if note := explain_method(method, network):
@@ -95,15 +107,7 @@ def calibrate(
         with about("method"):
             method = settle_method(method, network)
         names = class_names(network.settings["num_classes"], network.class_names)
-        match = match_labels(split, names, numbers="no names")
-        said = describe_match(match, split, names) or match.strangers
-        if match.source == "numbers":
-            said = said or "no file names the classes: their numbers are taken for the network's"
-        elif match.outputs is None:
-            said = said or "the classes are not the network's"
-            said += "; the maps of the predicted classes are measured"
-        if said:
-            events.say(said)
+        outputs = None if boxes is None else _match(split, names, events)
         with about("device"):
             where = str(find_device(device))
         source = NetworkMaps(
@@ -111,14 +115,13 @@ def calibrate(
             split,
             home,
             method,
-            match.outputs,
-            "predicted" if match.outputs is None else "ground_truth",
+            outputs,
+            "predicted" if outputs is None else "ground_truth",
             batch_size=batch_size,
             workers=workers,
             device=where,
         )
-        with working(events, "calibrate", len(split)), about("boxes"):
-            chosen = choose_threshold(source, events)
+        chosen = _choose(source, boxes is not None, events)
         for line in chosen.unreadable:
             events.say(line)
         if chosen.unreadable:
@@ -129,13 +132,41 @@ def calibrate(
         with about("out"), writing(target):
             save_checkpoint(network, target)
             write_own_list(target, sets, unknown)
-            _note_in_run(target, where, boxes, chosen.threshold)
-        if chosen.overlap > _OWN and chosen.images > 1:
+            _note_in_run(target, where, str(boxes or unlabelled), chosen.threshold)
+        if boxes is not None and chosen.overlap > _OWN and chosen.images > 1:
             events.say(
                 "these boxes are what the network predicts itself: was the file saved after they "
                 "were corrected?"
             )
         return replace(chosen, path=target, method=source.method_name, overlaps=overlaps)
+
+
+def _choose(source: NetworkMaps, by_boxes: bool, events: Events) -> Calibration:
+    from wsol.evaluation.calibration import choose_threshold
+    from wsol.evaluation.unlabelled import choose_unlabelled, count_looks, explain_choice
+
+    images = len(source.split)
+    if by_boxes:
+        with working(events, "calibrate", images), about("boxes"):
+            return choose_threshold(source, events)
+    with working(events, "calibrate", count_looks(images)), about("unlabelled"):
+        chosen = choose_unlabelled(source, events)
+    events.say(explain_choice(chosen))
+    return chosen
+
+
+def _match(split: Split, names: tuple[str, ...], events: Events) -> dict[int, int] | None:
+    """Tell which of a network's outputs the labels of corrected boxes are, and say what is not."""
+    match = match_labels(split, names, numbers="no names")
+    said = describe_match(match, split, names) or match.strangers
+    if match.source == "numbers":
+        said = said or "no file names the classes: their numbers are taken for the network's"
+    elif match.outputs is None:
+        said = said or "the classes are not the network's"
+        said += "; the maps of the predicted classes are measured"
+    if said:
+        events.say(said)
+    return match.outputs
 
 
 def _hold(checkpoint: Path, out: Path | None) -> AbstractContextManager[None]:
@@ -145,7 +176,7 @@ def _hold(checkpoint: Path, out: Path | None) -> AbstractContextManager[None]:
     return hold_file(checkpoint if out is None else out)
 
 
-def _note_in_run(weights: Path, device: str, boxes: str | Path, threshold: float) -> None:
+def _note_in_run(weights: Path, device: str, chosen_by: str, threshold: float) -> None:
     """Say in the record of a run that its weights hold another threshold, if it is one's."""
     from tdam.unfinished import RECORD
     from tdam.weights import RESULT
@@ -154,7 +185,7 @@ def _note_in_run(weights: Path, device: str, boxes: str | Path, threshold: float
     folder = weights.resolve().parent
     if weights.resolve() == folder / RESULT and (folder / RECORD).is_file():
         record = read_record(folder)
-        what: dict[str, Any] = {"boxes": str(Path(boxes).resolve()), "threshold": threshold}
+        what: dict[str, Any] = {"boxes": str(Path(chosen_by).resolve()), "threshold": threshold}
         if "result" in record:  # which tells of the weights as they are now
             what["threshold_before"] = record["result"].get("threshold")
             record["result"]["threshold"] = threshold

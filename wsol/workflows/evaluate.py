@@ -87,8 +87,7 @@ def evaluate(
             score the same maps by the box rule of each; `all` for all that have a name
         threshold: share of the map's range; `oracle` for the best on the scored split itself;
             `val` for the best on `choose`; `unlabelled` for the one that the scored images ask
-            for without their boxes, as `wsol.evaluation.unlabelled` tells; or None for the
-            protocol's own if it has one, else `oracle`
+            for without their boxes; or None for the protocol's own if it has one, else `oracle`
         choose: name of the split that `val` chooses on, or that split, which must be given where
             `data` is a split
         method: map method, by name or as a class; `auto` for the one that a registered network
