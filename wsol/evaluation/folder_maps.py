@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import stat
 from dataclasses import dataclass
 from functools import cache, partial
-from io import BytesIO
-from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from wsol.evaluation.map_source import FoundMap, MapError
+from wsol.evaluation.npy_files import read_array
 from wsol.fingerprints import hash_files
 from wsol.images import ImageError
 from wsol.same_files import check_same_files
@@ -25,8 +23,6 @@ if TYPE_CHECKING:
     from eval.splits import Split
 
 _MAX_BYTES = 1 << 28  # a hundred times a map in a protocol's square
-_MAGIC = b"\x93NUMPY"  # what a .npy file begins with
-_HEADERS = Lock()  # numpy parses them as Python, and CPython 3.11 fails where threads do so at once
 
 
 @dataclass(frozen=True, eq=False)
@@ -134,37 +130,15 @@ def read_map(path: Path) -> np.ndarray:
         path: of a `.npy` file, of numbers in [0, 1], or uint8 with 255 for 1
 
     Returns:
-        floats in [0, 1]; of any shape
+        float64 in [0, 1]; of any shape. The standard evaluation casts what it reads to float64
+        before it quantises, and in a narrower type pixels next to a level would cross it
 
     Raises:
         ImageError: a file that is missing or broken, or one that is no map
     """
-    try:
-        state = path.stat()
-        if not stat.S_ISREG(state.st_mode):  # a pipe would keep us waiting
-            raise ImageError(f"{path}: expected an array but this is no regular file")
-        if state.st_size > _MAX_BYTES:
-            raise ImageError(f"{path}: expected a map but this file has {state.st_size:,} bytes")
-        content = path.read_bytes()
-        if not content.startswith(_MAGIC):  # or numpy would speak of pickles
-            raise ImageError(f"{path}: expected an array but this is no .npy file")
-        with _HEADERS:
-            heat = np.load(file := BytesIO(content), allow_pickle=False)
-        if rest := len(content) - file.tell():
-            raise ImageError(f"{path}: expected one array but {rest} bytes follow it")
-    except ImageError:
-        raise
-    except FileNotFoundError:
-        raise ImageError(f"{path}: expected a map but there is no such file") from None
-    except Exception as error:  # numpy raises anything on a broken file
-        reason = " ".join((str(error) or type(error).__name__).split())[:200]
-        raise ImageError(f"{path}: expected an array but {reason}") from error
-    if not np.issubdtype(heat.dtype, np.number) or np.iscomplexobj(heat):
-        raise ImageError(f"{path}: expected numbers but got {heat.dtype} {heat.shape}")
+    heat = read_array(path, _MAX_BYTES, "a map")
     if heat.dtype == np.uint8:
         heat = heat / 255  # exact: k / 255 * 255 is k
-    if not heat.size:
-        raise ImageError(f"{path}: expected a map but its shape is {heat.shape}")
     if not (heat.min() >= 0 and heat.max() <= 1):
         raise ImageError(f"{path}: expected values in [0, 1] but got {heat.min()} to {heat.max()}")
-    return heat if np.issubdtype(heat.dtype, np.floating) else heat.astype(np.float64)
+    return heat.astype(np.float64, copy=False)
