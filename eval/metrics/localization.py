@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from eval.protocols import Protocol
 
 MODES = ("largest", "all")
+# Scores that need the predicted classes, and how many of them.
+_CLASSES = {"top1_loc": 1, "top5_loc": 5, "top1_cls": 1, "top5_cls": 5}
 HIT = 50  # percent of overlap that GT-known, Top-1 and Top-5 localization ask for
 
 
@@ -241,11 +243,12 @@ class LocalizationScores:
             scores[name] = percent(self.tables["baselines"][row])
         return scores
 
-    def compute(self, true_class: bool = True) -> LocalizationResult:
+    def compute(self, true_class: bool = True, places: int = 5) -> LocalizationResult:
         """Turn the counts into scores.
 
         Args:
             true_class: the maps were those of the true class, so that GT-known is defined
+            places: how many of an image's first classes are known; below 5, what needs them is None
 
         Raises:
             ValueError: no image was added
@@ -253,8 +256,9 @@ class LocalizationScores:
         every = self.replicates()
         if not true_class:
             del every["gt_known_loc"]
-        if self.classified < self.images:
-            for name in ("top1_loc", "top5_loc", "top1_cls", "top5_cls"):
+        known = self.classified == self.images
+        for name, depth in _CLASSES.items():
+            if not known or depth > places:
                 del every[name]
         at, best = int(every.pop("threshold")[-1]), int(every.pop("max_box_acc_threshold")[-1])
         score = {name: float(values[-1]) for name, values in every.items()}
@@ -265,7 +269,6 @@ class LocalizationScores:
         errors: dict[str, int | None] = {
             kind: int(self.kinds[row, at]) for row, kind in enumerate(KINDS) if kind != "none"
         }
-        known = self.classified == self.images
         wrong = self.images - int(self.tables["right"][0, -1])
         return LocalizationResult(
             images=self.images,

@@ -20,9 +20,12 @@ from wsol.out_folders import free_file, writing
 from wsol.text import count_things, escape
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from wsol.evaluation.result import Evaluation
 
 
+_NAMED = 10  # images that could not be read
 AtStep = Annotated[
     int | None,
     typer.Option(
@@ -59,6 +62,12 @@ def evaluate(
     root: common.Root = None,
     maps: Annotated[
         Path | None, typer.Option(help="Score <id>.npy maps of this folder, not a network.")
+    ] = None,
+    predictions: Annotated[
+        Path | None,
+        typer.Option(
+            help="With --maps: predicted classes, a table id,label[,score][,rank] or logits (.npy)."
+        ),
     ] = None,
     mask_root: Annotated[
         Path | None, typer.Option(help="Root of mask paths; default: --root, or DATA.")
@@ -152,8 +161,9 @@ def evaluate(
         with ConsoleEvents() as events:
             if maps is not None:
                 scored = work.evaluate_maps(
-                    data, maps, root, allow_missing=allow_missing, events=events, **shared
-                )
+                    data, maps, root, predictions=predictions, classes=classes,
+                    allow_missing=allow_missing, events=events, **shared,
+                )  # fmt: skip
             else:
                 name = model if checkpoint is not None else model or common.DEFAULT_MODEL
                 guesses: dict[str, Any] = {"steps_rule": steps_rule, "partner": partner}
@@ -191,11 +201,18 @@ def _report(
             f"maps in {out}/maps as {save_maps}, off by at most {PRECISIONS[save_maps]:.2g}\n"
         )
     unreadable = [*evaluations[0].unreadable_chosen_on, *evaluations[0].unreadable]
-    sys.stderr.writelines(f"{escape(line)}\n" for line in unreadable)
+    _name_few(unreadable)
     if unreadable:
         count = count_things(len(unreadable), "image" if not of_maps else "map")
         sys.stderr.write(f"{count} could not be read: counted as missed\n")
         raise typer.Exit(0 if allow_missing else 1)
+
+
+def _name_few(lines: Sequence[str]) -> None:
+    """Write the first lines to stderr, and how many more there are."""
+    sys.stderr.writelines(f"{escape(line)}\n" for line in lines[:_NAMED])
+    if len(lines) > _NAMED:
+        sys.stderr.write(f"and {len(lines) - _NAMED} more, which --json and --out list\n")
 
 
 def _print(evaluations: list[Evaluation], several: bool) -> None:

@@ -261,7 +261,8 @@ def check_sums(results: Results) -> None:
     fault = None
     try:
         true_class = scores["class_map"] == "ground_truth"
-        sums = loads(dumps(add_up(results).compute(true_class).to_dict()))
+        places = 1 if scores["top5_cls"] is None else 5
+        sums = loads(dumps(add_up(results).compute(true_class, places).to_dict()))
         missed = [row["unreadable"] for row in results.rows.values() if row["unreadable"]]
         choices = scores["choices"]
         sums |= {"unreadable": missed, "protocol": choices["name"], "interval": choices["interval"]}

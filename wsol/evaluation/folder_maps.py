@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from wsol.evaluation.map_source import FoundMap, MapError
+from wsol.evaluation.map_source import TOP, FoundMap, MapError
 from wsol.evaluation.npy_files import read_array
 from wsol.fingerprints import hash_files
 from wsol.images import ImageError
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from eval.protocols import ClassMap
     from eval.protocols import Protocol as Rules
     from eval.splits import Split
+    from wsol.evaluation.predictions import Predictions
 
 _MAX_BYTES = 1 << 28  # a hundred times a map in a protocol's square
 
@@ -38,6 +39,7 @@ class FolderMaps:
             a map is of no image of this split
         overlaps: what the scores have to tell of images that are not only scored; None where that
             is not known
+        predictions: the classes that a program predicted of the same images, or None
     """
 
     split: Split
@@ -48,6 +50,13 @@ class FolderMaps:
     overlaps: tuple[str, ...] | None = ()
     batch_size: int = 32
     image: str = "squash"  # files do not say what they show: the whole image
+    predictions: Predictions | None = None
+    classes: None = None  # labels are those of the data
+
+    @property
+    def places(self) -> int:
+        """How many of an image's first classes are known."""
+        return TOP if self.predictions is None else self.predictions.places
 
     @property
     def origin(self) -> dict[str, str]:
@@ -62,6 +71,7 @@ class FolderMaps:
             "class_map": self.class_map,
             "image": self.image,
             "allow_missing": self.allow_missing,
+            **({} if self.predictions is None else {"predictions": self.predictions.digest}),
         }
 
     def check(self) -> None:
@@ -82,8 +92,26 @@ class FolderMaps:
         """Give the maps of some rows."""
         for row in rows:
             path = self._path(self.split.ids[row])
-            label = int(self.split.labels[row])
-            yield FoundMap(row, partial(_fit, cache(partial(read_map, path)), path), label=label)
+            heat = partial(_fit, cache(partial(read_map, path)), path)
+            yield FoundMap(row, heat, **self._classify(row))
+
+    def _classify(self, row: int) -> dict[str, Any]:
+        """Tell whose map an image's is, and what is known of its predicted classes."""
+        label = int(self.split.labels[row])
+        known = self.predictions
+        if known is None:
+            return {"label": label}
+        predicted = known.predicted(row)
+        whose = label
+        if self.class_map == "predicted":  # past the data's classes where it is none of them
+            whose = self.split.count_classes() if predicted is None else predicted
+        return {
+            "label": whose,
+            "rank": known.rank(row, label),
+            "score": known.score(row, whose),
+            "predicted": predicted,
+            "top": known.tops[row],
+        }
 
     def _path(self, image_id: str) -> Path:
         return map_path(self.folder, image_id)
