@@ -47,15 +47,14 @@ def test_maps_and_predictions_of_a_network_give_its_own_scores(photos, tmp_path,
     rules = ["clean"]
     own = evaluate(model, data, photos, classes=table, threshold=0.2, protocol=rules,
                    out=tmp_path / "own", save_maps="float64")  # fmt: skip
-    for name in rules:
-        given = tmp_path / "own" / "top5.csv"
-        assert len(given.read_text().splitlines()) == 1 + 5 * len(data)
-        for options in ({}, {"classes": table}):  # labels, or the column of outputs
-            again = evaluate_maps(
-                data, tmp_path / "own" / "maps", predictions=given, protocol=rules,
-                threshold=0.2, out=tmp_path / "again", force=True, **options,
-            )  # fmt: skip
-            assert [each.result for each in again] == [each.result for each in own]
+    given = tmp_path / "own" / "top5.csv"
+    assert len(given.read_text().splitlines()) == 1 + 5 * len(data)
+    for options in ({}, {"classes": table}):  # labels, or the column of outputs
+        again = evaluate_maps(
+            data, tmp_path / "own" / "maps", predictions=given, protocol=rules,
+            threshold=0.2, out=tmp_path / "again", force=True, **options,
+        )  # fmt: skip
+        assert [each.result for each in again] == [each.result for each in own]
     assert (own[0].result.top1_cls, own[0].result.top5_cls) == (20, 60)
     found = evaluate_maps(data, tmp_path / "own" / "maps", threshold=0.2)
     assert found.result.top1_loc is found.result.top5_cls is None

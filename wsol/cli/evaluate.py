@@ -63,10 +63,17 @@ def evaluate(
     maps: Annotated[
         Path | None, typer.Option(help="Score <id>.npy maps of this folder, not a network.")
     ] = None,
+    boxes: Annotated[
+        Path | None,
+        typer.Option(
+            help="Score the boxes of this file or folder: COCO, CSV, JSON Lines, VOC or YOLO."
+        ),
+    ] = None,
     predictions: Annotated[
         Path | None,
         typer.Option(
-            help="With --maps: predicted classes, a table id,label[,score][,rank] or logits (.npy)."
+            help="With --maps or --boxes: predicted classes, a table id,label[,score][,rank] or "
+            "logits (.npy)."
         ),
     ] = None,
     mask_root: Annotated[
@@ -137,9 +144,16 @@ def evaluate(
     """
     asked: dict[str, Any] = networks.attention_flags(attention, steps, distance, searchlight)
     networks.check_model(model, method, checkpoint, weights, **asked)
-    if maps is not None:
+    given = "--boxes" if boxes is not None else "--maps" if maps is not None else ""
+    if predictions is not None and not given:
+        raise typer.BadParameter("goes with --maps or --boxes", param_hint="--predictions")
+    if boxes is not None:
+        _refuse_of_maps(
+            maps=maps, mask_root=mask_root, threshold=threshold, format=formats, save_maps=save_maps
+        )
+    if given:
         networks.refuse_flags(
-            model=model, weights=weights, checkpoint=checkpoint, output_stride=output_stride,
+            given, model=model, weights=weights, checkpoint=checkpoint, output_stride=output_stride,
             method=method, layer=layer, at_step=step, partner=partner,
             steps_rule=None if steps_rule == "last" else steps_rule, precision=precision,
             channels_last=channels_last or None, **asked,
@@ -159,7 +173,16 @@ def evaluate(
             "force": force, "allow_overlap": allow_overlap,
         }  # fmt: skip
         with ConsoleEvents() as events:
-            if maps is not None:
+            if boxes is not None:
+                from wsol.workflows.evaluate_boxes import evaluate_boxes
+
+                names = ("split", "protocol", "class_map", "out", "report", "coco", "force")
+                scored = evaluate_boxes(
+                    data, boxes, root, predictions=predictions, classes=classes,
+                    allow_missing=allow_missing, events=events,
+                    **{name: shared[name] for name in names},
+                )  # fmt: skip
+            elif maps is not None:
                 scored = work.evaluate_maps(
                     data, maps, root, predictions=predictions, classes=classes,
                     allow_missing=allow_missing, events=events, **shared,
@@ -174,7 +197,15 @@ def evaluate(
                     batch_size=batch_size, device=device, precision=precision,
                     channels_last=channels_last, events=events, **guesses, **shared,
                 )  # fmt: skip
-    _report(scored, json_file, protocol == "all", out, save_maps, maps is not None, allow_missing)
+    _report(scored, json_file, protocol == "all", out, save_maps, given, allow_missing)
+
+
+def _refuse_of_maps(**given: object) -> None:
+    """Exit with 2 where a flag says something of maps though boxes are scored."""
+    for flag, value in given.items():
+        if value is not None:
+            message = "goes with maps, not with --boxes"
+            raise typer.BadParameter(message, param_hint=f"--{flag.replace('_', '-')}")
 
 
 def _report(
@@ -183,7 +214,7 @@ def _report(
     several: bool,
     out: Path | None,
     save_maps: str | None,
-    of_maps: bool,
+    given: str,
     allow_missing: bool,
 ) -> None:
     """Write the JSON, print the scores, and name what could not be read."""
@@ -203,8 +234,9 @@ def _report(
     unreadable = [*evaluations[0].unreadable_chosen_on, *evaluations[0].unreadable]
     _name_few(unreadable)
     if unreadable:
-        count = count_things(len(unreadable), "image" if not of_maps else "map")
-        sys.stderr.write(f"{count} could not be read: counted as missed\n")
+        count = count_things(len(unreadable), "map" if given == "--maps" else "image")
+        how = "have no boxes to score" if given == "--boxes" else "could not be read"
+        sys.stderr.write(f"{count} {how}: counted as missed\n")
         raise typer.Exit(0 if allow_missing else 1)
 
 

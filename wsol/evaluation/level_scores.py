@@ -89,11 +89,17 @@ def read_trace(
         true_boxes,
         protocol.convention,
     )
+    baselines = hit_baselines(true_boxes, protocol)
+    shown = count_shown(true_boxes, protocol)
+    return Outcome(image_id, hits[:, :, at], kinds[at], rank, shown, baselines)
+
+
+def hit_baselines(true_boxes: np.ndarray, protocol: Protocol) -> tuple[bool, ...]:
+    """Tell which of a protocol's baselines, in their order, overlap a true box enough."""
     fixed = np.array([*protocol.baselines.values()])
     each = np.stack([np.arange(len(fixed)), np.arange(1, len(fixed) + 1)], axis=1)
-    baselines = protocol.hits(best_overlaps(fixed, each, true_boxes, protocol.convention), 50)
-    shown = count_shown(true_boxes, protocol)
-    return Outcome(image_id, hits[:, :, at], kinds[at], rank, shown, tuple(baselines.tolist()))
+    overlaps = best_overlaps(fixed, each, true_boxes, protocol.convention)
+    return tuple(protocol.hits(overlaps, 50).tolist())
 
 
 def levels_of(trace: np.ndarray, thresholds: np.ndarray) -> np.ndarray:

@@ -19,7 +19,7 @@ from wsol.networks import get_network
 from wsol.sharing import led
 from wsol.text import count_things, list_few
 from wsol.workflows.any_step_job import check_steps_rule, plan_any_step
-from wsol.workflows.evaluation_data import open_predictions
+from wsol.workflows.evaluation_data import list_other_ids, open_predictions
 from wsol.workflows.evaluation_job import open_job
 from wsol.workflows.evaluation_options import Wanted
 
@@ -353,10 +353,7 @@ def evaluate_maps(
     )  # fmt: skip
     job = open_job(data, root, choose, wanted, None, maps=folder)
 
-    def list_others() -> Iterable[str]:
-        beside = [image_id for each in job.splits for image_id in each.ids]
-        return {*others, *beside, *(() if job.data is None else job.data.ids)}
-
+    list_others = partial(list_other_ids, job.splits, job.data, others)
     sources = [
         FolderMaps(each, folder, job.class_map, allow_missing, list_others, overlaps=job.overlaps)
         for each in job.splits

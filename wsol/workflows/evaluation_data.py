@@ -138,19 +138,14 @@ def open_predictions(
     Raises:
         ArgumentError: a file that cannot be used
     """
-    if isinstance(classes, (str, Path)):
-        try:
-            classes = load_classes(classes)
-        except ManifestError as error:
-            raise ArgumentError("classes", str(error)) from error
+    table, near = find_tables(classes, data)
     try:
-        near = None if classes is not None or data is None else data.class_table
         known = read_predictions(
             Path(path),
             split,
             count=partial(count_classes, split, data),
-            table=classes,
-            named_table=None if near is None else load_classes(near),
+            table=table,
+            named_table=near,
             others=others,
             allow_missing=allow_missing,
         )
@@ -159,6 +154,36 @@ def open_predictions(
     for note in known.notes:
         events.say(note)
     return known
+
+
+def find_tables(
+    classes: Mapping[int, int] | str | Path | None, data: DataSet | None
+) -> tuple[Mapping[int, int] | None, Mapping[int, int] | None]:
+    """Read the class table that was given, and without one that near the data.
+
+    Raises:
+        ArgumentError: a file that is no such table
+    """
+    near = None if classes is not None or data is None else data.class_table
+    try:
+        table = load_classes(classes) if isinstance(classes, (str, Path)) else classes
+        return table, None if near is None else load_classes(near)
+    except ManifestError as error:
+        raise ArgumentError("classes", str(error)) from error
+
+
+def list_other_ids(
+    splits: Iterable[Split], data: DataSet | None, others: Iterable[str]
+) -> frozenset[str]:
+    """List the ids of images that a file of many splits may have.
+
+    Args:
+        splits: that are read anyway
+        data: the data set, or None
+        others: further ones
+    """
+    beside = [image_id for each in splits for image_id in each.ids]
+    return frozenset([*others, *beside, *(() if data is None else data.ids)])
 
 
 def count_classes(split: Split, data: DataSet | None, most: int) -> int:
