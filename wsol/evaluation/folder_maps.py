@@ -40,6 +40,7 @@ class FolderMaps:
         overlaps: what the scores have to tell of images that are not only scored; None where that
             is not known
         predictions: the classes that a program predicted of the same images, or None
+        workers: threads that read and score maps
     """
 
     split: Split
@@ -51,6 +52,7 @@ class FolderMaps:
     batch_size: int = 32
     image: str = "squash"  # files do not say what they show: the whole image
     predictions: Predictions | None = None
+    workers: int = 2
     classes: None = None  # labels are those of the data
 
     @property

@@ -35,7 +35,7 @@ def find_contradiction(
         rows: one record an image, with the hits at every threshold
         protocol: that they were scored under
         class_map: the class whose maps they are of
-        threshold: at which box, overlap and error were taken; None for boxes that came without a map
+        threshold: at which box, overlap and error were taken; None for boxes without a map
 
     Returns:
         the image and the key that is wrong, or None

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from eval.splits import Split
     from wsol.benchmarking.expected import Expected
     from wsol.benchmarking.experiment import Entry, Scoring
+    from wsol.benchmarking.given_runs import GivenRun
     from wsol.benchmarking.outcome import Outcome
     from wsol.overlap import ImageSet
 
@@ -67,7 +68,9 @@ def benchmark(
     Args:
         data: as for `eval.manifest.open_data_set`, with boxes
         runs: by name, a checkpoint (file, folder of a run, or name of weights that come along) or
-            the name of a network that comes with weights; the others are compared with the first
+            the name of a network that comes with weights; `maps:DIR` for maps that any program
+            wrote, as `evaluate_maps` takes them, or `boxes:FILE` for boxes, as `evaluate_boxes`
+            does; the others are compared with the first
         root: image root of the ids; None: as the data set has it
         split: such as `test`, or `val+test`
         protocol: name, or path of a TOML file
@@ -179,7 +182,7 @@ def _load(data: DataSet, split: str, scoring: Scoring) -> tuple[Split, Split | N
 
 
 def _score(
-    entries: Sequence[Entry],
+    entries: Sequence[Entry | GivenRun],
     scoring: Scoring,
     data: DataSet,
     scored: Split,
@@ -198,6 +201,7 @@ def _score(
     from tdam.named_weights import is_named
     from tdam.weights import WeightsError
     from wsol.benchmarking.failed_run import FailedRun, tell_reason
+    from wsol.benchmarking.given_runs import GivenRun, score_given
     from wsol.benchmarking.outcome import NothingScoredError, Outcome, list_verdicts
     from wsol.benchmarking.preflight import check_weights
     from wsol.benchmarking.score_weights import Images, score_weights
@@ -213,23 +217,30 @@ def _score(
     scores, folders, fitting = [], {}, []
     failed: list[FailedRun] = []
 
-    def note_failure(entry: Entry, error: Exception) -> None:
+    def note_failure(entry: Entry | GivenRun, error: Exception) -> None:
         failed.append(FailedRun(entry.name, entry.name, "0", tell_reason(error)))
         events.say(failed[-1].describe())
 
     for entry in entries:  # all of them before the first is scored
         try:
-            check_weights(entry, str(entry.checkpoint), images, scoring)
+            if not isinstance(entry, GivenRun):
+                check_weights(entry, str(entry.checkpoint), images, scoring)
             fitting.append(entry)
         except (WeightsError, ValueError, OSError, RuntimeError) as error:
             note_failure(entry, error)
     for entry in fitting:
         try:
-            of_entry, folders[entry.name] = score_weights(
-                entry, 0, str(entry.checkpoint), replace(images, overlaps=overlaps[entry.name]),
-                scoring, folder / entry.name,
-                shows=shows, device=where, events=events, **options,
-            )  # fmt: skip
+            of_run = replace(images, overlaps=overlaps[entry.name])
+            if isinstance(entry, GivenRun):
+                of_entry, folders[entry.name] = score_given(
+                    entry, of_run, data, scoring, folder / entry.name,
+                    classes=classes, workers=options["workers"], events=events,
+                )  # fmt: skip
+            else:
+                of_entry, folders[entry.name] = score_weights(
+                    entry, 0, str(entry.checkpoint), of_run, scoring, folder / entry.name,
+                    shows=shows, device=where, events=events, **options,
+                )  # fmt: skip
             scores += of_entry
         except (WeightsError, ValueError, OSError, RuntimeError) as error:
             note_failure(entry, error)
@@ -237,7 +248,9 @@ def _score(
         raise NothingScoredError("no run could be scored")
     rows = summarise(scores, entries[0].name)
     weights = {
-        entry.name: entry.recipe.model if is_named(entry.checkpoint) else entry.checkpoint
+        entry.name: entry.checkpoint
+        if isinstance(entry, GivenRun) or not is_named(entry.checkpoint)
+        else entry.recipe.model
         for entry in entries
     }
     missed = list_unreadable(scores)
@@ -260,16 +273,18 @@ def _score(
 
 
 def _find_overlaps(
-    entries: Sequence[Entry], sets: list[ImageSet], allow: bool, events: Events
+    entries: Sequence[Entry | GivenRun], sets: list[ImageSet], allow: bool, events: Events
 ) -> dict[str, tuple[str, ...] | None]:
     """Hold every run's images against those that are scored and chosen by, before it is scored."""
     from tdam.named_weights import is_named
+    from wsol.benchmarking.given_runs import GivenRun
     from wsol.training.image_list import list_unknown, read_image_sets
 
     overlaps = {}
     unknown: list[str] = []
     for entry in entries:
-        weights = None if is_named(entry.checkpoint) else entry.checkpoint
+        given = isinstance(entry, GivenRun)
+        weights = None if given or is_named(entry.checkpoint) else entry.checkpoint
         told = list_unknown(weights)
         unknown += told
         overlaps[entry.name] = check_apart([*read_image_sets(weights), *sets], allow, unknown=told)
@@ -288,21 +303,26 @@ def _read_expected(
     return None if expect is None else tuple(expect)
 
 
-def _read_runs(runs: Mapping[str, str | Path]) -> list[Entry]:
-    """Find every run's weights, before the first is scored."""
+def _read_runs(runs: Mapping[str, str | Path]) -> list[Entry | GivenRun]:
+    """Find every run's weights, maps or boxes, before the first is scored."""
     from tdam.named_weights import PRETRAINED
     from tdam.registry import list_models
     from tdam.training.recipe import Recipe
     from tdam.unfinished import refuse_unfinished
     from tdam.weights import find_weights
     from wsol.benchmarking.experiment import Entry
+    from wsol.benchmarking.given_runs import find_given
 
     if not isinstance(runs, Mapping):
         raise TypeError(f"Expected runs to be checkpoints by name but got {runs!r}")
-    entries = []
+    entries: list[Entry | GivenRun] = []
     for name, checkpoint in runs.items():
         if name != Path(name).name or name in ("", ".", ".."):
             raise ArgumentError("runs", f"expected a name that a folder can have, got {name!r}")
+        given = find_given(name, str(checkpoint))
+        if given is not None:
+            entries.append(given)
+            continue
         path = find_weights(checkpoint)
         with about("runs"):
             refuse_unfinished(path)

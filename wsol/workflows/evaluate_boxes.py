@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from eval.coco import coco_scores
-from eval.manifest import ManifestError, Split
+from eval.manifest import ManifestError, Split, load_classes
 from tdam.events import SILENT, Events, working
 from wsol.errors import ArgumentError
 from wsol.evaluation.given_box_scores import GivenBoxScores
@@ -136,6 +136,7 @@ def open_boxes(
     allow_missing: bool,
     predicts: bool,
     events: Events,
+    near: str | Path | None = None,
 ) -> GivenBoxes:
     """Read the boxes that a program found on the images of a split.
 
@@ -148,11 +149,15 @@ def open_boxes(
         allow_missing: pass over what cannot be used
         predicts: as for `read_given_boxes`
         events: told what people should know of them
+        near: class table that counts where neither names nor numbers are the data's; None for that
+            near the data
 
     Raises:
         ArgumentError: a file that cannot be used
     """
-    table, near = find_tables(classes, data)
+    table, beside = find_tables(classes, data)
+    if near is not None:
+        beside = load_classes(near)
     try:
         given = read_given_boxes(
             Path(path),
@@ -160,7 +165,7 @@ def open_boxes(
             data_file=data.path if data is not None and data.path.is_file() else None,
             count=partial(count_classes, split, data),
             table=table,
-            named_table=near,
+            named_table=beside,
             others=others,
             allow_missing=allow_missing,
             predicts=predicts,
