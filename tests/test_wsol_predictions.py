@@ -10,12 +10,14 @@ from listeners import Counter
 from small_maps import many, write_maps
 
 from eval.manifest import load_split
+from eval.protocols import find_protocol
 from eval.writing import write_data_set
 from tdam import create_model
 from wsol import compare, evaluate, evaluate_maps
 from wsol.errors import ArgumentError
 from wsol.shipped import manifests_folder
 
+COARSE = replace(find_protocol("wsoleval"), name="coarse", interval=0.01)
 PLACES = (0, 2, 4, 5, 6)  # of the photographs' classes among the network's seven
 
 
@@ -33,7 +35,8 @@ def data(tmp_path):
 
 
 def score(data, folder, predictions, **options):
-    return evaluate_maps(data, folder / "maps", predictions=predictions, threshold=0.4, **options)
+    choices = {"protocol": COARSE, "threshold": 0.4, **options}
+    return evaluate_maps(data, folder / "maps", predictions=predictions, **choices)
 
 
 def test_maps_and_predictions_of_a_network_give_its_own_scores(photos, tmp_path, one_thread):
@@ -44,17 +47,16 @@ def test_maps_and_predictions_of_a_network_give_its_own_scores(photos, tmp_path,
     data = load_split(manifests_folder() / "photos", "test")
     data = replace(data, labels=np.arange(len(data)), class_names=None, wnids=None)
     table = dict(enumerate(PLACES))
-    rules = ["clean"]
+    rules = [COARSE]
     own = evaluate(model, data, photos, classes=table, threshold=0.2, protocol=rules,
                    out=tmp_path / "own", save_maps="float64")  # fmt: skip
     given = tmp_path / "own" / "top5.csv"
     assert len(given.read_text().splitlines()) == 1 + 5 * len(data)
-    for options in ({}, {"classes": table}):  # labels, or the column of outputs
-        again = evaluate_maps(
-            data, tmp_path / "own" / "maps", predictions=given, protocol=rules,
-            threshold=0.2, out=tmp_path / "again", force=True, **options,
-        )  # fmt: skip
-        assert [each.result for each in again] == [each.result for each in own]
+    again = evaluate_maps(
+        data, tmp_path / "own" / "maps", predictions=given, protocol=rules, threshold=0.2,
+        out=tmp_path / "again",
+    )  # fmt: skip
+    assert [each.result for each in again] == [each.result for each in own]
     assert (own[0].result.top1_cls, own[0].result.top5_cls) == (20, 60)
     found = evaluate_maps(data, tmp_path / "own" / "maps", threshold=0.2)
     assert found.result.top1_loc is found.result.top5_cls is None

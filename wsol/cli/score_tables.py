@@ -67,7 +67,8 @@ def print_evaluation(evaluation: Evaluation, what: str) -> None:
         counts = {name: count for name, count in content["errors"].items() if count is not None}
         wrong = counts.pop("misclassified", None)
         text = ", ".join(f"{name} {count}" for name, count in counts.items())
-        typer.echo(f"misses at this threshold, of {images}: {text}")
+        where = "" if given else " at this threshold"
+        typer.echo(f"misses{where}, of {images}: {text}")
         if wrong is not None:
             typer.echo(f"misclassified: {count_things(wrong, 'image')}")
         typer.echo(f"several true boxes on {content['several_true_boxes']:.1%} of the images")

@@ -104,6 +104,7 @@ def benchmark(
     from eval.manifest import ManifestError, open_data_set
     from eval.protocols import find_protocol
     from wsol.benchmarking.expected import check_measurable
+    from wsol.benchmarking.experiment import Entry
     from wsol.benchmarking.replicates import check_rules
 
     with about("protocol"):
@@ -116,7 +117,8 @@ def benchmark(
         raise ArgumentError("root", f"{root}: no such folder")
     try:
         opened = open_data_set(data, root)
-        _ = opened.image_root
+        reads_images = any(isinstance(each, Entry) for each in entries)
+        _ = opened.image_root if reads_images else None
     except ManifestError as error:
         raise ArgumentError("root", str(error)) from error
     if not thresholds:
@@ -131,9 +133,10 @@ def benchmark(
         with about("expect"):
             check_measurable(expected, {each.name: entries[0].name for each in entries}, scoring)
     scored, chooser = _load(opened, split, scoring)
-    overlaps = _find_overlaps(
-        entries, list_sets(scored, chooser, opened.image_root), allow_overlap, events
-    )
+    if reads_images:
+        check_root(scored, opened.image_root)
+    sets = list_sets(scored, chooser, opened.root)
+    overlaps = _find_overlaps(entries, sets, allow_overlap, events)
     home = None if out is None else Path(out)
     if home is not None:
         _free(home, force)
@@ -175,7 +178,6 @@ def _load(data: DataSet, split: str, scoring: Scoring) -> tuple[Split, Split | N
     scored, chooser = load_splits(data, split, "val" if "val" in scoring.thresholds else None)
     if scored.boxes is None:
         raise ArgumentError("data", f"{data.path} has no boxes")
-    check_root(scored, data.image_root)
     if chooser is not None and not any(map(len, chooser.boxes or ())):
         raise ArgumentError("thresholds", f"{data.path} has no boxes in split val to choose by")
     return scored, chooser
@@ -213,7 +215,7 @@ def _score(
     where = str(settle_device(device, scoring.precision))
     finder = class_finder(scored, data, classes, events)
     (rules,) = scoring.rules
-    images = Images(scored, chooser, data.image_root, finder)
+    images = Images(scored, chooser, data.root or data.path, finder)
     scores, folders, fitting = [], {}, []
     failed: list[FailedRun] = []
 
