@@ -55,27 +55,48 @@ Formats = Annotated[
     ),
 ]
 
+Maps = Annotated[
+    Path | None, typer.Option(help="Score <id>.npy maps of this folder, not a network.")
+]
+Boxes = Annotated[
+    Path | None,
+    typer.Option(
+        help="Score the boxes of this file or folder: COCO, CSV, JSON Lines, VOC or YOLO."
+    ),
+]
+Predictions = Annotated[
+    Path | None,
+    typer.Option(
+        help="With --maps or --boxes: predicted classes, a table id,label[,score][,rank] or "
+        "logits (.npy)."
+    ),
+]
+Threshold = Annotated[
+    str | None,
+    typer.Option(
+        help="oracle, val, or a number from 0 to 1; default: the protocol's own, or oracle.",
+        metavar="T",
+    ),
+]
+ClassMap = Annotated[
+    str | None,
+    typer.Option(
+        help="Whose map: ground_truth or predicted; default: the protocol's.", metavar="NAME"
+    ),
+]
+SaveMaps = Annotated[
+    str | None,
+    typer.Option(help="Maps into --out: float64, float16 or uint8.", metavar="TYPE"),
+]
+
 
 def evaluate(
     data: common.Scored,
     split: common.SplitName = "test",
     root: common.Root = None,
-    maps: Annotated[
-        Path | None, typer.Option(help="Score <id>.npy maps of this folder, not a network.")
-    ] = None,
-    boxes: Annotated[
-        Path | None,
-        typer.Option(
-            help="Score the boxes of this file or folder: COCO, CSV, JSON Lines, VOC or YOLO."
-        ),
-    ] = None,
-    predictions: Annotated[
-        Path | None,
-        typer.Option(
-            help="With --maps or --boxes: predicted classes, a table id,label[,score][,rank] or "
-            "logits (.npy)."
-        ),
-    ] = None,
+    maps: Maps = None,
+    boxes: Boxes = None,
+    predictions: Predictions = None,
     mask_root: Annotated[
         Path | None, typer.Option(help="Root of mask paths; default: --root, or DATA.")
     ] = None,
@@ -95,20 +116,9 @@ def evaluate(
     protocol: Annotated[
         str, typer.Option(help=f"{', '.join(PROTOCOLS)}, all, or a .toml file.", metavar="NAME")
     ] = "wsoleval",
-    threshold: Annotated[
-        str | None,
-        typer.Option(
-            help="oracle, val, or a number from 0 to 1; default: the protocol's own, or oracle.",
-            metavar="T",
-        ),
-    ] = None,
+    threshold: Threshold = None,
     classes: common.ClassTable = None,
-    class_map: Annotated[
-        str | None,
-        typer.Option(
-            help="Whose map: ground_truth or predicted; default: the protocol's.", metavar="NAME"
-        ),
-    ] = None,
+    class_map: ClassMap = None,
     json_file: Annotated[
         Path | None, typer.Option("--json", help="Write all scores and curves to this file.")
     ] = None,
@@ -117,10 +127,7 @@ def evaluate(
         typer.Option(help="Folder for results of every image; a run that was cut off goes on."),
     ] = None,
     formats: Formats = None,
-    save_maps: Annotated[
-        str | None,
-        typer.Option(help="Maps into --out: float64, float16 or uint8.", metavar="TYPE"),
-    ] = None,
+    save_maps: SaveMaps = None,
     report: common.Report = None,
     coco: Annotated[bool, typer.Option("--coco", help="Add COCO's AP and AR.")] = False,
     allow_missing: Annotated[

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from eval.geometry import clip_to_last_pixel, pairwise_iou, scale_boxes, to_edges
+from eval.metrics.baselines import hit_baselines
 from eval.metrics.failures import KINDS, failure_kinds
 from eval.metrics.localization import HIT, MODES, LocalizationScores, Outcome
 from eval.metrics.true_boxes import count_shown, true_boxes_in_square
-from wsol.evaluation.level_scores import hit_baselines
 from wsol.evaluation.map_source import NO_RANK, TOP
 from wsol.evaluation.predictions import OTHER
 

@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 
 from eval.geometry import clip_to_last_pixel
+from eval.metrics.baselines import hit_baselines
 from eval.metrics.failures import failure_kinds
 from eval.metrics.localization import MODES, Outcome
 from eval.metrics.overlaps import best_overlaps
@@ -92,14 +93,6 @@ def read_trace(
     baselines = hit_baselines(true_boxes, protocol)
     shown = count_shown(true_boxes, protocol)
     return Outcome(image_id, hits[:, :, at], kinds[at], rank, shown, baselines)
-
-
-def hit_baselines(true_boxes: np.ndarray, protocol: Protocol) -> tuple[bool, ...]:
-    """Tell which of a protocol's baselines, in their order, overlap a true box enough."""
-    fixed = np.array([*protocol.baselines.values()])
-    each = np.stack([np.arange(len(fixed)), np.arange(1, len(fixed) + 1)], axis=1)
-    overlaps = best_overlaps(fixed, each, true_boxes, protocol.convention)
-    return tuple(protocol.hits(overlaps, 50).tolist())
 
 
 def levels_of(trace: np.ndarray, thresholds: np.ndarray) -> np.ndarray:

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from eval.geometry import clip_to_last_pixel
+from eval.metrics.baselines import hit_baselines
 from eval.metrics.failures import KINDS, failure_kinds
 from eval.metrics.localization import MODES
 from eval.metrics.overlaps import best_overlaps
 from eval.metrics.true_boxes import count_shown, true_boxes_in_square
 from wsol.evaluation.given_box_scores import judge_boxes
-from wsol.evaluation.level_scores import hit_baselines
 
 if TYPE_CHECKING:
     from collections.abc import Collection

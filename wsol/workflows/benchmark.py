@@ -67,10 +67,9 @@ def benchmark(
 
     Args:
         data: as for `eval.manifest.open_data_set`, with boxes
-        runs: by name, a checkpoint (file, folder of a run, or name of weights that come along) or
-            the name of a network that comes with weights; `maps:DIR` for maps that any program
-            wrote, as `evaluate_maps` takes them, or `boxes:FILE` for boxes, as `evaluate_boxes`
-            does; the others are compared with the first
+        runs: by name, a checkpoint (file, folder of a run, or name of weights that come along), a
+            network that comes with weights, `maps:DIR` as `evaluate_maps` takes them, or
+            `boxes:FILE` as `evaluate_boxes` does; the others are compared with the first
         root: image root of the ids; None: as the data set has it
         split: such as `test`, or `val+test`
         protocol: name, or path of a TOML file
@@ -101,7 +100,6 @@ def benchmark(
         eval.manifest.ManifestError: a fault in the data set, or images that are not only scored
         wsol.benchmarking.outcome.NothingScoredError: no run could be scored
     """
-    from eval.manifest import ManifestError, open_data_set
     from eval.protocols import find_protocol
     from wsol.benchmarking.expected import check_measurable
     from wsol.benchmarking.experiment import Entry
@@ -111,16 +109,8 @@ def benchmark(
         rules = find_protocol(protocol)
     entries = _read_runs(runs)
     expected = _read_expected(expect)
-    if isinstance(data, (str, Path)) and not Path(data).exists():
-        raise ArgumentError("data", f"{data}: no such file or folder")
-    if root is not None and not Path(root).is_dir():
-        raise ArgumentError("root", f"{root}: no such folder")
-    try:
-        opened = open_data_set(data, root)
-        reads_images = any(isinstance(each, Entry) for each in entries)
-        _ = opened.image_root if reads_images else None
-    except ManifestError as error:
-        raise ArgumentError("root", str(error)) from error
+    reads_images = any(isinstance(each, Entry) for each in entries)
+    opened = _open(data, root, reads_images)
     if not thresholds:
         has_val = "val" in opened.splits and "val" not in split.split("+")
         thresholds = (
@@ -135,8 +125,9 @@ def benchmark(
     scored, chooser = _load(opened, split, scoring)
     if reads_images:
         check_root(scored, opened.image_root)
-    sets = list_sets(scored, chooser, opened.root)
-    overlaps = _find_overlaps(entries, sets, allow_overlap, events)
+    overlaps = _find_overlaps(
+        entries, list_sets(scored, chooser, opened.root), allow_overlap, events
+    )
     home = None if out is None else Path(out)
     if home is not None:
         _free(home, force)
@@ -171,6 +162,22 @@ def _note_faults(outcome: Outcome) -> str:
         count = count_things(len(outcome.failed), "run")
         told.insert(0, (f"{count} failed and left out", outcome.failures))
     return ". ".join(f"{sentence}: {'; '.join(lines)}" for sentence, lines in told)
+
+
+def _open(data: str | Path | DataSet, root: str | Path | None, reads_images: bool) -> DataSet:
+    """Open the data set, whose image root has to be known where images are read."""
+    from eval.manifest import ManifestError, open_data_set
+
+    if isinstance(data, (str, Path)) and not Path(data).exists():
+        raise ArgumentError("data", f"{data}: no such file or folder")
+    if root is not None and not Path(root).is_dir():
+        raise ArgumentError("root", f"{root}: no such folder")
+    try:
+        opened = open_data_set(data, root)
+        _ = opened.image_root if reads_images else None
+    except ManifestError as error:
+        raise ArgumentError("root", str(error)) from error
+    return opened
 
 
 def _load(data: DataSet, split: str, scoring: Scoring) -> tuple[Split, Split | None]:
