@@ -131,7 +131,10 @@ def evaluate(
     report: common.Report = None,
     coco: Annotated[bool, typer.Option("--coco", help="Add COCO's AP and AR.")] = False,
     allow_missing: Annotated[
-        bool, typer.Option("--allow-missing", help="Missing or broken maps count as missed.")
+        bool,
+        typer.Option(
+            "--allow-missing", help="Missing or broken maps, boxes and predictions count as missed."
+        ),
     ] = False,
     device: common.Device = "auto",
     batch_size: common.BatchSize = 32,
