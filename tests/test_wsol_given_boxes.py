@@ -128,6 +128,10 @@ def test_classes_that_tell_nothing_are_not_predictions(tmp_path):
     assert "true class" in told.said[0]
     found = evaluate_boxes(data, true, class_map="predicted").result
     assert (found.top1_cls, found.top1_loc, found.gt_known_loc) == (100, 100, None)
+    named = [(*row[:-1], f"n{row[-1]}" if row[0] != data.ids[0] else "elsewhere") for row in rows]
+    file = write_table(tmp_path / "named.csv", named, "id,x0,y0,x1,y1,score,name")
+    split = replace(data, class_names=("n0", "n1", "n2"))  # one is of a class that the data lacks
+    assert evaluate_boxes(split, file).result.top1_cls == pytest.approx(500 / 6)
     one = write_table(tmp_path / "one.csv", [(*row[:-1], 1) for row in rows])
     assert evaluate_boxes(data, one, events=told).result.top1_cls is None
     assert "all boxes have one class" in told.said[-1]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -95,6 +94,7 @@ def read_given_boxes(
         if faults.has(image_id)
     }
     ordered, scores, labels, predicted = [], [], [], []
+    classified: dict[int, int] = {}
     for row, image_id in enumerate(split.ids):
         rows = [] if row in missing else images[image_id].boxes
         known = [labels_of[b.kind] if labels_of and b.kind else OTHER for b in rows]
@@ -103,11 +103,13 @@ def read_given_boxes(
         has_box = np.array([box.edges is not None for box in rows], bool)
         order = np.lexsort((-certain, ~has_box))  # boxes first, the largest score first
         predicted.append(int(kinds[order[0]]) if len(order) else OTHER)
+        if len(order) and rows[order[0]].kind is not None:
+            classified[row] = predicted[-1]
         order = order[has_box[order]]
         ordered.append(np.empty((0, 4)) if row in missing else boxes[image_id][order])
         scores.append(certain[order])
         labels.append(kinds[order])
-    note = "" if labels_of is None else _explain_labels(predicted, split, set(missing), predicts)
+    note = "" if labels_of is None else _explain_labels(classified, split, predicts)
     if note:
         labels_of, notes = None, [*notes, note]
     return GivenBoxes(
@@ -233,15 +235,20 @@ def _find_by_name(name: str, split: Split) -> int:
         return OTHER
 
 
-def _explain_labels(predicted: list[int], split: Split, missing: set[int], predicts: bool) -> str:
-    """Say why classes of boxes are not predictions; nothing where they are."""
+def _explain_labels(classified: Mapping[int, int], split: Split, predicts: bool) -> str:
+    """Say why classes of boxes are not predictions; nothing where they are.
+
+    Args:
+        classified: label by row, of images with a class; `OTHER` for one that the data lacks
+        split: that they are of
+        predicts: as for `read_given_boxes`
+    """
     labels = split.labels.tolist()
-    rows = [row for row in range(len(labels)) if row not in missing and predicted[row] != OTHER]
-    if not rows or predicts:
+    if not classified or predicts:
         return ""
-    if len(set(labels)) > 1 and len(Counter(predicted[row] for row in rows)) == 1:
+    if len(set(labels)) > 1 and len(set(classified.values())) == 1:
         return "all boxes have one class, which tells nothing of the images': boxes alone count"
-    if all(predicted[row] == labels[row] for row in rows):
+    if all(label == labels[row] for row, label in classified.items()):
         return (
             "all boxes have their image's true class, as boxes of the true class's map do, so that "
             "no class was predicted: Top-1 Loc needs --predictions, or --class-map predicted"
