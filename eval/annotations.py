@@ -13,7 +13,7 @@ from eval.tables import parse_int, read_table, to_int
 if TYPE_CHECKING:
     from pathlib import Path
 
-_CORNERS = ("xmin", "ymin", "xmax", "ymax")
+CORNERS = ("xmin", "ymin", "xmax", "ymax")
 
 
 @dataclass
@@ -61,6 +61,30 @@ def read_xml(path: Path) -> Annotation:
     Raises:
         ManifestError: no XML, or no object with a `name` and the four corners of a `bndbox`
     """
+    _, size, objects = read_objects(path)
+    if not objects:
+        raise ManifestError(f"{path}: expected at least one object")
+    annotation = Annotation(str(path))
+    for line, each in objects:
+        corners = [each.get(corner, "") for corner in CORNERS]
+        annotation.add(f"{path}:{line}", each.get("name", ""), corners)
+    annotation.size = size
+    return annotation
+
+
+def read_objects(
+    path: Path,
+) -> tuple[dict[str, str], tuple[int, int] | None, list[tuple[int, dict[str, str]]]]:
+    """Read what one image's file says, in texts.
+
+    Returns:
+        the fields of the image, such as `filename`; its width and height, None where they are not
+        told; and of each object its line, and its fields with those of its `bndbox`
+
+    Raises:
+        ManifestError: no XML
+    """
+    image: dict[str, str] = {}
     size: dict[str, str] = {}
     objects: list[tuple[int, dict[str, str]]] = []  # line, fields
     open_tags: list[str] = []
@@ -77,8 +101,10 @@ def read_xml(path: Path) -> Annotation:
         value = "".join(text).strip()
         if open_tags[1:-1] == ["size"]:
             size[tag] = value
-        elif open_tags[1:] == ["object", "name"] or open_tags[1:-1] == ["object", "bndbox"]:
+        elif open_tags[1:-1] in (["object"], ["object", "bndbox"]):
             objects[-1][1][tag] = value
+        elif len(open_tags) == 2:
+            image[tag] = value
         open_tags.pop()
 
     parser.StartElementHandler, parser.EndElementHandler = start, end
@@ -92,16 +118,8 @@ def read_xml(path: Path) -> Annotation:
     except expat.ExpatError as error:
         message = expat.ErrorString(error.code)
         raise ManifestError(f"{path}:{error.lineno}: expected XML but {message}") from error
-    if not objects:
-        raise ManifestError(f"{path}: expected at least one object")
-    annotation = Annotation(str(path))
-    for line, fields in objects:
-        corners = [fields.get(corner, "") for corner in _CORNERS]
-        annotation.add(f"{path}:{line}", fields.get("name", ""), corners)
-    width, height = (size.get(side, "") for side in ("width", "height"))
-    if to_int(width) > 0 and to_int(height) > 0:
-        annotation.size = to_int(width), to_int(height)
-    return annotation
+    width, height = (to_int(size.get(side, "")) for side in ("width", "height"))
+    return image, (width, height) if width > 0 and height > 0 else None, objects
 
 
 def read_solution(path: Path) -> dict[str, Annotation]:

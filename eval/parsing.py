@@ -14,6 +14,7 @@ import yaml
 from eval.splits import ManifestError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 MOST_TEXT = 2**30  # bytes of tables and of JSON; the largest public data sets have half of it
@@ -56,15 +57,44 @@ def read_json(path: Path) -> Any:
     Raises:
         ManifestError: it cannot be read, or is no JSON
     """
+    return parse_json(read_limited(path), path)
+
+
+def read_json_lines(path: Path) -> Iterator[tuple[str, Any]]:
+    """Read a file with JSON in each line; empty ones are passed over.
+
+    Yields:
+        file and line number, and the content of the line
+
+    Raises:
+        ManifestError: it cannot be read, or a line is no JSON
+    """
+    for number, line in enumerate(read_limited(path).splitlines(), start=1):
+        if line.strip():
+            yield f"{path}:{number}", parse_json(line, path, number)
+
+
+def parse_json(content: bytes, path: Path, line: int = 1) -> Any:
+    """Read JSON that stands in a file.
+
+    Args:
+        content: of the file, or of a part of it
+        path: of the file, for messages
+        line: that the content begins in
+
+    Raises:
+        ManifestError: it is no JSON
+    """
     try:
         return json.loads(
-            read_limited(path),
+            content,
             parse_constant=_refuse,
             parse_float=_to_float,
             object_pairs_hook=_to_object,
         )
     except json.JSONDecodeError as error:
-        raise ManifestError(f"{path}:{error.lineno}: expected JSON but {error.msg}") from error
+        where = f"{path}:{line - 1 + error.lineno}"
+        raise ManifestError(f"{where}: expected JSON but {error.msg}") from error
     except RecursionError as error:
         raise ManifestError(f"{path}: expected JSON but it is nested too deep") from error
     except ManifestError:

@@ -57,7 +57,7 @@ def load_yolo(
             a file, one image for two files, or no box at all
     """
     folder = folder.absolute()
-    pairs = _pair_images(folder, None if root is None else root.absolute())
+    pairs = pair_images(folder, None if root is None else root.absolute())
     labels: list[int] = []
     shares: list[np.ndarray] = []
     images: list[Path] = []
@@ -91,7 +91,7 @@ def load_yolo(
         np.array(labels, np.int64),
         sizes,
         tuple(_to_pixels(each, size) for each, size in zip(shares, sizes, strict=True)),
-        class_names=_read_names(folder, max(labels)),
+        class_names=read_names(folder, max(labels)),
     )
     return split, home
 
@@ -100,7 +100,7 @@ class _SeveralClassesError(ManifestError):
     """An image has boxes of more than one class."""
 
 
-def _pair_images(folder: Path, root: Path | None) -> list[tuple[Path, Path | None]]:
+def pair_images(folder: Path, root: Path | None) -> list[tuple[Path, Path | None]]:
     """List the label files, each with its image, or None where there is none."""
     images_of = cache(_list_images)
     owners: dict[Path, Path] = {}
@@ -180,6 +180,28 @@ def _read_labels(path: Path) -> tuple[int | None, list[tuple[float, float, float
     """Read one file: the class of its boxes, None without one, and their shares."""
     label: int | None = None
     boxes: list[tuple[float, float, float, float]] = []
+    for where, class_id, edges, _ in read_label_file(path):
+        if label not in (None, class_id):
+            raise _SeveralClassesError(
+                f"{where}: expected boxes of one class an image, its label, but got "
+                f"{label} and {class_id}"
+            )
+        label = class_id
+        boxes.append(edges)
+    return label, boxes
+
+
+def read_label_file(
+    path: Path,
+) -> Iterator[tuple[str, int, tuple[float, float, float, float], float | None]]:
+    """Read the boxes of one image.
+
+    Yields:
+        file and line, class, outer edges x0 y0 x1 y1 in shares of the image, and the confidence
+
+    Raises:
+        ManifestError: a line that breaks a rule
+    """
     for where, line in read_lines(path):
         fields = line.split()
         if not fields:
@@ -187,23 +209,17 @@ def _read_labels(path: Path) -> tuple[int | None, list[tuple[float, float, float
         try:
             class_id = parse_int(fields[0])
             xc, yc, width, height = (parse_float(field) for field in fields[1:5])
+            confidence = parse_float(fields[5]) if len(fields) == 6 else None
         except ValueError:
             class_id = -1
         if not 0 <= class_id <= MOST_CLASSES or len(fields) not in (5, 6):
             raise ManifestError(f"{where}: expected class xc yc w h but got {show(line)}")
         if not (0 < width <= 1 and 0 < height <= 1 and 0 <= xc <= 1 and 0 <= yc <= 1):
             raise ManifestError(f"{where}: expected shares from 0 to 1 but got {show(line)}")
-        if label not in (None, class_id):
-            raise _SeveralClassesError(
-                f"{where}: expected boxes of one class an image, its label, but got "
-                f"{label} and {class_id}"
-            )
-        label = class_id
         edges = xc - width / 2, yc - height / 2, xc + width / 2, yc + height / 2
         if min(edges) < -0.01 or max(edges) > 1.01:
             raise ManifestError(f"{where}: expected a box in the image but got {show(line)}")
-        boxes.append(edges)
-    return label, boxes
+        yield where, class_id, edges, confidence
 
 
 def _to_pixels(edges: np.ndarray, size: np.ndarray) -> np.ndarray:
@@ -213,7 +229,7 @@ def _to_pixels(edges: np.ndarray, size: np.ndarray) -> np.ndarray:
     return boxes - np.array([0, 0, 1, 1])
 
 
-def _read_names(folder: Path, last: int) -> tuple[str, ...] | None:
+def read_names(folder: Path, last: int) -> tuple[str, ...] | None:
     """Read the classes' names, if a file gives them: a `data.yaml`, or a list with one a line."""
     above = (folder, *folder.parents[:2])
     path = next((f / name for f in above for name in _NAMES if (f / name).is_file()), None)

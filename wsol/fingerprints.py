@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 # Of the rules by which images are read and maps are scored. Whoever changes one that can change a
 # number counts one up, so that nothing that older rules made is taken for the newer ones'.
-RULES = 3
+RULES = 4
 
 NO_FILE = (-1, 0)  # state of what is no file
 

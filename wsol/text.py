@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from unicodedata import category
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
 RAW_BYTES = "".join(map(chr, range(0xDC80, 0xDD00)))  # what Python makes of a name's stray bytes
 _UNSEEN = ("Cc", "Cf", "Cs", "Zl", "Zp")  # control, format, lone surrogates, ends of lines
@@ -69,3 +69,13 @@ def list_choices(names: Iterable[str]) -> str:
     """
     *others, last = names
     return f"{', '.join(others)} or {last}" if others else last
+
+
+def list_few(items: Sequence[object], most: int = 10) -> str:
+    """Write the first of many things, and how many more there are.
+
+    >>> list_few(["a", "b"]), list_few(range(400), 3)
+    ('a, b', '0, 1, 2 and 397 more')
+    """
+    more = f" and {len(items) - most} more" if len(items) > most else ""
+    return ", ".join(map(str, items[:most])) + more

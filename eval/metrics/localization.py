@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from eval.protocols import Protocol
 
 MODES = ("largest", "all")
+# Scores that need the predicted classes, and how many of them.
+_CLASSES = {"top1_loc": 1, "top5_loc": 5, "top1_cls": 1, "top5_cls": 5}
 HIT = 50  # percent of overlap that GT-known, Top-1 and Top-5 localization ask for
 
 
@@ -70,6 +72,9 @@ class Outcome:
 class LocalizationResult:
     """Localization scores of one split under one protocol, all in percent.
 
+    Boxes that came without a map have no curves, no best threshold and what depends on it (None);
+    `box_acc` is then of them as they are.
+
     Args:
         curves: by mode and delta, the number of images that are hit at each threshold of the grid
         max_box_acc: largest share of hits over the thresholds, at delta 50, largest contour
@@ -91,12 +96,12 @@ class LocalizationResult:
     """
 
     images: int
-    curves: dict[str, dict[str, list[int]]] = field(repr=False)
-    max_box_acc: float
-    max_box_acc_threshold: float
+    curves: dict[str, dict[str, list[int]]] | None = field(repr=False)
+    max_box_acc: float | None
+    max_box_acc_threshold: float | None
     box_acc: dict[str, float]
-    max_box_acc_v2: float
-    threshold: float
+    max_box_acc_v2: float | None
+    threshold: float | None
     gt_known_loc: float | None
     top1_loc: float | None
     top5_loc: float | None
@@ -241,11 +246,16 @@ class LocalizationScores:
             scores[name] = percent(self.tables["baselines"][row])
         return scores
 
-    def compute(self, true_class: bool = True) -> LocalizationResult:
+    def compute(
+        self, true_class: bool = True, places: int = 5, sweeps: bool = True
+    ) -> LocalizationResult:
         """Turn the counts into scores.
 
         Args:
             true_class: the maps were those of the true class, so that GT-known is defined
+            places: how many of an image's first classes are known; below 5, what needs them is None
+            sweeps: boxes differ between thresholds; without that there is no best threshold, so
+                that curves, MaxBoxAcc and MaxBoxAccV2 are None
 
         Raises:
             ValueError: no image was added
@@ -253,8 +263,11 @@ class LocalizationScores:
         every = self.replicates()
         if not true_class:
             del every["gt_known_loc"]
-        if self.classified < self.images:
-            for name in ("top1_loc", "top5_loc", "top1_cls", "top5_cls"):
+        known = self.classified == self.images
+        if not sweeps:
+            del every["max_box_acc"], every["max_box_acc_v2"]
+        for name, depth in _CLASSES.items():
+            if not known or depth > places:
                 del every[name]
         at, best = int(every.pop("threshold")[-1]), int(every.pop("max_box_acc_threshold")[-1])
         score = {name: float(values[-1]) for name, values in every.items()}
@@ -262,22 +275,19 @@ class LocalizationScores:
         plain = _add_up(self.tables["changes"][:-2, :, -1])  # curves are those of the plain counts
         counts = plain[:, : len(self.protocol.thresholds)]
         by_mode = counts.reshape(len(MODES), len(deltas), -1).tolist()
+        curves = [dict(zip(deltas, rows, strict=True)) for rows in by_mode]
         errors: dict[str, int | None] = {
             kind: int(self.kinds[row, at]) for row, kind in enumerate(KINDS) if kind != "none"
         }
-        known = self.classified == self.images
         wrong = self.images - int(self.tables["right"][0, -1])
         return LocalizationResult(
             images=self.images,
-            curves={
-                mode: dict(zip(deltas, rows, strict=True))
-                for mode, rows in zip(MODES, by_mode, strict=True)
-            },
-            max_box_acc=score["max_box_acc"],
-            max_box_acc_threshold=float(self.thresholds[best]),
+            curves=dict(zip(MODES, curves, strict=True)) if sweeps else None,
+            max_box_acc=score.get("max_box_acc"),
+            max_box_acc_threshold=float(self.thresholds[best]) if sweeps else None,
             box_acc={delta: score[f"box_acc_{delta}"] for delta in deltas},
-            max_box_acc_v2=score["max_box_acc_v2"],
-            threshold=float(self.thresholds[at]),
+            max_box_acc_v2=score.get("max_box_acc_v2"),
+            threshold=float(self.thresholds[at]) if sweeps else None,
             gt_known_loc=score.get("gt_known_loc"),
             top1_loc=score.get("top1_loc"),
             top5_loc=score.get("top5_loc"),

@@ -25,7 +25,7 @@ class RunScores:
         method: of the maps
         output_stride: of the network as it was scored
         threshold: rule, as text
-        level: the threshold that it gave
+        level: the threshold that it gave; None for boxes that came without a map
         replicates: by score, (1001,) percent: bootstrap replicates, and last the score itself
         images: how many were scored
         protocol: name of the one that was scored under; empty where there was no other
@@ -40,7 +40,7 @@ class RunScores:
     method: str
     output_stride: int
     threshold: str
-    level: float
+    level: float | None
     replicates: dict[str, np.ndarray]
     images: int
     protocol: str = ""

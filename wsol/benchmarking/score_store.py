@@ -151,7 +151,7 @@ def _read_variant(
     if variant.chooses:
         chosen = read_results(folder / variant.results(CHOSEN), slim=True)
         _check_weights(variant, chosen)
-        level, missed = chosen.scores["max_box_acc_threshold"], _unreadable(chosen)
+        level, missed = chosen.scores["max_box_acc_threshold"], unreadable_rows(chosen)
     try:
         taken = score_rules(results, rules, scoring, level)
     except (KeyError, TypeError, IndexError) as error:
@@ -170,7 +170,7 @@ def _read_variant(
             images=len(results.rows),
             protocol=variant.protocol,
             overlaps=None if overlaps is None else tuple(map(str, overlaps)),
-            unreadable=_unreadable(results),
+            unreadable=unreadable_rows(results),
             unreadable_chosen_on=missed,
         )
         for name, at, replicates in taken
@@ -249,7 +249,8 @@ def _check_weights(variant: ScoringVariant, results: Results) -> None:
         )
 
 
-def _unreadable(results: Results) -> dict[str, str]:
+def unreadable_rows(results: Results) -> dict[str, str]:
+    """Give by id why images could not be read."""
     rows = results.rows.items()
     return {image_id: row["unreadable"] for image_id, row in rows if row.get("unreadable")}
 

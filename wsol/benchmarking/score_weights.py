@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from wsol.benchmarking.experiment import Entry, Scoring
     from wsol.benchmarking.replicates import RunScores
     from wsol.evaluation.comparison import Results
+    from wsol.evaluation.folder_maps import FolderMaps
 
 MAPS = "shown-maps"  # of the images that a page shows, in the folder of a run's scores
 
@@ -184,7 +185,7 @@ def score_weights(
                 text = f"{entry.name}, {method}, stride {stride}"
                 if scoring.several:
                     text += f", {' and '.join(each.name for each in rules)}"
-                scored = _Pass(out, rules, of_pass, text, events)
+                scored = ScorePass(out, rules, of_pass, text, events)
                 levels: list[Any] = [None] * len(rules)
                 missed: tuple[str, ...] = ()
                 if chooses and images.chooser is not None:
@@ -219,7 +220,7 @@ def find_primary(scoring: Scoring, images: Images) -> Any:
 
 
 @dataclass(frozen=True)
-class _Pass:
+class ScorePass:
     """One network, one map method, and the protocols that are scored on the same maps.
 
     Args:
@@ -244,7 +245,7 @@ class _Pass:
     def score(
         self,
         part: str,
-        source: NetworkMaps,
+        source: NetworkMaps | FolderMaps,
         thresholds: Sequence[Any],
         rule: str | None = None,
         keep: bool = False,
@@ -301,7 +302,7 @@ class _Pass:
     def _read_kept(
         self,
         part: str,
-        source: NetworkMaps,
+        source: NetworkMaps | FolderMaps,
         thresholds: Sequence[Any],
         rule: str | None,
         keeper: MapKeeper | None,

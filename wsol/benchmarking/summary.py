@@ -44,9 +44,9 @@ class Row:
         model: name
         variant: map method and output stride as they were asked for
         method: of the maps
-        output_stride: input pixels a map pixel
+        output_stride: input pixels a map pixel; 0 for maps and boxes from elsewhere
         threshold: rule
-        levels: the threshold of each seed
+        levels: the threshold of each seed; None for boxes that came without a map
         seeds: that the values are means over
         compared: seeds that the reference has too
         reference: name of the model that it is compared with, its own if with no other
@@ -62,7 +62,7 @@ class Row:
     method: str
     output_stride: int
     threshold: str
-    levels: tuple[float, ...]
+    levels: tuple[float | None, ...]
     seeds: tuple[int, ...]
     compared: tuple[int, ...]
     reference: str

@@ -50,7 +50,15 @@ _PAIRED = (
 
 def score_table(rows: Sequence[Row]) -> Table:
     """Tell the mean over the seeds and their spread."""
-    return _make_table("scores", "Scores", rows, rows, _write_mean, _SPREAD)
+    shown = [row for row in rows if row is _first_alike(row, rows)]
+    return _make_table("scores", "Scores", rows, shown, _write_mean, _SPREAD)
+
+
+def _first_alike(row: Row, rows: Sequence[Row]) -> Row:
+    """Give the first row with the same scores: boxes as they are have one for every rule."""
+    if None not in row.levels:
+        return row
+    return next(each for each in rows if each.model == row.model and each.variant == row.variant)
 
 
 def difference_table(rows: Sequence[Row]) -> Table | None:
@@ -91,8 +99,8 @@ def _make_table(
         seeds = row.seeds if key == "scores" else row.compared
         own: list[Cell] = [row.model if key == "scores" else name_compared(row, rows)]
         own += [_list_seeds(seeds)] if seeded else []
-        own.append(_write_rule(row))
-        own += [str(getattr(row, name)) for name in mixed]
+        own.append(_write_rule(row) if key == "scores" else _write_rule(row) or row.threshold)
+        own += [str(getattr(row, name) or "") or None for name in mixed]
         values = [row.values.get(name) for name in SCORES]
         own += [None if value is None else write(value) for value in values]
         cells.append(tuple(own))
@@ -117,14 +125,19 @@ def _list_seeds(seeds: Sequence[int]) -> str:
     return ", ".join(map(str, seeds))
 
 
-def _write_rule(row: Row) -> str:
+def _write_rule(row: Row) -> str | None:
+    if None in row.levels:
+        return None  # boxes as they are
     if all(row.threshold == f"{level:g}" for level in row.levels):
         return row.threshold
     return f"{row.threshold} ({_write_levels(row)})"
 
 
 def _write_levels(row: Row) -> str:
-    low, high = min(row.levels), max(row.levels)
+    known = [level for level in row.levels if level is not None]
+    if not known:
+        return ""
+    low, high = min(known), max(known)
     return f"{low:.3f}" if low == high else f"{low:.3f} to {high:.3f}"
 
 
@@ -162,8 +175,8 @@ def full_table(rows: Sequence[Row], failed: Sequence[FailedRun] = ()) -> Table:
             cells.append(
                 (
                     *(row.model, *((row.protocol,) if several else ())),
-                    *(row.method, row.output_stride, row.threshold),
-                    *(" ".join(f"{level:g}" for level in row.levels),),
+                    *(row.method, row.output_stride or None, row.threshold),
+                    *(" ".join(f"{level:g}" for level in row.levels if level is not None),),
                     *(" ".join(map(str, row.seeds)), row.images, name, value.mean),
                     *((min(value.by_seed), max(value.by_seed)), value.interval95),
                     *(row.reference, " ".join(map(str, row.compared)), points, ends),

@@ -24,8 +24,8 @@ def benchmark(
         list[str],
         typer.Option(
             "--run",
-            help="Its name, and a checkpoint (file, or folder of a run) or a network that comes "
-            "with weights; repeatable. The others are compared with the first.",
+            help="Its name, and a checkpoint (file, or folder of a run), a network that comes with "
+            "weights, maps:DIR or boxes:FILE; repeatable. The others are compared with the first.",
             metavar="NAME=CHECKPOINT",
         ),
     ],

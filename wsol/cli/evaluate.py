@@ -20,9 +20,12 @@ from wsol.out_folders import free_file, writing
 from wsol.text import count_things, escape
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from wsol.evaluation.result import Evaluation
 
 
+_NAMED = 10  # images that could not be read
 AtStep = Annotated[
     int | None,
     typer.Option(
@@ -52,14 +55,49 @@ Formats = Annotated[
     ),
 ]
 
+Maps = Annotated[
+    Path | None, typer.Option(help="Score <id>.npy maps of this folder, not a network.")
+]
+Boxes = Annotated[
+    Path | None,
+    typer.Option(
+        help="Score the boxes of this file or folder: COCO, CSV, JSON Lines, VOC or YOLO."
+    ),
+]
+Predictions = Annotated[
+    Path | None,
+    typer.Option(
+        help="With --maps or --boxes: predicted classes, a table id,label[,score][,rank] or "
+        "logits (.npy)."
+    ),
+]
+Threshold = Annotated[
+    str | None,
+    typer.Option(
+        help="oracle, val, unlabelled (by the images alone, no boxes used), or a number from 0 to "
+        "1; default: the protocol's own, or oracle.",
+        metavar="T",
+    ),
+]
+ClassMap = Annotated[
+    str | None,
+    typer.Option(
+        help="Whose map: ground_truth or predicted; default: the protocol's.", metavar="NAME"
+    ),
+]
+SaveMaps = Annotated[
+    str | None,
+    typer.Option(help="Maps into --out: float64, float16 or uint8.", metavar="TYPE"),
+]
+
 
 def evaluate(
     data: common.Scored,
     split: common.SplitName = "test",
     root: common.Root = None,
-    maps: Annotated[
-        Path | None, typer.Option(help="Score <id>.npy maps of this folder, not a network.")
-    ] = None,
+    maps: Maps = None,
+    boxes: Boxes = None,
+    predictions: Predictions = None,
     mask_root: Annotated[
         Path | None, typer.Option(help="Root of mask paths; default: --root, or DATA.")
     ] = None,
@@ -79,21 +117,9 @@ def evaluate(
     protocol: Annotated[
         str, typer.Option(help=f"{', '.join(PROTOCOLS)}, all, or a .toml file.", metavar="NAME")
     ] = "wsoleval",
-    threshold: Annotated[
-        str | None,
-        typer.Option(
-            help="oracle, val, unlabelled (by the images alone, no boxes used), or a number from 0 "
-            "to 1; default: the protocol's own, or oracle.",
-            metavar="T",
-        ),
-    ] = None,
+    threshold: Threshold = None,
     classes: common.ClassTable = None,
-    class_map: Annotated[
-        str | None,
-        typer.Option(
-            help="Whose map: ground_truth or predicted; default: the protocol's.", metavar="NAME"
-        ),
-    ] = None,
+    class_map: ClassMap = None,
     json_file: Annotated[
         Path | None, typer.Option("--json", help="Write all scores and curves to this file.")
     ] = None,
@@ -102,14 +128,14 @@ def evaluate(
         typer.Option(help="Folder for results of every image; a run that was cut off goes on."),
     ] = None,
     formats: Formats = None,
-    save_maps: Annotated[
-        str | None,
-        typer.Option(help="Maps into --out: float64, float16 or uint8.", metavar="TYPE"),
-    ] = None,
+    save_maps: SaveMaps = None,
     report: common.Report = None,
     coco: Annotated[bool, typer.Option("--coco", help="Add COCO's AP and AR.")] = False,
     allow_missing: Annotated[
-        bool, typer.Option("--allow-missing", help="Missing or broken maps count as missed.")
+        bool,
+        typer.Option(
+            "--allow-missing", help="Missing or broken maps, boxes and predictions count as missed."
+        ),
     ] = False,
     device: common.Device = "auto",
     batch_size: common.BatchSize = 32,
@@ -129,9 +155,16 @@ def evaluate(
     """
     asked: dict[str, Any] = networks.attention_flags(attention, steps, distance, searchlight)
     networks.check_model(model, method, checkpoint, weights, **asked)
-    if maps is not None:
+    given = "--boxes" if boxes is not None else "--maps" if maps is not None else ""
+    if predictions is not None and not given:
+        raise typer.BadParameter("goes with --maps or --boxes", param_hint="--predictions")
+    if boxes is not None:
+        _refuse_of_maps(
+            maps=maps, mask_root=mask_root, threshold=threshold, format=formats, save_maps=save_maps
+        )
+    if given:
         networks.refuse_flags(
-            model=model, weights=weights, checkpoint=checkpoint, output_stride=output_stride,
+            given, model=model, weights=weights, checkpoint=checkpoint, output_stride=output_stride,
             method=method, layer=layer, at_step=step, partner=partner,
             steps_rule=None if steps_rule == "last" else steps_rule, precision=precision,
             channels_last=channels_last or None, **asked,
@@ -151,10 +184,20 @@ def evaluate(
             "force": force, "allow_overlap": allow_overlap,
         }  # fmt: skip
         with ConsoleEvents() as events:
-            if maps is not None:
+            if boxes is not None:
+                from wsol.workflows.evaluate_boxes import evaluate_boxes
+
+                names = ("split", "protocol", "class_map", "out", "report", "coco", "force")
+                scored = evaluate_boxes(
+                    data, boxes, root, predictions=predictions, classes=classes,
+                    allow_missing=allow_missing, events=events,
+                    **{name: shared[name] for name in names},
+                )  # fmt: skip
+            elif maps is not None:
                 scored = work.evaluate_maps(
-                    data, maps, root, allow_missing=allow_missing, events=events, **shared
-                )
+                    data, maps, root, predictions=predictions, classes=classes,
+                    allow_missing=allow_missing, events=events, **shared,
+                )  # fmt: skip
             else:
                 name = model if checkpoint is not None else model or common.DEFAULT_MODEL
                 guesses: dict[str, Any] = {"steps_rule": steps_rule, "partner": partner}
@@ -165,7 +208,15 @@ def evaluate(
                     batch_size=batch_size, device=device, precision=precision,
                     channels_last=channels_last, events=events, **guesses, **shared,
                 )  # fmt: skip
-    _report(scored, json_file, protocol == "all", out, save_maps, maps is not None, allow_missing)
+    _report(scored, json_file, protocol == "all", out, save_maps, given, allow_missing)
+
+
+def _refuse_of_maps(**given: object) -> None:
+    """Exit with 2 where a flag says something of maps though boxes are scored."""
+    for flag, value in given.items():
+        if value is not None:
+            message = "goes with maps, not with --boxes"
+            raise typer.BadParameter(message, param_hint=f"--{flag.replace('_', '-')}")
 
 
 def _report(
@@ -174,7 +225,7 @@ def _report(
     several: bool,
     out: Path | None,
     save_maps: str | None,
-    of_maps: bool,
+    given: str,
     allow_missing: bool,
 ) -> None:
     """Write the JSON, print the scores, and name what could not be read."""
@@ -192,11 +243,19 @@ def _report(
             f"maps in {out}/maps as {save_maps}, off by at most {PRECISIONS[save_maps]:.2g}\n"
         )
     unreadable = [*evaluations[0].unreadable_chosen_on, *evaluations[0].unreadable]
-    sys.stderr.writelines(f"{escape(line)}\n" for line in unreadable)
+    _name_few(unreadable)
     if unreadable:
-        count = count_things(len(unreadable), "image" if not of_maps else "map")
-        sys.stderr.write(f"{count} could not be read: counted as missed\n")
+        count = count_things(len(unreadable), "map" if given == "--maps" else "image")
+        how = "have no boxes to score" if given == "--boxes" else "could not be read"
+        sys.stderr.write(f"{count} {how}: counted as missed\n")
         raise typer.Exit(0 if allow_missing else 1)
+
+
+def _name_few(lines: Sequence[str]) -> None:
+    """Write the first lines to stderr, and how many more there are."""
+    sys.stderr.writelines(f"{escape(line)}\n" for line in lines[:_NAMED])
+    if len(lines) > _NAMED:
+        sys.stderr.write(f"and {len(lines) - _NAMED} more, which --json and --out list\n")
 
 
 def _print(evaluations: list[Evaluation], several: bool) -> None:

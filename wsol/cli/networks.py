@@ -29,15 +29,16 @@ def attention_flags(
     return {name: value for name, value in given.items() if value is not None}
 
 
-def refuse_flags(**given: object) -> None:
-    """Exit with 2 where a flag says something of a network though maps on disk are scored.
+def refuse_flags(scored: str, **given: object) -> None:
+    """Exit with 2 where a flag says something of a network though what is on disk is scored.
 
     Args:
+        scored: the flag that says what is
         given: values by flag, with `_` for `-`; None, `auto` or `float32` where it was not given
     """
     for flag, value in given.items():
         if value not in (None, "auto", "float32"):
-            message = "goes with a network, not with --maps"
+            message = f"goes with a network, not with {scored}"
             raise typer.BadParameter(message, param_hint=f"--{flag.replace('_', '-')}")
 
 

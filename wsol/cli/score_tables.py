@@ -10,7 +10,12 @@ import typer
 from eval.metrics.classes import ClassResult
 from wsol.cli import common
 from wsol.cli.step_tables import print_steps
-from wsol.evaluation.metric_names import list_scores, name_score, tell_missing_truth
+from wsol.evaluation.metric_names import (
+    is_of_given_boxes,
+    list_scores,
+    name_score,
+    tell_missing_truth,
+)
 from wsol.text import count_things
 
 if TYPE_CHECKING:
@@ -42,8 +47,9 @@ def print_evaluation(evaluation: Evaluation, what: str) -> None:
         what: was scored
     """
     content = evaluation.to_dict()
+    given = is_of_given_boxes(content)
     rows = [
-        [name_score(name), _percent(value), _interval(evaluation, name)]
+        [name_score(name, given), _percent(value), _interval(evaluation, name)]
         for name, value in list_scores(content).items()
     ]
     images = count_things(evaluation.result.images, "image")
@@ -61,7 +67,8 @@ def print_evaluation(evaluation: Evaluation, what: str) -> None:
         counts = {name: count for name, count in content["errors"].items() if count is not None}
         wrong = counts.pop("misclassified", None)
         text = ", ".join(f"{name} {count}" for name, count in counts.items())
-        typer.echo(f"misses at this threshold, of {images}: {text}")
+        where = "" if given else " at this threshold"
+        typer.echo(f"misses{where}, of {images}: {text}")
         if wrong is not None:
             typer.echo(f"misclassified: {count_things(wrong, 'image')}")
         typer.echo(f"several true boxes on {content['several_true_boxes']:.1%} of the images")
@@ -83,6 +90,7 @@ def print_protocols(evaluations: list[Evaluation], what: str) -> None:
         what: was scored
     """
     every = [list_scores(each.to_dict()) for each in evaluations]
+    given = is_of_given_boxes(evaluations[0].to_dict())
     rows = []
     for name in dict.fromkeys(name for scores in every for name in scores):
         values = [scores.get(name) for scores in every]
@@ -91,7 +99,7 @@ def print_protocols(evaluations: list[Evaluation], what: str) -> None:
                 f"{_percent(value)} ({_interval(each, name)})" if value is not None else "-"
                 for value, each in zip(values, evaluations, strict=True)
             ]
-            rows.append([name_score(name), *cells])
+            rows.append([name_score(name, given), *cells])
     first = evaluations[0]
     where = f"{count_things(first.result.images, 'image')} of {first.split}"
     title = f"{what}: the same maps ({first.image}) of {where}"

@@ -79,9 +79,9 @@ class BoxScorer:
             )
         )
 
-    def compute(self, true_class: bool) -> LocalizationResult:
-        """Turn what was added into scores; `true_class` tells whether maps were that class's."""
-        return self.scores.compute(true_class)
+    def compute(self, true_class: bool, places: int) -> LocalizationResult:
+        """Turn what was added into scores, as `LocalizationScores.compute`."""
+        return self.scores.compute(true_class, places)
 
     def describe(self, record: Any, trace: np.ndarray, threshold: float) -> dict[str, Any]:
         """Tell how one image fared at a threshold.

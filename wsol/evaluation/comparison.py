@@ -19,6 +19,7 @@ from tdam.strict_json import dumps, loads
 from wsol.errors import ArgumentError, OutputError
 from wsol.evaluation.image_results import CHOSEN, LINES, SCORES
 from wsol.evaluation.map_source import NO_RANK
+from wsol.evaluation.metric_names import is_of_given_boxes
 from wsol.evaluation.row_checks import count_boxes_shown, find_contradiction
 
 if TYPE_CHECKING:
@@ -261,7 +262,9 @@ def check_sums(results: Results) -> None:
     fault = None
     try:
         true_class = scores["class_map"] == "ground_truth"
-        sums = loads(dumps(add_up(results).compute(true_class).to_dict()))
+        places = 1 if scores["top5_cls"] is None else 5
+        sweeps = not is_of_given_boxes(scores)
+        sums = loads(dumps(add_up(results).compute(true_class, places, sweeps).to_dict()))
         missed = [row["unreadable"] for row in results.rows.values() if row["unreadable"]]
         choices = scores["choices"]
         sums |= {"unreadable": missed, "protocol": choices["name"], "interval": choices["interval"]}
@@ -313,8 +316,8 @@ def add_up(run: Results) -> LocalizationScores:
         KeyError, TypeError, IndexError: records of something else
     """
     protocol = read_protocol(run.scores)
-    oracle = run.scores["threshold"]["rule"] == "oracle"
-    scores = LocalizationScores(protocol, None if oracle else run.scores["threshold"]["value"])
+    best = run.scores["threshold"]["rule"] == "oracle" or is_of_given_boxes(run.scores)
+    scores = LocalizationScores(protocol, None if best else run.scores["threshold"]["value"])
     count, grid = len(scores.thresholds), len(protocol.thresholds)
     knows_classes = run.scores["top1_cls"] is not None
     for image_id, row in run.rows.items():
@@ -323,7 +326,7 @@ def add_up(run: Results) -> LocalizationScores:
             for j, delta in enumerate(protocol.deltas):
                 for start, stop in row["hits"][mode][str(delta)]:
                     hits[i, j, start:stop] = True
-        if not oracle:
+        if not best:
             hits[0, protocol.deltas.index(50), grid] = row["error"] is None
         kinds = np.full(count, KINDS.index(row["error"] or "none"))
         boxes = count_boxes_shown(row)

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import stat
 from dataclasses import dataclass
 from functools import cache, partial
-from io import BytesIO
-from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from wsol.evaluation.map_source import FoundMap, MapError
+from wsol.evaluation.map_source import TOP, FoundMap, MapError
+from wsol.evaluation.npy_files import read_array
 from wsol.fingerprints import hash_files
 from wsol.images import ImageError
 from wsol.same_files import check_same_files
@@ -23,10 +21,9 @@ if TYPE_CHECKING:
     from eval.protocols import ClassMap
     from eval.protocols import Protocol as Rules
     from eval.splits import Split
+    from wsol.evaluation.predictions import Predictions
 
 _MAX_BYTES = 1 << 28  # a hundred times a map in a protocol's square
-_MAGIC = b"\x93NUMPY"  # what a .npy file begins with
-_HEADERS = Lock()  # numpy parses them as Python, and CPython 3.11 fails where threads do so at once
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,6 +39,8 @@ class FolderMaps:
             a map is of no image of this split
         overlaps: what the scores have to tell of images that are not only scored; None where that
             is not known
+        predictions: the classes that a program predicted of the same images, or None
+        workers: threads that read and score maps
     """
 
     split: Split
@@ -52,6 +51,14 @@ class FolderMaps:
     overlaps: tuple[str, ...] | None = ()
     batch_size: int = 32
     image: str = "squash"  # files do not say what they show: the whole image
+    predictions: Predictions | None = None
+    workers: int = 2
+    classes: None = None  # labels are those of the data
+
+    @property
+    def places(self) -> int:
+        """How many of an image's first classes are known."""
+        return TOP if self.predictions is None else self.predictions.places
 
     @property
     def origin(self) -> dict[str, str]:
@@ -66,6 +73,7 @@ class FolderMaps:
             "class_map": self.class_map,
             "image": self.image,
             "allow_missing": self.allow_missing,
+            **({} if self.predictions is None else {"predictions": self.predictions.digest}),
         }
 
     def check(self) -> None:
@@ -86,8 +94,26 @@ class FolderMaps:
         """Give the maps of some rows."""
         for row in rows:
             path = self._path(self.split.ids[row])
-            label = int(self.split.labels[row])
-            yield FoundMap(row, partial(_fit, cache(partial(read_map, path)), path), label=label)
+            heat = partial(_fit, cache(partial(read_map, path)), path)
+            yield FoundMap(row, heat, **self._classify(row))
+
+    def _classify(self, row: int) -> dict[str, Any]:
+        """Tell whose map an image's is, and what is known of its predicted classes."""
+        label = int(self.split.labels[row])
+        known = self.predictions
+        if known is None:
+            return {"label": label}
+        predicted = known.predicted(row)
+        whose = label
+        if self.class_map == "predicted":  # past the data's classes where it is none of them
+            whose = self.split.count_classes() if predicted is None else predicted
+        return {
+            "label": whose,
+            "rank": known.rank(row, label),
+            "score": known.score(row, whose),
+            "predicted": predicted,
+            "top": known.tops[row],
+        }
 
     def _path(self, image_id: str) -> Path:
         return map_path(self.folder, image_id)
@@ -134,37 +160,15 @@ def read_map(path: Path) -> np.ndarray:
         path: of a `.npy` file, of numbers in [0, 1], or uint8 with 255 for 1
 
     Returns:
-        floats in [0, 1]; of any shape
+        float64 in [0, 1]; of any shape. The standard evaluation casts what it reads to float64
+        before it quantises, and in a narrower type pixels next to a level would cross it
 
     Raises:
         ImageError: a file that is missing or broken, or one that is no map
     """
-    try:
-        state = path.stat()
-        if not stat.S_ISREG(state.st_mode):  # a pipe would keep us waiting
-            raise ImageError(f"{path}: expected an array but this is no regular file")
-        if state.st_size > _MAX_BYTES:
-            raise ImageError(f"{path}: expected a map but this file has {state.st_size:,} bytes")
-        content = path.read_bytes()
-        if not content.startswith(_MAGIC):  # or numpy would speak of pickles
-            raise ImageError(f"{path}: expected an array but this is no .npy file")
-        with _HEADERS:
-            heat = np.load(file := BytesIO(content), allow_pickle=False)
-        if rest := len(content) - file.tell():
-            raise ImageError(f"{path}: expected one array but {rest} bytes follow it")
-    except ImageError:
-        raise
-    except FileNotFoundError:
-        raise ImageError(f"{path}: expected a map but there is no such file") from None
-    except Exception as error:  # numpy raises anything on a broken file
-        reason = " ".join((str(error) or type(error).__name__).split())[:200]
-        raise ImageError(f"{path}: expected an array but {reason}") from error
-    if not np.issubdtype(heat.dtype, np.number) or np.iscomplexobj(heat):
-        raise ImageError(f"{path}: expected numbers but got {heat.dtype} {heat.shape}")
+    heat = read_array(path, _MAX_BYTES, "a map")
     if heat.dtype == np.uint8:
         heat = heat / 255  # exact: k / 255 * 255 is k
-    if not heat.size:
-        raise ImageError(f"{path}: expected a map but its shape is {heat.shape}")
     if not (heat.min() >= 0 and heat.max() <= 1):
         raise ImageError(f"{path}: expected values in [0, 1] but got {heat.min()} to {heat.max()}")
-    return heat if np.issubdtype(heat.dtype, np.floating) else heat.astype(np.float64)
+    return heat.astype(np.float64, copy=False)

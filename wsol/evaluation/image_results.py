@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 SCORES, LINES, TABLE = "scores.json", "images.jsonl", "images.csv"
+PREDICTIONS = "top5.csv"  # the predicted classes, as `--predictions` reads them
 CHOSEN = "chosen-on-val"  # folder of the results that a threshold was chosen by
 NAMES = "names.json"
 _COLUMNS = (
@@ -97,5 +98,5 @@ def discard_results(folder: Path, keep_unfinished: bool = False) -> None:
     for home in (folder, *inside):
         if home == folder or (home / SCORES).is_file() or (home / HEADER).is_file():
             # The settings first: without them nothing that is left is taken for a result.
-            for name in (SETTINGS, SCORES, LINES, TABLE, NAMES, *begun):
+            for name in (SETTINGS, SCORES, LINES, TABLE, PREDICTIONS, NAMES, *begun):
                 (home / name).unlink(missing_ok=True)

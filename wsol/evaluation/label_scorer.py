@@ -55,7 +55,7 @@ class LabelScorer:
             raise ValueError(f"Expected split {self.split.name} to have boxes but it has none")
         self.scores.update(self.split.ids[record["row"]], int(record["rank"]))
 
-    def compute(self, true_class: bool) -> ClassResult:
+    def compute(self, true_class: bool, places: int) -> ClassResult:
         """Turn what was added into scores."""
         return self.scores.compute()
 

@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 
 from eval.geometry import clip_to_last_pixel
+from eval.metrics.baselines import hit_baselines
 from eval.metrics.failures import failure_kinds
 from eval.metrics.localization import MODES, Outcome
 from eval.metrics.overlaps import best_overlaps
@@ -89,11 +90,9 @@ def read_trace(
         true_boxes,
         protocol.convention,
     )
-    fixed = np.array([*protocol.baselines.values()])
-    each = np.stack([np.arange(len(fixed)), np.arange(1, len(fixed) + 1)], axis=1)
-    baselines = protocol.hits(best_overlaps(fixed, each, true_boxes, protocol.convention), 50)
+    baselines = hit_baselines(true_boxes, protocol)
     shown = count_shown(true_boxes, protocol)
-    return Outcome(image_id, hits[:, :, at], kinds[at], rank, shown, tuple(baselines.tolist()))
+    return Outcome(image_id, hits[:, :, at], kinds[at], rank, shown, baselines)
 
 
 def levels_of(trace: np.ndarray, thresholds: np.ndarray) -> np.ndarray:

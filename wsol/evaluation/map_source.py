@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from wsol.evaluation.guess_maps import GuessMaps
 
 _SHOWN = 3  # maps that a message names
+TOP = 5  # classes of an image that are kept, as many as Top-5 Loc counts
 NO_RANK = 2**31 - 1  # of an image that could not be read: not among the predictions
 
 
@@ -57,6 +58,8 @@ class FoundMap:
         size: width and height of the image; None where it was not read
         guesses: what every step says of the image, where that was asked for
         partner: the same of another network
+        top: the most probable classes, `TOP` at most, numbered as `label` is, each with its
+            probability; the first is the most probable
     """
 
     row: int
@@ -70,6 +73,7 @@ class FoundMap:
     size: Size | None = None
     guesses: GuessMaps | None = None
     partner: GuessMaps | None = None
+    top: tuple[tuple[int, float], ...] = ()
 
 
 class MapSource(Protocol):
@@ -103,6 +107,16 @@ class MapSource(Protocol):
     @property
     def overlaps(self) -> tuple[str, ...] | None:
         """What its scores have to tell of images that are not only scored, if that is known."""
+        ...
+
+    @property
+    def classes(self) -> Mapping[int, int] | None:
+        """Index among the network's outputs by label; None where they are the same."""
+        ...
+
+    @property
+    def places(self) -> int:
+        """How many of an image's first classes are known: 5, or 1 where only the first is."""
         ...
 
     @property

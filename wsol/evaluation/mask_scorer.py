@@ -91,7 +91,7 @@ class MaskScorer:
         """Add one image's counts to the scores."""
         self.scores.update(self.split.ids[record["row"]], trace)
 
-    def compute(self, true_class: bool) -> PixelResult:
+    def compute(self, true_class: bool, places: int) -> PixelResult:
         """Turn what was added into scores."""
         return self.scores.compute()
 

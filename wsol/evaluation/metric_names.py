@@ -77,6 +77,22 @@ def tell_missing_truth(content: Mapping[str, Any]) -> list[str]:
     return told
 
 
-def name_score(score: str) -> str:
-    """Return what people call a score."""
-    return _NAMES.get(score, score.replace("box_acc_", "box accuracy at "))
+def name_score(score: str, of_given_boxes: bool = False) -> str:
+    """Return what people call a score, also one of boxes that came without a map.
+
+    >>> name_score("box_acc_30"), name_score("box_acc_30", of_given_boxes=True)
+    ('box accuracy at 30 (all contours, oracle)', 'box accuracy at 30 (any box)')
+    """
+    plain = score.replace("box_acc_", "box accuracy at ")
+    if of_given_boxes and score.startswith("box_acc_30"):
+        return f"{plain} (any box)"
+    return _NAMES.get(score, plain)
+
+
+def is_of_given_boxes(content: Mapping[str, Any]) -> bool:
+    """Tell whether scores are of boxes that came without a map, and so without a threshold.
+
+    Args:
+        content: the JSON output
+    """
+    return content.get("box_acc") is not None and content["threshold"]["rule"] is None

@@ -10,7 +10,7 @@ import numpy as np
 
 from eval.geometry import square_to_image
 from wsol.evaluation.label_scorer import has_labels_only
-from wsol.evaluation.map_source import NO_RANK, FoundMap
+from wsol.evaluation.map_source import NO_RANK, TOP, FoundMap
 from wsol.evaluation.true_images import TrueImages
 from wsol.fingerprints import describe_images, hash_code, hash_modules, hash_weights
 from wsol.frames import cut_frame
@@ -109,6 +109,11 @@ class NetworkMaps:
     def allow_missing(self) -> bool:
         """Images that cannot be read count as missed."""
         return True
+
+    @property
+    def places(self) -> int:
+        """A network tells all its classes in their order."""
+        return TOP
 
     @cached_property
     def origin(self) -> dict[str, Any]:
@@ -230,9 +235,15 @@ class NetworkMaps:
                         guesses = collect_guesses(seen, true, every, self.guesses)
                 all_likely = seen.probabilities[:, at]
                 likely = all_likely.gather(1, chosen[:, None])[:, 0].tolist()
+                order = order_classes(scores)
+                top, likeliest = order[:, :TOP], all_likely.gather(1, order[:, :TOP])
+                tops = [
+                    tuple(zip(*each, strict=True))
+                    for each in zip(top.tolist(), likeliest.tolist(), strict=True)
+                ]
                 finite = all_likely.isfinite().all(dim=1).tolist()
                 for index, (label, rank) in enumerate(
-                    zip(chosen.tolist(), rank_classes(scores, true), strict=True)
+                    zip(chosen.tolist(), rank_classes(scores, true, order), strict=True)
                 ):
                     row, (region, size) = readable[index]
                     if not finite[index] or not np.isfinite(maps[index]).all():
@@ -249,6 +260,7 @@ class NetworkMaps:
                         predicted=predicted[index],
                         size=size,
                         guesses=guesses[index],
+                        top=tops[index],
                     )
                 yield from (maps_of[row] for row, _ in batch.outcomes)
 
@@ -281,17 +293,24 @@ def _upsample(raw: np.ndarray, rules: Rules) -> np.ndarray:
     return to_heatmap(raw, (rules.size, rules.size), rules.interpolation)
 
 
-def rank_classes(scores: Tensor, targets: np.ndarray | None) -> list[int | None]:
+def order_classes(scores: Tensor) -> Tensor:
+    """Sort outputs by their scores; among equal ones the first comes first, as argmax has it."""
+    return scores.argsort(dim=1, descending=True, stable=True)
+
+
+def rank_classes(
+    scores: Tensor, targets: np.ndarray | None, order: Tensor | None = None
+) -> list[int | None]:
     """Position of the true class among all outputs, from 0; None where it is not known.
 
-    Among equal scores the first output comes first, as argmax has it; scores that are not numbers
-    put the true class last.
+    Scores that are not numbers put the true class last. `order` is that of `order_classes`, where
+    it is known already.
     """
     import torch
 
     if targets is None:
         return [None] * len(scores)
-    order = scores.argsort(dim=1, descending=True, stable=True)
+    order = order_classes(scores) if order is None else order
     wanted = torch.as_tensor(targets, device=scores.device)[:, None]
     positions = (order == wanted).int().argmax(dim=1)
     last = scores.shape[1] - 1

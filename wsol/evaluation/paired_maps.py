@@ -58,6 +58,16 @@ class PairedMaps:
         return self.own.overlaps
 
     @property
+    def classes(self) -> Mapping[int, int] | None:
+        """Index among the network's outputs by label."""
+        return self.own.classes
+
+    @property
+    def places(self) -> int:
+        """How many of an image's first classes are known."""
+        return self.own.places
+
+    @property
     def origin(self) -> Mapping[str, Any]:
         """What records tell of weights and images; the partner's weights are in `describe`."""
         return self.own.origin

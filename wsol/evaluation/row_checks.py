@@ -7,9 +7,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from eval.geometry import clip_to_last_pixel
+from eval.metrics.baselines import hit_baselines
 from eval.metrics.failures import KINDS, failure_kinds
+from eval.metrics.localization import MODES
 from eval.metrics.overlaps import best_overlaps
 from eval.metrics.true_boxes import count_shown, true_boxes_in_square
+from wsol.evaluation.given_box_scores import judge_boxes
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -21,7 +24,7 @@ _LARGEST = 2.0**31  # pixels
 
 
 def find_contradiction(
-    rows: Collection[dict[str, Any]], protocol: Protocol, class_map: str, threshold: float
+    rows: Collection[dict[str, Any]], protocol: Protocol, class_map: str, threshold: float | None
 ) -> str | None:
     """Find an image whose record cannot be true.
 
@@ -32,7 +35,7 @@ def find_contradiction(
         rows: one record an image, with the hits at every threshold
         protocol: that they were scored under
         class_map: the class whose maps they are of
-        threshold: at which box, overlap and error were taken
+        threshold: at which box, overlap and error were taken; None for boxes without a map
 
     Returns:
         the image and the key that is wrong, or None
@@ -42,9 +45,13 @@ def find_contradiction(
     """
     outputs: dict[int, int] = {}  # of the network, by label
     for row in rows:
-        key = _check_class(row, outputs, class_map) or _check_hits(row, protocol, threshold)
-        if key is None and protocol.image == "squash":
-            key = _check_box(row, protocol)
+        key = _check_class(row, outputs, class_map)
+        if threshold is None:
+            key = key or _check_given(row, protocol)
+        else:
+            key = key or _check_hits(row, protocol, threshold)
+            if key is None and protocol.image == "squash":
+                key = _check_box(row, protocol)
         if key is not None:
             return f"{row['id']} has another {key} than the rest of its record says"
     for row in rows:  # once all that tells of the classes is known
@@ -87,6 +94,33 @@ def _check_class(row: dict[str, Any], outputs: dict[int, int], class_map: str) -
     if rank == 0 and outputs.setdefault(row["label"], predicted) != predicted:
         return "predicted"
     return None
+
+
+def _check_given(row: dict[str, Any], protocol: Protocol) -> str | None:
+    """Compute overlaps, hits, error and baselines from boxes that came without a map."""
+    size = row["width"], row["height"]
+    if not all(type(side) is int and 0 < side < _LARGEST for side in size):
+        return "width and height"
+    edges, boxes = _read_boxes(row["true_boxes"]), _read_boxes(row["boxes"])
+    if edges is None or boxes is None:
+        return "boxes" if edges is not None else "true_boxes"
+    if row["box"] != (row["boxes"][0] if row["boxes"] else None):
+        return "box"
+    true = true_boxes_in_square(edges - [0, 0, 1, 1], size, protocol)
+    if count_boxes_shown(row) != count_shown(true, protocol):
+        return "true_boxes_shown"
+    overlaps, kind = judge_boxes(boxes, true, size, protocol)
+    if any(abs(float(overlaps[0]) - row[key]) > _NEAR for key in ("iou", "best_iou")):
+        return "iou"
+    if (row["error"] or "none") != KINDS[kind]:
+        return "error"
+    whole = [[0, len(protocol.thresholds)]]
+    for mode, overlap in zip(MODES, overlaps, strict=True):
+        for delta in protocol.deltas:
+            if row["hits"][mode][str(delta)] != (whole if protocol.hits(overlap, delta) else []):
+                return "hits"
+    told = tuple(row["baselines"][name] for name in protocol.baselines)
+    return None if told == hit_baselines(true, protocol) else "baselines"
 
 
 def _check_hits(row: dict[str, Any], protocol: Protocol, threshold: float) -> str | None:
@@ -145,11 +179,8 @@ def _check_box(row: dict[str, Any], protocol: Protocol) -> str | None:
     kind = KINDS[failure_kinds(inside, blank, hits, true, protocol.convention)[0]]
     if (row["error"] or "none") != kind or (row["box"] is None) != (kind == "blank"):
         return "error"
-    fixed = np.array([*protocol.baselines.values()])
-    each = np.stack([np.arange(len(fixed)), np.arange(1, len(fixed) + 1)], axis=1)
-    right = protocol.hits(best_overlaps(fixed, each, true, protocol.convention), 50)
-    told = [row["baselines"][name] for name in protocol.baselines]
-    return None if told == right.tolist() else "baselines"
+    told = tuple(row["baselines"][name] for name in protocol.baselines)
+    return None if told == hit_baselines(true, protocol) else "baselines"
 
 
 def _read_boxes(values: Any) -> np.ndarray | None:

@@ -14,14 +14,16 @@ from eval.protocols import ClassMap
 from tdam.events import SILENT, Events
 from wsol.blank_maps import BlankMaps
 from wsol.evaluation.box_scorer import BoxScorer
-from wsol.evaluation.image_results import discard_results, write_results
+from wsol.evaluation.image_results import PREDICTIONS, discard_results, write_results
 from wsol.evaluation.label_scorer import choose_scorer
-from wsol.evaluation.map_source import MapError
+from wsol.evaluation.map_source import TOP, MapError
 from wsol.evaluation.pass_header import describe_pass
+from wsol.evaluation.predictions import write_predictions
 from wsol.evaluation.result import Evaluation
 from wsol.evaluation.resume_file import ResumeFile
 from wsol.images import ImageError
 from wsol.loading import read_ahead
+from wsol.out_files import make_folder
 from wsol.sharing import deal_rows, share
 
 if TYPE_CHECKING:
@@ -43,6 +45,9 @@ _IMAGE = [
     ("rank", np.int32),
     ("score", np.float64),
     ("region", np.float64, 4),
+    ("top", np.int32, TOP),
+    ("top_scores", np.float64, TOP),
+    ("listed", np.uint8),
     ("fault", "S1000"),
 ]
 
@@ -109,6 +114,7 @@ class ScoringPass:
         ]
         self.dtype = record_type([scorer.dtype for scorer in self.scorers])
         self.unreadable: list[str] = []
+        self.ranked = True  # whether the true class has a known rank on every image
         self.maps = BlankMaps()
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -145,6 +151,9 @@ class ScoringPass:
         record["rank"] = -1 if shown.rank is None else shown.rank
         record["predicted"] = -1 if shown.predicted is None else shown.predicted
         record["region"] = region
+        record["listed"] = len(shown.top)
+        for place, (label, score) in enumerate(shown.top):
+            record["top"][place], record["top_scores"][place] = label, score
         record["fault"] = fault.encode("utf-8", "surrogateescape")[:1000]
         return Measured(record, saved, kept)
 
@@ -173,6 +182,7 @@ class ScoringPass:
             self.unreadable.append(record["fault"].decode("utf-8", "surrogateescape"))
         else:
             self.maps.add(self.scorers[0].is_blank(record["p0"]))
+        self.ranked = self.ranked and bool(record["rank"] >= 0)
         for number, scorer in enumerate(self.scorers):
             scorer.add(record, record[f"p{number}"])
 
@@ -193,7 +203,7 @@ class ScoringPass:
                 image=source.image,
                 rule=_rule(scorer, self.rule),
                 class_map=source.class_map,
-                result=scorer.compute(source.class_map == "ground_truth"),
+                result=scorer.compute(source.class_map == "ground_truth", source.places),
                 unreadable=tuple(self.unreadable),
                 unreadable_chosen_on=self.unreadable_chosen_on,
                 overlaps=source.overlaps,
@@ -208,6 +218,11 @@ class ScoringPass:
             home = folder if len(self.scorers) == 1 else folder / scorer.protocol.name
             level = getattr(each.result, "threshold", 0.0)
             rows = (self.describe_row(number, record, level) for record in records)
+            if self.ranked:
+                tops = ((int(record["row"]), _list_top(record)) for record in records)
+                make_folder(home)
+                ids, classes = self.source.split.ids, self.source.classes
+                write_predictions(home / PREDICTIONS, ids, tops, classes)
             write_results(home, each.to_dict(), rows)
 
     def describe_row(self, number: int, record: Any, level: float) -> dict[str, Any]:
@@ -331,6 +346,12 @@ def _measure(
 def record_type(traces: Sequence[np.dtype]) -> np.dtype:
     """Describe what is kept of an image, beside its traces under each protocol."""
     return np.dtype([*_IMAGE, *((f"p{i}", each) for i, each in enumerate(traces))])
+
+
+def _list_top(record: Any) -> list[tuple[int, float]]:
+    """Give the most probable classes of an image, with their scores."""
+    pairs = zip(record["top"].tolist(), record["top_scores"].tolist(), strict=True)
+    return list(pairs)[: record["listed"]]
 
 
 def _rule(scorer: BoxScorer | MaskScorer | LabelScorer, rule: str | None) -> str | None:

@@ -233,7 +233,9 @@
     if (own.rank !== null && !own.unreadable) add("True class", own.rank === 0 ? "first of all" : `number ${own.rank + 1} of all`);
     if (report.ofBoxes) {
       add("Box", own.box ? edges(own.box) : "none");
-      add("Best IoU", `${own.bestIou.toFixed(2)} at threshold ${own.bestThreshold.toFixed(3)}`);
+      if (own.bestThreshold !== null) {
+        add("Best IoU", `${own.bestIou.toFixed(2)} at threshold ${own.bestThreshold.toFixed(3)}`);
+      }
     }
     return list;
   };

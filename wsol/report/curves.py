@@ -63,6 +63,9 @@ def draw_curves(runs: Sequence[Run]) -> list[Chart]:
     """Draw hits over thresholds: the overlaps in one chart, or the runs in one chart an overlap."""
     if not all(run.of_boxes for run in runs):
         return [_precision_recall(runs)]
+    runs = [run for run in runs if run.scores["curves"] is not None]
+    if not runs:
+        return []  # of boxes that came without maps
     deltas = list(runs[0].scores["curves"]["largest"])
     charts = []
     for mode, said in _MODES.items():

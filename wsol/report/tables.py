@@ -8,7 +8,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from eval.tables import guard_cell
-from wsol.evaluation.metric_names import ERROR_KINDS, list_scores, name_score
+from wsol.evaluation.metric_names import (
+    ERROR_KINDS,
+    is_of_given_boxes,
+    list_scores,
+    name_score,
+)
 from wsol.out_files import write_file, writing_file
 
 if TYPE_CHECKING:
@@ -104,7 +109,7 @@ def score_table(runs: Sequence[Run]) -> Table:
     listed = [list_scores(run.scores) for run in runs]
     rows: list[tuple[Cell, ...]] = []
     for name in dict.fromkeys(name for scores in listed for name in scores):
-        cells: list[Cell] = [name_score(name)]
+        cells: list[Cell] = [name_score(name, all(is_of_given_boxes(run.scores) for run in runs))]
         for run, scores in zip(runs, listed, strict=True):
             ends = (run.scores["intervals95"] or {}).get(name)
             cells += [scores.get(name), None if ends is None else (ends[0], ends[1])]
@@ -223,7 +228,7 @@ def curve_table(runs: Sequence[Run]) -> Table:
         if not run.of_boxes:
             columns += [(before + name, values) for name, values in run.scores["curve"].items()]
             continue
-        for mode, by_delta in run.scores["curves"].items():
+        for mode, by_delta in (run.scores["curves"] or {}).items():
             for delta, counts in by_delta.items():
                 share = [100 * count / run.scores["images"] for count in counts]
                 columns.append((f"{before}{mode} at {delta}", share))

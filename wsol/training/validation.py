@@ -112,8 +112,8 @@ class Validator:
             rules = find_protocol("wsoleval")
             scores = score_maps(maps, [rules], ["oracle"], workers=self.workers)[0].result
             if isinstance(scores, LocalizationResult):
-                measured["max_box_acc"] = scores.max_box_acc
-                measured["max_box_acc_v2"] = scores.max_box_acc_v2
+                both = {"max_box_acc": scores.max_box_acc, "max_box_acc_v2": scores.max_box_acc_v2}
+                measured |= {name: value for name, value in both.items() if value is not None}
         return measured
 
     def classify(self, model: Backbone, rank: int, count: int) -> Iterator[ClassifiedBatch]:

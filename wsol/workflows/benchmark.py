@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from eval.splits import Split
     from wsol.benchmarking.expected import Expected
     from wsol.benchmarking.experiment import Entry, Scoring
+    from wsol.benchmarking.given_runs import GivenRun
     from wsol.benchmarking.outcome import Outcome
     from wsol.overlap import ImageSet
 
@@ -66,8 +67,9 @@ def benchmark(
 
     Args:
         data: as for `eval.manifest.open_data_set`, with boxes
-        runs: by name, a checkpoint (file, folder of a run, or name of weights that come along) or
-            the name of a network that comes with weights; the others are compared with the first
+        runs: by name, a checkpoint (file, folder of a run, or name of weights that come along), a
+            network that comes with weights, `maps:DIR` as `evaluate_maps` takes them, or
+            `boxes:FILE` as `evaluate_boxes` does; the others are compared with the first
         root: image root of the ids; None: as the data set has it
         split: such as `test`, or `val+test`
         protocol: name, or path of a TOML file
@@ -98,24 +100,17 @@ def benchmark(
         eval.manifest.ManifestError: a fault in the data set, or images that are not only scored
         wsol.benchmarking.outcome.NothingScoredError: no run could be scored
     """
-    from eval.manifest import ManifestError, open_data_set
     from eval.protocols import find_protocol
     from wsol.benchmarking.expected import check_measurable
+    from wsol.benchmarking.experiment import Entry
     from wsol.benchmarking.replicates import check_rules
 
     with about("protocol"):
         rules = find_protocol(protocol)
     entries = _read_runs(runs)
     expected = _read_expected(expect)
-    if isinstance(data, (str, Path)) and not Path(data).exists():
-        raise ArgumentError("data", f"{data}: no such file or folder")
-    if root is not None and not Path(root).is_dir():
-        raise ArgumentError("root", f"{root}: no such folder")
-    try:
-        opened = open_data_set(data, root)
-        _ = opened.image_root
-    except ManifestError as error:
-        raise ArgumentError("root", str(error)) from error
+    reads_images = any(isinstance(each, Entry) for each in entries)
+    opened = _open(data, root, reads_images)
     if not thresholds:
         has_val = "val" in opened.splits and "val" not in split.split("+")
         thresholds = (
@@ -128,8 +123,10 @@ def benchmark(
         with about("expect"):
             check_measurable(expected, {each.name: entries[0].name for each in entries}, scoring)
     scored, chooser = _load(opened, split, scoring)
+    if reads_images:
+        check_root(scored, opened.image_root)
     overlaps = _find_overlaps(
-        entries, list_sets(scored, chooser, opened.image_root), allow_overlap, events
+        entries, list_sets(scored, chooser, opened.root), allow_overlap, events
     )
     home = None if out is None else Path(out)
     if home is not None:
@@ -167,19 +164,34 @@ def _note_faults(outcome: Outcome) -> str:
     return ". ".join(f"{sentence}: {'; '.join(lines)}" for sentence, lines in told)
 
 
+def _open(data: str | Path | DataSet, root: str | Path | None, reads_images: bool) -> DataSet:
+    """Open the data set, whose image root has to be known where images are read."""
+    from eval.manifest import ManifestError, open_data_set
+
+    if isinstance(data, (str, Path)) and not Path(data).exists():
+        raise ArgumentError("data", f"{data}: no such file or folder")
+    if root is not None and not Path(root).is_dir():
+        raise ArgumentError("root", f"{root}: no such folder")
+    try:
+        opened = open_data_set(data, root)
+        _ = opened.image_root if reads_images else None
+    except ManifestError as error:
+        raise ArgumentError("root", str(error)) from error
+    return opened
+
+
 def _load(data: DataSet, split: str, scoring: Scoring) -> tuple[Split, Split | None]:
     """Read the split to score and, where it is asked for, that to choose by, both with boxes."""
     scored, chooser = load_splits(data, split, "val" if "val" in scoring.thresholds else None)
     if scored.boxes is None:
         raise ArgumentError("data", f"{data.path} has no boxes")
-    check_root(scored, data.image_root)
     if chooser is not None and not any(map(len, chooser.boxes or ())):
         raise ArgumentError("thresholds", f"{data.path} has no boxes in split val to choose by")
     return scored, chooser
 
 
 def _score(
-    entries: Sequence[Entry],
+    entries: Sequence[Entry | GivenRun],
     scoring: Scoring,
     data: DataSet,
     scored: Split,
@@ -198,6 +210,7 @@ def _score(
     from tdam.named_weights import is_named
     from tdam.weights import WeightsError
     from wsol.benchmarking.failed_run import FailedRun, tell_reason
+    from wsol.benchmarking.given_runs import GivenRun, score_given
     from wsol.benchmarking.outcome import NothingScoredError, Outcome, list_verdicts
     from wsol.benchmarking.preflight import check_weights
     from wsol.benchmarking.score_weights import Images, score_weights
@@ -209,27 +222,34 @@ def _score(
     where = str(settle_device(device, scoring.precision))
     finder = class_finder(scored, data, classes, events)
     (rules,) = scoring.rules
-    images = Images(scored, chooser, data.image_root, finder)
+    images = Images(scored, chooser, data.root or data.path, finder)
     scores, folders, fitting = [], {}, []
     failed: list[FailedRun] = []
 
-    def note_failure(entry: Entry, error: Exception) -> None:
+    def note_failure(entry: Entry | GivenRun, error: Exception) -> None:
         failed.append(FailedRun(entry.name, entry.name, "0", tell_reason(error)))
         events.say(failed[-1].describe())
 
     for entry in entries:  # all of them before the first is scored
         try:
-            check_weights(entry, str(entry.checkpoint), images, scoring)
+            if not isinstance(entry, GivenRun):
+                check_weights(entry, str(entry.checkpoint), images, scoring)
             fitting.append(entry)
         except (WeightsError, ValueError, OSError, RuntimeError) as error:
             note_failure(entry, error)
     for entry in fitting:
         try:
-            of_entry, folders[entry.name] = score_weights(
-                entry, 0, str(entry.checkpoint), replace(images, overlaps=overlaps[entry.name]),
-                scoring, folder / entry.name,
-                shows=shows, device=where, events=events, **options,
-            )  # fmt: skip
+            of_run = replace(images, overlaps=overlaps[entry.name])
+            if isinstance(entry, GivenRun):
+                of_entry, folders[entry.name] = score_given(
+                    entry, of_run, data, scoring, folder / entry.name,
+                    classes=classes, workers=options["workers"], events=events,
+                )  # fmt: skip
+            else:
+                of_entry, folders[entry.name] = score_weights(
+                    entry, 0, str(entry.checkpoint), of_run, scoring, folder / entry.name,
+                    shows=shows, device=where, events=events, **options,
+                )  # fmt: skip
             scores += of_entry
         except (WeightsError, ValueError, OSError, RuntimeError) as error:
             note_failure(entry, error)
@@ -237,7 +257,9 @@ def _score(
         raise NothingScoredError("no run could be scored")
     rows = summarise(scores, entries[0].name)
     weights = {
-        entry.name: entry.recipe.model if is_named(entry.checkpoint) else entry.checkpoint
+        entry.name: entry.checkpoint
+        if isinstance(entry, GivenRun) or not is_named(entry.checkpoint)
+        else entry.recipe.model
         for entry in entries
     }
     missed = list_unreadable(scores)
@@ -260,16 +282,18 @@ def _score(
 
 
 def _find_overlaps(
-    entries: Sequence[Entry], sets: list[ImageSet], allow: bool, events: Events
+    entries: Sequence[Entry | GivenRun], sets: list[ImageSet], allow: bool, events: Events
 ) -> dict[str, tuple[str, ...] | None]:
     """Hold every run's images against those that are scored and chosen by, before it is scored."""
     from tdam.named_weights import is_named
+    from wsol.benchmarking.given_runs import GivenRun
     from wsol.training.image_list import list_unknown, read_image_sets
 
     overlaps = {}
     unknown: list[str] = []
     for entry in entries:
-        weights = None if is_named(entry.checkpoint) else entry.checkpoint
+        given = isinstance(entry, GivenRun)
+        weights = None if given or is_named(entry.checkpoint) else entry.checkpoint
         told = list_unknown(weights)
         unknown += told
         overlaps[entry.name] = check_apart([*read_image_sets(weights), *sets], allow, unknown=told)
@@ -288,21 +312,26 @@ def _read_expected(
     return None if expect is None else tuple(expect)
 
 
-def _read_runs(runs: Mapping[str, str | Path]) -> list[Entry]:
-    """Find every run's weights, before the first is scored."""
+def _read_runs(runs: Mapping[str, str | Path]) -> list[Entry | GivenRun]:
+    """Find every run's weights, maps or boxes, before the first is scored."""
     from tdam.named_weights import PRETRAINED
     from tdam.registry import list_models
     from tdam.training.recipe import Recipe
     from tdam.unfinished import refuse_unfinished
     from tdam.weights import find_weights
     from wsol.benchmarking.experiment import Entry
+    from wsol.benchmarking.given_runs import find_given
 
     if not isinstance(runs, Mapping):
         raise TypeError(f"Expected runs to be checkpoints by name but got {runs!r}")
-    entries = []
+    entries: list[Entry | GivenRun] = []
     for name, checkpoint in runs.items():
         if name != Path(name).name or name in ("", ".", ".."):
             raise ArgumentError("runs", f"expected a name that a folder can have, got {name!r}")
+        given = find_given(name, str(checkpoint))
+        if given is not None:
+            entries.append(given)
+            continue
         path = find_weights(checkpoint)
         with about("runs"):
             refuse_unfinished(path)

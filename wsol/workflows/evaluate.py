@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,7 +17,9 @@ from wsol.folder_lock import holds
 from wsol.label_matching import BY_NUMBER, match_evaluated, name_labels
 from wsol.networks import get_network
 from wsol.sharing import led
+from wsol.text import count_things, list_few
 from wsol.workflows.any_step_job import check_steps_rule, plan_any_step
+from wsol.workflows.evaluation_data import list_other_ids, open_predictions
 from wsol.workflows.evaluation_job import open_job
 from wsol.workflows.evaluation_options import Wanted
 
@@ -283,6 +286,8 @@ def evaluate_maps(
     choose: str | Split = "val",
     class_map: ClassMap | None = None,
     mask_root: str | Path | None = None,
+    predictions: str | Path | None = None,
+    classes: Mapping[int, int] | str | Path | None = None,
     allow_missing: bool = False,
     others: Iterable[str] = (),
     out: str | Path | None = None,
@@ -310,8 +315,13 @@ def evaluate_maps(
         class_map: whose maps they are, for the record; None: as the protocol has it
         mask_root: folder that mask paths are relative to; None: `root`, or where the data set lies
             or, for a split, `maps`
+        predictions: file of predicted classes, as `wsol.evaluation.predictions.read_predictions`
+            takes it, which Top-1 and Top-5 Loc need
+        classes: index among a network's outputs by label, or the path of such a table, where
+            `predictions` numbers those outputs; None: it has the data's labels, and only logits of
+            another number of classes go by the table near the data
         allow_missing: count maps that are missing or broken as missed, and pass over those of no
-            image
+            image; the same of `predictions`
         others: ids of further images that have maps there, where `data` is a split
         out: folder for per-image results
         formats: of boxes to write into `out`
@@ -343,17 +353,18 @@ def evaluate_maps(
     )  # fmt: skip
     job = open_job(data, root, choose, wanted, None, maps=folder)
 
-    def list_others() -> Iterable[str]:
-        beside = [image_id for each in job.splits for image_id in each.ids]
-        return {*others, *beside, *(() if job.data is None else job.data.ids)}
-
+    list_others = partial(list_other_ids, job.splits, job.data, others)
     sources = [
         FolderMaps(each, folder, job.class_map, allow_missing, list_others, overlaps=job.overlaps)
         for each in job.splits
     ]
-    if allow_missing:
-        for line in sources[0].list_extra():
-            events.say(line)
+    if predictions is not None:
+        known = open_predictions(
+            predictions, job.scored, job.data, classes, list_others, allow_missing, events
+        )
+        sources[0] = replace(sources[0], predictions=known)
+    if allow_missing and (extra := sources[0].list_extra()):
+        events.say(f"{count_things(len(extra), 'map')} of no image: {list_few(extra)}")
     labels = name_labels(job.scored, None, ())
     names = job.scored.class_names or ()
     evaluations = job.run(sources, f"maps of {maps}", None, names, labels, by_network=False)

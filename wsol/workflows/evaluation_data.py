@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from eval.manifest import DataSet, ManifestError, Split, open_data_set
+from eval.manifest import DataSet, ManifestError, Split, load_classes, open_data_set
 from wsol.errors import ArgumentError
 from wsol.evaluation.folder_maps import map_path
 from wsol.evaluation.label_scorer import has_labels_only
 from wsol.evaluation.pass_header import list_masks
+from wsol.evaluation.predictions import read_predictions
 from wsol.same_files import check_same_files
 from wsol.workflows.any_step_job import check_levels
 from wsol.workflows.evaluation_options import VAL, Wanted, check_labels_only
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable, Mapping
 
     from eval.protocols import Protocol
+    from tdam.events import Events
+    from wsol.evaluation.predictions import Predictions
 
 
 def open_data(
@@ -109,6 +113,82 @@ def load_splits(
 def find_masks(wanted: Wanted, root: Path | None, data: DataSet | None) -> str | Path | None:
     """Settle which folder mask paths are relative to."""
     return wanted.mask_root or root or (None if data is None else data.path)
+
+
+def open_predictions(
+    path: str | Path,
+    split: Split,
+    data: DataSet | None,
+    classes: Mapping[int, int] | str | Path | None,
+    others: Callable[[], Iterable[str]],
+    allow_missing: bool,
+    events: Events,
+) -> Predictions:
+    """Read the classes that a program predicted of the images of a split.
+
+    Args:
+        path: of the file
+        split: that is scored
+        data: the data set of the split, or None
+        classes: index among a network's outputs by label, or the path of such a table
+        others: gives the ids of further images that the file may have
+        allow_missing: pass over what cannot be used
+        events: told of it
+
+    Raises:
+        ArgumentError: a file that cannot be used
+    """
+    table, near = find_tables(classes, data)
+    try:
+        known = read_predictions(
+            Path(path),
+            split,
+            count=partial(count_classes, split, data),
+            table=table,
+            named_table=near,
+            others=others,
+            allow_missing=allow_missing,
+        )
+    except ManifestError as error:
+        raise ArgumentError("predictions", str(error)) from error
+    for note in known.notes:
+        events.say(note)
+    return known
+
+
+def find_tables(
+    classes: Mapping[int, int] | str | Path | None, data: DataSet | None
+) -> tuple[Mapping[int, int] | None, Mapping[int, int] | None]:
+    """Read the class table that was given, and without one that near the data.
+
+    Raises:
+        ArgumentError: a file that is no such table
+    """
+    near = None if classes is not None or data is None else data.class_table
+    try:
+        table = load_classes(classes) if isinstance(classes, (str, Path)) else classes
+        return table, None if near is None else load_classes(near)
+    except ManifestError as error:
+        raise ArgumentError("classes", str(error)) from error
+
+
+def list_other_ids(
+    splits: Iterable[Split], data: DataSet | None, others: Iterable[str]
+) -> frozenset[str]:
+    """List the ids of images that a file of many splits may have.
+
+    Args:
+        splits: that are read anyway
+        data: the data set, or None
+        others: further ones
+    """
+    beside = [image_id for each in splits for image_id in each.ids]
+    return frozenset([*others, *beside, *(() if data is None else data.ids)])
+
+
+def count_classes(split: Split, data: DataSet | None, most: int) -> int:
+    """Count the classes of a data set; that of a split alone tells of no others."""
+    return split.count_classes() if data is None else data.count_classes(split, most)
 
 
 def check_seen(

@@ -63,8 +63,12 @@ class ReportJob:
             classes = {image_id: run.rows[image_id]["map_class"] for image_id in keeper.rows}
             keep_steps(source, classes, keeper)
         page = write_page(self.folder, [run], root, events)
-        shutil.rmtree(self.folder / UNFINISHED, ignore_errors=True)
+        self.discard()
         return page
+
+    def discard(self) -> None:
+        """Remove what the page was made of."""
+        shutil.rmtree(self.folder / UNFINISHED, ignore_errors=True)
 
 
 def free_report(

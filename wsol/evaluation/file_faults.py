@@ -1,0 +1,61 @@
+"""What is wrong with a file of results of many images: counted by kind, and the first few named."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from eval.splits import ManifestError
+from wsol.text import count_things, list_few
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+OF_NO_IMAGE = "of no image"
+
+
+class FileFaults:
+    """Collects the images of a file that cannot be used.
+
+    Args:
+        path: of the file or folder
+        count: of the images that it should have
+    """
+
+    def __init__(self, path: Path, count: int) -> None:
+        self._path, self._count = path, count
+        self._kinds: dict[str, dict[str, None]] = {}
+
+    def add(self, kind: str, image_id: str) -> None:
+        """Note that an image is `missing`, `doubled`, `of no image` and so on."""
+        self._kinds.setdefault(kind, {})[image_id] = None
+
+    def has(self, image_id: str) -> bool:
+        """Tell whether anything is wrong with an image."""
+        return any(image_id in names for names in self._kinds.values())
+
+    def settle(self, allow: bool, counted: str) -> tuple[str, ...]:
+        """Refuse what is wrong, or give it in lines for people.
+
+        Args:
+            allow: whether it is allowed
+            counted: how such images count then
+
+        Raises:
+            ManifestError: there is something, and it is not allowed; in one line
+        """
+        lines = [
+            f"{count_things(len(names), 'name' if kind == OF_NO_IMAGE else 'image')} {kind}: "
+            f"{list_few([*names])}"
+            for kind, names in self._kinds.items()
+        ]
+        if lines and not allow:
+            images = count_things(self._count, "image")
+            raise ManifestError(
+                f"{self._path}: expected results of {images}, one of each, but got "
+                f"{'; '.join(lines)}. Mend the file, or allow it (--allow-missing, "
+                f"allow_missing=True): such images are {counted}"
+            )
+        return tuple(
+            f"{self._path}: {line}; {'passed over' if kind == OF_NO_IMAGE else counted}"
+            for kind, line in zip(self._kinds, lines, strict=True)
+        )

@@ -1,0 +1,256 @@
+"""Boxes that any program wrote, put to the images of a split: their frame, their order, classes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from eval.splits import MOST_CLASSES, ManifestError
+from wsol.classes import find_class
+from wsol.evaluation.file_faults import OF_NO_IMAGE, FileFaults
+from wsol.evaluation.id_paths import IdPaths
+from wsol.evaluation.predictions import OTHER
+from wsol.readers import read_boxes
+from wsol.text import list_few
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+    from pathlib import Path
+
+    from eval.splits import Split
+    from wsol.readers import FoundBoxes
+    from wsol.readers.found_boxes import FoundClass
+
+_BESIDE = 1.0  # pixels by which a box may reach outside of its image, to be clipped
+
+
+@dataclass(frozen=True, eq=False)
+class GivenBoxes:
+    """The boxes of every image of a split.
+
+    Args:
+        boxes: one (k, 4) array an image, x0 y0 x1 y1, outer edges in original pixels, clipped to
+            the image; that of the largest score first
+        scores: one (k,) array an image, 1 where the file has none
+        labels: one (k,) array an image, `OTHER` for a class that the data lacks; all of them where
+            classes are not known
+        predicted: label of the first box of every image, or of the class that has none; `OTHER` for
+            one that the data lacks or that is not known; None where no classes are known
+        missing: why an image has no result, by row
+        notes: what people should know
+    """
+
+    boxes: tuple[np.ndarray, ...]
+    scores: tuple[np.ndarray, ...]
+    labels: tuple[np.ndarray, ...]
+    predicted: tuple[int, ...] | None
+    missing: Mapping[int, str]
+    notes: tuple[str, ...]
+
+
+def read_given_boxes(
+    path: Path,
+    split: Split,
+    *,
+    data_file: Path | None,
+    count: Callable[[int], int],
+    table: Mapping[int, int] | None = None,
+    named_table: Mapping[int, int] | None = None,
+    others: Callable[[], Iterable[str]] = tuple,
+    allow_missing: bool = False,
+    predicts: bool = False,
+) -> GivenBoxes:
+    """Read boxes, and put them to the images of a split.
+
+    Args:
+        path: as for `wsol.readers.read_boxes`
+        split: with sizes
+        data_file: COCO file of the data set, or None
+        count: as for `read_predictions`, like the next four
+        table: index among the outputs of a network by label, where the file numbers those
+        named_table: the same, where neither names nor numbers of the file are the data's
+        others: gives the ids of further images that the file may have
+        allow_missing: count an image without a usable result as missed
+        predicts: whether to take classes for predicted ones even where all are the true ones
+
+    Raises:
+        ManifestError: a file that cannot be read, boxes of another frame, or faults that are not
+            allowed
+    """
+    faults = FileFaults(path, len(split))
+    images = _find_images(path, split, data_file, others, faults)
+    boxes = _scale(path, images, split, faults)
+    labels_of, notes = _find_labels(images, split, count, table, named_table)
+    if labels_of is not None:
+        for image_id, image in images.items():
+            if any(labels_of[box.kind] is None for box in image.boxes if box.kind is not None):
+                faults.add(f"with labels beyond 0 to {count(MOST_CLASSES) - 1}", image_id)
+    told = faults.settle(allow_missing, "counted as missed")
+    missing = {
+        row: f"{image_id}: no usable result in {path.name}"
+        for row, image_id in enumerate(split.ids)
+        if faults.has(image_id)
+    }
+    ordered, scores, labels, predicted = [], [], [], []
+    classified: dict[int, int] = {}
+    for row, image_id in enumerate(split.ids):
+        rows = [] if row in missing else images[image_id].boxes
+        known = [labels_of[b.kind] if labels_of and b.kind else OTHER for b in rows]
+        kinds = np.array([OTHER if each is None else each for each in known], np.int64)
+        certain = np.array([1.0 if box.score is None else box.score for box in rows])
+        has_box = np.array([box.edges is not None for box in rows], bool)
+        order = np.lexsort((-certain, ~has_box))  # boxes first, the largest score first
+        predicted.append(int(kinds[order[0]]) if len(order) else OTHER)
+        if len(order) and rows[order[0]].kind is not None:
+            classified[row] = predicted[-1]
+        order = order[has_box[order]]
+        ordered.append(np.empty((0, 4)) if row in missing else boxes[image_id][order])
+        scores.append(certain[order])
+        labels.append(kinds[order])
+    note = "" if labels_of is None else _explain_labels(classified, split, predicts)
+    if note:
+        labels_of, notes = None, [*notes, note]
+    return GivenBoxes(
+        boxes=tuple(ordered),
+        scores=tuple(scores),
+        labels=tuple(labels),
+        predicted=None if labels_of is None else tuple(predicted),
+        missing=missing,
+        notes=(*told, *(f"{path}: {note}" for note in notes)),
+    )
+
+
+def _find_images(
+    path: Path,
+    split: Split,
+    data_file: Path | None,
+    others: Callable[[], Iterable[str]],
+    faults: FileFaults,
+) -> dict[str, FoundBoxes]:
+    """Find the image of the split that each one of the file is."""
+    known = IdPaths(split.ids, others)
+    images: dict[str, FoundBoxes] = {}
+    for image in read_boxes(path, data_file):
+        image_id = next(filter(None, map(known.find, image.names)), None)
+        if image_id is None:
+            if not any(map(known.is_other, image.names)):
+                faults.add(OF_NO_IMAGE, image.names[0])
+        elif image_id in images:
+            faults.add("doubled", image_id)
+        else:
+            images[image_id] = image
+    for image_id in split.ids:
+        if image_id not in images:
+            faults.add("missing", image_id)
+    return images
+
+
+def _scale(
+    path: Path, images: Mapping[str, FoundBoxes], split: Split, faults: FileFaults
+) -> dict[str, np.ndarray]:
+    """Carry boxes to the pixels of the data, clipped to their images.
+
+    An image without a box has a row of zeros in the place of each class without one.
+    """
+    scaled: dict[str, np.ndarray] = {}
+    outside: list[str] = []
+    largest, total = 0.0, 0
+    for row, image_id in enumerate(split.ids):
+        if image_id not in images:
+            continue
+        image, size = images[image_id], split.size(row) or (1, 1)
+        given = image.size or size
+        if given != size and given == size[::-1]:
+            faults.add("with width and height swapped", image_id)
+        edges = [box.edges for box in image.boxes]
+        boxes = np.array([each or (0.0,) * 4 for each in edges], np.float64).reshape(-1, 4)
+        if (boxes[:, 2:] < boxes[:, :2]).any():
+            raise ManifestError(f"{image.where}: expected x0 <= x1 and y0 <= y1")
+        if given != size:
+            boxes = boxes * (*size, *size) / (*given, *given)
+        limits = np.array([*size, *size], np.float64)
+        beyond = ((boxes < -_BESIDE) | (boxes > limits + _BESIDE)).any(axis=1)
+        outside += [image_id] * int(beyond.sum())
+        total += sum(each is not None for each in edges)
+        largest = max(largest, np.inf if given == (1, 1) else boxes.max(initial=0.0))
+        scaled[image_id] = boxes.clip(0, limits)
+    if 2 * len(outside) > total:
+        raise ManifestError(
+            f"{path}: expected boxes in pixels of their images but {len(outside)} of {total} reach "
+            f"outside, such as in {list_few([*dict.fromkeys(outside)])}: are they of images of "
+            "another size? A table's columns width and height say of which"
+        )
+    if total and largest <= 1:
+        raise ManifestError(
+            f"{path}: expected boxes in pixels but all of {total} lie from 0 to 1, as shares of "
+            "width and height do"
+        )
+    return scaled
+
+
+def _find_labels(
+    images: Mapping[str, FoundBoxes],
+    split: Split,
+    count: Callable[[int], int],
+    table: Mapping[int, int] | None,
+    named_table: Mapping[int, int] | None,
+) -> tuple[dict[FoundClass, int | None] | None, list[str]]:
+    """Find the data's label of every class of a file.
+
+    Returns:
+        label by class, `OTHER` for one that the data lacks, None for a number out of range; None
+        where the file tells of no classes; and what people should know
+    """
+    kinds = dict.fromkeys(b.kind for image in images.values() for b in image.boxes if b.kind)
+    if not kinds:
+        return None, []
+    numbers = [kind.number for kind in kinds if kind.number is not None]
+    if table is None:
+        by_name = {kind: _find_by_name(kind.name, split) for kind in kinds}
+        if any(label != OTHER for label in by_name.values()):
+            return dict(by_name), []
+        named = all(kind.name and kind.name != f"class {kind.number}" for kind in kinds)
+        if len(numbers) < len(kinds) or (named and split.class_names is not None):
+            few = list_few([kind.name for kind in kinds])
+            return None, [f"classes that are none of the data's, so that boxes alone count: {few}"]
+        if max(numbers) < count(max(numbers) + 1):
+            return {kind: kind.number for kind in kinds}, []
+        if named_table is None:
+            known = count(MOST_CLASSES)
+            return {k: k.number if (k.number or 0) < known else None for k in kinds}, []
+        table = named_table
+    outputs = {output: label for label, output in table.items()}
+    return {k: OTHER if k.number is None else outputs.get(k.number, OTHER) for k in kinds}, []
+
+
+def _find_by_name(name: str, split: Split) -> int:
+    """Find the label of a class by its name or WordNet id, or `OTHER`."""
+    if name and split.wnids is not None and name in split.wnids:
+        return split.wnids.index(name)
+    try:
+        return find_class(name, split.class_names or (), by_number=False) if name else OTHER
+    except ValueError:
+        return OTHER
+
+
+def _explain_labels(classified: Mapping[int, int], split: Split, predicts: bool) -> str:
+    """Say why classes of boxes are not predictions; nothing where they are.
+
+    Args:
+        classified: label by row, of images with a class; `OTHER` for one that the data lacks
+        split: that they are of
+        predicts: as for `read_given_boxes`
+    """
+    labels = split.labels.tolist()
+    if not classified or predicts:
+        return ""
+    if len(set(labels)) > 1 and len(set(classified.values())) == 1:
+        return "all boxes have one class, which tells nothing of the images': boxes alone count"
+    if all(label == labels[row] for row, label in classified.items()):
+        return (
+            "all boxes have their image's true class, as boxes of the true class's map do, so that "
+            "no class was predicted: Top-1 Loc needs --predictions, or --class-map predicted"
+        )
+    return ""

@@ -1,0 +1,66 @@
+"""Which image of a split a path in another program's file means."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+
+class IdPaths:
+    """Finds images by however much of their paths a file names.
+
+    Args:
+        ids: of all images that may be meant
+        others: gives the ids of other splits, whose images a file may have too; called where a path
+            means none of `ids`
+    """
+
+    def __init__(self, ids: Iterable[str], others: Callable[[], Iterable[str]] = tuple) -> None:
+        self._ids = frozenset(ids)
+        self._others = others
+        # By the end of an id, with and without its suffix; None where several ids end so.
+        self._ends: dict[str, str | None] = {}
+        for image_id in self._ids:
+            for path in {image_id, str(PurePosixPath(image_id).with_suffix(""))}:
+                parts = path.split("/")
+                for first in range(len(parts)):
+                    end = "/".join(parts[first:])
+                    known = self._ends.setdefault(end, image_id)
+                    if known != image_id:
+                        self._ends[end] = None
+
+    def find(self, path: str) -> str | None:
+        """Find the image that a path means.
+
+        Args:
+            path: the id, more than it (with folders in front), or less (its end, which no other id
+                has, be it without the suffix)
+
+        Returns:
+            the id, or None where there is none, or several
+
+        >>> known = IdPaths(["val/a.jpg", "val/b.jpg", "test/b.jpg"])
+        >>> [known.find(path) for path in ("/data/val/b.jpg", "a", "b.jpg", "c.jpg")]
+        ['val/b.jpg', 'val/a.jpg', None, None]
+        """
+        tidy = path.replace("\\", "/")
+        if tidy in self._ids:
+            return tidy
+        parts = [part for part in tidy.split("/") if part not in ("", ".")]
+        for first in range(len(parts)):
+            end = "/".join(parts[first:])
+            if end in self._ids:
+                return end
+        return self._ends.get("/".join(parts))
+
+    def is_other(self, path: str) -> bool:
+        """Tell whether a path means an image of another split."""
+        return self._elsewhere.find(path) is not None
+
+    @cached_property
+    def _elsewhere(self) -> IdPaths:
+        return IdPaths(self._others())
