@@ -14,7 +14,7 @@ import torch
 
 from eval.geometry import square_to_image
 from tdam.precision import check_precision
-from wsol.boxes import CONTOURS, DEFAULT_THRESHOLD, threshold_boxes
+from wsol.boxes import CONTOURS, DEFAULT_THRESHOLD
 from wsol.classes import check_names, class_names
 from wsol.heatmap import to_heatmap
 from wsol.images import NOT_FINITE, ImageError
@@ -23,6 +23,7 @@ from wsol.loading import read_images
 from wsol.maps import find_method
 from wsol.maps.names import head_options, settle_method
 from wsol.maps.passes import run_pass
+from wsol.regions import BoxRule, cut_boxes
 from wsol.results import Localization, Prediction, Step
 from wsol.runtime import evaluation_mode, find_device
 
@@ -299,20 +300,16 @@ class Localizer:
         size: tuple[int, int],
         path: Path | None,
     ) -> Localization:
-        side = self.preprocessing.size
-        heat = to_heatmap(raw[-1], (side, side))
-        boxes = threshold_boxes(heat, self.threshold, self.contours)
-        peaks = np.array([heat[y0:y1, x0:x1].max() for x0, y0, x1, y1 in boxes])
-        order = np.argsort(-peaks, kind="stable")
-        boxes, peaks = boxes[order], peaks[order]
+        rule = BoxRule(self.preprocessing.size, self.threshold, self.contours)
+        boxes, peaks = cut_boxes(raw[-1], rule)
         width, height = size
         region = self.preprocessing.region(width, height)
         return Localization(
             label=label,
             name=name,
             score=scores[-1],
-            boxes=square_to_image(boxes, side, region),
-            box_scores=scores[-1] * peaks.reshape(-1),
+            boxes=square_to_image(boxes, rule.side, region),
+            box_scores=scores[-1] * peaks,
             steps=tuple(
                 Step(to_heatmap(each), score, region, each, top)
                 for each, score, top in zip(raw, scores, tops, strict=True)
@@ -320,6 +317,7 @@ class Localizer:
             width=width,
             height=height,
             path=path,
+            rule=rule,
         )
 
 

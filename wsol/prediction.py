@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from tdam.events import SILENT, working
+from tdam.events import SILENT
 from wsol.blank_maps import BlankMaps
 from wsol.data_ranges import tells_stretched
 from wsol.errors import ArgumentError, about
 from wsol.networks import get_network
+from wsol.prediction_run import PredictionRun
 from wsol.sources import list_photographs
 
 if TYPE_CHECKING:
@@ -54,6 +55,7 @@ def predict(
     formats: str | type[Writer] | Iterable[str | type[Writer]] = (),
     save_images: bool = False,
     confidence: bool = False,
+    rle: bool = False,
     method: str | type[MapExtractor] = "auto",
     layer: str | None = None,
     fc_layer: str | nn.Module | None = None,
@@ -91,6 +93,7 @@ def predict(
         formats: names in `wsol.writers.WRITERS`, or classes like these; one or several
         save_images: also draw boxes and map of every image, into `pictures`
         confidence: add the score in formats that leave it out
+        rle: segments of COCO files are masks, run-length encoded, and not polygons
         method: as `Localizer` takes it
         layer: module of the network to make the maps of; None for a registered network's own
         fc_layer: the classifier's linear layer, which `cam` needs; as `layer`
@@ -134,11 +137,9 @@ def predict(
     ...     predict(create_model("resnet18"), folder)
     PredictionSummary(images=1, failed=0, folder=None)
     """
-    from wsol.engines.prediction import ClusterPrediction
-    from wsol.stored_prediction import StoredPrediction
-
     others = {"save_images": save_images, "sort": sort, "on_result": on_result}
-    kinds = _check_formats(formats, confidence, engine, others)
+    extras = {"confidence": confidence, "rle": rle}
+    kinds = _check_formats(formats, extras, engine, others)
     folder = _choose_folder(out, bool(kinds) or save_images, resume, force)
     _check_choices(method, sort, device if engine is None else "cpu", precision)
     paths, states = _list_images(sources, folder, events, engine)
@@ -153,17 +154,10 @@ def predict(
     }  # fmt: skip
     localizer = _make_localizer(network, device if states is None else "cpu", options, events)
     maps, layers = BlankMaps(), {"layer": layer, "fc_layer": fc_layer}
-    if folder is None:
-        failed = _tell(localizer, paths, labels, sort, maps.watch(on_result), events)
-    elif states is None:
-        failed = StoredPrediction(
-            folder, localizer, paths, labels, names, kinds, confidence, save_images,
-            sort == "uncertain", layers, maps.watch(on_result), events,
-        ).run(resume, force)  # fmt: skip
-    else:
-        failed = ClusterPrediction(
-            folder, localizer, options, states, labels, names, kinds, device, layers, maps, events
-        ).run(resume, force)
+    failed = PredictionRun(
+        localizer, options, paths, states, labels, names, folder, kinds, extras, save_images,
+        sort, layers, device, on_result, maps, events,
+    ).do(resume, force)  # fmt: skip
     maps.tell(events)
     return PredictionSummary(len(paths), failed, folder)
 
@@ -188,22 +182,23 @@ def _check_choices(
 
 def _check_formats(
     formats: str | type[Writer] | Iterable[str | type[Writer]],
-    confidence: bool,
+    extras: dict[str, bool],
     engine: str | None,
     others: dict[str, Any],
 ) -> list[Any]:
-    """Drop what comes twice, and see to it that all formats exist and one takes a confidence."""
+    """Drop what comes twice, and see to it that all formats exist and one takes each extra."""
     from wsol.engines.prediction import check_engine
     from wsol.writers import find_writer, formats_with
 
     if engine is not None:
-        return check_engine(engine, formats, {"confidence": confidence, **others})
+        return check_engine(engine, formats, {**extras, **others})
     kinds = list(dict.fromkeys([formats] if isinstance(formats, (str, type)) else formats))
     with about("formats"):
         writers = [find_writer(kind) for kind in kinds]
-    if confidence and not any("confidence" in writer.options for writer in writers):
-        wanted = " or ".join(formats_with("confidence"))
-        raise ArgumentError("confidence", f"goes only with format {wanted}")
+    for name, asked in extras.items():
+        if asked and not any(name in writer.options for writer in writers):
+            wanted = " or ".join(formats_with(name))
+            raise ArgumentError(name, f"goes only with format {wanted}")
     return kinds
 
 
@@ -287,32 +282,3 @@ def _make_localizer(
     if (precision := options["precision"]) != "float32":
         events.say(f"the network computes in {precision}: scores and boxes can differ from float32")
     return localizer
-
-
-def _tell(
-    localizer: Localizer,
-    paths: list[Path],
-    labels: list[int] | None,
-    sort: str,
-    on_result: Callable[[Path, Localization | ImageError], object],
-    events: Events,
-) -> int:
-    """Localize and tell, without files; gives how many images could not be read."""
-    from wsol.images import ImageError
-
-    failed = 0
-    with working(events, "predict", len(paths)):
-        for path, result in _in_order(localizer, paths, labels, sort):
-            failed += isinstance(result, ImageError)
-            on_result(path, result)
-            events.advance()
-    return failed
-
-
-def _in_order(
-    localizer: Localizer, paths: list[Path], labels: list[int] | None, sort: str
-) -> Iterable[tuple[Path, Localization | ImageError]]:
-    results = localizer.stream(paths, labels)
-    if sort == "given":
-        return results
-    return sorted(results, key=lambda pair: getattr(pair[1], "score", -1.0))

@@ -56,6 +56,10 @@ def predict(
     confidence: Annotated[
         bool, typer.Option("--confidence", help="Add the confidence column to yolo files.")
     ] = False,
+    rle: Annotated[
+        bool,
+        typer.Option("--rle", help="Masks instead of polygons in coco and coco-dataset files."),
+    ] = False,
     save_maps: Annotated[bool, typer.Option("--save-maps", help="As --format npy.")] = False,
     save_images: Annotated[
         bool, typer.Option("--save-images", help="A picture of boxes and map for every image.")
@@ -128,6 +132,7 @@ def predict(
             formats=kinds,
             save_images=save_images,
             confidence=confidence,
+            rle=rle,
             method=method,
             layer=layer,
             threshold=threshold,
