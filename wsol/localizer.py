@@ -63,6 +63,7 @@ class Localizer:
         precision: that the network computes in: `float32`, `bfloat16` or `float16`, the last two
             by autocast; what is found can differ
         channels_last: memory layout of what it computes on, which can be faster
+        min_score: probability below which a class has no box, in [0, 1]
 
     Raises:
         TypeError: a model that is no network
@@ -97,6 +98,7 @@ class Localizer:
         workers: int = 2,
         precision: str = "float32",
         channels_last: bool = False,
+        min_score: float = 0.0,
     ) -> None:
         if not isinstance(model, torch.nn.Module):
             raise TypeError(
@@ -111,6 +113,8 @@ class Localizer:
             threshold = DEFAULT_THRESHOLD if stored is None else stored
         if not 0 <= threshold <= 1:
             raise ValueError(f"Expected threshold to be in [0, 1] but got {threshold}")
+        if not 0 <= min_score <= 1:
+            raise ValueError(f"Expected min_score to be in [0, 1] but got {min_score}")
         if contours not in CONTOURS:
             raise ValueError(f"Expected contours to be one of {CONTOURS} but got {contours!r}")
         if topk < 1:
@@ -129,6 +133,7 @@ class Localizer:
         self.model = model.to(self.device)
         self.threshold = threshold
         self.contours = contours
+        self.min_score = min_score
         self.topk = topk
         self.batch_size = batch_size
         self.workers = workers
@@ -302,6 +307,8 @@ class Localizer:
     ) -> Localization:
         rule = BoxRule(self.preprocessing.size, self.threshold, self.contours)
         boxes, peaks = cut_boxes(raw[-1], rule)
+        if scores[-1] < self.min_score:
+            boxes, peaks = boxes[:0], peaks[:0]
         width, height = size
         region = self.preprocessing.region(width, height)
         return Localization(

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from tdam.events import SILENT
-from wsol.blank_maps import BlankMaps
+from wsol.classes import name_outputs
 from wsol.data_ranges import tells_stretched
 from wsol.errors import ArgumentError, about
 from wsol.networks import get_network
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from tdam.events import Events
     from tdam.preprocessing import Preprocessing
+    from wsol.folder_classes import KnownClasses
     from wsol.images import ImageError
     from wsol.localizer import Localizer
     from wsol.maps.core import MapExtractor
@@ -64,6 +65,7 @@ def predict(
     multi: bool = False,
     class_name: str | None = None,
     class_from_folder: bool = False,
+    min_score: float = 0.0,
     sort: Literal["given", "uncertain"] = "given",
     names: Sequence[str] | None = None,
     preprocessing: Preprocessing | None = None,
@@ -101,7 +103,9 @@ def predict(
         topk: classes to localize on each image
         multi: a box for every region, not only for the largest
         class_name: the class of all images, where it is known
-        class_from_folder: an image's folder names its class
+        class_from_folder: an image's folder names its class; where the network knows none of this
+            name, its maps are of the class that the network sees in the folder, by a vote
+        min_score: probability below which a class has no box, in [0, 1]
         sort: `uncertain`: unreadable images first, then the least certain
         names: of the classes; None for those of a registered network
         preprocessing: what the network is given; None for a registered network's own
@@ -146,19 +150,22 @@ def predict(
     network = get_network(model)
     given: dict[str, Any] = {"preprocessing": preprocessing, "fc_layer": fc_layer}
     method = _check_maps(network, method, layer, events, **given)
-    names, labels = _find_classes(network, names, paths, class_name, class_from_folder)
+    every = name_outputs(network, names)
     options = {
         "method": method, "threshold": threshold, "contours": "outer" if multi else "largest",
-        "topk": topk, "target_layer": layer, "names": names, "batch_size": batch_size,
-        "workers": workers, "precision": precision, "channels_last": channels_last, **given,
+        "topk": topk, "target_layer": layer, "names": every, "batch_size": batch_size,
+        "workers": workers, "precision": precision, "channels_last": channels_last,
+        "min_score": min_score, **given,
     }  # fmt: skip
+    known = _find_classes(every, paths, sources, class_name, class_from_folder, topk)
     localizer = _make_localizer(network, device if states is None else "cpu", options, events)
-    maps, layers = BlankMaps(), {"layer": layer, "fc_layer": fc_layer}
+    if known.strangers:
+        localizer, options = _borrow(localizer, options, known, paths, states, events)
+    layers = {"layer": layer, "fc_layer": fc_layer}
     failed = PredictionRun(
-        localizer, options, paths, states, labels, names, folder, kinds, extras, save_images,
-        sort, layers, device, on_result, maps, events,
+        localizer, options, paths, states, known, folder, kinds, extras, save_images, sort,
+        layers, device, on_result, events,
     ).do(resume, force)  # fmt: skip
-    maps.tell(events)
     return PredictionSummary(len(paths), failed, folder)
 
 
@@ -256,18 +263,49 @@ def _check_maps(
 
 
 def _find_classes(
-    network: nn.Module,
-    names: Sequence[str] | None,
+    names: tuple[str, ...],
     paths: list[Path],
+    sources: str | Path | Iterable[str | Path],
     class_name: str | None,
     class_from_folder: bool,
-) -> tuple[tuple[str, ...], list[int] | None]:
+    topk: int,
+) -> KnownClasses:
     """Name all classes, and tell the known one of every image."""
-    from wsol.classes import known_labels, name_outputs
+    from wsol.classes import known_labels
+    from wsol.folder_classes import KnownClasses, classify_folders
 
-    every = name_outputs(network, names)
-    with about("class_from_folder" if class_name is None else "class_name"):
-        return every, known_labels(paths, every, class_name, class_from_folder)
+    if not class_from_folder or class_name is not None:
+        with about("class_from_folder" if class_name is None else "class_name"):
+            return KnownClasses(names, known_labels(paths, names, class_name, class_from_folder))
+    several = [sources] if isinstance(sources, (str, Path)) else sources
+    with about("class_from_folder"):
+        known = classify_folders(paths, several, names)
+    if known.strangers and topk > 1:
+        few = ", ".join(repr(known.names[label]) for label in known.strangers[:5])
+        message = f"cannot go with folders that the network knows no class of, as {few}"
+        raise ArgumentError("topk", f"{message}: its next classes are none of the folders'")
+    return known
+
+
+def _borrow(
+    localizer: Localizer,
+    options: dict[str, Any],
+    known: KnownClasses,
+    paths: list[Path],
+    states: dict[str, str] | None,
+    events: Events,
+) -> tuple[Localizer, dict[str, Any]]:
+    """Make a localizer of the folders' classes, and its options, by a vote of their images."""
+    from wsol.borrowed_classes import make_localizer
+    from wsol.engines.addresses import is_address
+    from wsol.folder_votes import borrow_classes
+
+    if any(map(is_address, states or ())):
+        message = "needs images on this machine where the network knows no class of a folder's name"
+        raise ArgumentError("class_from_folder", message)
+    borrowed = borrow_classes(localizer, known, paths, options["names"], events)
+    own = {**options, "called": known.names, "borrowed": borrowed}
+    return make_localizer(localizer.model, {**own, "device": str(localizer.device)}), own
 
 
 def _make_localizer(

@@ -6,13 +6,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from tdam.events import working
+from wsol.blank_maps import BlankMaps
+from wsol.left_out import LeftOut
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
     from pathlib import Path
 
     from tdam.events import Events
-    from wsol.blank_maps import BlankMaps
+    from wsol.folder_classes import KnownClasses
     from wsol.images import ImageError
     from wsol.localizer import Localizer
     from wsol.results import Localization
@@ -27,26 +29,23 @@ class PredictionRun:
         options: that it was made with
         paths: of the images
         states: of the images by their names, where an engine does them; else None
-        labels: known class of each image; None where the network chooses
-        names: of all classes
+        known: names of all classes, and the class of each image where it is known
         folder: for files; None where none are asked for
         kinds: of formats: names, or classes of writers
-        extras: options of the formats, in plain values
+        extras: further options of the formats, in plain values
         pictures: also draw every image
         sort: `given` or `uncertain`
         layers: `layer` and `fc_layer` as they were asked for
         device: as it was asked for
         on_result: as for `wsol.prediction.predict`
-        maps: counts constant maps
-        events: is told how far it is
+        events: is told how far it is, and what people should know
     """
 
     localizer: Localizer
     options: dict[str, Any]
     paths: list[Path]
     states: dict[str, str] | None
-    labels: Sequence[int] | None
-    names: tuple[str, ...]
+    known: KnownClasses
     folder: Path | None
     kinds: Sequence[Any]
     extras: dict[str, Any]
@@ -55,7 +54,6 @@ class PredictionRun:
     layers: dict[str, Any]
     device: str
     on_result: Callable[[Path, Localization | ImageError], object] | None
-    maps: BlankMaps
     events: Events
 
     def do(self, resume: bool, force: bool) -> int:
@@ -68,23 +66,29 @@ class PredictionRun:
         Returns:
             how many images could not be read
         """
-        tell = self.maps.watch(self.on_result)
+        maps, left_out = BlankMaps(), LeftOut(self.localizer.min_score)
+        tell = left_out.watch(maps.watch(self.on_result))
+        labels, names = self.known.labels, self.known.names
         if self.folder is None:
-            return self._tell(tell)
-        if self.states is None:
+            failed = self._tell(tell)
+        elif self.states is None:
             from wsol.stored_prediction import StoredPrediction
 
-            return StoredPrediction(
-                self.folder, self.localizer, self.paths, self.labels, self.names, self.kinds,
-                self.extras, self.pictures, self.sort == "uncertain", self.layers, tell,
-                self.events,
+            failed = StoredPrediction(
+                self.folder, self.localizer, self.paths, labels, names, self.kinds,
+                {**self.extras, "classes": self.known.listed}, self.pictures,
+                self.sort == "uncertain", self.layers, tell, self.events,
             ).run(resume, force)  # fmt: skip
-        from wsol.engines.prediction import ClusterPrediction
+        else:
+            from wsol.engines.prediction import ClusterPrediction
 
-        return ClusterPrediction(
-            self.folder, self.localizer, self.options, self.states, self.labels, self.names,
-            self.kinds, self.device, self.layers, self.maps, self.events,
-        ).run(resume, force)  # fmt: skip
+            failed = ClusterPrediction(
+                self.folder, self.localizer, self.options, self.states, labels, names, self.kinds,
+                self.device, self.layers, maps, left_out, self.events,
+            ).run(resume, force)  # fmt: skip
+        maps.tell(self.events)
+        left_out.tell(self.events)
+        return failed
 
     def _tell(self, tell: Callable[[Path, Localization | ImageError], object]) -> int:
         """Localize and tell, without files; gives how many images could not be read."""
@@ -99,7 +103,7 @@ class PredictionRun:
         return failed
 
     def _in_order(self) -> Iterable[tuple[Path, Localization | ImageError]]:
-        results = self.localizer.stream(self.paths, self.labels)
+        results = self.localizer.stream(self.paths, self.known.labels)
         if self.sort == "given":
             return results
         return sorted(results, key=lambda pair: getattr(pair[1], "score", -1.0))

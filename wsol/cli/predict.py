@@ -80,7 +80,18 @@ def predict(
         bool, typer.Option("--multi", help="A box for every region, not only the largest.")
     ] = False,
     class_name: common.ClassName = None,
-    class_from_folder: common.ClassFromFolder = False,
+    class_from_folder: Annotated[
+        bool,
+        typer.Option(
+            "--class-from-folder",
+            help="An image's folder names its class. Where the network knows no such class, the "
+            "maps are of the one that it sees in the folder, by a vote of its first images.",
+        ),
+    ] = False,
+    min_score: Annotated[
+        float,
+        typer.Option(help="Probability below which a class has no box.", min=0, max=1),
+    ] = 0.0,
     sort: Annotated[Order, typer.Option(help="uncertain: least certain first.")] = Order.given,
     device: common.Device = "auto",
     batch_size: common.BatchSize = 16,
@@ -140,6 +151,7 @@ def predict(
             multi=multi,
             class_name=class_name,
             class_from_folder=class_from_folder,
+            min_score=min_score,
             sort=sort.value,
             device=device,
             batch_size=batch_size,
