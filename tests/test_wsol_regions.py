@@ -11,6 +11,7 @@ from pycocotools import mask as rle
 from pycocotools.coco import COCO
 from small_objects import fill
 
+from tdam.preprocessing import Preprocessing
 from tdam.registry import create_model
 from wsol.boxes import threshold_regions
 from wsol.localizer import Localizer
@@ -124,9 +125,11 @@ def drafts(tmp_path_factory):
     Image.new("RGB", (1, 1)).save(home / "in" / "tiny.png")
     torch.manual_seed(0)
     model = create_model("resnet18", num_classes=3)
+    small = {"preprocessing": Preprocessing(size=160)}
     model.class_names = ("a", "b", "c")
     results = {}
     options = {"multi": True, "topk": 2, "threshold": 0.5, "on_result": results.__setitem__}
+    options |= small
     kinds = ["coco", "coco-dataset", "masks", "yolo-seg", "labelstudio-polygons"]
     predict(model, home / "in", home / "out", formats=kinds, **options)
     predict(model, home / "in", home / "rle", formats=kinds[:2], rle=True, **options)
@@ -221,6 +224,28 @@ def test_supervision_reads_the_data_set(drafts):
             wanted = [box for part in by_path[path].classes for box in part.boxes.tolist()]
             np.testing.assert_allclose(found.xyxy, wanted, atol=1e-3)
             assert found.mask.shape == (len(wanted), by_path[path].height, by_path[path].width)
+
+
+def test_label_studio_exports_what_it_was_given(drafts, tmp_path):
+    """Its own converter makes a COCO data set of the polygons, as of a person's."""
+    home, _ = drafts
+    converter = pytest.importorskip("label_studio_converter").Converter
+    tasks = json.loads((home / "out" / "labelstudio_polygons.json").read_text())
+    for number, task in enumerate(tasks):
+        task["id"] = number
+        task["annotations"] = [{"id": number, "result": task["predictions"][0]["result"]}]
+        task["data"]["image"] = f"/data/{number}.png"
+    (tmp_path / "tasks.json").write_text(json.dumps(tasks))
+    made = converter((home / "out" / "labelstudio_polygons_config.xml").read_text(), str(tmp_path))
+    made.convert_to_coco(str(tmp_path / "tasks.json"), str(tmp_path / "coco"), is_dir=False)
+    found = json.loads((tmp_path / "coco" / "result.json").read_text())
+    whole = COCO(home / "out" / "coco_dataset.json")
+    wanted = list(whole.anns.values())
+    assert len(found["annotations"]) == len(wanted)
+    for one, other in zip(found["annotations"], wanted, strict=True):
+        np.testing.assert_allclose(one["segmentation"], other["segmentation"], atol=1e-6)
+        np.testing.assert_allclose(one["bbox"], other["bbox"], atol=1e-6)
+        assert one["area"] == pytest.approx(other["area"], rel=1e-6, abs=1e-6)
 
 
 @pytest.mark.slow

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from wsol.folder_classes import KnownClasses
     from wsol.localizer import Localizer
 
-MOST_VOTERS = 50  # images of a folder that vote
+MOST_VOTERS = 20  # images of a folder that vote
 
 
 @dataclass(frozen=True)
@@ -76,15 +76,17 @@ def borrow_classes(
 def hold_vote(localizer: Localizer, paths: Sequence[Path]) -> Vote:
     """Let images of one folder vote for the class that they show.
 
-    The winner is the class with the greatest sum of probabilities. The first `MOST_VOTERS` images
-    vote, but for those that cannot be read; where none of them can, the next ones do.
+    The winner is the class with the greatest sum of probabilities. At most `MOST_VOTERS` images
+    vote, every nth of the folder, but for those that cannot be read; where none of them can, the
+    next of each n do.
 
     Args:
         localizer: of the network, whose classes can be chosen
         paths: of the images, at least one
     """
-    for start in range(0, len(paths), MOST_VOTERS):
-        likely = _classify(localizer, paths[start : start + MOST_VOTERS])
+    nth = -(-len(paths) // MOST_VOTERS)
+    for start in range(nth):
+        likely = _classify(localizer, paths[start::nth])
         if len(likely):
             winner = int(likely.sum(dim=0).argmax())
             return Vote(winner, int((likely.argmax(dim=1) == winner).sum()), len(likely))

@@ -141,8 +141,8 @@ def predict(
     ...     predict(create_model("resnet18"), folder)
     PredictionSummary(images=1, failed=0, folder=None)
     """
-    others = {"save_images": save_images, "sort": sort, "on_result": on_result}
     extras = {"confidence": confidence, "rle": rle}
+    others = {"save_images": save_images, "sort": sort, "on_result": on_result}
     kinds = _check_formats(formats, extras, engine, others)
     folder = _choose_folder(out, bool(kinds) or save_images, resume, force)
     _check_choices(method, sort, device if engine is None else "cpu", precision)
@@ -161,10 +161,9 @@ def predict(
     localizer = _make_localizer(network, device if states is None else "cpu", options, events)
     if known.strangers:
         localizer, options = _borrow(localizer, options, known, paths, states, events)
-    layers = {"layer": layer, "fc_layer": fc_layer}
     failed = PredictionRun(
         localizer, options, paths, states, known, folder, kinds, extras, save_images, sort,
-        layers, device, on_result, events,
+        {"layer": layer, "fc_layer": fc_layer}, device, on_result, events,
     ).do(resume, force)  # fmt: skip
     return PredictionSummary(len(paths), failed, folder)
 
@@ -314,6 +313,9 @@ def _make_localizer(
     """Make the localizer, and say what people should know of how it finds boxes."""
     from wsol.localizer import Localizer, explain_threshold
 
+    with about("min_score"):
+        if not 0 <= options["min_score"] <= 1:
+            raise ValueError(f"Expected min_score to be in [0, 1] but got {options['min_score']}")
     localizer = Localizer(network, device=device, **options)
     if note := explain_threshold(network, options["threshold"], localizer.threshold):
         events.say(note)
