@@ -96,8 +96,8 @@ def hold_vote(localizer: Localizer, paths: Sequence[Path]) -> Vote:
 def describe_vote(vote: Vote, name: str, outputs: tuple[str, ...]) -> str:
     """Say in a line whose maps a folder's images get, and which name may have been meant.
 
-    >>> describe_vote(Vote(1, 31, 50), "001.Albatross", ("dog", "albatross"))
-    '001.Albatross: maps of "albatross" (31 of 50 images)'
+    >>> describe_vote(Vote(1, 31, 50), "001.Albatross", ("dog", "emu"))
+    '001.Albatross: maps of "emu" (31 of 50 images)'
     """
     if not vote.voters:
         return f"{name}: none of its images can be read"
