@@ -76,7 +76,10 @@ def coco_boxes(coco):
         rows = []
         for each in coco.loadAnns(coco.getAnnIds(imgIds=image["id"])):
             x, y, width, height = each["bbox"]
-            assert each["area"] == pytest.approx(width * height)
+            if len(np.ravel(each["segmentation"])) > 8:  # a polygon within the box
+                assert 0 < each["area"] <= width * height * (1 + 1e-9)
+            else:
+                assert each["area"] == pytest.approx(width * height)
             assert each["iscrowd"] == 0
             category = coco.loadCats(each["category_id"])[0]["name"]
             rows.append((category, (x, y, x + width, y + height), each["score"]))
@@ -84,29 +87,38 @@ def coco_boxes(coco):
     return images
 
 
-def read_label_studio(folder):
+def read_label_studio(folder, stem="labelstudio", kind="RectangleLabels"):
     images = []
-    view = ElementTree.parse(folder / "labelstudio_config.xml").getroot()
-    control, image = view.find("RectangleLabels"), view.find("Image")
+    view = ElementTree.parse(folder / f"{stem}_config.xml").getroot()
+    control, image = view.find(kind), view.find("Image")
     known = [label.get("value") for label in control]
-    for task in json.loads((folder / "labelstudio.json").read_text()):
+    for task in json.loads((folder / f"{stem}.json").read_text()):
         assert set(task["data"]) == {image.get("value").removeprefix("$")}
         (prediction,) = task["predictions"]
         rows = []
         for each in prediction["result"]:
             assert (each["from_name"], each["to_name"]) == (control.get("name"), image.get("name"))
-            assert (each["type"], each["image_rotation"]) == ("rectanglelabels", 0)
+            assert (each["type"], each["image_rotation"]) == (kind.lower(), 0)
             value = each["value"]
-            (label,) = value["rectanglelabels"]
+            (label,) = value[kind.lower()]
             assert label in known
-            assert value["rotation"] == 0
-            shares = [value[key] / 100 for key in ("x", "y", "width", "height")]
-            assert all(0 <= share <= 1 for share in shares)
-            x0, width = shares[0] * each["original_width"], shares[2] * each["original_width"]
-            y0, height = shares[1] * each["original_height"], shares[3] * each["original_height"]
-            rows.append((label, (x0, y0, x0 + width, y0 + height), each["score"]))
+            if kind == "PolygonLabels":
+                assert value["closed"] is True
+                shares = np.array(value["points"]) / 100
+            else:
+                assert value["rotation"] == 0
+                x, y, width, height = (value[key] / 100 for key in ("x", "y", "width", "height"))
+                shares = np.array([[x, y], [x + width, y + height]])
+            assert (shares >= 0).all()
+            assert (shares <= 1 + 1e-15).all()
+            points = shares * (each["original_width"], each["original_height"])
+            rows.append((label, (*points.min(axis=0), *points.max(axis=0)), each["score"]))
         images.append(rows)
     return images
+
+
+def read_label_studio_polygons(folder):
+    return read_label_studio(folder, "labelstudio_polygons", "PolygonLabels")
 
 
 def read_voc(folder):
@@ -129,17 +141,22 @@ def read_voc(folder):
     return images
 
 
-def read_yolo(folder, sizes):
+def read_yolo(folder, sizes, name="yolo"):
     """Read the labels in the order of writing, which only the caller knows."""
-    config = yaml.safe_load((folder / "yolo/data.yaml").read_text(encoding="utf-8"))
+    config = yaml.safe_load((folder / name / "data.yaml").read_text(encoding="utf-8"))
     assert list(config["names"]) == list(range(len(config["names"])))
     images = []
     for stem, (width, height) in sizes.items():
         rows = []
-        for line in (folder / "yolo/labels/train" / f"{stem}.txt").read_text().splitlines():
+        for line in (folder / name / "labels/train" / f"{stem}.txt").read_text().splitlines():
             label, *values = line.split()
-            xc, yc, w, h, *score = map(float, values)
-            shares = (xc - w / 2, yc - h / 2, xc + w / 2, yc + h / 2)
+            score = ()
+            if name == "yolo":
+                xc, yc, w, h, *score = map(float, values)
+                shares = (xc - w / 2, yc - h / 2, xc + w / 2, yc + h / 2)
+            else:
+                points = np.array(values, float).reshape(-1, 2)
+                shares = (*points.min(axis=0), *points.max(axis=0))
             assert -1e-15 < min(shares) <= max(shares) < 1 + 1e-15
             box = tuple(np.multiply(shares, (width, height, width, height)))
             rows.append((config["names"][int(label)], box, score[0] if score else None))
@@ -151,15 +168,19 @@ READERS = {
     "coco": read_coco,
     "coco-dataset": read_coco_dataset,
     "labelstudio": read_label_studio,
+    "labelstudio-polygons": read_label_studio_polygons,
     "voc": read_voc,
 }
 
 
+YOLO = ("yolo", "yolo-seg")
+
+
 def read(folder, name, localizations):
-    if name != "yolo":
+    if name not in YOLO:
         return READERS[name](folder)
     sizes = {f"image-{i}": (each.width, each.height) for i, each in enumerate(localizations)}
-    return read_yolo(folder, sizes)
+    return read_yolo(folder, sizes, name)
 
 
 def check_round_trip(folder, name, localizations, **options):
@@ -173,7 +194,7 @@ def check_round_trip(folder, name, localizations, **options):
         boxes = np.concatenate([each.boxes for each in image.classes])
         names = [each.name for each in image.classes for _ in each.boxes]
         assert [row[0] for row in rows] == names
-        if name != "yolo" or options:
+        if name not in YOLO or options:
             scores = np.concatenate([each.box_scores for each in image.classes])
             np.testing.assert_allclose([row[2] for row in rows], scores, rtol=1e-6)
         else:

@@ -100,7 +100,12 @@ def test_known_classes(run, photos, tmp_path):
     for name in ("spoon", "mug"):
         (tmp_path / name).mkdir()
         (tmp_path / name / "a.png").write_bytes((photos / "coffee.png").read_bytes())
-    code, _, err = run("predict", tmp_path, "--class-from-folder")
+    code, out, err = run("predict", tmp_path, "--class-from-folder")
+    assert code == 0
+    assert [line.split("\t")[1] for line in out.splitlines()] == ["coffee mug", "mug", "spoon"]
+    assert 'spoon: maps of "espresso" (1 of 1 image); near it: spoonbill, wooden spoon\n' in err
+    assert 'mug: maps of "espresso" (1 of 1 image); near it: coffee mug\n' in err
+    code, _, err = run("shift", tmp_path, "--class-from-folder", "--out", tmp_path / "out")
     assert code == 2
     assert "'spoon'" in err
     assert "'mug'; near it: coffee mug" in err

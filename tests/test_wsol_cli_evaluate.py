@@ -191,6 +191,7 @@ def test_an_unfinished_run_goes_on(run, photos, tmp_path, monkeypatch):
     [
         (("--protocol", "x"), "--protocol"),
         (("--format", "npy", "--out", "o"), "--format"),
+        (("--format", "yolo-seg", "--out", "o"), "--format"),
         (("--format", "coco"), "--format"),
         (("--save-maps", "float16"), "--save-maps"),
         (("--save-maps", "int4", "--out", "o"), "--save-maps"),

@@ -257,7 +257,8 @@ def test_predict_checks_before_it_builds_the_network(tmp_path, argument, options
         ("layer", {"layer": "nowhere"}),
         ("layer", {"method": "layercam", "layer": "avgpool"}),
         ("class_name", {"class_name": "cat"}),
-        ("class_from_folder", {"class_from_folder": True}),
+        ("topk", {"class_from_folder": True, "topk": 2}),
+        ("min_score", {"min_score": 1.5}),
     ],
 )
 def test_predict_names_the_argument_at_fault(tmp_path, network, pictures, argument, options):

@@ -15,6 +15,7 @@ from small_results import (
     ODD,
     READERS,
     SECOND,
+    YOLO,
     check_round_trip,
     found,
     read,
@@ -33,19 +34,19 @@ def name(request):
     return request.param
 
 
-@pytest.mark.parametrize("name", [*READERS, "yolo"])
+@pytest.mark.parametrize("name", [*READERS, *YOLO])
 def test_odd_sizes_come_back(tmp_path, name):
     check_round_trip(tmp_path, name, ODD)
 
 
-@pytest.mark.parametrize("name", [*READERS, "yolo"])
+@pytest.mark.parametrize("name", [*READERS, *YOLO])
 def test_no_images_and_no_boxes(tmp_path, name):
     check_round_trip(tmp_path, name, [ODD[4]])
     create_writer(name, tmp_path, NAMES).close()
     assert read(tmp_path, name, []) == []
 
 
-@pytest.mark.parametrize("name", ["labelstudio", "voc", "yolo"])
+@pytest.mark.parametrize("name", ["labelstudio", "labelstudio-polygons", "voc", *YOLO])
 def test_boxes_end_with_the_image(tmp_path, name):
     image = found("image-0.jpg", [[-1e-9, -2, 60.5, 40 + 1e-9]])
     write(tmp_path, name, [image])
@@ -65,7 +66,7 @@ def images(draw):
     return found(None, [[x[0], y[0], x[1], y[1]] for x, y in pairs], size=size)
 
 
-@pytest.mark.parametrize("name", [*READERS, "yolo"])
+@pytest.mark.parametrize("name", [*READERS, *YOLO])
 @settings(max_examples=25, deadline=None)
 @given(localizations=st.lists(images(), min_size=1, max_size=4))
 def test_any_box_comes_back(tmp_path_factory, name, localizations):
@@ -92,12 +93,14 @@ def test_coco_loads_in_pycocotools(tmp_path):
 
 def test_coco_data_set(tmp_path):
     write(tmp_path, "coco-dataset", names=("none", "of", "these"), localizations=(SECOND,))
-    assert json.loads((tmp_path / "coco_dataset.json").read_text())["categories"] == []
+    listed = json.loads((tmp_path / "coco_dataset.json").read_text())["categories"]
+    assert [each["name"] for each in listed] == ["none", "of", "these"]
     write(tmp_path, "coco-dataset", names=(*NAMES, "absent"))
     truth = COCO(tmp_path / "coco_dataset.json")
     assert truth.dataset["categories"] == [
         {"id": 1, "name": NAMES[0]},
         {"id": 2, "name": NAMES[1]},
+        {"id": 3, "name": "absent"},
     ]
     assert truth.getAnnIds() == [1, 2, 3]
     assert truth.loadAnns([1]) == [
@@ -194,7 +197,9 @@ def test_voc_annotations(tmp_path):
     [
         ("voc", "voc/errors.csv"),
         ("yolo", "yolo/errors.csv"),
+        ("yolo-seg", "yolo-seg/errors.csv"),
         ("labelstudio", "labelstudio_errors.csv"),
+        ("labelstudio-polygons", "labelstudio_polygons_errors.csv"),
     ],
 )
 def test_errors_are_those_of_this_run(tmp_path, name, path):
@@ -228,7 +233,7 @@ def test_label_studio_tasks(tmp_path):
 
 
 def test_unknown_formats_list_the_known(tmp_path):
-    with pytest.raises(ValueError, match=r"one of coco, .*, voc, yolo but got 'xml'"):
+    with pytest.raises(ValueError, match=r"one of coco, .*, voc, yolo, yolo-seg but got 'xml'"):
         create_writer("xml", tmp_path, NAMES)
 
 
@@ -244,11 +249,12 @@ def test_predict_writes_every_format(tmp_path, spot, capsys):
     line = capsys.readouterr().out.splitlines()[-1].split("\t")
     box = [float(value) for value in line[3].split()]
     images = {name: READERS[name](out) for name in READERS}
-    images["yolo"] = read_yolo(out, {"b": spot.size})
+    images |= {name: read_yolo(out, {"b": spot.size}, name) for name in YOLO}
     for name, ((row,),) in images.items():
         assert row[0] == line[1]
         np.testing.assert_allclose(row[1], box, atol=0.551 if name == "voc" else 0.051)
-        assert row[2] == pytest.approx(images["coco"][0][0][2], rel=1e-6)
+        if name != "yolo-seg":
+            assert row[2] == pytest.approx(images["coco"][0][0][2], rel=1e-6)
     assert list(yolo_files(out)) == ["b.png"]
     for path in ("voc/errors.csv", "yolo/errors.csv", "labelstudio_errors.csv"):
         assert read_errors(out / path) == [[str(tmp_path / "in/a.jpg"), "the file is empty"]]

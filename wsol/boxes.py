@@ -45,7 +45,36 @@ def threshold_boxes(
     >>> threshold_boxes(spot, 0.2)
     array([[3, 2, 7, 5]])
     """
-    return _rectangles(threshold_mask(score_map, threshold), contours)
+    return _rectangles(_find_borders(threshold_mask(score_map, threshold), contours))
+
+
+def threshold_regions(
+    score_map: np.ndarray, threshold: float, contours: str = "largest"
+) -> tuple[np.ndarray, np.ndarray]:
+    """Find the boxes of a map at one threshold, and the pixels that each is drawn around.
+
+    Args:
+        score_map: as for `threshold_boxes`, like the others
+        threshold: share of the map's maximum that a pixel has to exceed
+        contours: of `CONTOURS`
+
+    Returns:
+        (k, 4), the boxes in the order of `threshold_boxes`, and (k, H, W), bool: the connected
+        region whose border each is drawn around
+
+    Raises:
+        ValueError: as `threshold_boxes`
+
+    >>> spot = np.zeros((8, 8)); spot[2:5, 3:7] = 1
+    >>> boxes, regions = threshold_regions(spot, 0.2)
+    >>> boxes, bool((regions[0] == spot).all())
+    (array([[3, 2, 7, 5]]), True)
+    """
+    mask = threshold_mask(score_map, threshold)
+    borders = _find_borders(mask, contours)
+    _, labels = cv2.connectedComponents(mask.astype(np.uint8), connectivity=8)
+    own = [labels[y, x] for x, y in (border[0, 0] for border in borders)]
+    return _rectangles(borders), labels == np.array(own, labels.dtype).reshape(-1, 1, 1)
 
 
 def threshold_mask(score_map: np.ndarray, threshold: float) -> np.ndarray:
@@ -132,15 +161,20 @@ def _scale(score_map: np.ndarray) -> np.ndarray:
     return scale_map(scores)
 
 
-def _rectangles(mask: np.ndarray, contours: str) -> np.ndarray:
-    """Bounding rectangles, (k, 4), outer edges, of the contours of a mask."""
+def _find_borders(mask: np.ndarray, contours: str) -> list[np.ndarray]:
+    """Find the contours of a mask that boxes are drawn around, each (n, 1, 2), x y of pixels."""
     if contours not in CONTOURS:
         raise ValueError(f"Expected contours to be one of {CONTOURS} but got {contours!r}")
     foreground = mask.astype(np.uint8)
     retrieve = cv2.RETR_EXTERNAL if contours == "outer" else cv2.RETR_TREE
     borders, _ = cv2.findContours(foreground, retrieve, cv2.CHAIN_APPROX_SIMPLE)
     if contours == "largest" and borders:
-        borders = [max(borders, key=cv2.contourArea)]  # the first among equals
+        return [max(borders, key=cv2.contourArea)]  # the first among equals
+    return list(borders)
+
+
+def _rectangles(borders: list[np.ndarray]) -> np.ndarray:
+    """Bounding rectangles, (k, 4), outer edges, of contours."""
     boxes = np.array([cv2.boundingRect(border) for border in borders], dtype=np.int64)
     boxes = boxes.reshape(-1, 4)
     boxes[:, 2:] += boxes[:, :2]

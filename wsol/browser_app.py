@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from wsol.results import Localization
 
 MOST_PROBABLE = "the most probable"
+_WITH_PHOTOGRAPH = ("yolo", "yolo-seg")  # formats that take it along
 _BOX_COLUMNS = ["class", "probability", "x0", "y0", "x1", "y1"]
 
 
@@ -108,7 +109,7 @@ class BrowserApp:
             return None
         with self._turn:
             localization = self._localize(path, class_name, threshold, every)
-        if kind != "yolo":  # the only one that takes the photograph along
+        if kind not in _WITH_PHOTOGRAPH:
             localization = replace(localization, path=Path(Path(path).name))
         home = Path(mkdtemp(dir=self._files.name))
         (home / "boxes").mkdir()
@@ -118,8 +119,8 @@ class BrowserApp:
                 self.notes(note)
             writer.add(localization)
             writer.close()
-        if kind == "yolo":  # readers then take the folder that the file lies in
-            _drop_path(home / "boxes" / "yolo" / "data.yaml")
+        if kind in _WITH_PHOTOGRAPH:  # readers then take the folder that the file lies in
+            _drop_path(home / "boxes" / kind / "data.yaml")
         archive = shutil.make_archive(
             str(home / f"{unique_stem(Path(path), set())}-{kind}"), "zip", home / "boxes"
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from difflib import get_close_matches
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
@@ -153,6 +154,21 @@ def find_class(text: str, names: tuple[str, ...], by_number: bool = True) -> int
         TypeError: something that is no text
         ValueError: no class is meant, or several are; the message lists near names
     """
+    index = look_up_class(text, names, by_number)
+    if index is not None:
+        return index
+    near = near_names(text, names)
+    hint = f"; near it: {', '.join(near)}" if near else ""
+    raise ValueError(f"Expected the name or number of a class but got {text!r}{hint}")
+
+
+def look_up_class(text: str, names: tuple[str, ...], by_number: bool = True) -> int | None:
+    """Tell which class is meant, as `find_class` does, but give None where none is.
+
+    Raises:
+        TypeError: something that is no text
+        ValueError: several classes are meant
+    """
     if not isinstance(text, str):
         raise TypeError(f"Expected the name or number of a class as text but got {text!r}")
     plain = text.strip().replace("_", " ")
@@ -174,12 +190,22 @@ def find_class(text: str, names: tuple[str, ...], by_number: bool = True) -> int
         return number
     if len(names) == 1000:
         known = _imagenet_outputs(names)
-        index = known.get(plain, known.get(wanted))
-        if index is not None:
-            return index
-    near = [name for name in names if wanted and wanted in name.casefold()][:8]
-    hint = f"; near it: {', '.join(near)}" if near else ""
-    raise ValueError(f"Expected the name or number of a class but got {text!r}{hint}")
+        return known.get(plain, known.get(wanted))
+    return None
+
+
+def near_names(text: str, names: tuple[str, ...]) -> list[str]:
+    """List names of classes that somebody may have meant: those with the text in them, or typos.
+
+    >>> near_names("mug", ("coffee mug", "cup")), near_names("tenchh", ("tench", "cup"))
+    (['coffee mug'], ['tench'])
+    """
+    wanted = text.strip().replace("_", " ").casefold()
+    within = [name for name in names if wanted and wanted in name.casefold()]
+    if within:
+        return within[:8]
+    plain = {name.replace("_", " ").casefold(): name for name in names}
+    return [plain[key] for key in get_close_matches(wanted, plain, cutoff=0.8)]
 
 
 def known_labels(

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from tdam.events import Events
 
 _SETTINGS = "settings.json"
-_HASHES = ("weights", "labels", "names", "image_states")
+_HASHES = ("weights", "labels", "names", "borrowed", "image_states")
 
 
 class KeptRun(ABC):

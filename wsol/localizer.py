@@ -14,7 +14,7 @@ import torch
 
 from eval.geometry import square_to_image
 from tdam.precision import check_precision
-from wsol.boxes import CONTOURS, DEFAULT_THRESHOLD, threshold_boxes
+from wsol.boxes import CONTOURS, DEFAULT_THRESHOLD
 from wsol.classes import check_names, class_names
 from wsol.heatmap import to_heatmap
 from wsol.images import NOT_FINITE, ImageError
@@ -23,6 +23,7 @@ from wsol.loading import read_images
 from wsol.maps import find_method
 from wsol.maps.names import head_options, settle_method
 from wsol.maps.passes import run_pass
+from wsol.regions import BoxRule, cut_boxes
 from wsol.results import Localization, Prediction, Step
 from wsol.runtime import evaluation_mode, find_device
 
@@ -62,6 +63,7 @@ class Localizer:
         precision: that the network computes in: `float32`, `bfloat16` or `float16`, the last two
             by autocast; what is found can differ
         channels_last: memory layout of what it computes on, which can be faster
+        min_score: probability below which a class has no box, in [0, 1]
 
     Raises:
         TypeError: a model that is no network
@@ -96,6 +98,7 @@ class Localizer:
         workers: int = 2,
         precision: str = "float32",
         channels_last: bool = False,
+        min_score: float = 0.0,
     ) -> None:
         if not isinstance(model, torch.nn.Module):
             raise TypeError(
@@ -110,6 +113,8 @@ class Localizer:
             threshold = DEFAULT_THRESHOLD if stored is None else stored
         if not 0 <= threshold <= 1:
             raise ValueError(f"Expected threshold to be in [0, 1] but got {threshold}")
+        if not 0 <= min_score <= 1:
+            raise ValueError(f"Expected min_score to be in [0, 1] but got {min_score}")
         if contours not in CONTOURS:
             raise ValueError(f"Expected contours to be one of {CONTOURS} but got {contours!r}")
         if topk < 1:
@@ -128,6 +133,7 @@ class Localizer:
         self.model = model.to(self.device)
         self.threshold = threshold
         self.contours = contours
+        self.min_score = min_score
         self.topk = topk
         self.batch_size = batch_size
         self.workers = workers
@@ -299,20 +305,18 @@ class Localizer:
         size: tuple[int, int],
         path: Path | None,
     ) -> Localization:
-        side = self.preprocessing.size
-        heat = to_heatmap(raw[-1], (side, side))
-        boxes = threshold_boxes(heat, self.threshold, self.contours)
-        peaks = np.array([heat[y0:y1, x0:x1].max() for x0, y0, x1, y1 in boxes])
-        order = np.argsort(-peaks, kind="stable")
-        boxes, peaks = boxes[order], peaks[order]
+        rule = BoxRule(self.preprocessing.size, self.threshold, self.contours)
+        boxes, peaks = cut_boxes(raw[-1], rule)
+        if scores[-1] < self.min_score:
+            boxes, peaks = boxes[:0], peaks[:0]
         width, height = size
         region = self.preprocessing.region(width, height)
         return Localization(
             label=label,
             name=name,
             score=scores[-1],
-            boxes=square_to_image(boxes, side, region),
-            box_scores=scores[-1] * peaks.reshape(-1),
+            boxes=square_to_image(boxes, rule.side, region),
+            box_scores=scores[-1] * peaks,
             steps=tuple(
                 Step(to_heatmap(each), score, region, each, top)
                 for each, score, top in zip(raw, scores, tops, strict=True)
@@ -320,6 +324,7 @@ class Localizer:
             width=width,
             height=height,
             path=path,
+            rule=rule,
         )
 
 

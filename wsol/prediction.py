@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from tdam.events import SILENT, working
-from wsol.blank_maps import BlankMaps
+from tdam.events import SILENT
+from wsol.classes import name_outputs
 from wsol.data_ranges import tells_stretched
 from wsol.errors import ArgumentError, about
 from wsol.networks import get_network
+from wsol.prediction_run import PredictionRun
 from wsol.sources import list_photographs
 
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
     from tdam.events import Events
     from tdam.preprocessing import Preprocessing
+    from wsol.folder_classes import KnownClasses
     from wsol.images import ImageError
     from wsol.localizer import Localizer
     from wsol.maps.core import MapExtractor
@@ -54,6 +56,7 @@ def predict(
     formats: str | type[Writer] | Iterable[str | type[Writer]] = (),
     save_images: bool = False,
     confidence: bool = False,
+    rle: bool = False,
     method: str | type[MapExtractor] = "auto",
     layer: str | None = None,
     fc_layer: str | nn.Module | None = None,
@@ -62,6 +65,7 @@ def predict(
     multi: bool = False,
     class_name: str | None = None,
     class_from_folder: bool = False,
+    min_score: float = 0.0,
     sort: Literal["given", "uncertain"] = "given",
     names: Sequence[str] | None = None,
     preprocessing: Preprocessing | None = None,
@@ -91,6 +95,7 @@ def predict(
         formats: names in `wsol.writers.WRITERS`, or classes like these; one or several
         save_images: also draw boxes and map of every image, into `pictures`
         confidence: add the score in formats that leave it out
+        rle: segments of COCO files are masks, run-length encoded, and not polygons
         method: as `Localizer` takes it
         layer: module of the network to make the maps of; None for a registered network's own
         fc_layer: the classifier's linear layer, which `cam` needs; as `layer`
@@ -98,7 +103,9 @@ def predict(
         topk: classes to localize on each image
         multi: a box for every region, not only for the largest
         class_name: the class of all images, where it is known
-        class_from_folder: an image's folder names its class
+        class_from_folder: an image's folder names its class; where the network knows none of this
+            name, its maps are of the class that the network sees in the folder, by a vote
+        min_score: probability below which a class has no box, in [0, 1]
         sort: `uncertain`: unreadable images first, then the least certain
         names: of the classes; None for those of a registered network
         preprocessing: what the network is given; None for a registered network's own
@@ -134,37 +141,30 @@ def predict(
     ...     predict(create_model("resnet18"), folder)
     PredictionSummary(images=1, failed=0, folder=None)
     """
-    from wsol.engines.prediction import ClusterPrediction
-    from wsol.stored_prediction import StoredPrediction
-
+    extras = {"confidence": confidence, "rle": rle}
     others = {"save_images": save_images, "sort": sort, "on_result": on_result}
-    kinds = _check_formats(formats, confidence, engine, others)
+    kinds = _check_formats(formats, extras, engine, others)
     folder = _choose_folder(out, bool(kinds) or save_images, resume, force)
     _check_choices(method, sort, device if engine is None else "cpu", precision)
     paths, states = _list_images(sources, folder, events, engine)
     network = get_network(model)
     given: dict[str, Any] = {"preprocessing": preprocessing, "fc_layer": fc_layer}
     method = _check_maps(network, method, layer, events, **given)
-    names, labels = _find_classes(network, names, paths, class_name, class_from_folder)
+    every = name_outputs(network, names)
     options = {
         "method": method, "threshold": threshold, "contours": "outer" if multi else "largest",
-        "topk": topk, "target_layer": layer, "names": names, "batch_size": batch_size,
-        "workers": workers, "precision": precision, "channels_last": channels_last, **given,
+        "topk": topk, "target_layer": layer, "names": every, "batch_size": batch_size,
+        "workers": workers, "precision": precision, "channels_last": channels_last,
+        "min_score": min_score, **given,
     }  # fmt: skip
+    known = _find_classes(every, paths, sources, class_name, class_from_folder, topk)
     localizer = _make_localizer(network, device if states is None else "cpu", options, events)
-    maps, layers = BlankMaps(), {"layer": layer, "fc_layer": fc_layer}
-    if folder is None:
-        failed = _tell(localizer, paths, labels, sort, maps.watch(on_result), events)
-    elif states is None:
-        failed = StoredPrediction(
-            folder, localizer, paths, labels, names, kinds, confidence, save_images,
-            sort == "uncertain", layers, maps.watch(on_result), events,
-        ).run(resume, force)  # fmt: skip
-    else:
-        failed = ClusterPrediction(
-            folder, localizer, options, states, labels, names, kinds, device, layers, maps, events
-        ).run(resume, force)
-    maps.tell(events)
+    if known.strangers:
+        localizer, options = _borrow(localizer, options, known, paths, states, events)
+    failed = PredictionRun(
+        localizer, options, paths, states, known, folder, kinds, extras, save_images, sort,
+        {"layer": layer, "fc_layer": fc_layer}, device, on_result, events,
+    ).do(resume, force)  # fmt: skip
     return PredictionSummary(len(paths), failed, folder)
 
 
@@ -188,22 +188,23 @@ def _check_choices(
 
 def _check_formats(
     formats: str | type[Writer] | Iterable[str | type[Writer]],
-    confidence: bool,
+    extras: dict[str, bool],
     engine: str | None,
     others: dict[str, Any],
 ) -> list[Any]:
-    """Drop what comes twice, and see to it that all formats exist and one takes a confidence."""
+    """Drop what comes twice, and see to it that all formats exist and one takes each extra."""
     from wsol.engines.prediction import check_engine
     from wsol.writers import find_writer, formats_with
 
     if engine is not None:
-        return check_engine(engine, formats, {"confidence": confidence, **others})
+        return check_engine(engine, formats, {**extras, **others})
     kinds = list(dict.fromkeys([formats] if isinstance(formats, (str, type)) else formats))
     with about("formats"):
         writers = [find_writer(kind) for kind in kinds]
-    if confidence and not any("confidence" in writer.options for writer in writers):
-        wanted = " or ".join(formats_with("confidence"))
-        raise ArgumentError("confidence", f"goes only with format {wanted}")
+    for name, asked in extras.items():
+        if asked and not any(name in writer.options for writer in writers):
+            wanted = " or ".join(formats_with(name))
+            raise ArgumentError(name, f"goes only with format {wanted}")
     return kinds
 
 
@@ -261,18 +262,49 @@ def _check_maps(
 
 
 def _find_classes(
-    network: nn.Module,
-    names: Sequence[str] | None,
+    names: tuple[str, ...],
     paths: list[Path],
+    sources: str | Path | Iterable[str | Path],
     class_name: str | None,
     class_from_folder: bool,
-) -> tuple[tuple[str, ...], list[int] | None]:
+    topk: int,
+) -> KnownClasses:
     """Name all classes, and tell the known one of every image."""
-    from wsol.classes import known_labels, name_outputs
+    from wsol.classes import known_labels
+    from wsol.folder_classes import KnownClasses, classify_folders
 
-    every = name_outputs(network, names)
-    with about("class_from_folder" if class_name is None else "class_name"):
-        return every, known_labels(paths, every, class_name, class_from_folder)
+    if not class_from_folder or class_name is not None:
+        with about("class_from_folder" if class_name is None else "class_name"):
+            return KnownClasses(names, known_labels(paths, names, class_name, class_from_folder))
+    several = [sources] if isinstance(sources, (str, Path)) else sources
+    with about("class_from_folder"):
+        known = classify_folders(paths, several, names)
+    if known.strangers and topk > 1:
+        few = ", ".join(repr(known.names[label]) for label in known.strangers[:5])
+        message = f"cannot go with folders that the network knows no class of, as {few}"
+        raise ArgumentError("topk", f"{message}: its next classes are none of the folders'")
+    return known
+
+
+def _borrow(
+    localizer: Localizer,
+    options: dict[str, Any],
+    known: KnownClasses,
+    paths: list[Path],
+    states: dict[str, str] | None,
+    events: Events,
+) -> tuple[Localizer, dict[str, Any]]:
+    """Make a localizer of the folders' classes, and its options, by a vote of their images."""
+    from wsol.borrowed_classes import make_localizer
+    from wsol.engines.addresses import is_address
+    from wsol.folder_votes import borrow_classes
+
+    if any(map(is_address, states or ())):
+        message = "needs images on this machine where the network knows no class of a folder's name"
+        raise ArgumentError("class_from_folder", message)
+    borrowed = borrow_classes(localizer, known, paths, options["names"], events)
+    own = {**options, "called": known.names, "borrowed": borrowed}
+    return make_localizer(localizer.model, {**own, "device": str(localizer.device)}), own
 
 
 def _make_localizer(
@@ -281,38 +313,12 @@ def _make_localizer(
     """Make the localizer, and say what people should know of how it finds boxes."""
     from wsol.localizer import Localizer, explain_threshold
 
+    with about("min_score"):
+        if not 0 <= options["min_score"] <= 1:
+            raise ValueError(f"Expected min_score to be in [0, 1] but got {options['min_score']}")
     localizer = Localizer(network, device=device, **options)
     if note := explain_threshold(network, options["threshold"], localizer.threshold):
         events.say(note)
     if (precision := options["precision"]) != "float32":
         events.say(f"the network computes in {precision}: scores and boxes can differ from float32")
     return localizer
-
-
-def _tell(
-    localizer: Localizer,
-    paths: list[Path],
-    labels: list[int] | None,
-    sort: str,
-    on_result: Callable[[Path, Localization | ImageError], object],
-    events: Events,
-) -> int:
-    """Localize and tell, without files; gives how many images could not be read."""
-    from wsol.images import ImageError
-
-    failed = 0
-    with working(events, "predict", len(paths)):
-        for path, result in _in_order(localizer, paths, labels, sort):
-            failed += isinstance(result, ImageError)
-            on_result(path, result)
-            events.advance()
-    return failed
-
-
-def _in_order(
-    localizer: Localizer, paths: list[Path], labels: list[int] | None, sort: str
-) -> Iterable[tuple[Path, Localization | ImageError]]:
-    results = localizer.stream(paths, labels)
-    if sort == "given":
-        return results
-    return sorted(results, key=lambda pair: getattr(pair[1], "score", -1.0))

@@ -6,7 +6,7 @@ import base64
 import json
 from array import array
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import astuple, replace
 from itertools import islice, zip_longest
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -17,6 +17,7 @@ from wsol.fingerprints import file_state, hash_states
 from wsol.heatmap import to_heatmap
 from wsol.images import ImageError
 from wsol.kept_run import KeptRun
+from wsol.regions import BoxRule
 from wsol.results import Localization, Prediction, Step
 
 if TYPE_CHECKING:
@@ -198,6 +199,7 @@ def _encode(path: Path, result: Result, fault: str | None) -> bytes:
         record = result.to_dict()
         for part, each in zip(record["predictions"], result.classes, strict=True):
             part["steps"] = [_describe_step(step) for step in each.steps]
+            part["rule"] = None if each.rule is None else list(astuple(each.rule))
         if fault is not None:
             record["picture"] = fault
     return (json.dumps(record, allow_nan=False) + "\n").encode()
@@ -249,6 +251,7 @@ def _restore(part: dict[str, Any], path: Path, size: tuple[int, int]) -> Localiz
         width=size[0],
         height=size[1],
         path=path,
+        rule=None if part["rule"] is None else BoxRule(*part["rule"]),
     )
 
 

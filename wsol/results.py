@@ -7,13 +7,16 @@ from functools import partial
 from importlib import import_module
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from tdam.strict_json import dumps
 from wsol.heatmap import to_heatmap
 from wsol.out_files import save_file, write_file
+
+if TYPE_CHECKING:
+    from wsol.regions import BoxRule
 
 
 @dataclass(frozen=True)
@@ -81,6 +84,8 @@ class Localization:
         others: the next classes on the same image, most probable first
         searchlights: (M, h, w), float32, in [0, 1], by the name of a top-down block: its
             searchlight maps in order, for the blocks that the localizer was asked for
+        rule: how the boxes were cut out of the last step's map, for `wsol.regions.find_regions`;
+            None where that is not known
     """
 
     label: int
@@ -94,6 +99,7 @@ class Localization:
     path: Path | None = None
     others: tuple[Localization, ...] = field(default=(), repr=False)
     searchlights: dict[str, np.ndarray] = field(default_factory=dict, repr=False)
+    rule: BoxRule | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         if self.boxes.ndim != 2 or self.boxes.shape[1] != 4:

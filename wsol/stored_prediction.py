@@ -44,7 +44,7 @@ class StoredPrediction:
         labels: known class of each; None where the network chooses
         names: of all classes
         kinds: of formats
-        confidence: for the formats that take it
+        options: for the formats that take them, in plain values
         pictures: also draw every image
         uncertain: the least certain images come first
         layers: `layer` and `fc_layer` as they were asked for
@@ -58,7 +58,7 @@ class StoredPrediction:
     labels: Sequence[int] | None
     names: tuple[str, ...]
     kinds: Sequence[str | type[Writer]]
-    confidence: bool
+    options: dict[str, Any]
     pictures: bool
     uncertain: bool
     layers: dict[str, Any]
@@ -107,7 +107,7 @@ class StoredPrediction:
         return {
             **describe_localizer(self.localizer, self.labels, self.names, self.layers),
             "formats": [kind if isinstance(kind, str) else _name(kind) for kind in self.kinds],
-            "confidence": self.confidence,
+            **self.options,
             "pictures": self.pictures,
             "sort": "uncertain" if self.uncertain else "given",
         }
@@ -170,11 +170,10 @@ class StoredPrediction:
         files.remove(keep=_PICTURES)
         problem: OSError | None = None
         for kind in self.kinds:
-            options = {"confidence": self.confidence}
             try:
                 with (
                     naming(self.folder),
-                    create_writer(kind, self.folder, self.names, **options) as writer,
+                    create_writer(kind, self.folder, self.names, **self.options) as writer,
                 ):
                     for note in writer.notes:
                         self.events.say(note)
@@ -214,8 +213,10 @@ def describe_localizer(
         "threshold": localizer.threshold,
         "multi": localizer.contours != "largest",
         "topk": localizer.topk,
+        "min_score": localizer.min_score,
         "class": _summarize(labels),
         "names": _summarize(names),
+        "borrowed": _summarize(getattr(localizer, "borrowed", None)),
         "batch_size": localizer.batch_size,
         "device": localizer.device.type,
         "max_pixels": get_max_pixels(),

@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import sys
 from contextlib import contextmanager
-from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
 import typer
 
 from wsol import prediction
 from wsol.cli import common, networks
+from wsol.cli import predict_options as options
 from wsol.cli.console import ConsoleEvents, silence
 from wsol.cli.interrupts import exit_code, terminable
 from wsol.cli.usage import usage
-from wsol.text import count_things, escape, list_choices
-from wsol.writers import WRITERS
+from wsol.text import count_things, escape
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -26,40 +25,14 @@ if TYPE_CHECKING:
     from wsol.results import Localization
 
 
-class Order(StrEnum):
-    """In which order the predictions come."""
-
-    given = "given"
-    uncertain = "uncertain"
-
-
-class Engine(StrEnum):
-    """What spreads a prediction over a cluster."""
-
-    ray = "ray"
-
-
 def predict(
     sources: common.Sources,
-    out: Annotated[
-        Path | None,
-        typer.Option(help=f"Folder for files; default: {prediction.DEFAULT_FOLDER}."),
-    ] = None,
-    formats: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--format",
-            help=f"{list_choices(sorted(WRITERS))}; repeatable.",
-            metavar="NAME",
-        ),
-    ] = None,
-    confidence: Annotated[
-        bool, typer.Option("--confidence", help="Add the confidence column to yolo files.")
-    ] = False,
-    save_maps: Annotated[bool, typer.Option("--save-maps", help="As --format npy.")] = False,
-    save_images: Annotated[
-        bool, typer.Option("--save-images", help="A picture of boxes and map for every image.")
-    ] = False,
+    out: options.Out = None,
+    formats: options.Formats = None,
+    confidence: options.Confidence = False,
+    rle: options.Rle = False,
+    save_maps: options.SaveMaps = False,
+    save_images: options.SaveImages = False,
     model: common.AnyModel = None,
     weights: common.Weights = "auto",
     checkpoint: common.Checkpoint = None,
@@ -71,29 +44,20 @@ def predict(
     method: common.Method = "auto",
     layer: common.Layer = None,
     threshold: common.Threshold = None,
-    topk: Annotated[int, typer.Option(help="Classes to localize on each image.", min=1)] = 1,
-    multi: Annotated[
-        bool, typer.Option("--multi", help="A box for every region, not only the largest.")
-    ] = False,
+    topk: options.TopK = 1,
+    multi: options.Multi = False,
     class_name: common.ClassName = None,
-    class_from_folder: common.ClassFromFolder = False,
-    sort: Annotated[Order, typer.Option(help="uncertain: least certain first.")] = Order.given,
+    class_from_folder: options.ClassFromFolder = False,
+    min_score: options.MinScore = 0.0,
+    sort: options.Sort = options.Order.given,
     device: common.Device = "auto",
     batch_size: common.BatchSize = 16,
     workers: common.Workers = 2,
     precision: common.Precision = "float32",
     channels_last: common.ChannelsLast = False,
     seed: common.Seed = 0,
-    engine: Annotated[
-        Engine | None,
-        typer.Option(
-            help="ray: workers of a cluster write records into parts of --out (jsonl, parquet); "
-            "SOURCE may be an address such as s3://. Needs the extra ray.",
-        ),
-    ] = None,
-    resume: Annotated[
-        bool, typer.Option("--resume", help="Go on with a run that was cut off, or begin it.")
-    ] = False,
+    engine: options.ByEngine = None,
+    resume: options.Resume = False,
     max_pixels: common.MaxPixels = None,
     force: common.Force = False,
 ) -> None:
@@ -128,6 +92,7 @@ def predict(
             formats=kinds,
             save_images=save_images,
             confidence=confidence,
+            rle=rle,
             method=method,
             layer=layer,
             threshold=threshold,
@@ -135,6 +100,7 @@ def predict(
             multi=multi,
             class_name=class_name,
             class_from_folder=class_from_folder,
+            min_score=min_score,
             sort=sort.value,
             device=device,
             batch_size=batch_size,

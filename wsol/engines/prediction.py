@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from tdam.events import Events
     from wsol.blank_maps import BlankMaps
+    from wsol.left_out import LeftOut
     from wsol.localizer import Localizer
 
 ENGINES = ("ray",)
@@ -81,6 +82,7 @@ class ClusterPrediction:
         device: as asked for
         layers: `layer` and `fc_layer` as they were asked for
         maps: counts constant maps
+        left_out: counts classes without a box
         events: is told how far it is, and which images cannot be read
     """
 
@@ -94,6 +96,7 @@ class ClusterPrediction:
     device: str
     layers: dict[str, Any]
     maps: BlankMaps
+    left_out: LeftOut
     events: Events
 
     def run(self, resume: bool = False, force: bool = False) -> int:
@@ -144,6 +147,8 @@ class ClusterPrediction:
         for record in map(loads, lines):
             if "error" in record:
                 self.events.say(f"{record['file']}: {record['error']}")
+            else:
+                self.left_out.see(each["score"] for each in record["predictions"])
         for name in result["stretched"]:
             tell_stretched(Path(name))
         self.maps.maps += result["maps"]

@@ -217,7 +217,7 @@ class PartWorker:
     """A worker: does part after part with a localizer of its own.
 
     Args:
-        kept: a reference of Ray's to the network and the options of `Localizer`, in a list, so
+        kept: a reference of Ray's to the network and the options of its localizer, in a list, so
             that Ray hands it on as it is
         max_pixels: as for `eval.image_files.set_max_pixels`
     """
@@ -225,11 +225,11 @@ class PartWorker:
     def __init__(self, kept: list[Any], max_pixels: int) -> None:
         import ray
 
-        from wsol.localizer import Localizer
+        from wsol.borrowed_classes import make_localizer
 
         set_max_pixels(max_pixels)
         network, options = ray.get(kept[0])
-        self._localizer = Localizer(network, **options)
+        self._localizer = make_localizer(network, options)
 
     def __call__(self, row: dict[str, str]) -> dict[str, str]:
         """Do a part.

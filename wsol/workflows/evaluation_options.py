@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from eval.manifest import Split
 from eval.protocols import PROTOCOLS, Protocol, find_protocol
 from wsol.errors import ArgumentError, about
-from wsol.writers import check_format
+from wsol.writers import check_format, find_writer
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -113,6 +113,10 @@ def check_outputs(wanted: Wanted, protocols: tuple[Protocol, ...]) -> list[Any]:
         kinds = [check_format(kind) for kind in dict.fromkeys(given)]
     if "npy" in kinds:
         raise ArgumentError("formats", "npy is --save-maps float64 here")
+    for kind in kinds:
+        if find_writer(kind).of_maps:
+            message = f"{kind} needs the maps, and scores keep boxes: wsol predict writes it"
+            raise ArgumentError("formats", message)
     into_out: dict[str, Any] = {
         "formats": kinds,
         "save_maps": wanted.save_maps,

@@ -21,8 +21,11 @@ WRITERS: dict[str, str] = {
     # data sets, for labelling tools and trainers
     "coco-dataset": "wsol.writers.coco_dataset:CocoDatasetWriter",
     "labelstudio": "wsol.writers.label_studio:LabelStudioWriter",
+    "labelstudio-polygons": "wsol.writers.label_studio:LabelStudioPolygonsWriter",
+    "masks": "wsol.writers.masks:MasksWriter",
     "voc": "wsol.writers.voc:VocWriter",
     "yolo": "wsol.writers.yolo:YoloWriter",
+    "yolo-seg": "wsol.writers.yolo_segments:YoloSegmentsWriter",
 }
 
 

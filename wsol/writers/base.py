@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tdam.atomic import AtomicFile
+    from wsol.regions import Region
     from wsol.results import Localization
 
 
@@ -34,6 +35,7 @@ class Writer(ABC):
     """
 
     options: ClassVar[frozenset[str]] = frozenset()  # names of further arguments that it takes
+    of_maps: ClassVar[bool] = False  # whether boxes alone are too little for it
 
     def __init__(self, folder: Path, names: tuple[str, ...]) -> None:
         self.folder = folder
@@ -167,6 +169,44 @@ def each_box(localization: Localization) -> Iterator[tuple[Localization, list[fl
     for each in localization.classes:
         for box, score in zip(each.boxes.tolist(), each.box_scores.tolist(), strict=True):
             yield each, box, score
+
+
+def each_region(
+    localization: Localization,
+) -> Iterator[tuple[Localization, list[float], float, Region]]:
+    """Go through the boxes of all classes of one image as `each_box`, and what they are around.
+
+    Yields:
+        the class, the box, its score, and the region that it is drawn around
+    """
+    from wsol.regions import find_regions
+
+    for each in localization.classes:
+        scores = each.box_scores.tolist()
+        for part in zip(each.boxes.tolist(), scores, find_regions(each), strict=True):
+            yield (each, *part)
+
+
+def list_classes(
+    names: tuple[str, ...], occurring: Iterable[int], classes: Iterable[int] = ()
+) -> list[int]:
+    """Choose the classes that a labelling tool is told of.
+
+    Args:
+        names: of all classes
+        occurring: classes that have a box
+        classes: those that are wanted whether they occur or not
+
+    Returns:
+        their numbers, sorted: all of a network's own classes; of ImageNet's thousand, which no
+        tool lists with pleasure, those that occur or are wanted
+    """
+    if len(names) == 1000:
+        from wsol.classes import imagenet_names
+
+        if names == imagenet_names():
+            return sorted({*occurring, *classes})
+    return list(range(len(names)))
 
 
 def clip_box(box: list[float], width: int, height: int) -> tuple[float, float, float, float]:

@@ -1,26 +1,39 @@
 """COCO results with scores (`coco_results.json`), beside the images and categories they refer to.
 
 A box is x, y, width, height in original pixels. A category's id is the class's index + 1, since
-many readers keep 0 for the background; images are numbered from 1 in the order of prediction.
+many readers keep 0 for the background; images are numbered from 1 in the order of prediction. The
+`segmentation` outlines the region that the box is drawn around, where a map made it.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from wsol.writers.base import Records, Writer, each_box, write_list, write_object
+import numpy as np
+
+from wsol.writers.base import Records, Writer, each_region, write_list, write_object
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from wsol.regions import Region
     from wsol.results import Localization
 
 
 class CocoRecords(Writer):
-    """Collects images, results and errors as COCO describes them; subclasses write them."""
+    """Collects images, results and errors as COCO describes them; subclasses write them.
 
-    def __init__(self, folder: Path, names: tuple[str, ...]) -> None:
+    Args:
+        folder: that the files go to; exists
+        names: of all classes
+        rle: segments are masks, run-length encoded as pycocotools does it, and not polygons
+    """
+
+    options = frozenset({"rle"})
+
+    def __init__(self, folder: Path, names: tuple[str, ...], rle: bool = False) -> None:
         super().__init__(folder, names)
+        self._rle = rle
         self._images, self._results, self._errors = (Records(folder) for _ in range(3))
 
     def add(self, localization: Localization) -> None:
@@ -34,15 +47,26 @@ class CocoRecords(Writer):
                 "height": localization.height,
             }
         )
-        for each, (x0, y0, x1, y1), score in each_box(localization):
+        size = localization.width, localization.height
+        for each, (x0, y0, x1, y1), score, region in each_region(localization):
+            segment = {} if each.rule is None else {"segmentation": self._segment(region, *size)}
             self._results.append(
                 {
                     "image_id": image_id,
                     "category_id": each.label + 1,
                     "bbox": [x0, y0, x1 - x0, y1 - y0],
                     "score": score,
+                    **segment,
                 }
             )
+
+    def _segment(self, region: Region, width: int, height: int) -> Any:
+        if not self._rle:
+            return [region.polygon().ravel().tolist()]
+        from pycocotools.mask import encode
+
+        painted = np.asfortranarray(region.paint(width, height), dtype=np.uint8)
+        return {"size": [height, width], "counts": encode(painted)["counts"].decode("ascii")}
 
     def add_error(self, path: Path, reason: str) -> None:
         """Collect that an image could not be read."""

@@ -1,9 +1,9 @@
 """A COCO data set (`coco_dataset.json`), which pycocotools, CVAT and Label Studio import.
 
-Ids and boxes are those of the `coco` format; every annotation keeps its `score` as a further key.
-Labelling tools ask for all categories of a file, so only those with a box are in it. They also
-look images up by the names inside a folder: file names are relative to the deepest folder that
-holds all images, which `info.image_root` names.
+Ids, boxes and segments are those of the `coco` format; every annotation keeps its `score` as a
+further key. Labelling tools ask for all categories of a file, so that `list_classes` says which are
+in it. They also look images up by the names inside a folder: file names are relative to the deepest
+folder that holds all images, which `info.image_root` names.
 """
 
 from __future__ import annotations
@@ -13,20 +13,42 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from wsol.writers.base import write_object
+import numpy as np
+
+from wsol.writers.base import list_classes, write_object
 from wsol.writers.coco import CocoRecords
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
 
 class CocoDatasetWriter(CocoRecords):
-    """Writes `coco_dataset.json`."""
+    """Writes `coco_dataset.json`.
+
+    Args:
+        folder: that the file goes to; exists
+        names: of all classes
+        rle: as for `CocoRecords`
+        classes: that are listed whether they occur or not
+    """
+
+    options = CocoRecords.options | {"classes"}
+
+    def __init__(
+        self,
+        folder: Path,
+        names: tuple[str, ...],
+        rle: bool = False,
+        classes: Sequence[int] = (),
+    ) -> None:
+        super().__init__(folder, names, rle)
+        self._classes = classes
 
     def close(self) -> None:
         """Write the file."""
         root = common_folder(image["file_name"] for image in self._images)
-        occurring = {result["category_id"] for result in self._results}
+        occurring = {result["category_id"] - 1 for result in self._results}
+        listed = list_classes(self.names, occurring, self._classes)
         dataset = {
             "info": {
                 "description": f"Boxes predicted by wsol-tdam {version('wsol-tdam')}",
@@ -36,7 +58,7 @@ class CocoDatasetWriter(CocoRecords):
                 {**image, "file_name": name_below(root, image["file_name"])}
                 for image in self._images
             ),
-            "categories": [each for each in self._categories() if each["id"] in occurring],
+            "categories": [{"id": each + 1, "name": self.names[each]} for each in listed],
             "annotations": (
                 _to_annotation(number, result)
                 for number, result in enumerate(self._results, start=1)
@@ -49,8 +71,21 @@ class CocoDatasetWriter(CocoRecords):
 
 def _to_annotation(number: int, result: dict[str, Any]) -> dict[str, Any]:
     _, _, width, height = result["bbox"]
-    rest = {"area": width * height, "iscrowd": 0, "segmentation": []}  # CVAT asks for all three
+    segment = result.get("segmentation", [])
+    area = width * height if not segment else _measure(segment)
+    rest = {"area": area, "iscrowd": 0, "segmentation": segment}  # CVAT asks for all three
     return {"id": number, **result, **rest}
+
+
+def _measure(segment: Any) -> float:
+    """Compute the area of a segment, in pixels."""
+    if isinstance(segment, dict):
+        from pycocotools.mask import area
+
+        return float(area(segment))
+    from wsol.outlines import ring_area
+
+    return abs(ring_area(np.reshape(segment[0], (-1, 2))))
 
 
 def common_folder(paths: Iterable[str]) -> str:

@@ -12,51 +12,63 @@ percent of the image; the score of an image's first class sorts the tasks.
 from __future__ import annotations
 
 from importlib.metadata import version
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, ClassVar
 from xml.etree.ElementTree import Element, SubElement
 
 from tdam.strict_json import dumps
-from wsol.writers.base import ErrorTable, Writer, clip_box, each_box
+from wsol.writers.base import ErrorTable, Writer, clip_box, each_box, each_region, list_classes
 from wsol.writers.xml_files import write_xml, xml_text
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
+
+    import numpy as np
 
     from wsol.results import Localization
 
 
 class LabelStudioWriter(Writer):
-    """Writes `labelstudio.json` and `labelstudio_config.xml`, which has the labels that occur.
+    """Writes `labelstudio.json` and `labelstudio_config.xml`, which lists the labels.
 
     Images that could not be read are in `labelstudio_errors.csv`.
+
+    Args:
+        folder: that the files go to; exists
+        names: of all classes
+        classes: that are listed whether they occur or not
     """
 
-    def __init__(self, folder: Path, names: tuple[str, ...]) -> None:
+    options = frozenset({"classes"})
+    stem: ClassVar[str] = "labelstudio"  # of the files
+    control: ClassVar[str] = "RectangleLabels"  # Label Studio's, which people correct with
+
+    def __init__(self, folder: Path, names: tuple[str, ...], classes: Sequence[int] = ()) -> None:
         super().__init__(folder, names)
-        self._errors = ErrorTable(folder / "labelstudio_errors.csv", self._files)
+        self._errors = ErrorTable(folder / f"{self.stem}_errors.csv", self._files)
         self._model = f"wsol-tdam {version('wsol-tdam')}"
-        self._tasks = self._open("labelstudio.json")
+        self._tasks = self._open(f"{self.stem}.json")
         self._count = 0
+        self._classes = classes
         self._labels: dict[int, str] = {}
 
     def add(self, localization: Localization) -> None:
         """Write the localizations of one image."""
         self._count += 1
-        task = self._count
+        task, kind = self._count, self.control.lower()
         result = []
-        for number, (each, box, score) in enumerate(each_box(localization), start=1):
+        for number, (each, shape, score) in enumerate(self._shapes(localization), start=1):
             name = self._labels.setdefault(each.label, xml_text(each.name))
-            value = {**to_percent(box, localization.width, localization.height), "rotation": 0}
             result.append(
                 {
                     "id": f"box-{task}-{number}",
-                    "type": "rectanglelabels",
+                    "type": kind,
                     "from_name": "label",
                     "to_name": "image",
                     "original_width": localization.width,
                     "original_height": localization.height,
                     "image_rotation": 0,
-                    "value": {**value, "rectanglelabels": [name]},
+                    "value": {**shape, kind: [name]},
                     "score": score,
                 }
             )
@@ -64,6 +76,14 @@ class LabelStudioWriter(Writer):
         data = {"image": self._reference(localization)}
         record = {"data": data, "predictions": [prediction]}
         self._tasks.write(("[" if task == 1 else ", ") + dumps(record))
+
+    def _shapes(
+        self, localization: Localization
+    ) -> Iterator[tuple[Localization, dict[str, Any], float]]:
+        """Describe every box: its class, what Label Studio's value has of it, and its score."""
+        for each, box, score in each_box(localization):
+            value = to_percent(box, localization.width, localization.height)
+            yield each, {**value, "rotation": 0}, score
 
     def add_error(self, path: Path, reason: str) -> None:
         """Write that an image could not be read, and so has no task."""
@@ -73,12 +93,32 @@ class LabelStudioWriter(Writer):
         """Write both files."""
         view = Element("View")
         SubElement(view, "Image", name="image", value="$image")
-        labels = SubElement(view, "RectangleLabels", name="label", toName="image")
-        for _, name in sorted(self._labels.items()):
+        labels = SubElement(view, self.control, name="label", toName="image")
+        listed = list_classes(self.names, self._labels, self._classes)
+        for name in dict.fromkeys(self._labels.get(i, xml_text(self.names[i])) for i in listed):
             SubElement(labels, "Label", value=name)
-        write_xml(view, self.folder / "labelstudio_config.xml")
+        write_xml(view, self.folder / f"{self.stem}_config.xml")
         self._tasks.write("]" if self._count else "[]")
         super().close()
+
+
+class LabelStudioPolygonsWriter(LabelStudioWriter):
+    """Writes `labelstudio_polygons.json` and its configuration: polygons instead of rectangles.
+
+    Images that could not be read are in `labelstudio_polygons_errors.csv`.
+    """
+
+    of_maps = True
+    stem = "labelstudio_polygons"
+    control = "PolygonLabels"
+
+    def _shapes(
+        self, localization: Localization
+    ) -> Iterator[tuple[Localization, dict[str, Any], float]]:
+        size = localization.width, localization.height
+        for each, _, score, region in each_region(localization):
+            points: np.ndarray = (100 * region.polygon() / size).clip(0, 100)
+            yield each, {"points": points.tolist(), "closed": True}, score
 
 
 def to_percent(box: list[float], width: int, height: int) -> dict[str, float]:

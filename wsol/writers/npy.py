@@ -25,6 +25,8 @@ class NpyWriter(Writer):
     `maps.csv` names the map of every image and the part of the photograph that it covers.
     """
 
+    of_maps = True
+
     def __init__(self, folder: Path, names: tuple[str, ...]) -> None:
         super().__init__(folder, names)
         make_folder(folder / "maps")

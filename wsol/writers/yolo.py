@@ -11,13 +11,14 @@ from __future__ import annotations
 
 import json
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from wsol.out_files import link_file, make_folder, write_file
 from wsol.writers.base import ErrorTable, Writer, clip_box, each_box
 from wsol.writers.names import plain_name, unique_stem
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from wsol.results import Localization
@@ -42,11 +43,12 @@ class YoloWriter(Writer):
     """
 
     options = frozenset({"confidence"})
+    home: ClassVar[str] = "yolo"  # folder
 
     def __init__(self, folder: Path, names: tuple[str, ...], confidence: bool = False) -> None:
         super().__init__(folder, names)
         self._confidence = confidence
-        self._home = folder / "yolo"
+        self._home = folder / self.home
         self._labels = self._home / "labels" / "train"
         self._images = self._home / "images" / "train"
         for each in (self._labels, self._images):
@@ -57,14 +59,15 @@ class YoloWriter(Writer):
     def add(self, localization: Localization) -> None:
         """Write the labels of one image, and link to it if it is a file."""
         stem = unique_stem(localization.path, self._taken)
-        text = "".join(
-            self._line(each.label, box, score, localization)
-            for each, box, score in each_box(localization)
-        )
+        text = "".join(self._lines(localization))
         write_file(self._labels / f"{stem}.txt", text, sync=False)
         if localization.path is not None and localization.path.is_file():
             suffix = plain_name(localization.path.suffix)
             link_file(localization.path, self._images / (stem + suffix))
+
+    def _lines(self, localization: Localization) -> Iterator[str]:
+        for each, box, score in each_box(localization):
+            yield self._line(each.label, box, score, localization)
 
     def _line(self, label: int, box: list[float], score: float, localization: Localization) -> str:
         x0, y0, x1, y1 = clip_box(box, localization.width, localization.height)
@@ -81,14 +84,14 @@ class YoloWriter(Writer):
         """Write `data.yaml`."""
         self._labels.with_suffix(".cache").unlink(missing_ok=True)
         lines = [
-            "# These boxes are predictions. If you move this folder, change `path`.",
+            "# These labels are predictions. If you move this folder, change `path`.",
             f"path: {yaml_text(str(self._home.absolute()))}",
             "train: images/train",
             "val: images/train  # trainers ask for it: split the images before you trust a score",
             "names:",
             *(f"  {index}: {yaml_text(name)}" for index, name in enumerate(self.names)),
         ]
-        self._open("yolo/data.yaml").write("\n".join(lines) + "\n")
+        self._open(f"{self.home}/data.yaml").write("\n".join(lines) + "\n")
         super().close()
 
 

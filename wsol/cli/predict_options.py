@@ -1,0 +1,73 @@
+"""The options that `wsol predict` alone has."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from wsol.prediction import DEFAULT_FOLDER
+from wsol.text import list_choices
+from wsol.writers import WRITERS
+
+
+class Order(StrEnum):
+    """In which order the predictions come."""
+
+    given = "given"
+    uncertain = "uncertain"
+
+
+class Engine(StrEnum):
+    """What spreads a prediction over a cluster."""
+
+    ray = "ray"
+
+
+Out = Annotated[Path | None, typer.Option(help=f"Folder for files; default: {DEFAULT_FOLDER}.")]
+Formats = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--format",
+        help=f"{list_choices(sorted(WRITERS))}; repeatable. Boxes, masks and polygons are drafts.",
+        metavar="NAME",
+    ),
+]
+Confidence = Annotated[
+    bool, typer.Option("--confidence", help="Add the confidence column to yolo files.")
+]
+Rle = Annotated[
+    bool, typer.Option("--rle", help="Masks instead of polygons in coco and coco-dataset files.")
+]
+SaveMaps = Annotated[bool, typer.Option("--save-maps", help="As --format npy.")]
+SaveImages = Annotated[
+    bool, typer.Option("--save-images", help="A picture of boxes and map for every image.")
+]
+TopK = Annotated[int, typer.Option(help="Classes to localize on each image.", min=1)]
+Multi = Annotated[
+    bool, typer.Option("--multi", help="A box for every region, not only the largest.")
+]
+ClassFromFolder = Annotated[
+    bool,
+    typer.Option(
+        "--class-from-folder",
+        help="An image's folder names its class. Where the network knows no such class, maps are "
+        "of the one that it sees in the folder, by a vote of up to 20 images.",
+    ),
+]
+MinScore = Annotated[
+    float, typer.Option(help="Probability below which a class has no box.", min=0, max=1)
+]
+Sort = Annotated[Order, typer.Option(help="uncertain: least certain first.")]
+ByEngine = Annotated[
+    Engine | None,
+    typer.Option(
+        help="ray: workers of a cluster write records into parts of --out (jsonl, parquet); "
+        "SOURCE may be an address such as s3://. Needs the extra ray.",
+    ),
+]
+Resume = Annotated[
+    bool, typer.Option("--resume", help="Go on with a run that was cut off, or begin it.")
+]
