@@ -329,7 +329,7 @@ class Localizer:
 
 
 def explain_threshold(model: nn.Module, asked: float | None, threshold: float) -> str:
-    """Say where the threshold that is stored with a network's weights is not the one taken.
+    """Say where a threshold comes from that was not asked for.
 
     Args:
         model: the network
@@ -341,8 +341,12 @@ def explain_threshold(model: nn.Module, asked: float | None, threshold: float) -
     """
     stored: Any = getattr(model, "threshold", None)
     spec: Any = getattr(model, "spec", None)
-    if asked is not None or stored is None or spec is None or stored == threshold:
+    if asked is not None or spec is None:
         return ""
+    if stored is None:
+        return f"threshold {threshold:g}, whatever the images: none is stored with the weights"
+    if stored == threshold:
+        return f"threshold {threshold:g}, stored with the weights"
     return (
         f"threshold {threshold:g}: the one stored with the weights, {stored:g}, is of maps by "
         f"{spec.method} of {spec.map_layer}"

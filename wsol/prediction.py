@@ -11,6 +11,7 @@ from wsol.classes import name_outputs
 from wsol.data_ranges import tells_stretched
 from wsol.errors import ArgumentError, about
 from wsol.networks import get_network
+from wsol.own_threshold import AUTO
 from wsol.prediction_run import PredictionRun
 from wsol.sources import list_photographs
 
@@ -60,7 +61,7 @@ def predict(
     method: str | type[MapExtractor] = "auto",
     layer: str | None = None,
     fc_layer: str | nn.Module | None = None,
-    threshold: float | None = None,
+    threshold: float | Literal["auto"] | None = None,
     topk: int = 1,
     multi: bool = False,
     class_name: str | None = None,
@@ -99,7 +100,7 @@ def predict(
         method: as `Localizer` takes it
         layer: module of the network to make the maps of; None for a registered network's own
         fc_layer: the classifier's linear layer, which `cam` needs; as `layer`
-        threshold: as `Localizer` takes it
+        threshold: as `Localizer` takes it, or `auto` for what the images ask for without a box
         topk: classes to localize on each image
         multi: a box for every region, not only for the largest
         class_name: the class of all images, where it is known
@@ -151,8 +152,9 @@ def predict(
     given: dict[str, Any] = {"preprocessing": preprocessing, "fc_layer": fc_layer}
     method = _check_maps(network, method, layer, events, **given)
     every = name_outputs(network, names)
+    level = None if threshold == AUTO else threshold
     options = {
-        "method": method, "threshold": threshold, "contours": "outer" if multi else "largest",
+        "method": method, "threshold": level, "contours": "outer" if multi else "largest",
         "topk": topk, "target_layer": layer, "names": every, "batch_size": batch_size,
         "workers": workers, "precision": precision, "channels_last": channels_last,
         "min_score": min_score, **given,
@@ -161,6 +163,7 @@ def predict(
     localizer = _make_localizer(network, device if states is None else "cpu", options, events)
     if known.strangers:
         localizer, options = _borrow(localizer, options, known, paths, states, events)
+    _settle_threshold(localizer, options, threshold, known, paths, states, events)
     failed = PredictionRun(
         localizer, options, paths, states, known, folder, kinds, extras, save_images, sort,
         {"layer": layer, "fc_layer": fc_layer}, device, on_result, events,
@@ -307,18 +310,43 @@ def _borrow(
     return make_localizer(localizer.model, {**own, "device": str(localizer.device)}), own
 
 
+def _settle_threshold(
+    localizer: Localizer,
+    options: dict[str, Any],
+    asked: float | str | None,
+    known: KnownClasses,
+    paths: list[Path],
+    states: dict[str, str] | None,
+    events: Events,
+) -> None:
+    """Find the threshold that the images ask for where that is wanted, and say where it is from."""
+    from wsol.localizer import explain_threshold
+    from wsol.own_threshold import find_own_threshold
+
+    found = None
+    if asked == AUTO:
+        if states is not None:
+            raise ArgumentError("threshold", "auto cannot go with an engine; find a number first")
+        borrowed, labels = options.get("borrowed"), known.labels
+        if borrowed is not None and labels is not None:
+            labels = [borrowed[label] for label in labels]
+        found = find_own_threshold(localizer, paths, labels, options, events)
+    if found is not None:
+        options["threshold"] = localizer.threshold = found
+    elif note := explain_threshold(localizer.model, options["threshold"], localizer.threshold):
+        events.say(note)
+
+
 def _make_localizer(
     network: nn.Module, device: str, options: dict[str, Any], events: Events
 ) -> Localizer:
     """Make the localizer, and say what people should know of how it finds boxes."""
-    from wsol.localizer import Localizer, explain_threshold
+    from wsol.localizer import Localizer
 
     with about("min_score"):
         if not 0 <= options["min_score"] <= 1:
             raise ValueError(f"Expected min_score to be in [0, 1] but got {options['min_score']}")
     localizer = Localizer(network, device=device, **options)
-    if note := explain_threshold(network, options["threshold"], localizer.threshold):
-        events.say(note)
     if (precision := options["precision"]) != "float32":
         events.say(f"the network computes in {precision}: scores and boxes can differ from float32")
     return localizer

@@ -43,7 +43,7 @@ def predict(
     output_stride: common.OutputStride = None,
     method: common.Method = "auto",
     layer: common.Layer = None,
-    threshold: common.Threshold = None,
+    threshold: options.Threshold = None,
     topk: options.TopK = 1,
     multi: options.Multi = False,
     class_name: common.ClassName = None,
@@ -75,7 +75,7 @@ def predict(
     asked = networks.attention_flags(attention, steps, distance, searchlight)
     networks.check_model(model, method, checkpoint, weights, **asked)
     common.check_classes(class_name, class_from_folder)
-    common.check_threshold(threshold)
+    level = options.read_threshold(threshold)
 
     def load() -> Backbone:
         return networks.load_model(
@@ -95,7 +95,7 @@ def predict(
             rle=rle,
             method=method,
             layer=layer,
-            threshold=threshold,
+            threshold=level,
             topk=topk,
             multi=multi,
             class_name=class_name,

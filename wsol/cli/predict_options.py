@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
+from wsol.cli import common
+from wsol.own_threshold import AUTO
 from wsol.prediction import DEFAULT_FOLDER
 from wsol.text import list_choices
 from wsol.writers import WRITERS
@@ -33,6 +35,15 @@ Formats = Annotated[
         "--format",
         help=f"{list_choices(sorted(WRITERS))}; repeatable. Boxes, masks and polygons are drafts.",
         metavar="NAME",
+    ),
+]
+Threshold = Annotated[
+    str | None,
+    typer.Option(
+        help="Share of the map's range above which a pixel counts, or auto for the one that these "
+        "images ask for without a box; default: the one stored with the weights for their own "
+        "maps, or 0.2.",
+        metavar="T",
     ),
 ]
 Confidence = Annotated[
@@ -71,3 +82,17 @@ ByEngine = Annotated[
 Resume = Annotated[
     bool, typer.Option("--resume", help="Go on with a run that was cut off, or begin it.")
 ]
+
+
+def read_threshold(text: str | None) -> float | Literal["auto"] | None:
+    """Read a threshold, or exit with 2 where it is neither a share nor `auto`."""
+    if text is None or text == AUTO:
+        return None if text is None else "auto"
+    try:
+        share = float(text)
+    except ValueError:
+        raise typer.BadParameter(
+            f"expected auto or a number from 0 to 1, got {text}", param_hint="--threshold"
+        ) from None
+    common.check_threshold(share)
+    return share
