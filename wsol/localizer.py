@@ -328,6 +328,20 @@ class Localizer:
         )
 
 
+def name_origin(model: nn.Module, asked: float | None, threshold: float) -> str:
+    """Name where the threshold of a localizer comes from.
+
+    Args:
+        model: the network
+        asked: threshold that the localizer was made with
+        threshold: that it took
+    """
+    if asked is not None:
+        return "as it was asked for"
+    stored = getattr(model, "threshold", None)
+    return "stored with the weights" if stored == threshold else "the default"
+
+
 def explain_threshold(model: nn.Module, asked: float | None, threshold: float) -> str:
     """Say where the threshold that is stored with a network's weights is not the one taken.
 

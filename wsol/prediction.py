@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from tdam.events import Events
     from tdam.preprocessing import Preprocessing
+    from wsol.drafts import DraftPage
     from wsol.folder_classes import KnownClasses
     from wsol.images import ImageError
     from wsol.localizer import Localizer
@@ -55,6 +56,7 @@ def predict(
     *,
     formats: str | type[Writer] | Iterable[str | type[Writer]] = (),
     save_images: bool = False,
+    page: str | Path | DraftPage | None = None,
     confidence: bool = False,
     rle: bool = False,
     method: str | type[MapExtractor] = "auto",
@@ -94,6 +96,8 @@ def predict(
         out: folder for the files; None for `wsol-predictions`
         formats: names in `wsol.writers.WRITERS`, or classes like these; one or several
         save_images: also draw boxes and map of every image, into `pictures`
+        page: folder for a page of all images with a slider for the threshold of their boxes, as
+            `wsol/writers/README.md` tells
         confidence: add the score in formats that leave it out
         rle: segments of COCO files are masks, run-length encoded, and not polygons
         method: as `Localizer` takes it
@@ -142,9 +146,9 @@ def predict(
     PredictionSummary(images=1, failed=0, folder=None)
     """
     extras = {"confidence": confidence, "rle": rle}
-    others = {"save_images": save_images, "sort": sort, "on_result": on_result}
+    others = {"save_images": save_images, "page": page, "sort": sort, "on_result": on_result}
     kinds = _check_formats(formats, extras, engine, others)
-    folder = _choose_folder(out, bool(kinds) or save_images, resume, force)
+    folder, page = _choose_folders(out, bool(kinds) or save_images, page, resume, force)
     _check_choices(method, sort, device if engine is None else "cpu", precision)
     paths, states = _list_images(sources, folder, events, engine)
     network = get_network(model)
@@ -158,12 +162,13 @@ def predict(
         "min_score": min_score, **given,
     }  # fmt: skip
     known = _find_classes(every, paths, sources, class_name, class_from_folder, topk)
-    localizer = _make_localizer(network, device if states is None else "cpu", options, events)
-    if known.strangers:
-        localizer, options = _borrow(localizer, options, known, paths, states, events)
+    device_here = device if states is None else "cpu"
+    localizer, options = _make_localizer(
+        network, device_here, options, known, paths, states, events
+    )
     failed = PredictionRun(
         localizer, options, paths, states, known, folder, kinds, extras, save_images, sort,
-        {"layer": layer, "fc_layer": fc_layer}, device, on_result, events,
+        {"layer": layer, "fc_layer": fc_layer}, device, on_result, page, events,
     ).do(resume, force)  # fmt: skip
     return PredictionSummary(len(paths), failed, folder)
 
@@ -208,18 +213,30 @@ def _check_formats(
     return kinds
 
 
-def _choose_folder(out: str | Path | None, writes: bool, resume: bool, force: bool) -> Path | None:
-    """See to it that a run goes on or begins anew, and has a folder if it writes."""
+def _choose_folders(
+    out: str | Path | None,
+    writes: bool,
+    page: str | Path | DraftPage | None,
+    resume: bool,
+    force: bool,
+) -> tuple[Path | None, DraftPage | None]:
+    """See to it that a run goes on or begins anew, and has a folder if it writes, and a page's."""
+    from wsol.drafts import DraftPage
+
     if resume and force:
         raise ArgumentError("resume", "goes on with a run, and cannot be combined with --force")
-    if resume and not writes and out is None:
-        message = "needs formats or save_images: without files there is nothing to go on with"
+    if page is not None and not isinstance(page, DraftPage):
+        page = DraftPage(Path(page))
+    if resume and not writes and page is None and out is None:
+        message = "needs formats, save_images or page: without files there is nothing to go on with"
         raise ArgumentError("resume", message)
     if writes:
-        return Path(DEFAULT_FOLDER if out is None else out)
-    if out is not None:
+        folder = Path(DEFAULT_FOLDER if out is None else out)
+    elif out is not None:
         raise ArgumentError("out", "needs formats or save_images, which say what to write there")
-    return None
+    else:
+        folder = None if page is None else page.folder
+    return folder, page
 
 
 def _list_images(
@@ -308,9 +325,15 @@ def _borrow(
 
 
 def _make_localizer(
-    network: nn.Module, device: str, options: dict[str, Any], events: Events
-) -> Localizer:
-    """Make the localizer, and say what people should know of how it finds boxes."""
+    network: nn.Module,
+    device: str,
+    options: dict[str, Any],
+    known: KnownClasses,
+    paths: list[Path],
+    states: dict[str, str] | None,
+    events: Events,
+) -> tuple[Localizer, dict[str, Any]]:
+    """Make the localizer, with its options, and say what people should know of how it finds boxes."""
     from wsol.localizer import Localizer, explain_threshold
 
     with about("min_score"):
@@ -321,4 +344,6 @@ def _make_localizer(
         events.say(note)
     if (precision := options["precision"]) != "float32":
         events.say(f"the network computes in {precision}: scores and boxes can differ from float32")
-    return localizer
+    if known.strangers:
+        return _borrow(localizer, options, known, paths, states, events)
+    return localizer, options
