@@ -162,10 +162,7 @@ def predict(
         "min_score": min_score, **given,
     }  # fmt: skip
     known = _find_classes(every, paths, sources, class_name, class_from_folder, topk)
-    device_here = device if states is None else "cpu"
-    localizer, options = _make_localizer(
-        network, device_here, options, known, paths, states, events
-    )
+    localizer, options = _make_localizer(network, device, options, known, paths, states, events)
     failed = PredictionRun(
         localizer, options, paths, states, known, folder, kinds, extras, save_images, sort,
         {"layer": layer, "fc_layer": fc_layer}, device, on_result, page, events,
@@ -231,12 +228,10 @@ def _choose_folders(
         message = "needs formats, save_images or page: without files there is nothing to go on with"
         raise ArgumentError("resume", message)
     if writes:
-        folder = Path(DEFAULT_FOLDER if out is None else out)
-    elif out is not None:
+        return Path(DEFAULT_FOLDER if out is None else out), page
+    if out is not None:
         raise ArgumentError("out", "needs formats or save_images, which say what to write there")
-    else:
-        folder = None if page is None else page.folder
-    return folder, page
+    return None if page is None else page.folder, page
 
 
 def _list_images(
@@ -333,13 +328,13 @@ def _make_localizer(
     states: dict[str, str] | None,
     events: Events,
 ) -> tuple[Localizer, dict[str, Any]]:
-    """Make the localizer, with its options, and say what people should know of how it finds boxes."""
+    """Make the localizer, with its options, and say what people should know of its boxes."""
     from wsol.localizer import Localizer, explain_threshold
 
     with about("min_score"):
         if not 0 <= options["min_score"] <= 1:
             raise ValueError(f"Expected min_score to be in [0, 1] but got {options['min_score']}")
-    localizer = Localizer(network, device=device, **options)
+    localizer = Localizer(network, device=device if states is None else "cpu", **options)
     if note := explain_threshold(network, options["threshold"], localizer.threshold):
         events.say(note)
     if (precision := options["precision"]) != "float32":
