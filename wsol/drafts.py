@@ -44,7 +44,7 @@ class DraftPage:
     Args:
         folder: for `index.html`, and `index-2.html` and so on where one page has not all images
         command: words of the command that made it, without threshold and `--min-score`: the page
-            writes it anew with those that a person chose; empty: it writes arguments of `predict`
+            shows it with those that a person chose; empty: it shows arguments of `predict`
     """
 
     folder: Path
@@ -100,6 +100,8 @@ def write_drafts(
                 },
                 title="Drafts of boxes",
                 origin=origin,
+                command=bool(page.command),
+                files="--format" in page.command,
                 threshold=localizer.threshold,
                 multi=localizer.contours != "largest",
                 first=number * GALLERY + 1,

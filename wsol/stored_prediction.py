@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 from eval.image_files import get_max_pixels
 from tdam.atomic import naming
 from tdam.events import working
-from wsol.errors import about
+from wsol.errors import ArgumentError, about
 from wsol.evaluation.network_maps import describe_arithmetic
 from wsol.fingerprints import hash_code, hash_modules, hash_weights
-from wsol.folder_lock import LOCK, hold_folder
+from wsol.folder_lock import LOCK, has_files, hold_folder
 from wsol.out_files import KEPT, FileList, make_folder
 from wsol.out_folders import free_folder
 from wsol.prediction_journal import Journal
@@ -90,10 +90,13 @@ class StoredPrediction:
             wsol.folder_lock.FolderHeldError: another process works in it
             OSError: the disk is full or gone; what was finished stays, and can go on
         """
-        with hold_folder(self.folder), self._holding_page(resume, force):
+        self._check_page(resume, force)
+        with ExitStack() as held:
+            held.enter_context(hold_folder(self.folder))
             files = FileList(self.folder)
             journal = Journal(self.folder, self.paths, self._describe(), self.localizer.batch_size)
             ended = journal.enter(resume, force, self.events)
+            held.enter_context(self._holding_page())
             if ended is not None:
                 self._tell(journal, self.uncertain)
                 self._write_page(journal)
@@ -113,17 +116,32 @@ class StoredPrediction:
             journal.finish(failed)
         return failed
 
+    def _check_page(self, resume: bool, force: bool) -> None:
+        """Refuse a page's folder that has files, before anything is begun."""
+        folder = self._page_folder()
+        if folder is None or force or not has_files(folder):
+            return
+        ours = {name.partition("/")[0] for name in FileList(folder).names()}
+        if not (resume and {path.name for path in folder.iterdir()} <= {LOCK, *KEPT, *ours}):
+            message = f"{folder} exists; choose another folder or add --force (force=True)"
+            raise ArgumentError("page", message)
+
     @contextmanager
-    def _holding_page(self, resume: bool, force: bool) -> Iterator[None]:
+    def _holding_page(self) -> Iterator[None]:
         """Hold the page's folder, where that is another one, and make room in it."""
-        if self.page is None or self.page.folder.resolve() == self.folder.resolve():
+        folder = self._page_folder()
+        if folder is None:
             yield
             return
-        with about("page"), hold_folder(self.page.folder):
-            ours = {name.partition("/")[0] for name in FileList(self.page.folder).names()}
-            there = {path.name for path in self.page.folder.glob("*")} - {LOCK, *KEPT}
-            free_folder(self.page.folder, force or (resume and there <= ours))
+        with about("page"), hold_folder(folder):
+            free_folder(folder, force=True)
             yield
+
+    def _page_folder(self) -> Path | None:
+        """Name the page's folder, where there is a page and it is not in the run's folder."""
+        if self.page is None or self.page.folder.resolve() == self.folder.resolve():
+            return None
+        return self.page.folder
 
     def _write_page(self, journal: Journal) -> None:
         """Write the page of drafts, if there is to be one, of the results that there are."""

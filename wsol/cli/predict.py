@@ -132,7 +132,8 @@ def _ask_page(folder: Path, context: typer.Context) -> DraftPage:
     """Ask for a page that shows the command, without what it writes anew or has for itself."""
     from wsol.drafts import DraftPage
 
-    return DraftPage(folder, repeat_command(context, ("threshold", "min_score", "page", "resume")))
+    without = ("threshold", "min_score", "page", "resume", "force")
+    return DraftPage(folder, repeat_command(context, without))
 
 
 class _Printer:
