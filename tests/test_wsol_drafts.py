@@ -143,7 +143,7 @@ def test_a_page_goes_on_and_begins_where_the_run_has_ended(trained, objects, tmp
     assert len(facts_of(tmp_path / "cut" / "index.html")) == 2
     assert b"cut off after 2 of 36 images" in (tmp_path / "cut" / "index.html").read_bytes()
     code, out, err = run(*given, "--page", tmp_path / "cut")
-    assert (code, out, "--resume" in err) == (2, "", True)
+    assert (code, out, "--resume" in err, "--out" in err) == (2, "", True, False)
     for _ in range(2):  # the second time nothing is left to do
         assert run(*given, "--page", tmp_path / "cut", "--resume")[0] == 0
         assert (tmp_path / "cut" / "index.html").read_bytes() == expected

@@ -89,7 +89,8 @@ def predict(
     drafts = None if page is None else _ask_page(page, context)
     writes = bool(kinds or save_images or engine)
     shown = _Printer(Path(out or prediction.DEFAULT_FOLDER) if writes else page)
-    with _resumable(shown), ConsoleEvents() as events, usage():
+    home = "--out" if page is None or writes else "--page"
+    with _resumable(shown), ConsoleEvents() as events, usage(out=home):
         summary = prediction.predict(
             load,
             sources,
