@@ -146,6 +146,34 @@ def sweep_boxes(
     return [by_level[step] for step in steps]
 
 
+def level_boxes(score_map: np.ndarray, contours: str = "largest") -> list[np.ndarray]:
+    """Find the boxes of a map above every level, the same as `threshold_boxes` at any threshold.
+
+    Args:
+        score_map: (H, W), in [0, 1]
+        contours: `largest` or `outer`
+
+    Returns:
+        one (k, 4) int64 array a level, x0 y0 x1 y1, outer edges in map pixels, from level 0 to the
+        last one below the map's highest; a threshold's level is `wsol.levels.level_of` of it and
+        of their number, and above the last one there is no box
+
+    Raises:
+        ValueError: a map that is not two-dimensional or leaves [0, 1], or an unknown argument
+
+    >>> level_boxes(np.array([[0.0, 0.006, 0.009]]))
+    [array([[1, 0, 3, 1]]), array([[2, 0, 3, 1]])]
+    """
+    if contours not in ("largest", "outer"):
+        raise ValueError(f"Expected contours to be 'largest' or 'outer' but got {contours!r}")
+    scaled = _scale(score_map)
+    if contours == "largest":
+        sweep = sweep_map(scaled, wants_largest=True, wants_all=False)
+        return list(sweep.largest[: sweep.peak].astype(np.int64)[:, None])
+    levels = scaled.astype(np.uint8)
+    return [_rectangles(_find_borders(levels > above, contours)) for above in range(levels.max())]
+
+
 def _scale(score_map: np.ndarray) -> np.ndarray:
     """Check a map and stretch [0, 1] to [0, 255], in the map's own precision."""
     scores = np.asarray(score_map)

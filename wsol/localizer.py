@@ -107,9 +107,11 @@ class Localizer:
             )
         spec = getattr(model, "spec", None)
         method = settle_method(method, model)
+        self.origin = "as it was asked for"  # of the threshold, for people
         if threshold is None:
             own = spec is not None and method == spec.method and target_layer is None
             stored = getattr(model, "threshold", None) if own else None
+            self.origin = "the default" if stored is None else "stored with the weights"
             threshold = DEFAULT_THRESHOLD if stored is None else stored
         if not 0 <= threshold <= 1:
             raise ValueError(f"Expected threshold to be in [0, 1] but got {threshold}")

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from tdam.events import Events
     from tdam.preprocessing import Preprocessing
+    from wsol.drafts import DraftPage
     from wsol.folder_classes import KnownClasses
     from wsol.images import ImageError
     from wsol.localizer import Localizer
@@ -56,6 +57,7 @@ def predict(
     *,
     formats: str | type[Writer] | Iterable[str | type[Writer]] = (),
     save_images: bool = False,
+    page: str | Path | DraftPage | None = None,
     confidence: bool = False,
     rle: bool = False,
     method: str | type[MapExtractor] = "auto",
@@ -95,6 +97,8 @@ def predict(
         out: folder for the files; None for `wsol-predictions`
         formats: names in `wsol.writers.WRITERS`, or classes like these; one or several
         save_images: also draw boxes and map of every image, into `pictures`
+        page: folder for a page of all images with a slider for the threshold of their boxes, as
+            `wsol/writers/README.md` tells
         confidence: add the score in formats that leave it out
         rle: segments of COCO files are masks, run-length encoded, and not polygons
         method: as `Localizer` takes it
@@ -143,30 +147,26 @@ def predict(
     PredictionSummary(images=1, failed=0, folder=None)
     """
     extras = {"confidence": confidence, "rle": rle}
-    others = {"save_images": save_images, "sort": sort, "on_result": on_result}
+    others = {"save_images": save_images, "page": page, "sort": sort, "on_result": on_result}
     kinds = _check_formats(formats, extras, engine, others)
-    folder = _choose_folder(out, bool(kinds) or save_images, resume, force)
+    folder, page = _choose_folders(out, bool(kinds) or save_images, page, resume, force)
     _check_choices(method, sort, device if engine is None else "cpu", precision)
     paths, states = _list_images(sources, folder, events, engine)
     network = get_network(model)
     given: dict[str, Any] = {"preprocessing": preprocessing, "fc_layer": fc_layer}
     method = _check_maps(network, method, layer, events, **given)
     every = name_outputs(network, names)
-    level = None if threshold == AUTO else threshold
     options = {
-        "method": method, "threshold": level, "contours": "outer" if multi else "largest",
+        "method": method, "threshold": threshold, "contours": "outer" if multi else "largest",
         "topk": topk, "target_layer": layer, "names": every, "batch_size": batch_size,
         "workers": workers, "precision": precision, "channels_last": channels_last,
         "min_score": min_score, **given,
     }  # fmt: skip
     known = _find_classes(every, paths, sources, class_name, class_from_folder, topk)
-    localizer = _make_localizer(network, device if states is None else "cpu", options, events)
-    if known.strangers:
-        localizer, options = _borrow(localizer, options, known, paths, states, events)
-    _settle_threshold(localizer, options, threshold, known, paths, states, events)
+    localizer, options = _make_localizer(network, device, options, known, paths, states, events)
     failed = PredictionRun(
         localizer, options, paths, states, known, folder, kinds, extras, save_images, sort,
-        {"layer": layer, "fc_layer": fc_layer}, device, on_result, events,
+        {"layer": layer, "fc_layer": fc_layer}, device, on_result, page, events,
     ).do(resume, force)  # fmt: skip
     return PredictionSummary(len(paths), failed, folder)
 
@@ -211,18 +211,28 @@ def _check_formats(
     return kinds
 
 
-def _choose_folder(out: str | Path | None, writes: bool, resume: bool, force: bool) -> Path | None:
-    """See to it that a run goes on or begins anew, and has a folder if it writes."""
+def _choose_folders(
+    out: str | Path | None,
+    writes: bool,
+    page: str | Path | DraftPage | None,
+    resume: bool,
+    force: bool,
+) -> tuple[Path | None, DraftPage | None]:
+    """See to it that a run goes on or begins anew, and has a folder if it writes, and a page's."""
+    from wsol.drafts import DraftPage
+
     if resume and force:
         raise ArgumentError("resume", "goes on with a run, and cannot be combined with --force")
-    if resume and not writes and out is None:
-        message = "needs formats or save_images: without files there is nothing to go on with"
+    if page is not None and not isinstance(page, DraftPage):
+        page = DraftPage(Path(page))
+    if resume and not writes and page is None and out is None:
+        message = "needs formats, save_images or page: without files there is nothing to go on with"
         raise ArgumentError("resume", message)
     if writes:
-        return Path(DEFAULT_FOLDER if out is None else out)
+        return Path(DEFAULT_FOLDER if out is None else out), page
     if out is not None:
         raise ArgumentError("out", "needs formats or save_images, which say what to write there")
-    return None
+    return None if page is None else page.folder, page
 
 
 def _list_images(
@@ -333,20 +343,32 @@ def _settle_threshold(
         found = find_own_threshold(localizer, paths, labels, options, events)
     if found is not None:
         options["threshold"] = localizer.threshold = found
+        localizer.origin = "found on these images, no boxes used"
     elif note := explain_threshold(localizer.model, options["threshold"], localizer.threshold):
         events.say(note)
 
 
 def _make_localizer(
-    network: nn.Module, device: str, options: dict[str, Any], events: Events
-) -> Localizer:
-    """Make the localizer, and say what people should know of how it finds boxes."""
+    network: nn.Module,
+    device: str,
+    options: dict[str, Any],
+    known: KnownClasses,
+    paths: list[Path],
+    states: dict[str, str] | None,
+    events: Events,
+) -> tuple[Localizer, dict[str, Any]]:
+    """Make the localizer, with its options, and say what people should know of its boxes."""
     from wsol.localizer import Localizer
 
     with about("min_score"):
         if not 0 <= options["min_score"] <= 1:
             raise ValueError(f"Expected min_score to be in [0, 1] but got {options['min_score']}")
-    localizer = Localizer(network, device=device, **options)
+    asked = options["threshold"]
+    options = {**options, "threshold": None if asked == AUTO else asked}
+    localizer = Localizer(network, device=device if states is None else "cpu", **options)
     if (precision := options["precision"]) != "float32":
         events.say(f"the network computes in {precision}: scores and boxes can differ from float32")
-    return localizer
+    if known.strangers:
+        localizer, options = _borrow(localizer, options, known, paths, states, events)
+    _settle_threshold(localizer, options, asked, known, paths, states, events)
+    return localizer, options

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tdam.events import Events
+    from wsol.drafts import DraftPage
     from wsol.folder_classes import KnownClasses
     from wsol.images import ImageError
     from wsol.localizer import Localizer
@@ -38,6 +39,7 @@ class PredictionRun:
         layers: `layer` and `fc_layer` as they were asked for
         device: as it was asked for
         on_result: as for `wsol.prediction.predict`
+        page: of drafts, or None
         events: is told how far it is, and what people should know
     """
 
@@ -54,6 +56,7 @@ class PredictionRun:
     layers: dict[str, Any]
     device: str
     on_result: Callable[[Path, Localization | ImageError], object] | None
+    page: DraftPage | None
     events: Events
 
     def do(self, resume: bool, force: bool) -> int:
@@ -77,7 +80,8 @@ class PredictionRun:
             failed = StoredPrediction(
                 self.folder, self.localizer, self.paths, labels, names, self.kinds,
                 {**self.extras, "classes": self.known.listed}, self.pictures,
-                self.sort == "uncertain", self.layers, tell, self.events,
+                self.sort == "uncertain", self.layers, tell, self.page, self.localizer.origin,
+                self.events,
             ).run(resume, force)  # fmt: skip
         else:
             from wsol.engines.prediction import ClusterPrediction

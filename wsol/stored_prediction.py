@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
@@ -11,17 +12,20 @@ from typing import TYPE_CHECKING, Any
 from eval.image_files import get_max_pixels
 from tdam.atomic import naming
 from tdam.events import working
+from wsol.errors import ArgumentError, about
 from wsol.evaluation.network_maps import describe_arithmetic
 from wsol.fingerprints import hash_code, hash_modules, hash_weights
-from wsol.folder_lock import hold_folder
-from wsol.out_files import FileList, make_folder
+from wsol.folder_lock import LOCK, has_files, hold_folder
+from wsol.out_files import KEPT, FileList, make_folder
+from wsol.out_folders import free_folder
 from wsol.prediction_journal import Journal
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
     from tdam.events import Events
+    from wsol.drafts import DraftPage
     from wsol.images import ImageError
     from wsol.localizer import Localizer
     from wsol.results import Localization
@@ -49,6 +53,8 @@ class StoredPrediction:
         uncertain: the least certain images come first
         layers: `layer` and `fc_layer` as they were asked for
         on_result: as for `wsol.prediction.predict`
+        page: of drafts, which results and other files do not depend on; or None
+        origin: where the threshold comes from, in words
         events: is told how far it is
     """
 
@@ -63,6 +69,8 @@ class StoredPrediction:
     uncertain: bool
     layers: dict[str, Any]
     on_result: Callable[[Path, Localization | ImageError], object] | None
+    page: DraftPage | None
+    origin: str
     events: Events
 
     def run(self, resume: bool = False, force: bool = False) -> int:
@@ -82,12 +90,16 @@ class StoredPrediction:
             wsol.folder_lock.FolderHeldError: another process works in it
             OSError: the disk is full or gone; what was finished stays, and can go on
         """
-        with hold_folder(self.folder):
+        self._check_page(resume, force)
+        with ExitStack() as held:
+            held.enter_context(hold_folder(self.folder))
             files = FileList(self.folder)
             journal = Journal(self.folder, self.paths, self._describe(), self.localizer.batch_size)
             ended = journal.enter(resume, force, self.events)
+            held.enter_context(self._holding_page())
             if ended is not None:
                 self._tell(journal, self.uncertain)
+                self._write_page(journal)
                 return ended
             try:
                 failed = self._localize(journal)
@@ -95,12 +107,53 @@ class StoredPrediction:
                 raise
             except BaseException:
                 self._write(journal, files)
+                self._write_page(journal)
                 raise
             finally:
                 journal.close()
             self._write(journal, files)
+            self._write_page(journal)
             journal.finish(failed)
         return failed
+
+    def _check_page(self, resume: bool, force: bool) -> None:
+        """Refuse a page's folder that has files, before anything is begun."""
+        folder = self._page_folder()
+        if folder is None or force or not has_files(folder):
+            return
+        ours = {name.partition("/")[0] for name in FileList(folder).names()}
+        if not (resume and {path.name for path in folder.iterdir()} <= {LOCK, *KEPT, *ours}):
+            message = f"{folder} exists; choose another folder or add --force (force=True)"
+            raise ArgumentError("page", message)
+
+    @contextmanager
+    def _holding_page(self) -> Iterator[None]:
+        """Hold the page's folder, where that is another one, and make room in it."""
+        folder = self._page_folder()
+        if folder is None:
+            yield
+            return
+        with about("page"), hold_folder(folder):
+            free_folder(folder, force=True)
+            yield
+
+    def _page_folder(self) -> Path | None:
+        """Name the page's folder, where there is a page and it is not in the run's folder."""
+        if self.page is None or self.page.folder.resolve() == self.folder.resolve():
+            return None
+        return self.page.folder
+
+    def _write_page(self, journal: Journal) -> None:
+        """Write the page of drafts, if there is to be one, of the results that there are."""
+        if self.page is not None and journal.done:
+            from wsol.drafts import write_drafts
+
+            results = ((path, result) for path, result, _ in journal.read(self.uncertain))
+            counts = (journal.done, len(self.paths))
+            where = write_drafts(
+                self.page, results, *counts, self.localizer, self.origin, self.events
+            )
+            self.events.say(f"page in {where}")
 
     def _describe(self) -> dict[str, Any]:
         """Name everything that results and files depend on, but for the images."""

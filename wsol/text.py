@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shlex
 from typing import TYPE_CHECKING
 from unicodedata import category
 
@@ -40,6 +42,33 @@ def _write_unseen(char: str) -> str:
     if char in RAW_BYTES:
         return f"\\x{ord(char) - 0xDC00:02x}"
     return char.encode("unicode_escape").decode()
+
+
+def quote_words(words: Iterable[str]) -> str:
+    r"""Write the words of a command such that a shell reads them again, each unseen character too.
+
+    Args:
+        words: as a program is given them
+
+    Returns:
+        a line in which every character is seen, for shells that know `$'...'`, as bash and zsh do
+
+    >>> print(quote_words(["ls", "my cats", "caf\xe9 \u202egpj", "it's\n"]))
+    ls 'my cats' $'café \xe2\x80\xaegpj' $'it\'s\x0a'
+    """
+    return " ".join(shlex.quote(w) if w.isprintable() else _quote_unseen(w) for w in words)
+
+
+def _quote_unseen(word: str) -> str:
+    seen = (
+        f"\\{char}"
+        if char in "\\'"
+        else char
+        if char.isprintable()
+        else "".join(f"\\x{byte:02x}" for byte in os.fsencode(char))
+        for char in word
+    )
+    return f"$'{''.join(seen)}'"
 
 
 def count_things(count: int, thing: str) -> str:

@@ -14,6 +14,7 @@ from wsol.cli import common, networks
 from wsol.cli import predict_options as options
 from wsol.cli.console import ConsoleEvents, silence
 from wsol.cli.interrupts import exit_code, terminable
+from wsol.cli.repeated import repeat_command
 from wsol.cli.usage import usage
 from wsol.text import count_things, escape
 
@@ -21,11 +22,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from tdam.backbones.base import Backbone
+    from wsol.drafts import DraftPage
     from wsol.images import ImageError
     from wsol.results import Localization
 
 
 def predict(
+    context: typer.Context,
     sources: common.Sources,
     out: options.Out = None,
     formats: options.Formats = None,
@@ -33,6 +36,7 @@ def predict(
     rle: options.Rle = False,
     save_maps: options.SaveMaps = False,
     save_images: options.SaveImages = False,
+    page: options.Page = None,
     model: common.AnyModel = None,
     weights: common.Weights = "auto",
     checkpoint: common.Checkpoint = None,
@@ -82,15 +86,18 @@ def predict(
             model, weights, seed, checkpoint, output_stride=output_stride, **asked
         )
 
+    drafts = None if page is None else _ask_page(page, context)
     writes = bool(kinds or save_images or engine)
-    shown = _Printer(Path(out or prediction.DEFAULT_FOLDER) if writes else None)
-    with _resumable(shown), ConsoleEvents() as events, usage():
+    shown = _Printer(Path(out or prediction.DEFAULT_FOLDER) if writes else page)
+    home = "--out" if page is None or writes else "--page"
+    with _resumable(shown), ConsoleEvents() as events, usage(out=home):
         summary = prediction.predict(
             load,
             sources,
             out,
             formats=kinds,
             save_images=save_images,
+            page=drafts,
             confidence=confidence,
             rle=rle,
             method=method,
@@ -120,6 +127,14 @@ def predict(
         sys.stderr.write(f"{summary.failed} of {summary.images} images could not be read\n")
     if summary.failed or shown.failed:
         raise typer.Exit(1)
+
+
+def _ask_page(folder: Path, context: typer.Context) -> DraftPage:
+    """Ask for a page that shows the command, without what it writes anew or has for itself."""
+    from wsol.drafts import DraftPage
+
+    without = ("threshold", "min_score", "page", "resume", "force")
+    return DraftPage(folder, repeat_command(context, without))
 
 
 class _Printer:

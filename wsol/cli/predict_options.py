@@ -56,6 +56,13 @@ SaveMaps = Annotated[bool, typer.Option("--save-maps", help="As --format npy.")]
 SaveImages = Annotated[
     bool, typer.Option("--save-images", help="A picture of boxes and map for every image.")
 ]
+Page = Annotated[
+    Path | None,
+    typer.Option(
+        help="Folder for a page of all images, with a slider that moves their boxes to those of "
+        "any threshold."
+    ),
+]
 TopK = Annotated[int, typer.Option(help="Classes to localize on each image.", min=1)]
 Multi = Annotated[
     bool, typer.Option("--multi", help="A box for every region, not only the largest.")

@@ -127,7 +127,8 @@ def _exit(error: OSError | RuntimeError | ValueError, names: dict[str, str]) -> 
         hint = names.get(argument, flag) or None
         refuse(str(error), hint)
     if isinstance(error, (OutputError, SourceError)):
-        refuse(str(error), "SOURCE" if isinstance(error, SourceError) else "--out")
+        hint = "SOURCE" if isinstance(error, SourceError) else names.get("out", "--out")
+        refuse(str(error), hint)
     if isinstance(error, ResumeError):
         refuse(f"{error}; --force begins anew", "--out")
     if isinstance(error, MapError):
