@@ -42,6 +42,7 @@ def run(folder, recipe=RECIPE, loss=both_heads, **options):
     return model
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("choices", [{}, {"precision": "bfloat16"}, {"compile": True}])
 def test_both_heads_learn(tmp_path, choices, monkeypatch):
     compiled = torch.compile

@@ -112,6 +112,7 @@ def test_how_it_starts_from_weights(tmp_path):
         assert not torch.allclose(other(images()), wanted)
 
 
+@pytest.mark.slow
 def test_it_learns(tmp_path):
     model = tiny(attention=Gate)
     before = {name: t.clone() for name, t in model.state_dict().items() if ".attention." in name}

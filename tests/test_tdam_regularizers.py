@@ -149,6 +149,7 @@ def test_copies_and_compiled_networks_have_it():
     assert model.layer4[1].after_block.weight.grad.abs().sum() > 0
 
 
+@pytest.mark.slow
 def test_it_learns_in_the_loop(tmp_path):
     model = tiny(**TDAM, regularizer=Scale)
     train(model, Noise(4), SMALL.change(epochs=1), tmp_path, validate=count_weights, workers=0)

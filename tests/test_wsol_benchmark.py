@@ -44,6 +44,7 @@ def call(run, world, *more):
     )  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.fault("numbers: tables without a word of runs that failed")
 def test_tables_name_runs_that_failed(run, world, tmp_path):
     (tmp_path / "broken.safetensors").write_bytes(b"no weights")
@@ -123,6 +124,7 @@ def test_expected_values_gate(run, world, tmp_path):
     assert "1 of 2 expected values found" in printed
 
 
+@pytest.mark.slow
 def test_other_weights_are_scored_anew(run, world, tmp_path):
     weights, out = tmp_path / "weights.safetensors", tmp_path / "out"
     flags = ("benchmark", world / "data" / "manifest", "--root", world / "data", "--split", "val",

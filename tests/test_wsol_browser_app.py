@@ -71,6 +71,7 @@ def ask(served):
     return call
 
 
+@pytest.mark.slow
 def test_it_says_what_the_localizer_says(ask, cat):
     model, _ = load_checkpoint("efficientnet_lite0_tdam")
     for threshold, every in ((model.threshold, False), (0.6, True)):
@@ -88,6 +89,7 @@ def test_it_says_what_the_localizer_says(ask, cat):
     assert ask(cat, "tabby", 0.3, False)[2]["data"][0][0] == "tabby"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["coco-dataset", "yolo", "csv"])
 def test_boxes_can_be_taken_along(ask, cat, kind):
     rows = ask(cat, "tabby", 0.3, False)[2]["data"]
@@ -106,6 +108,7 @@ def test_boxes_can_be_taken_along(ask, cat, kind):
             assert "tabby" in file.read(names[0]).decode()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("mode", "suffix"), [("L", "JPG"), ("RGBA", "png")])
 def test_the_file_comes_as_it_is(ask, tmp_path, mode, suffix):
     """Grey and transparent images are read as predict reads them, under their own names."""
@@ -279,6 +282,7 @@ def test_equal_names_can_be_told_apart(names, wanted):
     assert tell_apart(names) == wanted
 
 
+@pytest.mark.slow
 @pytest.mark.fault("input: names of classes in a file of weights")
 def test_the_second_of_two_equal_names_can_be_chosen(cat):
     model, _ = load_checkpoint("efficientnet_lite0_tdam")

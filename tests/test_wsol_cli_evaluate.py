@@ -71,6 +71,7 @@ def test_results_boxes_maps_and_comparison(run, photos, tmp_path):
     assert "finished evaluation" in err
 
 
+@pytest.mark.slow
 def test_steps_against_each_other(run, photos, tmp_path):
     network = ("--root", photos, "--checkpoint", "efficientnet_lite0_tdam", "--threshold", 0.3)
     for step in (1, 2):
@@ -300,6 +301,7 @@ def split_photos(folder):
     return folder
 
 
+@pytest.mark.slow
 def test_a_finished_run_is_not_overwritten_and_val_is_scored_once(run, photos, tmp_path):
     data, out = split_photos(tmp_path / "data"), tmp_path / "out"
     options = ("evaluate", data, "--root", photos, "--threshold", "val", "--out", out)

@@ -22,6 +22,7 @@ def cats(photos, tmp_path):
     return tmp_path
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", [("predict", "--save-images"), ("shift",)])
 def test_photographs_are_not_overwritten(run, cats, command):
     before = (cats / "a" / "cats" / "cat.png").read_bytes()

@@ -115,6 +115,7 @@ def test_a_run_that_was_cut_off_keeps_its_targets(weights, objects, run, tmp_pat
     assert "to go on with but it is gone" in " ".join(err.split())
 
 
+@pytest.mark.slow
 def test_targets_are_what_the_plain_weights_say(weights, tmp_path):
     root = fill(tmp_path / "data", 3)
     (root / "red_ball" / "broken.png").write_bytes(b"no image")
@@ -227,6 +228,7 @@ def test_choices_that_leave_nothing_to_learn(choices, message):
         prepare_recipe(recipe, torch.device("cpu"))
 
 
+@pytest.mark.slow
 def test_complaints_name_the_flag(weights, objects, run, tmp_path):
     for flags, message in (
         (("--epochs", 1), "classes.csv beside"),
@@ -238,6 +240,7 @@ def test_complaints_name_the_flag(weights, objects, run, tmp_path):
         assert message in " ".join(err.split())
 
 
+@pytest.mark.slow
 def test_a_threshold_for_classes_in_another_order(weights, tmp_path, run):
     import json
 

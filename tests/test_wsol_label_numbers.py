@@ -60,6 +60,7 @@ def test_numbers_are_told_where_the_network_has_names(data):
     assert match(data, ("0", "1", "2"), table) == ({0: 2, 1: 0, 2: 1}, "")
 
 
+@pytest.mark.slow
 @NUMBERS
 def test_every_command_tells_it(run, data, weights, tmp_path, capsys):
     code, _, err = run(

@@ -57,6 +57,7 @@ def test_weights_of_another_network_are_refused_by_name(world, tmp_path, record_
     record_property("tried", len(OTHERS))
 
 
+@pytest.mark.slow
 @pytest.mark.fault("numbers: weights of another model")
 @pytest.mark.parametrize("names", [("red", "blue", "green"), ("blue", "red", "green", "pink")])
 def test_weights_of_other_classes_are_refused(world, tmp_path, names):
@@ -70,6 +71,7 @@ def test_weights_of_other_classes_are_refused(world, tmp_path, names):
     assert (code, "none-0.safetensors" in line, "class" in line) == (1, True, True), line
 
 
+@pytest.mark.slow
 @pytest.mark.fault("numbers: weights of another model")
 def test_what_stands_beside_a_checkpoint_counts(world, tmp_path):
     """Weights that the experiment names are scored as they are, unless it says what they are."""

@@ -307,6 +307,7 @@ def test_pages_escape_what_they_are_given():
     assert to_json(float("nan")) == "null"
 
 
+@pytest.mark.slow
 def test_evaluate_and_compare_write_reports(run, photos, tmp_path):
     data = manifests_folder() / "photos"
     options = ("evaluate", data, "--root", photos, "--threshold", 0.2)

@@ -86,7 +86,9 @@ def test_a_checkpoint_and_what_an_earlier_run_wrote(photographs, tmp_path):
     for force in (False, True):
         run = shift(tmp_path / "plain.safetensors", photographs, out, force=force, events=heard)
         assert (run.done, run.one_step) == (2, True)
-    assert heard.lines == [f"passed over, since wsol wrote it: 1 folder, such as {out}"]
+    default = "threshold 0.2, whatever the images: none is stored with the weights"
+    passed_over = f"passed over, since wsol wrote it: 1 folder, such as {out}"
+    assert heard.lines == [default, passed_over, default]
     with pytest.raises(OutputError, match="exists"):
         shift(tmp_path / "plain.safetensors", photographs, out)
 

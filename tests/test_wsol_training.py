@@ -168,7 +168,7 @@ def test_two_processes_learn_what_one_does(objects, tmp_path):
         (("--model", "resnet5"), "model to be one of"),
         (("--attention", "more"), "attention to be one of"),
         (("--epochs", "0"), "epochs to be from 1"),
-        (("--pick-threshold", "test"), "expected val"),
+        (("--pick-threshold", "test"), "pick_threshold to be one of none, val, unlabelled"),
         (("--pick-threshold", "val"), "boxes of validation images"),
         (("--select", "localization"), "boxes of validation images"),
         (("--resume",), "holds no run"),
@@ -239,6 +239,7 @@ def test_a_run_stays_out_of_the_data(run, tmp_path, flag):
         assert sorted(path.name for path in data.iterdir()) == sorted(COLOURS)
 
 
+@pytest.mark.slow
 def test_a_run_goes_on_without_the_weights_it_began_with(trained, objects, run, tmp_path):
     shutil.copytree(trained[0], tmp_path / "first")
     flags = ("--epochs", 1, "--size", 32, "--workers", 0, "--out", tmp_path / "second")

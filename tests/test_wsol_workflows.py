@@ -63,6 +63,7 @@ def test_a_folder_of_images_with_its_manifest_is_data_everywhere(world):
         load_split(home / "nothing")
 
 
+@pytest.mark.slow
 def test_evaluate_is_the_command(world, run, tmp_path, capsys):
     weights = world / "tdam.safetensors"
     listener = Counter()
