@@ -47,7 +47,9 @@ def start(count, *arguments, home, program=("-m", "wsol"), fault=""):
     if count > 1:
         program = (*several, *program[:-1], "--", program[-1])
     command = [sys.executable, *program, *arguments]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "FAULT": fault}
+    environment = {
+        **os.environ, "OMP_NUM_THREADS": "1", "FAULT": fault, "PYTHONFAULTHANDLER": "1"
+    }  # fmt: skip
     done = subprocess.run(
         [str(part) for part in command], cwd=home, capture_output=True, text=True, timeout=600,
         env=environment,
