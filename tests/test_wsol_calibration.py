@@ -67,7 +67,8 @@ def test_a_threshold_is_stored_with_the_maps_that_it_is_of(trained, tmp_path, ru
     assert model.spec.method == "cam"
     assert Localizer(model).threshold == model.threshold != 0.2
     image = next(new.rglob("*.png"))
-    assert run("predict", image, "--checkpoint", copy)[2] == ""
+    said = f"threshold {model.threshold:g}, stored with the weights\n"
+    assert run("predict", image, "--checkpoint", copy)[2] == said
     stored = f"{model.threshold:g}, is of maps by cam"
     for flags in (["--method", "layercam"], ["--method", "layercam", "--layer", "bn2"]):
         _, boxes, err = run("predict", image, "--checkpoint", copy, *flags)

@@ -43,7 +43,7 @@ def test_an_interruption_says_how_to_go_on(photos, tmp_path, interrupted, run, n
     options = ("--format", "coco", "--format", "voc", "--format", "jsonl")
     code, _, err = interrupted(number, *options, "--out", cut)
     assert code == 128 + number
-    assert err == f"Interrupted; --resume goes on from what is saved in {cut}\n"
+    assert err.splitlines()[-1] == f"Interrupted; --resume goes on from what is saved in {cut}"
     assert len((cut / "predictions.jsonl").read_text().splitlines()) == 2  # what there was by then
     code, _, err = run("predict", photos, *options, "--batch-size", 1, "--out", cut)
     assert (code, "--resume" in err) == (2, True)
@@ -55,7 +55,7 @@ def test_an_interruption_says_how_to_go_on(photos, tmp_path, interrupted, run, n
     assert hash_folder(cut) == hash_folder(whole)
     assert signal.getsignal(signal.SIGTERM) is handler
     code, _, err = interrupted(number)
-    assert (code, err) == (128 + number, "Interrupted\n")
+    assert (code, err.splitlines()[-1]) == (128 + number, "Interrupted")
 
 
 @pytest.mark.fault("runs: standard output that fails")
