@@ -260,7 +260,7 @@ def test_where_there_is_nothing_to_go_on_with(images, tmp_path):
         predict(Plain(), images, out, resume=True, **options)
     with pytest.raises(ArgumentError, match="cannot be combined"):
         predict(Plain(), images, out, resume=True, force=True, **options)
-    with pytest.raises(ArgumentError, match="needs formats or save_images"):
+    with pytest.raises(ArgumentError, match="needs formats, save_images or page"):
         predict(Plain(), images, resume=True, **NETWORK)
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "notes.txt").touch()
