@@ -73,7 +73,8 @@ def test_what_it_tells_and_returns(photographs, tmp_path, model):
     assert list(images[0][1].searchlights) == model.searchlight_blocks()
     assert images[0][1].steps[1].iou_true is not None
     assert heard.calls == [("shift", 3), 1, 1, 1, "end"]
-    (line,) = heard.lines
+    threshold, line = heard.lines
+    assert threshold.startswith("threshold 0.2, whatever the images")
     assert line.startswith(f"{photographs / 'c.png'}: Expected an image of 7 x 7 pixels")
     records = (run.page.parent / "shift.jsonl").read_text().splitlines()
     assert [json.loads(line) for line in records] == [images[i][1].to_dict() for i in (0, 2)]
