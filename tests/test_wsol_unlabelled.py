@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from listeners import Counter
 from PIL import Image
 from shapes import make_shapes
 from torch import nn
@@ -92,8 +93,8 @@ def test_the_threshold_follows_the_size_of_objects(tmp_path, size):
     source = source_of(split, tmp_path / "images")
     found = choose_unlabelled(replace(source, split=replace(split, boxes=None, sizes=None)))
     best = choose_threshold(source)
-    with_boxes = find_steady_boxes(source)
-    pairs = zip(with_boxes.split.boxes, split.boxes, strict=True)
+    with_boxes, _ = find_steady_boxes(source)
+    pairs = zip(with_boxes.boxes, split.boxes, strict=True)
     steady = [pairwise_iou(to_edges(a), to_edges(b))[0, 0] for a, b in pairs]
     assert np.mean(steady) > 0.75 > best.classic_overlap - 0.05
     assert found.threshold == choose_unlabelled(source).threshold  # true boxes play no part
@@ -131,33 +132,23 @@ def test_predict_finds_its_threshold_on_its_own_images(tmp_path):
     """Broken images are passed over; too few images fall back, and say so."""
     split = fill(tmp_path / "images", 0.5, 25)
     (tmp_path / "images" / "3.png").write_bytes(b"none")
-    told = []
+    told = Counter()
     options = {
         "method": "gradcampp", "layer": "look", "names": ["bright", "dark"], "threshold": "auto",
         "preprocessing": Preprocessing(size=112, mean=(0,) * 3, std=(1,) * 3), "workers": 1,
     }  # fmt: skip
     boxes = {}
     predict(
-        Bright(), tmp_path / "images", events=replace_events(told), **options,
+        Bright(), tmp_path / "images", events=told, **options,
         on_result=lambda path, result: boxes.__setitem__(path.name, getattr(result, "boxes", None)),
     )  # fmt: skip
-    assert any("24 images, no boxes used" in line for line in told)
+    assert any("24 images, no boxes used" in line for line in told.said)
     true = [to_edges(each)[0] for each in split.boxes]
     hits = [pairwise_iou(boxes[f"{i}.png"], [true[i]])[0, 0] for i in range(25) if i != 3]
     assert np.mean(hits) > 0.75
-    told.clear()
-    predict(Bright(), tmp_path / "images" / "1.png", events=replace_events(told), **options)
-    assert any("at least 24 images" in line for line in told)
-
-
-def replace_events(told):
-    from tdam.events import Events
-
-    class Told(Events):
-        def say(self, line):
-            told.append(line)
-
-    return Told()
+    told.said.clear()
+    predict(Bright(), tmp_path / "images" / "1.png", events=told, **options)
+    assert any("at least 24 images" in line for line in told.said)
 
 
 @pytest.mark.slow

@@ -7,8 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tdam.events import working
-
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -40,24 +38,20 @@ def find_own_threshold(
     """
     from eval.splits import Split, spread_rows
     from wsol.evaluation.network_maps import NetworkMaps
-    from wsol.evaluation.unlabelled import choose_unlabelled, count_looks, explain_choice
+    from wsol.evaluation.unlabelled import choose_unlabelled, of_outputs
 
     labels = np.array([0] * len(paths) if outputs is None else outputs, dtype=np.int64)
-    known = labels.tolist()
     split = spread_rows(Split("given", tuple(map(str, paths)), labels), MOST)
     source = NetworkMaps(
-        localizer.model, split, Path(), options["method"], dict(zip(known, known, strict=True)),
-        "predicted" if outputs is None else "ground_truth",
+        localizer.model, split, Path(), options["method"], class_map="predicted",
         preprocessing=localizer.preprocessing, batch_size=localizer.batch_size,
         workers=localizer.workers, device=str(localizer.device), layer=options["target_layer"],
         fc_layer=options["fc_layer"], precision=options["precision"],
         channels_last=options["channels_last"],
     )  # fmt: skip
     try:
-        with working(events, "look without boxes", count_looks(len(split))):
-            chosen = choose_unlabelled(source, events)
+        known = source if outputs is None else of_outputs(source)
+        return choose_unlabelled(known, events).threshold
     except ValueError as error:
         events.say(f"no threshold found on these images: {error}")
         return None
-    events.say(explain_choice(chosen))
-    return chosen.threshold

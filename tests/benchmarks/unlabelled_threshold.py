@@ -25,10 +25,10 @@ from eval.splits import spread_rows
 from tdam import create_model, load_checkpoint
 from wsol.evaluation.calibration import _measure, choose_threshold
 from wsol.evaluation.network_maps import NetworkMaps
-from wsol.evaluation.unlabelled import _of_outputs, find_steady_boxes
+from wsol.evaluation.unlabelled import find_steady_boxes, of_outputs
 from wsol.frames import cut_frame
 from wsol.images import read_image
-from wsol.levels import quantise
+from wsol.levels import LEVELS, quantise
 
 RULES = find_protocol("clean")
 NETWORKS = {
@@ -77,7 +77,7 @@ def overlaps(source):
 
 def li_mean(source):
     maps = (shown.heat(RULES) for shown in source.read(range(len(source.split))))
-    return float(np.mean([threshold_li(quantise(heat)) / 255 for heat in maps if heat.any()]))
+    return float(np.mean([threshold_li(quantise(heat)) / LEVELS for heat in maps if heat.any()]))
 
 
 def paired(hits, others):
@@ -88,7 +88,7 @@ def paired(hits, others):
 
 
 def judge(source, steady):
-    chosen = choose_threshold(_of_outputs(replace(source, split=steady.split)))
+    chosen = choose_threshold(of_outputs(replace(source, split=steady)))
     hits = overlaps(source) >= 0.5
     rates, grid = 100 * hits.mean(axis=0), RULES.thresholds
 
@@ -146,7 +146,7 @@ def main():
             for name, split, root, classes in sets:
                 whose = "predicted" if classes is None else "ground_truth"
                 source = NetworkMaps(model, split, root, "gradcampp", classes, whose, batch_size=16)
-                steady = find_steady_boxes(source)
+                steady, _ = find_steady_boxes(source)
                 for method, layer in METHODS[network]:
                     maps = replace(source, method=method, layer=layer)
                     row = (f"{network}, {method}", name, *judge(maps, steady))

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Literal, get_args
 
 from wsol.benchmarking.replicates import RunScores, name_rule
 from wsol.benchmarking.score_store import (
-    CHOSEN,
     SCORED,
     ScoringVariant,
     read_run_scores,
     unreadable_rows,
     write_variants,
 )
-from wsol.benchmarking.score_weights import ScorePass, find_primary
+from wsol.benchmarking.score_weights import ScorePass, find_primary, list_followed
 from wsol.errors import ArgumentError
 from wsol.evaluation.comparison import add_up, read_results
 from wsol.evaluation.folder_maps import FolderMaps
@@ -109,10 +108,10 @@ def score_given(
             f"Expected a protocol of whole images, which {run.kind} from elsewhere are taken to "
             f"show, but {rules.name} shows the centre crop"
         )
-    score = _score_maps if run.kind == "maps" else _score_boxes
-    scores, folder = score(
-        run, images, data, scoring, out, classes=classes, workers=workers, events=events
-    )
+    if run.kind == "maps":
+        scores, folder = _score_maps(run, images, data, scoring, out, workers, events)
+    else:
+        scores, folder = _score_boxes(run, images, data, scoring, out, classes, events)
     wanted = (scoring.methods[0], scoring.output_strides[0])
     return [replace(each, variant=wanted) for each in scores], folder
 
@@ -123,8 +122,6 @@ def _score_maps(
     data: DataSet,
     scoring: Scoring,
     out: Path,
-    *,
-    classes: Path | None,
     workers: int,
     events: Events,
 ) -> tuple[list[RunScores], Path]:
@@ -143,14 +140,7 @@ def _score_maps(
         size=0,
     )  # fmt: skip
     scored = ScorePass(out, [rules], [variant], run.name, events)
-    level: Any = None
-    missed: tuple[str, ...] = ()
-    if images.chooser is not None and chooses:
-        on = replace(source, split=images.chooser)
-        chosen = scored.score(CHOSEN, on, ["oracle"])[0]
-        level, missed = chosen["max_box_acc_threshold"], tuple(chosen["unreadable"])
-    asked = {"val": level, "own": None}.get(str(primary), primary)
-    scored.score(SCORED, source, [asked], "val" if primary == "val" else None, False, missed)
+    scored.follow(primary, source, images.chooser if chooses else None)
     labels = dict(enumerate(images.scored.class_names or ()))
     name_results(scored.folder(SCORED), run.checkpoint, labels, None)
     write_variants(out, [variant])
@@ -163,9 +153,7 @@ def _score_boxes(
     data: DataSet,
     scoring: Scoring,
     out: Path,
-    *,
     classes: Path | None,
-    workers: int,
     events: Events,
 ) -> tuple[list[RunScores], Path]:
     (rules,) = scoring.rules
@@ -180,7 +168,6 @@ def _score_boxes(
     results = read_results(folder)
     every = add_up(results).replicates("best")
     kept = {name: v for name, v in every.items() if results.scores.get(name) is not None}
-    followed = [rule for rule in scoring.thresholds if rule != "val" or images.chooser is not None]
     return [
         RunScores(
             model=run.name,
@@ -195,5 +182,5 @@ def _score_boxes(
             overlaps=images.overlaps,
             unreadable=unreadable_rows(results),
         )
-        for rule in followed
+        for rule in list_followed(scoring, images)
     ], folder

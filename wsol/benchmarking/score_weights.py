@@ -186,16 +186,9 @@ def score_weights(
                 if scoring.several:
                     text += f", {' and '.join(each.name for each in rules)}"
                 scored = ScorePass(out, rules, of_pass, text, events)
-                levels: list[Any] = [None] * len(rules)
-                missed: tuple[str, ...] = ()
-                if chooses and images.chooser is not None:
-                    on = replace(source, split=images.chooser)
-                    chosen = scored.score(CHOSEN, on, ["oracle"] * len(rules))
-                    levels = [each["max_box_acc_threshold"] for each in chosen]
-                    missed = tuple(chosen[0]["unreadable"]) if primary == "val" else ()
-                asked = [{"val": level, "own": None}.get(str(primary), primary) for level in levels]
-                rule = "val" if primary == "val" else None
-                scored.score(SCORED, source, asked, rule, shows and not variants, missed)
+                scored.follow(
+                    primary, source, images.chooser if chooses else None, shows and not variants
+                )
                 labels = dict(enumerate(images.scored.class_names or ()))
                 what = f"{describe_network(settings)}, {method}"
                 name_results(scored.folder(SCORED), what, labels, names)
@@ -204,13 +197,18 @@ def score_weights(
     return read_run_scores(out, entry.name, seed, scoring)
 
 
+def list_followed(scoring: Scoring, images: Images) -> list[Any]:
+    """List the threshold rules that can be followed, for want of images to choose on or not."""
+    return [rule for rule in scoring.thresholds if rule != "val" or images.chooser is not None]
+
+
 def find_primary(scoring: Scoring, images: Images) -> Any:
     """Name the rule of results on disk and of pages: the first one that can be followed.
 
     Raises:
         ValueError: there is none
     """
-    followed = [rule for rule in scoring.thresholds if rule != "val" or images.chooser is not None]
+    followed = list_followed(scoring, images)
     if not followed:
         raise ValueError(
             "Expected boxes to choose a threshold on, in a split of its own or among the images "
@@ -241,6 +239,31 @@ class ScorePass:
         """Tell where the scores of a part go: of several protocols, to one folder each in it."""
         results = self.home / self.variants[0].results(part)
         return results if len(self.rules) == 1 else results.parent
+
+    def follow(
+        self,
+        primary: Any,
+        source: NetworkMaps | FolderMaps,
+        chooser: Split | None,
+        keep: bool = False,
+    ) -> None:
+        """Score the maps of a split under a rule, after those that thresholds are chosen on.
+
+        Args:
+            primary: the rule, as `find_primary` names it
+            source: of the maps to score
+            chooser: split to choose thresholds on; None where nothing is chosen
+            keep: whether to keep the first protocol's maps for a report
+        """
+        levels: list[Any] = [None] * len(self.rules)
+        missed: tuple[str, ...] = ()
+        if chooser is not None:
+            on = replace(source, split=chooser)
+            chosen = self.score(CHOSEN, on, ["oracle"] * len(self.rules))
+            levels = [each["max_box_acc_threshold"] for each in chosen]
+            missed = tuple(chosen[0]["unreadable"]) if primary == "val" else ()
+        asked = [{"val": level, "own": None}.get(str(primary), primary) for level in levels]
+        self.score(SCORED, source, asked, "val" if primary == "val" else None, keep, missed)
 
     def score(
         self,

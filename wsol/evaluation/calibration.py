@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
-from itertools import chain, islice
+from itertools import chain
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,7 +16,8 @@ from tdam.events import SILENT, Events
 from wsol.boxes import DEFAULT_THRESHOLD
 from wsol.evaluation.box_scorer import BoxScorer
 from wsol.evaluation.level_scores import levels_of
-from wsol.sharing import deal_rows, share
+from wsol.evaluation.map_source import read_batches
+from wsol.sharing import share
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -109,9 +110,9 @@ def _measure(
 ) -> Iterator[list[tuple[int, str, np.ndarray | None]]]:
     """Give a process's images a batch at a time: row, fault, and overlap at every threshold."""
     scorer = BoxScorer(source.split, find_protocol("clean"), None)
-    sizes, size = np.asarray(source.split.sizes), source.batch_size
-    with closing(source.read(deal_rows(range(len(sizes)), size, rank, count))) as maps:
-        while batch := list(islice(maps, max(size, 1))):
+    sizes = np.asarray(source.split.sizes)
+    with closing(read_batches(source, rank, count)) as batches:
+        for batch in batches:
             measured: list[tuple[int, str, np.ndarray | None]] = []
             for shown in batch:
                 overlaps = None

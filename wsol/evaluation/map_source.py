@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from dataclasses import dataclass
+from itertools import islice
 from typing import TYPE_CHECKING, Any, Protocol
 
+from wsol.sharing import deal_rows
 from wsol.text import count_things
 
 if TYPE_CHECKING:
@@ -74,6 +77,20 @@ class FoundMap:
     guesses: GuessMaps | None = None
     partner: GuessMaps | None = None
     top: tuple[tuple[int, float], ...] = ()
+
+
+def read_batches(source: MapSource, rank: int, count: int) -> Generator[list[FoundMap]]:
+    """Give the maps of all images of a process's share, a batch at a time.
+
+    Args:
+        source: of the maps
+        rank: of the process, from 0
+        count: of processes
+    """
+    rows = deal_rows(range(len(source.split)), source.batch_size, rank, count)
+    with closing(source.read(rows)) as maps:
+        while batch := list(islice(maps, max(source.batch_size, 1))):
+            yield batch
 
 
 class MapSource(Protocol):

@@ -11,28 +11,28 @@ for true ones, and the threshold is chosen by them as a calibration chooses it b
 from __future__ import annotations
 
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
-from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from eval.geometry import pairwise_iou, square_to_image
+from eval.geometry import square_to_image
 from eval.protocols import find_protocol
 from eval.splits import Split, spread_rows, take_rows
-from tdam.events import SILENT, Events
+from tdam.events import SILENT, Events, working
 from wsol.boxes import threshold_boxes
 from wsol.evaluation.calibration import Calibration, choose_threshold
+from wsol.evaluation.map_source import read_batches
 from wsol.frames import surround
 from wsol.images import ImageError
-from wsol.levels import quantise
-from wsol.sharing import deal_rows, share
+from wsol.levels import LEVELS, quantise
+from wsol.sharing import share
 from wsol.sources import list_photographs
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
     from wsol.evaluation.map_source import FoundMap, MapSource
     from wsol.evaluation.network_maps import NetworkMaps
@@ -44,21 +44,6 @@ _METHOD = "gradcampp"  # of the maps that frames follow, whatever the method is
 _WIDE, _ALIKE = 0.1, 0.6  # of the interval, and of the agreement, beyond which it is unsure
 _LEAST = 0.02  # side of a box, as a share of the image's, that a frame can follow
 _SMOOTH = find_protocol("clean")
-
-
-@dataclass(frozen=True, eq=False)
-class SteadyBoxes:
-    """Boxes that a network gave of images without any.
-
-    Args:
-        split: the images that could be read, each with one box and the class that was looked for
-        moved: mean overlap (IoU) of the last round's boxes with those of the round before
-        unreadable: what could not be read, with the reason
-    """
-
-    split: Split
-    moved: float
-    unreadable: tuple[str, ...]
 
 
 def list_unlabelled(folder: str | Path, events: Events = SILENT) -> tuple[Split, Path]:
@@ -76,7 +61,9 @@ def list_unlabelled(folder: str | Path, events: Events = SILENT) -> tuple[Split,
     return Split(home.name, ids, np.zeros(len(ids), np.int64)), home
 
 
-def choose_unlabelled(source: NetworkMaps, events: Events = SILENT) -> Calibration:
+def choose_unlabelled(
+    source: NetworkMaps, events: Events = SILENT, task: str = "look without boxes"
+) -> Calibration:
     """Pick the threshold at which a network's boxes agree with steady ones most.
 
     No true box is used, nor known to the images that are looked at.
@@ -84,7 +71,8 @@ def choose_unlabelled(source: NetworkMaps, events: Events = SILENT) -> Calibrati
     Args:
         source: of the maps that the threshold is for; of a large split, some 300 images spread
             over its classes are taken
-        events: told of every image and round within a task that the caller has begun
+        events: told of every image and round, and in a line what was chosen and how sure it is
+        task: what that is called
 
     Returns:
         as of `choose_threshold`; overlaps are with steady boxes
@@ -93,14 +81,15 @@ def choose_unlabelled(source: NetworkMaps, events: Events = SILENT) -> Calibrati
         ValueError: fewer images than say something, or no map that shows something
     """
     looked = spread_rows(source.split, _MOST)
-    steady = find_steady_boxes(replace(source, split=looked), events)
-    if len(steady.split) < ENOUGH:
-        raise ValueError(
-            f"Expected at least {ENOUGH} images to choose a threshold on but got "
-            f"{len(steady.split)}"
-        )
-    chosen = choose_threshold(_of_outputs(replace(source, split=steady.split)), events)
-    return replace(chosen, unreadable=(*steady.unreadable, *chosen.unreadable))
+    with working(events, task, (ROUNDS + 2) * len(looked)):
+        steady, unreadable = find_steady_boxes(replace(source, split=looked), events)
+        if len(steady) < ENOUGH:
+            raise ValueError(
+                f"Expected at least {ENOUGH} images to choose a threshold on but got {len(steady)}"
+            )
+        chosen = choose_threshold(of_outputs(replace(source, split=steady)), events)
+    events.say(explain_choice(chosen))
+    return replace(chosen, unreadable=(*unreadable, *chosen.unreadable))
 
 
 def explain_choice(chosen: Calibration) -> str:
@@ -117,18 +106,19 @@ def explain_choice(chosen: Calibration) -> str:
     return said
 
 
-def count_looks(images: int) -> int:
-    """Count the maps that `choose_unlabelled` makes of so many images."""
-    return (ROUNDS + 2) * min(images, _MOST)
-
-
-def find_steady_boxes(source: NetworkMaps, events: Events = SILENT) -> SteadyBoxes:
+def find_steady_boxes(
+    source: NetworkMaps, events: Events = SILENT
+) -> tuple[Split, tuple[str, ...]]:
     """Let frames follow what a network sees in images.
 
     Args:
         source: of any maps of a network; the frames follow those of Grad-CAM++, of the class that
             `source` asks for in the whole image
         events: told of every image in every round
+
+    Returns:
+        the images that could be read, each with one box and, as its label, the network's output
+        that was looked for; and what could not be read, with the reason
 
     Raises:
         ValueError: no image can be read, or no map shows anything
@@ -148,22 +138,17 @@ def find_steady_boxes(source: NetworkMaps, events: Events = SILENT) -> SteadyBox
     labels = np.array([shown.label for shown in kept])
     sizes = np.array([shown.size for shown in kept])
     split = replace(split, labels=labels)  # the network's outputs, which stay the same from here
-    follower = _of_outputs(replace(follower, split=split))
+    follower = of_outputs(replace(follower, split=split))
     boxes = _cut(kept, np.tile([0.0, 0.0, 1.0, 1.0], (len(kept), 1)))
     for _ in range(ROUNDS):
-        before = boxes
-        frames = surround(before)
-        seen, _ = _look(replace(follower, frames=frames), events)
-        boxes = _cut(seen, before)
+        seen, _ = _look(replace(follower, frames=surround(boxes)), events)
+        boxes = _cut(seen, boxes)
     pixels = boxes * np.tile(sizes, 2) - [0, 0, 1, 1]
-    return SteadyBoxes(
-        replace(follower.split, sizes=sizes, boxes=tuple(box[None] for box in pixels)),
-        float(_overlaps(before, boxes).mean()),
-        tuple(unreadable),
-    )
+    found = replace(follower.split, sizes=sizes, boxes=tuple(box[None] for box in pixels))
+    return found, tuple(unreadable)
 
 
-def _of_outputs(source: NetworkMaps) -> NetworkMaps:
+def of_outputs(source: NetworkMaps) -> NetworkMaps:
     """Take the labels of a source's images for the network's outputs."""
     outputs = {label: label for label in source.split.labels.tolist()}
     return replace(source, classes=outputs, class_map="ground_truth")
@@ -178,7 +163,7 @@ def _look(source: MapSource, events: Events) -> tuple[list[FoundMap | None], lis
     """Make the maps of all images of a split; None where one cannot be had, and why."""
     found: list[FoundMap | None] = [None] * len(source.split)
     faults = []
-    with closing(share(partial(_read, source))) as batches:
+    with closing(share(partial(read_batches, source))) as batches:
         for batch in batches:
             for shown in batch:
                 events.advance()
@@ -187,13 +172,6 @@ def _look(source: MapSource, events: Events) -> tuple[list[FoundMap | None], lis
                 else:
                     found[shown.row] = shown
     return found, faults
-
-
-def _read(source: MapSource, rank: int, count: int) -> Iterator[list[FoundMap]]:
-    rows = deal_rows(range(len(source.split)), source.batch_size, rank, count)
-    with closing(source.read(rows)) as maps:
-        while batch := list(islice(maps, max(source.batch_size, 1))):
-            yield batch
 
 
 def _cut(seen: Sequence[FoundMap | None], before: np.ndarray) -> np.ndarray:
@@ -207,7 +185,7 @@ def _cut(seen: Sequence[FoundMap | None], before: np.ndarray) -> np.ndarray:
     levels = [threshold_li(quantise(heat)) for heat in heats if heat is not None and heat.any()]
     if not levels:
         raise ValueError("Expected maps that show something but all of them are blank")
-    level = float(np.mean(levels)) / 255
+    level = float(np.mean(levels)) / LEVELS
     boxes = before.copy()
     for row, (shown, heat) in enumerate(zip(seen, heats, strict=True)):
         if shown is None or heat is None or not heat.any():
@@ -225,10 +203,3 @@ def _draw(shown: FoundMap) -> np.ndarray | None:
         return None if shown.heat is None else shown.heat(_SMOOTH)
     except ImageError:
         return None
-
-
-def _overlaps(first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    """Overlap (IoU) of each box with the one at its place."""
-    return np.array(
-        [pairwise_iou(a[None], b[None])[0, 0] for a, b in zip(first, second, strict=True)]
-    )

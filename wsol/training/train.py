@@ -15,7 +15,7 @@ import torch
 
 from eval.splits import spread_rows
 from tdam import load_checkpoint, save_checkpoint
-from tdam.events import SILENT, Events, working
+from tdam.events import SILENT, Events
 from tdam.job import find_ranks
 from tdam.precision import check_precision
 from tdam.training.errors import TrainingError
@@ -27,7 +27,7 @@ from tdam.weights import RESULT, find_weights
 from wsol.errors import ArgumentError
 from wsol.evaluation.calibration import Calibration, choose_threshold
 from wsol.evaluation.network_maps import NetworkMaps
-from wsol.evaluation.unlabelled import choose_unlabelled, count_looks, explain_choice
+from wsol.evaluation.unlabelled import choose_unlabelled
 from wsol.fingerprints import RULES, hash_files
 from wsol.folder_lock import hold_file, hold_folder
 from wsol.overlap import check_apart
@@ -385,12 +385,10 @@ def _pick(
         chosen = choose_threshold(source)
     else:
         try:
-            with working(events, "look without boxes", count_looks(len(source.split))):
-                chosen = choose_unlabelled(source, events)
+            chosen = choose_unlabelled(source, events)
         except ValueError as error:
             events.say(f"no threshold is stored: {error}")
             return None
-        events.say(explain_choice(chosen))
     model.threshold = chosen.threshold
     save_checkpoint(model, weights)
     return chosen

@@ -143,16 +143,13 @@ def calibrate(
 
 def _choose(source: NetworkMaps, by_boxes: bool, events: Events) -> Calibration:
     from wsol.evaluation.calibration import choose_threshold
-    from wsol.evaluation.unlabelled import choose_unlabelled, count_looks, explain_choice
+    from wsol.evaluation.unlabelled import choose_unlabelled
 
-    images = len(source.split)
-    if by_boxes:
-        with working(events, "calibrate", images), about("boxes"):
-            return choose_threshold(source, events)
-    with working(events, "calibrate", count_looks(images)), about("unlabelled"):
-        chosen = choose_unlabelled(source, events)
-    events.say(explain_choice(chosen))
-    return chosen
+    if not by_boxes:
+        with about("unlabelled"):
+            return choose_unlabelled(source, events, "calibrate")
+    with working(events, "calibrate", len(source.split)), about("boxes"):
+        return choose_threshold(source, events)
 
 
 def _match(split: Split, names: tuple[str, ...], events: Events) -> dict[int, int] | None:

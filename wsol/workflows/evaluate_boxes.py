@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from eval.coco import coco_scores
-from eval.manifest import ManifestError, Split, load_classes
+from eval.manifest import Split, load_classes
 from tdam.events import SILENT, Events, working
 from wsol.errors import ArgumentError
 from wsol.evaluation.given_box_scores import GivenBoxScores
@@ -22,10 +22,10 @@ from wsol.label_matching import name_labels
 from wsol.out_files import write_file
 from wsol.sharing import led
 from wsol.workflows.evaluation_data import (
-    count_classes,
     find_tables,
     list_other_ids,
     open_predictions,
+    read_given,
 )
 from wsol.workflows.evaluation_job import open_job
 from wsol.workflows.evaluation_options import Wanted
@@ -158,23 +158,12 @@ def open_boxes(
     table, beside = find_tables(classes, data)
     if near is not None:
         beside = load_classes(near)
-    try:
-        given = read_given_boxes(
-            Path(path),
-            split,
-            data_file=data.path if data is not None and data.path.is_file() else None,
-            count=partial(count_classes, split, data),
-            table=table,
-            named_table=beside,
-            others=others,
-            allow_missing=allow_missing,
-            predicts=predicts,
-        )
-    except ManifestError as error:
-        raise ArgumentError("boxes", str(error)) from error
-    for note in given.notes:
-        events.say(note)
-    return given
+    read = partial(
+        read_given_boxes, Path(path), split, others=others, allow_missing=allow_missing,
+        predicts=predicts,
+        data_file=data.path if data is not None and data.path.is_file() else None,
+    )  # fmt: skip
+    return read_given("boxes", read, split, data, (table, beside), events)
 
 
 def _score(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from eval.manifest import DataSet, ManifestError, Split, load_classes, open_data_set
 from wsol.errors import ArgumentError
@@ -22,7 +22,10 @@ if TYPE_CHECKING:
 
     from eval.protocols import Protocol
     from tdam.events import Events
+    from wsol.evaluation.given_boxes import GivenBoxes
     from wsol.evaluation.predictions import Predictions
+
+G = TypeVar("G", bound="GivenBoxes | Predictions")
 
 
 def open_data(
@@ -138,22 +141,39 @@ def open_predictions(
     Raises:
         ArgumentError: a file that cannot be used
     """
-    table, near = find_tables(classes, data)
+    read = partial(read_predictions, Path(path), split, others=others, allow_missing=allow_missing)
+    return read_given("predictions", read, split, data, find_tables(classes, data), events)
+
+
+def read_given(
+    argument: str,
+    read: Callable[..., G],
+    split: Split,
+    data: DataSet | None,
+    tables: tuple[Mapping[int, int] | None, Mapping[int, int] | None],
+    events: Events,
+) -> G:
+    """Read what a program says of the images of a split, and tell what people should know of it.
+
+    Args:
+        argument: that names the file
+        read: takes the number of classes and the class tables as `read_predictions` does
+        split: that is scored
+        data: the data set of the split, or None
+        tables: as `find_tables` gives them
+        events: told the notes
+
+    Raises:
+        ArgumentError: a file that cannot be used
+    """
+    table, near = tables
     try:
-        known = read_predictions(
-            Path(path),
-            split,
-            count=partial(count_classes, split, data),
-            table=table,
-            named_table=near,
-            others=others,
-            allow_missing=allow_missing,
-        )
+        given = read(count=partial(count_classes, split, data), table=table, named_table=near)
     except ManifestError as error:
-        raise ArgumentError("predictions", str(error)) from error
-    for note in known.notes:
+        raise ArgumentError(argument, str(error)) from error
+    for note in given.notes:
         events.say(note)
-    return known
+    return given
 
 
 def find_tables(

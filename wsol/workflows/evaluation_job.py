@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any, cast, get_args
 
 from eval.manifest import DataSet, ManifestError, Split
 from eval.protocols import ClassMap, Protocol
@@ -22,7 +22,6 @@ from wsol.evaluation.image_results import CHOSEN, discard_results, name_results
 from wsol.evaluation.label_scorer import has_labels_only
 from wsol.evaluation.map_files import MapWriter
 from wsol.evaluation.map_source import MapError
-from wsol.evaluation.network_maps import NetworkMaps
 from wsol.evaluation.pass_header import describe_pass
 from wsol.evaluation.resume_file import (
     SETTINGS,
@@ -33,7 +32,7 @@ from wsol.evaluation.resume_file import (
     release_settings,
 )
 from wsol.evaluation.score_maps import score_maps, settle_threshold
-from wsol.evaluation.unlabelled import choose_unlabelled, count_looks, explain_choice
+from wsol.evaluation.unlabelled import choose_unlabelled
 from wsol.out_folders import free_folder, writing
 from wsol.overlap import check_apart, list_sets
 from wsol.training.image_list import find_weights_file, list_unknown, read_image_sets
@@ -52,6 +51,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from wsol.evaluation.map_source import MapSource
+    from wsol.evaluation.network_maps import NetworkMaps
     from wsol.evaluation.result import Evaluation
     from wsol.workflows.any_step_job import AnyStepJob
 
@@ -146,7 +146,9 @@ class EvaluationJob:
         if self.chooser is not None:
             levels, unreadable = self.choose(sources[1])
         elif wanted.threshold == UNLABELLED:
-            levels = [self._find_unlabelled(sources[0])] * len(self.protocols)
+            with about("threshold"):  # of a network's maps, as was checked
+                chosen = choose_unlabelled(cast("NetworkMaps", sources[0]), wanted.events)
+            levels = [chosen.threshold] * len(self.protocols)
         options: dict[str, Any] = {
             "rule": self._rule,
             "keep": keeper,
@@ -177,19 +179,6 @@ class EvaluationJob:
         if self.chooser is not None:
             return VAL
         return UNLABELLED if self.wanted.threshold == UNLABELLED else None
-
-    def _find_unlabelled(self, source: MapSource) -> float:
-        """Find the threshold that the images alone ask for."""
-        if not isinstance(source, NetworkMaps):
-            raise ArgumentError("threshold", "needs the network that the maps are of")
-        events = self.wanted.events
-        with (
-            working(events, "look without boxes", count_looks(len(source.split))),
-            about("threshold"),
-        ):
-            chosen = choose_unlabelled(source, events)
-        events.say(explain_choice(chosen))
-        return chosen.threshold
 
     def _begin(self, source: MapSource, choosers: Sequence[MapSource]) -> None:
         """Hold everything that the scores depend on against an unfinished run, or write it down.
