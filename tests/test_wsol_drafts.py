@@ -200,7 +200,7 @@ def write_many(folder, count, contours="largest"):
     kind = Localizer(model, threshold=0.3, contours=contours, device="cpu")
     asked = DraftPage(folder / "page", ("wsol", "predict", NASTY))
     asked.folder.mkdir()
-    return write_drafts(asked, results, count, count, kind, "given", SILENT), results
+    return write_drafts(asked, results, count, count, kind, SILENT), results
 
 
 @pytest.mark.slow

@@ -57,7 +57,6 @@ def write_drafts(
     done: int,
     total: int,
     localizer: Localizer,
-    origin: str,
     events: Events,
 ) -> Path:
     """Write the page, image after image, in memory that does not grow with their number.
@@ -67,8 +66,7 @@ def write_drafts(
         results: of the images, in the order of the page
         done: how many results there are
         total: number of images of the run
-        localizer: that the results are of
-        origin: where its threshold comes from, in words
+        localizer: that the results are of, and its threshold
         events: is told how far it is
 
     Returns:
@@ -99,7 +97,7 @@ def write_drafts(
                     }
                 },
                 title="Drafts of boxes",
-                origin=origin,
+                origin=localizer.origin,
                 command=bool(page.command),
                 files="--format" in page.command,
                 threshold=localizer.threshold,

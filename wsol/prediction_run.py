@@ -80,8 +80,7 @@ class PredictionRun:
             failed = StoredPrediction(
                 self.folder, self.localizer, self.paths, labels, names, self.kinds,
                 {**self.extras, "classes": self.known.listed}, self.pictures,
-                self.sort == "uncertain", self.layers, tell, self.page, self.localizer.origin,
-                self.events,
+                self.sort == "uncertain", self.layers, tell, self.page, self.events,
             ).run(resume, force)  # fmt: skip
         else:
             from wsol.engines.prediction import ClusterPrediction

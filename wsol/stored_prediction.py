@@ -54,7 +54,6 @@ class StoredPrediction:
         layers: `layer` and `fc_layer` as they were asked for
         on_result: as for `wsol.prediction.predict`
         page: of drafts, which results and other files do not depend on; or None
-        origin: where the threshold comes from, in words
         events: is told how far it is
     """
 
@@ -70,7 +69,6 @@ class StoredPrediction:
     layers: dict[str, Any]
     on_result: Callable[[Path, Localization | ImageError], object] | None
     page: DraftPage | None
-    origin: str
     events: Events
 
     def run(self, resume: bool = False, force: bool = False) -> int:
@@ -150,9 +148,7 @@ class StoredPrediction:
 
             results = ((path, result) for path, result, _ in journal.read(self.uncertain))
             counts = (journal.done, len(self.paths))
-            where = write_drafts(
-                self.page, results, *counts, self.localizer, self.origin, self.events
-            )
+            where = write_drafts(self.page, results, *counts, self.localizer, self.events)
             self.events.say(f"page in {where}")
 
     def _describe(self) -> dict[str, Any]:
