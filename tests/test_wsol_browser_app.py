@@ -8,7 +8,7 @@ import socket
 import subprocess
 import sys
 import zipfile
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from http.client import HTTPConnection
 from urllib.parse import urlsplit
 
@@ -203,10 +203,15 @@ def test_nothing_is_left_after_a_signal(cat, tmp_path, name):
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     command = [sys.executable, "-m", "wsol", "app", "--no-browser", "--port", str(port)]
-    with subprocess.Popen(
-        command, stderr=subprocess.PIPE, text=True, env=os.environ | {"TMPDIR": str(tmp_path)}
-    ) as process:
-        assert "until Ctrl-C" in process.stderr.readline()
+    with ExitStack() as stack:
+        process = stack.enter_context(
+            subprocess.Popen(
+                command, stderr=subprocess.PIPE, text=True,
+                env=os.environ | {"TMPDIR": str(tmp_path)},
+            )
+        )  # fmt: skip
+        stack.callback(process.kill)  # what fails here must not wait for it
+        assert any("until Ctrl-C" in line for line in process.stderr)
         client = gradio_client.Client(f"http://127.0.0.1:{port}", verbose=False)
         photograph = gradio_client.handle_file(cat)
         client.predict(photograph, MOST_PROBABLE, 0.3, False, "yolo", api_name="/export")

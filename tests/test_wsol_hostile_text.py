@@ -16,7 +16,7 @@ from small_objects import COLOURS, draw
 
 from eval.tables import guard_cell, read_cell, read_table
 from wsol.cli import main
-from wsol.text import escape
+from wsol.text import RAW_BYTES, escape
 
 pytestmark = pytest.mark.slow
 
@@ -86,7 +86,6 @@ def test_names_of_classes_and_splits(run, trained, tmp_path, name):
     for arguments in (
         ("manifest", "check", tmp_path / "data"),
         ("evaluate", tmp_path / "data", "--checkpoint", trained[0]),
-        ("predict", tmp_path / "data", "--class-from-folder", "--checkpoint", trained[0]),
         ("predict", tmp_path / f"{name}*.png"),
         ("train", tmp_path / "data", "--out", tmp_path / "run", "--model", name),
         ("benchmark", tmp_path / "data", "--run", f"{name}={trained[0]}"),
@@ -95,6 +94,15 @@ def test_names_of_classes_and_splits(run, trained, tmp_path, name):
         assert is_plain(out), arguments
         assert is_plain(err), arguments
         assert err.count("Error: ") <= 1
+    predict = ("predict", tmp_path / "data", "--class-from-folder", "--checkpoint", trained[0])
+    done = subprocess.run(
+        [sys.executable, "-m", "wsol", *map(str, predict)], capture_output=True, check=False
+    )
+    out, err = done.stdout.decode(errors="surrogateescape"), done.stderr.decode()
+    shown = escape(name, RAW_BYTES)  # a pipe gets the bytes of names as they are
+    assert is_plain(out.replace(shown, ""))
+    assert is_plain(err)
+    assert [line.split("\t")[1] for line in out.splitlines()] == [shown] * 4 + [f"{shown} 2"] * 4
 
 
 @pytest.mark.fault(TERMINAL)
