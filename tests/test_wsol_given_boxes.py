@@ -225,7 +225,15 @@ def test_maps_and_boxes_are_benchmarked_beside_each_other(own, tmp_path):
     with (out / "table.csv").open() as lines:
         levels = {row["model"]: row["levels"] for row in csv.DictReader(lines)}
     assert levels["boxes"] == ""
-    assert (tmp_path / "page" / "index.html").is_file()
+    page = (tmp_path / "page" / "index.html").read_text()
+    assert "The boxes of boxes came without maps" in page
+    differences = (tmp_path / "page" / "tables" / "differences.csv").read_text()
+    assert "GT-known Loc" in differences
+    assert "box accuracy" not in differences  # of maps: the best of all thresholds
+    evaluate_boxes(truth, boxes, report=tmp_path / "alone")
+    page = (tmp_path / "alone" / "index.html").read_text()
+    assert "none, of boxes without maps" in page
+    assert not any(word in page for word in ('id="curves"', "MaxBoxAcc", "Grid of thresholds"))
 
 
 def test_flags_of_maps_do_not_go_with_boxes(run, tmp_path):

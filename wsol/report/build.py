@@ -160,7 +160,7 @@ def _introduce(run: Run) -> dict[str, Any]:
     return {
         "name": run.name,
         "what": run.what if run.what != run.name else "",
-        "threshold": "none" if not rule else f"{threshold['value']:.3f}, {rule}",
+        "threshold": f"{threshold['value']:.3f}, {rule}" if rule else "none, of boxes without maps",
         "unreadable": pair_unreadable(run.scores),
         "overlaps": run.scores.get("overlaps") or [],
     }
@@ -174,8 +174,12 @@ def _facts(run: Run) -> dict[str, str]:
         "Images": f"{scores['images']} of {scores['split']}",
         "Protocol": f"{scores['protocol']} ({scores['choices']['source']})",
         "Grid of thresholds": f"steps of {scores['interval']}",
-        "Maps": f"{whose[scores['class_map']]}, at {scores['choices']['size']} pixels a side",
+        "Boxes" if run.given else "Maps": (
+            f"{whose[scores['class_map']]}, at {scores['choices']['size']} pixels a side"
+        ),
     }
+    if run.given:
+        del facts["Grid of thresholds"]
     if scores["image"] == "crop":
         facts["Images seen as"] = "their centre crop: boxes are compared inside of it"
     if run.of_boxes:

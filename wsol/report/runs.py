@@ -14,6 +14,7 @@ from wsol.evaluation.comparison import ResultError, Results, read_results, trust
 from wsol.evaluation.folder_maps import read_map
 from wsol.evaluation.image_results import NAMES
 from wsol.evaluation.kept_maps import KeptMap, MapKeeper
+from wsol.evaluation.metric_names import is_of_given_boxes
 from wsol.evaluation.resume_file import SETTINGS
 from wsol.images import ImageError
 from wsol.levels import quantise
@@ -52,6 +53,11 @@ class Run:
     def scores(self) -> dict[str, Any]:
         """The JSON output."""
         return self.results.scores
+
+    @property
+    def given(self) -> bool:
+        """Whether its boxes came without maps, and so without a threshold."""
+        return is_of_given_boxes(self.scores)
 
     @property
     def rows(self) -> dict[str, dict[str, Any]]:

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 from eval.tables import guard_cell
 from wsol.evaluation.metric_names import (
     ERROR_KINDS,
-    is_of_given_boxes,
     list_scores,
     name_score,
 )
@@ -25,6 +24,10 @@ if TYPE_CHECKING:
 
 Cell = str | int | float | tuple[float, float] | None
 
+_WITHOUT_MAPS = (
+    "The boxes of {} came without maps: at each overlap any of them counts, but no threshold was "
+    "chosen for them as for maps, whose box accuracies therefore are not compared with theirs."
+)
 BOX_KINDS = {"hit": "overlaps a true box enough", **ERROR_KINDS}
 
 
@@ -108,8 +111,12 @@ def score_table(runs: Sequence[Run]) -> Table:
     """Tell all scores, in percent, with their 95 % intervals, the baselines last."""
     listed = [list_scores(run.scores) for run in runs]
     rows: list[tuple[Cell, ...]] = []
+    given = [run.name for run in runs if run.given]
+    alone = len(given) == len(runs)
     for name in dict.fromkeys(name for scores in listed for name in scores):
-        cells: list[Cell] = [name_score(name, all(is_of_given_boxes(run.scores) for run in runs))]
+        if alone and name.startswith("max_"):
+            continue  # of maps
+        cells: list[Cell] = [name_score(name, alone)]
         for run, scores in zip(runs, listed, strict=True):
             ends = (run.scores["intervals95"] or {}).get(name)
             cells += [scores.get(name), None if ends is None else (ends[0], ends[1])]
@@ -118,7 +125,8 @@ def score_table(runs: Sequence[Run]) -> Table:
     for run in runs:
         label = "percent" if len(runs) == 1 else run.name
         header += [label, "95 % interval" if len(runs) == 1 else f"{run.name}, 95 % interval"]
-    return Table("scores", "Scores", tuple(header), rows, {})
+    notes = () if alone or not given else (_WITHOUT_MAPS.format(", ".join(given)),)
+    return Table("scores", "Scores", tuple(header), rows, {}, notes)
 
 
 def error_table(runs: Sequence[Run]) -> Table | None:
@@ -137,7 +145,7 @@ def error_table(runs: Sequence[Run]) -> Table | None:
         count = run.scores["errors"]["misclassified"]
         cells += [count, None if count is None else 100 * count / run.scores["images"]]
     rows.append(tuple(cells))
-    header = ["box of the threshold"]
+    header = ["predicted box" if all(run.given for run in runs) else "box of the threshold"]
     for run in runs:
         header += ["images", "percent"] if len(runs) == 1 else [run.name, f"{run.name}, percent"]
     return Table("errors", "Errors", tuple(header), rows, {})
