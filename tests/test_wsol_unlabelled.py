@@ -194,3 +194,60 @@ def test_maps_alone_have_no_threshold_without_boxes(tmp_path, run):
     code, _, err = run("evaluate", tmp_path / "data" / "manifest", *flags)
     assert code == 2
     assert "--threshold: unlabelled needs the network" in err
+
+
+@pytest.mark.slow
+def test_commands_that_take_no_boxes_beside_each_other(trained, objects, tmp_path, run):
+    """A benchmark finds what evaluate does, keeps it, and refuses what it does not fit."""
+    from small_objects import boxed
+
+    from eval.coco import to_coco
+    from wsol.benchmarking.score_store import VARIANTS, check_whole
+    from wsol.evaluation.comparison import ResultError
+
+    data = tmp_path / "c.json"
+    data.write_text(json.dumps(to_coco(boxed(objects))))
+    flags = ("--root", objects, "--allow-overlap", "--workers", 1, "--threshold", "unlabelled")
+    found = tmp_path / "s.json"
+    code, _, err = run("evaluate", data, "--checkpoint", trained[0], *flags, "--json", found)
+    assert code == 0, err
+    alone = json.loads(found.read_text())
+    maps = tmp_path / "maps"
+    maps.mkdir()
+    command = (
+        "benchmark", data, "--run", f"net={trained[0]}", *flags, "--threshold", 0.2,
+        "--out", tmp_path / "out",
+    )  # fmt: skip
+    code, printed, err = run(*command)
+    assert code == 0, err
+    told = f"threshold {alone['threshold']['value']:.3f} ("
+    assert told in err
+    assert "no boxes used" in printed
+    first, fixed = json.loads((tmp_path / "out" / "results.json").read_text())["rows"]
+    assert (first["threshold"], fixed["threshold"]) == ("unlabelled", "0.2")
+    assert first["levels"] == [alone["threshold"]["value"]]
+    for score in ("gt_known_loc", "top1_loc"):
+        assert first["values"][score]["mean"] == pytest.approx(alone[score])
+    code, again, err = run(*command, "--force")
+    assert (code, again) == (0, printed)
+    assert told not in err  # kept
+    code, _, err = run(*command[:2], "--run", f"theirs=maps:{maps}", *flags)
+    assert code == 1
+    assert "unlabelled needs the network that the maps are of" in err
+
+    folder = next((tmp_path / "out").rglob(VARIANTS)).parent
+    check_whole(folder)
+    variants = json.loads((folder / VARIANTS).read_text())
+    variants[0]["unlabelled"] += 0.01
+    (folder / VARIANTS).write_text(json.dumps(variants))
+    with pytest.raises(ResultError, match="that was chosen but it is"):
+        check_whole(folder)
+
+
+@pytest.mark.slow
+def test_commands_that_take_no_boxes_need_some_images(trained, tmp_path, run):
+    make_shapes(tmp_path / "data", {"test": 2})
+    command = ("benchmark", tmp_path / "data" / "manifest", "--run", f"net={trained[0]}")
+    code, _, err = run(*command, "--threshold", "unlabelled", "--root", tmp_path / "data")
+    assert code == 1
+    assert "Expected at least 24 images for the rule unlabelled but got" in err

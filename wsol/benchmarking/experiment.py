@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from eval.protocols import find_protocol
 from tdam.precision import PRECISIONS
 from tdam.training.recipe import differing_keys
+from wsol.evaluation.threshold_rules import ORACLE, OWN, UNLABELLED, VAL
 from wsol.maps.names import check_method
 
 if TYPE_CHECKING:
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from tdam.training.recipe import Recipe
     from wsol.benchmarking.expected import Expected
 
+_RULES = (VAL, ORACLE, UNLABELLED, OWN)
 WEIGHTS = "{weights}"  # in the path of a checkpoint: the folder that the user names
 
 
@@ -29,8 +31,9 @@ class Scoring:
         protocols: names, or paths of TOML files; the first one is what pages show pictures of
         methods: map methods; `auto` for the one stored with the weights
         thresholds: rules side by side: `val` for the best on the split `choose`, `oracle` for the
-            best on the scored split itself, `own` for the protocol's own, or a number of the
-            protocol's grid; the first one is what reports show and verdicts are about
+            best on the scored split itself, `unlabelled` for the one that its images ask for
+            without a box, `own` for the protocol's own, or a number of the protocol's grid; the
+            first one is what reports show and verdicts are about
         output_strides: input pixels a map pixel, of the same weights; 0 for their own
         size: side of the input, in pixels; 0 for the weights' own
         choose: split that thresholds are chosen on; where it does not exist, the share that a
@@ -41,7 +44,7 @@ class Scoring:
 
     protocols: tuple[str, ...] = ("wsoleval",)
     methods: tuple[str, ...] = ("auto",)
-    thresholds: tuple[str | float, ...] = ("val", "oracle")
+    thresholds: tuple[str | float, ...] = (VAL, ORACLE)
     output_strides: tuple[int, ...] = (0,)
     size: int = 0
     choose: str = "val"
@@ -60,7 +63,7 @@ class Scoring:
                     raise ValueError(f"Expected {name} among {allowed} but got {value!r}")
                 if allowed is None:
                     _check_rule(value)
-        if "own" in self.thresholds[1:]:
+        if OWN in self.thresholds[1:]:
             raise ValueError("Expected own to be the first of thresholds")
         for name in ("protocols", "methods"):
             _check_names(name, getattr(self, name))
@@ -103,9 +106,10 @@ def _check_names(what: str, names: tuple[Any, ...]) -> None:
 
 def _check_rule(value: Any) -> None:
     number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    if not (value in ("val", "oracle", "own") if not number else 0 <= value <= 1):
+    if not (value in _RULES if not number else 0 <= value <= 1):
+        known = ", ".join(_RULES)
         raise ValueError(
-            f"Expected thresholds among val, oracle, own or numbers from 0 to 1 but got {value!r}"
+            f"Expected thresholds among {known} or numbers from 0 to 1 but got {value!r}"
         )
 
 

@@ -20,6 +20,7 @@ from wsol.evaluation.comparison import add_up, read_results
 from wsol.evaluation.folder_maps import FolderMaps
 from wsol.evaluation.given_box_scores import GivenBoxScores
 from wsol.evaluation.image_results import name_results
+from wsol.evaluation.threshold_rules import UNLABELLED, VAL
 from wsol.workflows.evaluate_boxes import evaluate_given, open_boxes, write_given
 from wsol.workflows.evaluation_data import list_other_ids
 
@@ -108,6 +109,8 @@ def score_given(
             f"Expected a protocol of whole images, which {run.kind} from elsewhere are taken to "
             f"show, but {rules.name} shows the centre crop"
         )
+    if run.kind == "maps" and UNLABELLED in scoring.thresholds:
+        raise ValueError(f"{UNLABELLED} needs the network that the maps are of")
     if run.kind == "maps":
         scores, folder = _score_maps(run, images, data, scoring, out, workers, events)
     else:
@@ -134,7 +137,7 @@ def _score_maps(
         others=lambda: data.ids,
     )  # fmt: skip
     primary = find_primary(scoring, images)
-    chooses = images.chooser is not None and "val" in scoring.thresholds
+    chooses = images.chooser is not None and VAL in scoring.thresholds
     variant = ScoringVariant(
         wanted=_VARIANT, method=run.kind, output_stride=0, chooses=chooses, choose=scoring.choose,
         size=0,

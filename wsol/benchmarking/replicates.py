@@ -8,8 +8,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from wsol.evaluation.comparison import Results, add_up
+from wsol.evaluation.threshold_rules import BEFOREHAND
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from eval.protocols import Protocol
     from wsol.benchmarking.experiment import Scoring
 
@@ -77,8 +80,14 @@ def _find_on_grid(rules: Protocol, threshold: float) -> int:
     return at
 
 
+def round_to_grid(rules: Protocol, threshold: float) -> float:
+    """Give the threshold of a protocol's grid that is nearest."""
+    grid = rules.thresholds
+    return float(grid[np.abs(grid - threshold).argmin()])
+
+
 def score_rules(
-    results: Results, rules: Protocol, scoring: Scoring, level: float | None
+    results: Results, rules: Protocol, scoring: Scoring, levels: Mapping[str, float]
 ) -> list[tuple[str, float, dict[str, np.ndarray]]]:
     """Take the scores of one pass over the images under every threshold rule.
 
@@ -86,7 +95,8 @@ def score_rules(
         results: of the pass
         rules: protocol that they were scored under
         scoring: names the threshold rules
-        level: best threshold on other images, for the rule `val`; None to leave that out
+        levels: thresholds that rules gave beforehand: for `val` the best on other images, for
+            `unlabelled` the one that these images ask for; rules without one are left out
 
     Returns:
         by rule: its text, the threshold, and `RunScores.replicates`
@@ -98,7 +108,7 @@ def score_rules(
     scores = add_up(results)
     by_rule = []
     for rule in scoring.thresholds:
-        if rule == "val" and level is None:
+        if rule in BEFOREHAND and rule not in levels:
             continue
         told = scoring.several and "oracle" in scoring.thresholds
         if rule == "own" and rules.threshold is None and told:
@@ -106,8 +116,8 @@ def score_rules(
         own = "best" if rules.threshold is None else None
         at: Any = {"oracle": "best", "own": own}.get(str(rule), -1)
         if at == -1:
-            value = level if rule == "val" else rule
-            at = _find_on_grid(rules, float(value or 0))
+            value = round_to_grid(rules, levels[rule]) if isinstance(rule, str) else rule
+            at = _find_on_grid(rules, value)
         every = scores.replicates(at)
         index = int(every["threshold"][-1])
         if at is None and abs(scores.thresholds[index] - float(rules.threshold or 0)) > 1e-9:

@@ -10,8 +10,15 @@ from typing import TYPE_CHECKING, Any
 
 from eval.parsing import read_json
 from tdam.strict_json import dumps, loads
-from wsol.benchmarking.replicates import RunScores, score_rules
-from wsol.evaluation.comparison import ResultError, check_sums, read_results, trusting
+from wsol.benchmarking.replicates import RunScores, round_to_grid, score_rules
+from wsol.evaluation.comparison import (
+    ResultError,
+    check_sums,
+    read_protocol,
+    read_results,
+    trusting,
+)
+from wsol.evaluation.threshold_rules import UNLABELLED, VAL
 from wsol.out_files import write_file
 
 if TYPE_CHECKING:
@@ -43,6 +50,7 @@ class ScoringVariant:
         weights_sha256: of the weights that were scored; None in records of before it was kept
         protocol: name of the one that the scores are of; empty where no other was asked for
         view: of `passes.name_view` then; empty else
+        unlabelled: threshold that the scored images ask for without a box; None where nobody asked
     """
 
     wanted: tuple[str, int]
@@ -54,6 +62,7 @@ class ScoringVariant:
     weights_sha256: str | None = None
     protocol: str = ""
     view: str = ""
+    unlabelled: float | None = None
 
     @property
     def folder(self) -> str:
@@ -67,8 +76,9 @@ class ScoringVariant:
 
 def write_variants(folder: Path, variants: Sequence[ScoringVariant]) -> None:
     """Write down the variants that a run was scored in, once all of them are on disk."""
-    several = {key for each in variants for key in ("protocol", "view") if getattr(each, key)}
-    left_out = {"protocol", "view"} - several  # as they were before there could be several
+    newer = ("protocol", "view", "unlabelled")
+    told_of = {key for each in variants for key in newer if getattr(each, key) not in ("", None)}
+    left_out = {*newer} - told_of  # as they were before there could be any
     told = [{k: v for k, v in asdict(each).items() if k not in left_out} for each in variants]
     write_file(folder / VARIANTS, dumps(told, indent=1) + "\n")
 
@@ -92,6 +102,8 @@ def read_variants(folder: Path) -> list[ScoringVariant]:
             if [type(part) for part in (*wanted, method)] != [str, int, int, str]:
                 raise TypeError("variants of something else")
             names = (each.method, each.protocol, each.view)
+            if each.unlabelled is not None and not 0 <= each.unlabelled <= 1:
+                raise ValueError(f"Expected a threshold from 0 to 1 but got {each.unlabelled}")
             if type(each.size) is not int or any(n == ".." or PurePath(n).name != n for n in names):
                 raise TypeError("variants of something else")
     except (OSError, ValueError, KeyError, TypeError) as error:
@@ -147,13 +159,17 @@ def _read_variant(
     results = read_results(scored)
     _check(variant, results, rules, scoring)
     _check_weights(variant, results)
-    level, missed = None, {}
+    levels, missed = {}, {}
     if variant.chooses:
         chosen = read_results(folder / variant.results(CHOSEN), slim=True)
         _check_weights(variant, chosen)
-        level, missed = chosen.scores["max_box_acc_threshold"], unreadable_rows(chosen)
+        levels[VAL], missed = chosen.scores["max_box_acc_threshold"], unreadable_rows(chosen)
+    if variant.unlabelled is not None:
+        levels[UNLABELLED] = variant.unlabelled
+    elif UNLABELLED in scoring.thresholds:
+        raise ResultError(f"{folder}: expected the threshold {UNLABELLED} but nobody asked for it")
     try:
-        taken = score_rules(results, rules, scoring, level)
+        taken = score_rules(results, rules, scoring, levels)
     except (KeyError, TypeError, IndexError) as error:
         raise ResultError(f"{scored}: expected scores of a run but {error!r}") from error
     overlaps = results.scores.get("overlaps", ())  # older records have none
@@ -215,10 +231,20 @@ def check_whole(folder: Path) -> None:
             if part == CHOSEN:
                 best = results.scores["max_box_acc_threshold"]
             elif best is not None and level["rule"] == "val" and level["value"] != best:
-                raise ResultError(
-                    f"{results.folder}: expected the threshold {best} that was chosen but it is "
-                    f"{level['value']}"
-                )
+                _refuse_level(results, best)
+            elif level["rule"] == UNLABELLED:
+                if variant.unlabelled is None:
+                    raise ResultError(f"{results.folder}: expected a rule of {VARIANTS}")
+                nearest = round_to_grid(read_protocol(results.scores), variant.unlabelled)
+                if level["value"] != nearest:
+                    _refuse_level(results, nearest)
+
+
+def _refuse_level(results: Results, chosen: float) -> None:
+    raise ResultError(
+        f"{results.folder}: expected the threshold {chosen} that was chosen but it is "
+        f"{results.scores['threshold']['value']}"
+    )
 
 
 def digest_truth(results: Results) -> dict[str, str]:

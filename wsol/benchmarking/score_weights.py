@@ -6,12 +6,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from eval.parsing import read_json
 from tdam import create_model, load_checkpoint
 from tdam.events import SILENT, Events, working
 from tdam.named_weights import is_named
 from tdam.spec import describe_network
+from tdam.strict_json import dumps, loads
 from wsol.benchmarking.own_word import check_own_word
 from wsol.benchmarking.passes import group_protocols, name_view
+from wsol.benchmarking.replicates import round_to_grid
 from wsol.benchmarking.score_store import (
     CHOSEN,
     SCORED,
@@ -26,9 +29,13 @@ from wsol.evaluation.finished_pass import is_scored
 from wsol.evaluation.image_results import discard_results, name_results
 from wsol.evaluation.kept_maps import MapKeeper
 from wsol.evaluation.network_maps import NetworkMaps
+from wsol.evaluation.pass_header import describe_pass
 from wsol.evaluation.resume_file import ResumeError
 from wsol.evaluation.score_maps import score_maps
+from wsol.evaluation.threshold_rules import BEFOREHAND, UNLABELLED, VAL
+from wsol.evaluation.unlabelled import ENOUGH, choose_unlabelled
 from wsol.maps.names import settle_method
+from wsol.out_files import make_folder, write_file
 from wsol.report import choose_images
 
 if TYPE_CHECKING:
@@ -42,6 +49,7 @@ if TYPE_CHECKING:
     from wsol.evaluation.comparison import Results
     from wsol.evaluation.folder_maps import FolderMaps
 
+LOOKED = "unlabelled.json"  # the threshold that images ask for, and what it was found by
 MAPS = "shown-maps"  # of the images that a page shows, in the folder of a run's scores
 
 
@@ -166,7 +174,7 @@ def score_weights(
             )
             for wanted in scoring.methods:
                 method = settle_method(wanted, network)
-                chooses = images.chooser is not None and "val" in scoring.thresholds
+                chooses = images.chooser is not None and VAL in scoring.thresholds
                 of_pass = [
                     ScoringVariant(
                         wanted=(wanted, wanted_stride),
@@ -186,28 +194,35 @@ def score_weights(
                 if scoring.several:
                     text += f", {' and '.join(each.name for each in rules)}"
                 scored = ScorePass(out, rules, of_pass, text, events)
+                found = scored.look(source) if UNLABELLED in scoring.thresholds else None
                 scored.follow(
-                    primary, source, images.chooser if chooses else None, shows and not variants
-                )
+                    primary, source, images.chooser if chooses else None, shows and not variants,
+                    found,
+                )  # fmt: skip
                 labels = dict(enumerate(images.scored.class_names or ()))
                 what = f"{describe_network(settings)}, {method}"
                 name_results(scored.folder(SCORED), what, labels, names)
-                variants += of_pass
+                variants += [replace(each, unlabelled=found) for each in of_pass]
     write_variants(out, variants)
     return read_run_scores(out, entry.name, seed, scoring)
 
 
 def list_followed(scoring: Scoring, images: Images) -> list[Any]:
     """List the threshold rules that can be followed, for want of images to choose on or not."""
-    return [rule for rule in scoring.thresholds if rule != "val" or images.chooser is not None]
+    return [rule for rule in scoring.thresholds if rule != VAL or images.chooser is not None]
 
 
 def find_primary(scoring: Scoring, images: Images) -> Any:
     """Name the rule of results on disk and of pages: the first one that can be followed.
 
     Raises:
-        ValueError: there is none
+        ValueError: there is none, or too few images for a rule
     """
+    if UNLABELLED in scoring.thresholds and len(images.scored) < ENOUGH:
+        raise ValueError(
+            f"Expected at least {ENOUGH} images for the rule {UNLABELLED} but got "
+            f"{len(images.scored)}"
+        )
     followed = list_followed(scoring, images)
     if not followed:
         raise ValueError(
@@ -246,6 +261,7 @@ class ScorePass:
         source: NetworkMaps | FolderMaps,
         chooser: Split | None,
         keep: bool = False,
+        found: float | None = None,
     ) -> None:
         """Score the maps of a split under a rule, after those that thresholds are chosen on.
 
@@ -254,6 +270,7 @@ class ScorePass:
             source: of the maps to score
             chooser: split to choose thresholds on; None where nothing is chosen
             keep: whether to keep the first protocol's maps for a report
+            found: threshold of the rule `unlabelled`; None where nobody asked
         """
         levels: list[Any] = [None] * len(self.rules)
         missed: tuple[str, ...] = ()
@@ -261,9 +278,38 @@ class ScorePass:
             on = replace(source, split=chooser)
             chosen = self.score(CHOSEN, on, ["oracle"] * len(self.rules))
             levels = [each["max_box_acc_threshold"] for each in chosen]
-            missed = tuple(chosen[0]["unreadable"]) if primary == "val" else ()
-        asked = [{"val": level, "own": None}.get(str(primary), primary) for level in levels]
-        self.score(SCORED, source, asked, "val" if primary == "val" else None, keep, missed)
+            missed = tuple(chosen[0]["unreadable"]) if primary == VAL else ()
+        if primary == UNLABELLED and found is not None:
+            asked: list[Any] = [round_to_grid(rules, found) for rules in self.rules]
+        else:
+            asked = [{VAL: level, "own": None}.get(str(primary), primary) for level in levels]
+        self.score(SCORED, source, asked, primary if primary in BEFOREHAND else None, keep, missed)
+
+    def look(self, source: NetworkMaps) -> float:
+        """Find the threshold that images ask for without a box, unless it is known from before.
+
+        Args:
+            source: of the maps to score
+
+        Returns:
+            a share of the maps' range, of no protocol's grid
+
+        Raises:
+            ValueError: fewer images than say something, or no map that shows something
+        """
+        path = self.home / self.variants[0].folder / LOOKED
+        header = loads(dumps(describe_pass(source, (), (), None, None, None)))
+        try:
+            kept = read_json(path)
+            if kept["of"] == header and 0 <= kept["threshold"] <= 1:
+                return float(kept["threshold"])
+        except (OSError, LookupError, TypeError, ValueError):  # not there, or of something else
+            pass
+        chosen = choose_unlabelled(source, self.events, f"look at {self.text} without boxes")
+        make_folder(path.parent)
+        told = {"threshold": chosen.threshold, "interval": chosen.interval, "of": header}
+        write_file(path, dumps(told, indent=1) + "\n")
+        return chosen.threshold
 
     def score(
         self,

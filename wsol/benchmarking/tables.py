@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from tdam.strict_json import dumps
 from wsol.benchmarking.expected import SCORES
+from wsol.evaluation.threshold_rules import NO_BOXES, UNLABELLED
 from wsol.evaluation.unreadable import pair_unreadable
 from wsol.out_files import write_file
 from wsol.report.tables import Table, plain
@@ -130,7 +131,8 @@ def _write_rule(row: Row) -> str | None:
         return None  # boxes as they are
     if all(row.threshold == f"{level:g}" for level in row.levels):
         return row.threshold
-    return f"{row.threshold} ({_write_levels(row)})"
+    told = f"; {NO_BOXES}" if row.threshold == UNLABELLED else ""
+    return f"{row.threshold} ({_write_levels(row)}{told})"
 
 
 def _write_levels(row: Row) -> str:

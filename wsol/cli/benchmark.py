@@ -38,9 +38,10 @@ def benchmark(
         list[str] | None,
         typer.Option(
             "--threshold",
-            help="val, oracle, own (the protocol's) or a number of its grid; repeatable, the "
-            "first is what the report shows. Default: val and oracle where there is a split val, "
-            "else own where there is one, else oracle.",
+            help="val, oracle, unlabelled (by the scored images alone, no boxes used), own (the "
+            "protocol's) or a number of its grid; repeatable, the first is what the report shows. "
+            "Default: val and oracle where there is a split val, else own where there is one, else "
+            "oracle.",
             metavar="T",
         ),
     ] = None,

@@ -228,13 +228,10 @@ def describe_threshold(scores: dict[str, Any]) -> str:
     threshold = scores["threshold"]
     if threshold["rule"] is None:
         return "no threshold"
-    where = {
-        "oracle": f"the best on {threshold['chosen_on']} itself (oracle)",
-        "val": "the best on val",
-        "unlabelled": f"found on the images of {threshold['chosen_on']}, no boxes used",
-        "fixed": "fixed",
-    }
-    return f"threshold {threshold['value']:.3f}, {where[threshold['rule']]}"
+    from wsol.evaluation.threshold_rules import explain_rule
+
+    said = explain_rule(threshold["rule"], threshold["chosen_on"])
+    return f"threshold {threshold['value']:.3f}, {said}"
 
 
 def print_table(title: str, header: list[str], rows: list[list[str]]) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from wsol.evaluation.threshold_rules import ORACLE, UNLABELLED, VAL
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -57,7 +59,7 @@ class Evaluation:
         """Return the JSON output: scores in percent, null for what was not asked or not known."""
         scores = {**dict.fromkeys(_KEYS), **self.result.to_dict()}
         value = getattr(self.result, "threshold", None)
-        where = {"oracle": self.split, "unlabelled": self.split, "val": "val"}
+        where = {ORACLE: self.split, UNLABELLED: self.split, VAL: "val"}
         chosen_on = where.get(self.rule or "")
         return {
             "schema": 1,

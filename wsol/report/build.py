@@ -8,6 +8,7 @@ from matplotlib.colors import to_rgb
 
 from wsol.evaluation.comparison import ResultError, compare_results
 from wsol.evaluation.metric_names import tell_missing_truth
+from wsol.evaluation.threshold_rules import explain_rule
 from wsol.evaluation.unreadable import pair_unreadable
 from wsol.out_files import make_folder
 from wsol.pages import write_page
@@ -26,12 +27,6 @@ if TYPE_CHECKING:
     from wsol.report.runs import Run
 
 PAGE, TABLES = "index.html", "tables"
-_RULES = {
-    "oracle": "the best on {chosen_on} itself (oracle: it flatters the scores)",
-    "val": "the best on val",
-    "unlabelled": "found on the images of {chosen_on}, no boxes used",
-    "fixed": "fixed",
-}
 
 
 def write_report(
@@ -156,11 +151,13 @@ def _title(runs: Sequence[Run]) -> str:
 def _introduce(run: Run) -> dict[str, Any]:
     """Say in words what a run is."""
     threshold = run.scores["threshold"]
-    rule = _RULES.get(threshold["rule"], "").format(**threshold)
+    said = "none, of boxes without maps" if run.given else "none"
+    if (rule := threshold["rule"]) is not None:
+        said = f"{threshold['value']:.3f}, {explain_rule(rule, threshold['chosen_on'])}"
     return {
         "name": run.name,
         "what": run.what if run.what != run.name else "",
-        "threshold": f"{threshold['value']:.3f}, {rule}" if rule else "none, of boxes without maps",
+        "threshold": said,
         "unreadable": pair_unreadable(run.scores),
         "overlaps": run.scores.get("overlaps") or [],
     }

@@ -73,8 +73,9 @@ def benchmark(
         root: image root of the ids; None: as the data set has it
         split: such as `test`, or `val+test`
         protocol: name, or path of a TOML file
-        thresholds: rules side by side: `val`, `oracle`, `own` (the protocol's) or numbers of its
-            grid; the first is what the report shows. None: `val` and `oracle` where there is a
+        thresholds: rules side by side: `val`, `oracle`, `unlabelled` (the one that the scored
+            images ask for without a box), `own` (the protocol's) or numbers of its grid; the first
+            is what the report shows. None: `val` and `oracle` where there is a
             split val, else `own` where there is one, else `oracle`
         methods: map methods; none for the one that is stored with the weights
         output_strides: 32, 16 or 8, by dilation of the same weights; none for their own

@@ -13,9 +13,10 @@ from wsol.evaluation.folder_maps import map_path
 from wsol.evaluation.label_scorer import has_labels_only
 from wsol.evaluation.pass_header import list_masks
 from wsol.evaluation.predictions import read_predictions
+from wsol.evaluation.threshold_rules import VAL
 from wsol.same_files import check_same_files
 from wsol.workflows.any_step_job import check_levels
-from wsol.workflows.evaluation_options import VAL, Wanted, check_labels_only
+from wsol.workflows.evaluation_options import Wanted, check_labels_only
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping

@@ -32,14 +32,13 @@ from wsol.evaluation.resume_file import (
     release_settings,
 )
 from wsol.evaluation.score_maps import score_maps, settle_threshold
+from wsol.evaluation.threshold_rules import UNLABELLED, VAL
 from wsol.evaluation.unlabelled import choose_unlabelled
 from wsol.out_folders import free_folder, writing
 from wsol.overlap import check_apart, list_sets
 from wsol.training.image_list import find_weights_file, list_unknown, read_image_sets
 from wsol.workflows.evaluation_data import check_seen, find_masks, load_truth, open_data
 from wsol.workflows.evaluation_options import (
-    UNLABELLED,
-    VAL,
     Wanted,
     check_outputs,
     check_threshold,

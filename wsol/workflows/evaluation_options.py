@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from eval.manifest import Split
 from eval.protocols import PROTOCOLS, Protocol, find_protocol
 from wsol.errors import ArgumentError, about
+from wsol.evaluation.threshold_rules import ORACLE, UNLABELLED, VAL
 from wsol.writers import check_format, find_writer
 
 if TYPE_CHECKING:
@@ -17,9 +18,7 @@ if TYPE_CHECKING:
     from tdam.events import Events
 
 Protocols = str | Protocol | Sequence[str | Protocol]
-VAL = "val"  # the rule, and the split that it chooses on
-UNLABELLED = "unlabelled"  # the rule that needs no box
-RULES = ("oracle", VAL, UNLABELLED)
+RULES = (ORACLE, VAL, UNLABELLED)
 
 
 @dataclass(frozen=True)
