@@ -207,20 +207,33 @@ def test_boxes_of_another_frame_are_named(tmp_path):
 
 @pytest.mark.slow
 def test_maps_and_boxes_are_benchmarked_beside_each_other(own, tmp_path):
-    folder, data, _ = own
+    folder, data, scored = own
     truth = tmp_path / "truth.json"
     truth.write_text(json.dumps(to_coco(data)))
     boxes = folder / "out" / "predictions.jsonl"
     out = tmp_path / "out"
     outcome = benchmark(
-        truth, {"maps": f"maps:{folder / 'maps'}", "boxes": f"boxes:{boxes}"}, tmp_path,
-        thresholds=[0.4, "oracle"], out=out, report=tmp_path / "page",
+        truth,
+        {
+            "maps": f"maps:{folder / 'maps'},{folder / 'p.csv'}",
+            "boxes": f"boxes:{boxes},{folder / 'p.csv'}",
+        },
+        tmp_path, thresholds=[0.4, "oracle"], out=out, report=tmp_path / "page",
     )  # fmt: skip
     rows = {(row.model, row.threshold): row for row in outcome.rows}
     assert len(rows) == 4
     gap = rows["boxes", "0.4"].values["gt_known_loc"].difference
     assert (gap.difference, gap.low, gap.high) == (0, 0, 0)
     assert rows["boxes", "oracle"].values["gt_known_loc"].difference.difference <= 0
+    known = scored[PLAIN.name]
+    for name in ("top1_loc", "top5_loc", "gt_known_loc"):
+        for model in ("maps", "boxes"):
+            assert rows[model, "0.4"].values[name].mean == getattr(known.result, name), (
+                name,
+                model,
+            )
+    with pytest.raises(ArgumentError, match=r"none.csv: no such file of predicted classes"):
+        benchmark(truth, {"boxes": f"boxes:{boxes},{tmp_path / 'none.csv'}"}, tmp_path)
     assert "max_box_acc" not in rows["boxes", "0.4"].values
     with (out / "table.csv").open() as lines:
         levels = {row["model"]: row["levels"] for row in csv.DictReader(lines)}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, get_args
 
@@ -22,13 +23,15 @@ from wsol.evaluation.given_box_scores import GivenBoxScores
 from wsol.evaluation.image_results import name_results
 from wsol.evaluation.threshold_rules import UNLABELLED, VAL
 from wsol.workflows.evaluate_boxes import evaluate_given, open_boxes, write_given
-from wsol.workflows.evaluation_data import list_other_ids
+from wsol.workflows.evaluation_data import list_other_ids, open_predictions
 
 if TYPE_CHECKING:
     from eval.manifest import DataSet
     from tdam.events import Events
     from wsol.benchmarking.experiment import Scoring
     from wsol.benchmarking.score_weights import Images
+    from wsol.evaluation.given_boxes import GivenBoxes
+    from wsol.evaluation.predictions import Predictions
 
 Kind = Literal["maps", "boxes"]
 _VARIANT = ("auto", 0)  # map method and output stride, which nobody knows of them
@@ -42,20 +45,23 @@ class GivenRun:
         name: in tables
         kind: what they are
         path: folder of maps; file or folder of boxes
+        predictions: file of predicted classes, or None
     """
 
     name: str
     kind: Kind
     path: Path
+    predictions: Path | None = None
 
     @property
     def checkpoint(self) -> str:
         """What it is called where others have their weights."""
-        return f"{self.kind}:{self.path}"
+        classes = "" if self.predictions is None else f",{self.predictions}"
+        return f"{self.kind}:{self.path}{classes}"
 
 
 def find_given(name: str, text: str) -> GivenRun | None:
-    """Read `maps:DIR` or `boxes:FILE`; None for a text that is neither.
+    """Read `maps:DIR` or `boxes:FILE`, with predicted classes `maps:DIR,FILE`; None for others.
 
     Args:
         name: of the run
@@ -66,11 +72,15 @@ def find_given(name: str, text: str) -> GivenRun | None:
     """
     for kind in get_args(Kind):
         if text.startswith(f"{kind}:"):
-            path = Path(text.removeprefix(f"{kind}:"))
+            path, classes = Path(text.removeprefix(f"{kind}:")), None
+            if "," in str(path) and not path.exists():
+                path, _, classes = (Path(part) for part in str(path).rpartition(","))
+            if classes is not None and not classes.is_file():
+                raise ArgumentError("runs", f"{classes}: no such file of predicted classes")
             if not (path.is_dir() if kind == "maps" else path.exists()):
                 what = "folder" if kind == "maps" else "file or folder"
                 raise ArgumentError("runs", f"{path}: no such {what}")
-            return GivenRun(name, kind, path)
+            return GivenRun(name, kind, path, classes)
     return None
 
 
@@ -111,10 +121,19 @@ def score_given(
         )
     if run.kind == "maps" and UNLABELLED in scoring.thresholds:
         raise ValueError(f"{UNLABELLED} needs the network that the maps are of")
+    known = None
+    others = partial(list_other_ids, [images.scored], data, ())
+    if run.predictions is not None:
+        known = open_predictions(
+            run.predictions, images.scored, data, None, others, False, events, classes
+        )
     if run.kind == "maps":
-        scores, folder = _score_maps(run, images, data, scoring, out, workers, events)
+        scores, folder = _score_maps(run, images, data, scoring, out, known, workers, events)
     else:
-        scores, folder = _score_boxes(run, images, data, scoring, out, classes, events)
+        given = open_boxes(
+            run.path, images.scored, data, None, others, False, known is not None, events, classes
+        )
+        scores, folder = _score_boxes(run, images, given, scoring, out, known, events)
     wanted = (scoring.methods[0], scoring.output_strides[0])
     return [replace(each, variant=wanted) for each in scores], folder
 
@@ -125,6 +144,7 @@ def _score_maps(
     data: DataSet,
     scoring: Scoring,
     out: Path,
+    known: Predictions | None,
     workers: int,
     events: Events,
 ) -> tuple[list[RunScores], Path]:
@@ -134,16 +154,17 @@ def _score_maps(
     )
     source = FolderMaps(
         images.scored, run.path, rules.class_map, overlaps=images.overlaps, workers=workers,
-        others=lambda: data.ids,
+        others=lambda: data.ids, predictions=known,
     )  # fmt: skip
     primary = find_primary(scoring, images)
-    chooses = images.chooser is not None and VAL in scoring.thresholds
+    chooser = images.chooser if VAL in scoring.thresholds else None
     variant = ScoringVariant(
-        wanted=_VARIANT, method=run.kind, output_stride=0, chooses=chooses, choose=scoring.choose,
-        size=0,
+        wanted=_VARIANT, method=run.kind, output_stride=0, chooses=chooser is not None,
+        choose=scoring.choose, size=0,
     )  # fmt: skip
     scored = ScorePass(out, [rules], [variant], run.name, events)
-    scored.follow(primary, source, images.chooser if chooses else None)
+    on = None if chooser is None else replace(source, split=chooser, predictions=None)
+    scored.follow(primary, source, on)
     labels = dict(enumerate(images.scored.class_names or ()))
     name_results(scored.folder(SCORED), run.checkpoint, labels, None)
     write_variants(out, [variant])
@@ -153,19 +174,15 @@ def _score_maps(
 def _score_boxes(
     run: GivenRun,
     images: Images,
-    data: DataSet,
+    given: GivenBoxes,
     scoring: Scoring,
     out: Path,
-    classes: Path | None,
+    known: Predictions | None,
     events: Events,
 ) -> tuple[list[RunScores], Path]:
     (rules,) = scoring.rules
     split, folder = images.scored, out / run.kind / SCORED
-    given = open_boxes(
-        run.path, split, data, None, lambda: list_other_ids([split], data, ()), False, False,
-        events, near=classes,
-    )  # fmt: skip
-    scores = GivenBoxScores(split, given, rules, rules.class_map)
+    scores = GivenBoxScores(split, given, rules, rules.class_map, known)
     evaluation = evaluate_given(scores, run.checkpoint, images.overlaps)
     write_given(folder, scores, evaluation, run.path, images.root)
     results = read_results(folder)

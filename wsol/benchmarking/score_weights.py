@@ -151,6 +151,7 @@ def score_weights(
         tdam.weights.WeightsError: weights that cannot be had or read
     """
     primary = find_primary(scoring, images)
+    chooser = images.chooser if VAL in scoring.thresholds else None
     variants: list[ScoringVariant] = []
     for wanted_stride in scoring.output_strides:
         network = build_network(entry, weights, wanted_stride, scoring.size, images.trained_classes)
@@ -174,13 +175,12 @@ def score_weights(
             )
             for wanted in scoring.methods:
                 method = settle_method(wanted, network)
-                chooses = images.chooser is not None and VAL in scoring.thresholds
                 of_pass = [
                     ScoringVariant(
                         wanted=(wanted, wanted_stride),
                         method=method,
                         output_stride=stride,
-                        chooses=chooses,
+                        chooses=chooser is not None,
                         choose=scoring.choose,
                         size=scoring.size,
                         weights_sha256=source.origin["weights_sha256"],
@@ -196,8 +196,8 @@ def score_weights(
                 scored = ScorePass(out, rules, of_pass, text, events)
                 found = scored.look(source) if UNLABELLED in scoring.thresholds else None
                 scored.follow(
-                    primary, source, images.chooser if chooses else None, shows and not variants,
-                    found,
+                    primary, source, None if chooser is None else replace(source, split=chooser),
+                    shows and not variants, found,
                 )  # fmt: skip
                 labels = dict(enumerate(images.scored.class_names or ()))
                 what = f"{describe_network(settings)}, {method}"
@@ -259,7 +259,7 @@ class ScorePass:
         self,
         primary: Any,
         source: NetworkMaps | FolderMaps,
-        chooser: Split | None,
+        chooser: NetworkMaps | FolderMaps | None,
         keep: bool = False,
         found: float | None = None,
     ) -> None:
@@ -268,15 +268,14 @@ class ScorePass:
         Args:
             primary: the rule, as `find_primary` names it
             source: of the maps to score
-            chooser: split to choose thresholds on; None where nothing is chosen
+            chooser: of the maps that thresholds are chosen on; None where nothing is chosen
             keep: whether to keep the first protocol's maps for a report
             found: threshold of the rule `unlabelled`; None where nobody asked
         """
         levels: list[Any] = [None] * len(self.rules)
         missed: tuple[str, ...] = ()
         if chooser is not None:
-            on = replace(source, split=chooser)
-            chosen = self.score(CHOSEN, on, ["oracle"] * len(self.rules))
+            chosen = self.score(CHOSEN, chooser, ["oracle"] * len(self.rules))
             levels = [each["max_box_acc_threshold"] for each in chosen]
             missed = tuple(chosen[0]["unreadable"]) if primary == VAL else ()
         if primary == UNLABELLED and found is not None:

@@ -25,7 +25,8 @@ def benchmark(
         typer.Option(
             "--run",
             help="Its name, and a checkpoint (file, or folder of a run), a network that comes with "
-            "weights, maps:DIR or boxes:FILE; repeatable. The others are compared with the first.",
+            "weights, maps:DIR or boxes:FILE, with predicted classes maps:DIR,FILE; repeatable. "
+            "The others are compared with the first.",
             metavar="NAME=CHECKPOINT",
         ),
     ],

@@ -69,7 +69,8 @@ def benchmark(
         data: as for `eval.manifest.open_data_set`, with boxes
         runs: by name, a checkpoint (file, folder of a run, or name of weights that come along), a
             network that comes with weights, `maps:DIR` as `evaluate_maps` takes them, or
-            `boxes:FILE` as `evaluate_boxes` does; the others are compared with the first
+            `boxes:FILE` as `evaluate_boxes` does, each also `maps:DIR,FILE` with a file of
+            predicted classes; the others are compared with the first
         root: image root of the ids; None: as the data set has it
         split: such as `test`, or `val+test`
         protocol: name, or path of a TOML file

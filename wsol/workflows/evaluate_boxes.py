@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from eval.coco import coco_scores
-from eval.manifest import Split, load_classes
+from eval.manifest import Split
 from tdam.events import SILENT, Events, working
 from wsol.errors import ArgumentError
 from wsol.evaluation.given_box_scores import GivenBoxScores
@@ -136,7 +136,7 @@ def open_boxes(
     allow_missing: bool,
     predicts: bool,
     events: Events,
-    near: str | Path | None = None,
+    near: Path | None = None,
 ) -> GivenBoxes:
     """Read the boxes that a program found on the images of a split.
 
@@ -149,21 +149,17 @@ def open_boxes(
         allow_missing: pass over what cannot be used
         predicts: as for `read_given_boxes`
         events: told what people should know of them
-        near: class table that counts where neither names nor numbers are the data's; None for that
-            near the data
+        near: as for `find_tables`
 
     Raises:
         ArgumentError: a file that cannot be used
     """
-    table, beside = find_tables(classes, data)
-    if near is not None:
-        beside = load_classes(near)
     read = partial(
         read_given_boxes, Path(path), split, others=others, allow_missing=allow_missing,
         predicts=predicts,
         data_file=data.path if data is not None and data.path.is_file() else None,
     )  # fmt: skip
-    return read_given("boxes", read, split, data, (table, beside), events)
+    return read_given("boxes", read, split, data, find_tables(classes, data, near), events)
 
 
 def _score(

@@ -127,6 +127,7 @@ def open_predictions(
     others: Callable[[], Iterable[str]],
     allow_missing: bool,
     events: Events,
+    near: Path | None = None,
 ) -> Predictions:
     """Read the classes that a program predicted of the images of a split.
 
@@ -138,12 +139,13 @@ def open_predictions(
         others: gives the ids of further images that the file may have
         allow_missing: pass over what cannot be used
         events: told of it
+        near: as for `find_tables`
 
     Raises:
         ArgumentError: a file that cannot be used
     """
     read = partial(read_predictions, Path(path), split, others=others, allow_missing=allow_missing)
-    return read_given("predictions", read, split, data, find_tables(classes, data), events)
+    return read_given("predictions", read, split, data, find_tables(classes, data, near), events)
 
 
 def read_given(
@@ -178,14 +180,20 @@ def read_given(
 
 
 def find_tables(
-    classes: Mapping[int, int] | str | Path | None, data: DataSet | None
+    classes: Mapping[int, int] | str | Path | None, data: DataSet | None, near: Path | None = None
 ) -> tuple[Mapping[int, int] | None, Mapping[int, int] | None]:
     """Read the class table that was given, and without one that near the data.
+
+    Args:
+        classes: the table, or its path; None for none
+        data: the data set, or None
+        near: path of a table that stands for the one near the data
 
     Raises:
         ArgumentError: a file that is no such table
     """
-    near = None if classes is not None or data is None else data.class_table
+    if near is None and classes is None and data is not None:
+        near = data.class_table
     try:
         table = load_classes(classes) if isinstance(classes, (str, Path)) else classes
         return table, None if near is None else load_classes(near)
