@@ -62,7 +62,8 @@ def test_files_are_written_without_standard_output(run_without, trained, spot_fi
     tables = [(tmp_path / name / "predictions.csv").read_bytes() for name in "ab"]
     assert tables[0] == tables[1]
     code, _, told = run_without("stdout", "predict", spot_file, "--checkpoint", trained[0])
-    assert (code, told) == (1, "Error: standard output: Bad file descriptor\n")
+    *_, last = told.splitlines()  # behind where the threshold is from
+    assert (code, last) == (1, "Error: standard output: Bad file descriptor")
 
 
 @pytest.mark.fault(CLOSED)

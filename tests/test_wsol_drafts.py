@@ -4,7 +4,6 @@ import json
 import os
 import re
 import shlex
-import signal
 import subprocess
 from functools import partial
 
@@ -126,7 +125,7 @@ def test_a_page_goes_on_and_begins_where_the_run_has_ended(trained, objects, tmp
         for number, pair in enumerate(stream(self, *rest)):
             yield pair
             if number == 1:
-                os.kill(os.getpid(), signal.SIGINT)
+                raise KeyboardInterrupt
 
     def cut(*arguments):
         with pytest.MonkeyPatch.context() as patch:
