@@ -257,3 +257,52 @@ def test_flags_of_maps_do_not_go_with_boxes(run, tmp_path):
     code, _, err = run("evaluate", tmp_path, "--predictions", tmp_path / "b.csv")
     assert code == 2
     assert "--predictions: goes with --maps or --boxes" in err
+
+
+def test_numbers_beyond_the_classes_change_no_other_label(tmp_path):
+    data = many(6)
+    for odd_one in (-1, 3, 44):
+        rows = [
+            (i, *to_edges(boxes)[0], 1, odd_one if row == 0 else data.labels[row])
+            for row, (i, boxes) in enumerate(zip(data.ids, data.boxes, strict=True))
+        ]
+        file = write_table(tmp_path / "b.csv", rows)
+        with pytest.raises(ArgumentError, match=r"1 image with labels beyond 0 to 2: 0/0.jpg"):
+            evaluate_boxes(data, file)
+    coco = [
+        {"image_id": i, "category_id": int(label) + (10 if row == 0 else 0),
+         "bbox": [0, 0, 5, 5], "score": 0.5}
+        for row, (i, label) in enumerate(zip(data.ids, data.labels, strict=True))
+    ]  # fmt: skip
+    (tmp_path / "b.json").write_text(json.dumps(coco))
+    with pytest.raises(ArgumentError, match=r"1 image with labels beyond 0 to 2: 0/0.jpg"):
+        evaluate_boxes(data, tmp_path / "b.json")
+
+
+def test_names_that_the_data_lacks_are_counted(tmp_path):
+    data = replace(many(6), class_names=("cat", "dog", "gas pump"))
+    names = [data.class_names[label] for label in data.labels]
+    rows = [(i, *to_edges(boxes)[0], 1, name.replace(" ", "")) for i, boxes, name in
+            zip(data.ids, data.boxes, names, strict=True)]  # fmt: skip
+    told = Counter()
+    file = write_table(tmp_path / "b.csv", rows, "id,x0,y0,x1,y1,score,name")
+    found = evaluate_boxes(data, file, class_map="predicted", events=told).result
+    assert found.top1_cls == pytest.approx(100 * (1 - names.count("gas pump") / 6))
+    assert told.said == [f"{file}: 1 class none of the data's: gaspump"]
+
+
+def test_boxes_of_smaller_copies_are_told_of(tmp_path):
+    """Boxes in pixels of 224 x 224 copies, of images that are larger."""
+    random = np.random.default_rng(2)
+    sizes = random.integers(400, 700, (24, 2))
+    shares = np.sort(random.random((24, 2, 2)), axis=1).reshape(24, 4)
+    boxes = [box[None] for box in shares * np.tile(sizes, 2)]
+    split = many(24)
+    split = Split("test", split.ids, split.labels, sizes, tuple(boxes))
+    for scale, words in ((224, "end within"), (None, "")):
+        rows = [(i, *(share * (scale or np.tile(size, 2))))
+                for i, share, size in zip(split.ids, shares, sizes, strict=True)]  # fmt: skip
+        told = Counter()
+        file = write_table(tmp_path / "b.csv", rows, "id,x0,y0,x1,y1")
+        evaluate_boxes(split, file, protocol=PLAIN, events=told)
+        assert [words in line for line in told.said] == [True] * bool(words)

@@ -160,3 +160,19 @@ def test_the_table_of_a_network_has_its_outputs_beside_the_labels(data, tmp_path
     assert found.top1_cls == pytest.approx(100 / 6)  # labels are 0, 1, 2, 0, 1, 2
     with (tmp_path / "out" / "top5.csv").open() as lines:
         assert [row["label"] for row in csv.DictReader(lines)] == ["", "", "", "0", "0", "0"]
+
+
+def test_classes_may_be_named(data, tmp_path):
+    named = replace(data, class_names=("cat", "dog", "gas pump"), wnids=("n1", "n2", "n3"))
+    for names in (named.class_names, named.wnids, ("0", "1", "2")):
+        rows = [(i, names[label]) for i, label in zip(data.ids, data.labels, strict=True)]
+        assert score(named, tmp_path, write(tmp_path / "p.csv", rows)).result.top1_cls == 100
+    with pytest.raises(ArgumentError, match="gaspump"):
+        score(named, tmp_path, write(tmp_path / "p.csv", [(data.ids[0], "gaspump")]))
+
+
+def test_scores_tell_which_images_have_no_prediction(data, tmp_path):
+    rows = [(i, label) for i, label in zip(data.ids, data.labels, strict=True)][2:]
+    found = score(data, tmp_path, write(tmp_path / "p.csv", rows), allow_missing=True)
+    assert found.to_dict()["unpredicted"] == list(data.ids[:2])
+    assert found.result.top1_cls == pytest.approx(400 / 6)

@@ -323,7 +323,11 @@ def test_evaluate_and_compare_write_reports(run, photos, tmp_path):
     assert (code, "--report" in err) == (2, True)
     code, _, err = run(*options, "--report", tmp_path / "other", "--protocol", "all")
     assert (code, "--report" in err) == (2, True)
-    assert run(*options, "--out", tmp_path / "a", "--save-maps", "uint8")[0] == 0
+    both = ("--out", tmp_path / "a", "--save-maps", "uint8", "--report", tmp_path / "a" / "page")
+    assert run(*options, *both)[0] == 0
+    assert (tmp_path / "a" / "page" / "index.html").is_file()
+    code, _, err = run(*options, *both)
+    assert (code, "--out" in err) == (2, True)
     shutil.copytree(tmp_path / "a", tmp_path / "b")
     three = (tmp_path / "a", tmp_path / "b", tmp_path / "b" / "images.jsonl")
     code, out, _ = run("compare", *three, "--report", folder, "--force",

@@ -126,8 +126,19 @@ def holds(*names: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
 
 
 def has_files(folder: Path) -> bool:
-    """Tell whether a folder holds anything but what a run keeps for itself."""
-    return folder.is_dir() and any(path.name not in (LOCK, *KEPT) for path in folder.iterdir())
+    """Tell whether a folder holds anything but what a run keeps for itself.
+
+    A folder in it that is held, as that of a report may be, and has nothing else, is no such thing.
+    """
+    own = (LOCK, *KEPT)
+    return folder.is_dir() and any(
+        path.name not in own and not _is_held_alone(path) for path in folder.iterdir()
+    )
+
+
+def _is_held_alone(path: Path) -> bool:
+    held = path.is_dir() and not path.is_symlink() and next(path.rglob(LOCK), None) is not None
+    return held and not has_files(path)
 
 
 @contextmanager

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from eval.manifest import load_classes
-from wsol.classes import class_names, find_class, imagenet_names, match_classes
+from wsol.classes import class_names, find_class, imagenet_names, look_up_class, match_classes
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -94,6 +94,18 @@ def _list(given: Sequence[str], labels: Sequence[int]) -> str:
     """Quote the names of the first few labels."""
     dots = ", ..." if len(labels) > _SHOWN else ""
     return ", ".join(repr(given[label]) for label in labels[:_SHOWN]) + dots
+
+
+def find_label(name: str, split: Split) -> int | None:
+    """Find the label of a class by its name or WordNet id; None where the data has none."""
+    if not name.strip():
+        return None
+    if split.wnids is not None and name in split.wnids:
+        return split.wnids.index(name)
+    try:
+        return look_up_class(name, split.class_names or (), by_number=False)
+    except ValueError:  # several classes are meant
+        return None
 
 
 def match_labels(

@@ -71,13 +71,13 @@ def _quote_unseen(word: str) -> str:
     return f"$'{''.join(seen)}'"
 
 
-def count_things(count: int, thing: str) -> str:
+def count_things(count: int, thing: str, things: str = "") -> str:
     """Write a number of things.
 
-    >>> count_things(1, "run"), count_things(2, "run")
-    ('1 run', '2 runs')
+    >>> count_things(1, "run"), count_things(2, "run"), count_things(2, "class", "classes")
+    ('1 run', '2 runs', '2 classes')
     """
-    return f"{count} {thing}{'' if count == 1 else 's'}"
+    return f"{count} {thing if count == 1 else things or f'{thing}s'}"
 
 
 def write_time(seconds: float) -> str:

@@ -120,7 +120,12 @@ def score_given(
             f"show, but {rules.name} shows the centre crop"
         )
     if run.kind == "maps" and UNLABELLED in scoring.thresholds:
-        raise ValueError(f"{UNLABELLED} needs the network that the maps are of")
+        left = tuple(rule for rule in scoring.thresholds if rule != UNLABELLED)
+        message = f"{UNLABELLED} needs the network that the maps are of"
+        if not left:
+            raise ValueError(message)
+        events.say(f"{run.name}: left out under one rule: {message}")
+        scoring = replace(scoring, thresholds=left)
     known = None
     others = partial(list_other_ids, [images.scored], data, ())
     if run.predictions is not None:
@@ -131,7 +136,7 @@ def score_given(
         scores, folder = _score_maps(run, images, data, scoring, out, known, workers, events)
     else:
         given = open_boxes(
-            run.path, images.scored, data, None, others, False, known is not None, events, classes
+            run.path, images.scored, data, None, others, False, known is not None, events
         )
         scores, folder = _score_boxes(run, images, given, scoring, out, known, events)
     wanted = (scoring.methods[0], scoring.output_strides[0])

@@ -102,8 +102,9 @@ def read_variants(folder: Path) -> list[ScoringVariant]:
             if [type(part) for part in (*wanted, method)] != [str, int, int, str]:
                 raise TypeError("variants of something else")
             names = (each.method, each.protocol, each.view)
-            if each.unlabelled is not None and not 0 <= each.unlabelled <= 1:
-                raise ValueError(f"Expected a threshold from 0 to 1 but got {each.unlabelled}")
+            level = each.unlabelled
+            if level is not None and not (type(level) in (int, float) and 0 <= level <= 1):
+                raise ValueError(f"Expected unlabelled to be from 0 to 1 but got {level!r}")
             if type(each.size) is not int or any(n == ".." or PurePath(n).name != n for n in names):
                 raise TypeError("variants of something else")
     except (OSError, ValueError, KeyError, TypeError) as error:

@@ -215,7 +215,7 @@ def _refuse_of_maps(**given: object) -> None:
     """Exit with 2 where a flag says something of maps though boxes are scored."""
     for flag, value in given.items():
         if value is not None:
-            message = "goes with maps, not with --boxes"
+            message = "cannot be combined with --boxes, which are scored as they are"
             raise typer.BadParameter(message, param_hint=f"--{flag.replace('_', '-')}")
 
 

@@ -134,7 +134,9 @@ def _ask_page(folder: Path, context: typer.Context) -> DraftPage:
     from wsol.drafts import DraftPage
 
     without = ("threshold", "min_score", "page", "resume", "force")
-    return DraftPage(folder, repeat_command(context, without))
+    words = repeat_command(context, without)
+    # The drafts that this run writes are in the way of those at another threshold.
+    return DraftPage(folder, [*words, "--force"] if "--format" in words else words)
 
 
 class _Printer:

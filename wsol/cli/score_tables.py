@@ -35,8 +35,9 @@ def _interval(evaluation: Evaluation, name: str) -> str:
 
 
 def _choices(evaluation: Evaluation) -> str:
-    threshold = common.describe_threshold(evaluation.to_dict())
-    return f"{threshold}; grid {evaluation.protocol.interval}; class map {evaluation.class_map}"
+    content = evaluation.to_dict()
+    grid = "" if is_of_given_boxes(content) else f"grid {evaluation.protocol.interval}; "
+    return f"{common.describe_threshold(content)}; {grid}class map {evaluation.class_map}"
 
 
 def print_evaluation(evaluation: Evaluation, what: str) -> None:
@@ -51,6 +52,7 @@ def print_evaluation(evaluation: Evaluation, what: str) -> None:
     rows = [
         [name_score(name, given), _percent(value), _interval(evaluation, name)]
         for name, value in list_scores(content).items()
+        if not (given and name.startswith("max_"))  # of maps
     ]
     images = count_things(evaluation.result.images, "image")
     where = f"{images} of {evaluation.split}"

@@ -61,9 +61,9 @@ class FolderMaps:
         return TOP if self.predictions is None else self.predictions.places
 
     @property
-    def origin(self) -> dict[str, str]:
-        """Files do not say what they were made of."""
-        return {}
+    def origin(self) -> dict[str, Any]:
+        """Files do not say what they were made of; which images have no prediction is known."""
+        return {} if self.predictions is None else self.predictions.origin(self.split)
 
     def describe(self) -> dict[str, Any]:
         """Name the folder, and the size and time of change of every map."""

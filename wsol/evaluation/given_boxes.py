@@ -8,21 +8,23 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from eval.splits import MOST_CLASSES, ManifestError
-from wsol.classes import find_class
 from wsol.evaluation.file_faults import OF_NO_IMAGE, FileFaults
 from wsol.evaluation.id_paths import IdPaths
-from wsol.evaluation.predictions import OTHER
+from wsol.evaluation.predictions import OTHER, count_outputs
+from wsol.label_matching import find_label
 from wsol.readers import read_boxes
-from wsol.text import list_few
+from wsol.text import count_things, list_few
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from pathlib import Path
 
     from eval.splits import Split
     from wsol.readers import FoundBoxes
     from wsol.readers.found_boxes import FoundClass
 
+_ENOUGH = 20  # boxes whose frame can be doubted
+_LARGER = 1.25  # of all edges, beyond which an image is larger than the boxes' frame
 _BESIDE = 1.0  # pixels by which a box may reach outside of its image, to be clipped
 
 
@@ -57,7 +59,6 @@ def read_given_boxes(
     data_file: Path | None,
     count: Callable[[int], int],
     table: Mapping[int, int] | None = None,
-    named_table: Mapping[int, int] | None = None,
     others: Callable[[], Iterable[str]] = tuple,
     allow_missing: bool = False,
     predicts: bool = False,
@@ -68,9 +69,9 @@ def read_given_boxes(
         path: as for `wsol.readers.read_boxes`
         split: with sizes
         data_file: COCO file of the data set, or None
-        count: as for `read_predictions`, like the next four
-        table: index among the outputs of a network by label, where the file numbers those
-        named_table: the same, where neither names nor numbers of the file are the data's
+        count: as for `read_predictions`
+        table: index among the outputs of a network by label, where the file numbers those; None
+            where it has names or numbers of the data
         others: gives the ids of further images that the file may have
         allow_missing: count an image without a usable result as missed
         predicts: whether to take classes for predicted ones even where all are the true ones
@@ -82,11 +83,12 @@ def read_given_boxes(
     faults = FileFaults(path, len(split))
     images = _find_images(path, split, data_file, others, faults)
     boxes = _scale(path, images, split, faults)
-    labels_of, notes = _find_labels(images, split, count, table, named_table)
+    known = count(MOST_CLASSES) if table is None else count_outputs(table)
+    labels_of, notes = _find_labels(images, split, known, table)
     if labels_of is not None:
         for image_id, image in images.items():
             if any(labels_of[box.kind] is None for box in image.boxes if box.kind is not None):
-                faults.add(f"with labels beyond 0 to {count(MOST_CLASSES) - 1}", image_id)
+                faults.add(f"with labels beyond 0 to {known - 1}", image_id)
     told = faults.settle(allow_missing, "counted as missed")
     missing = {
         row: f"{image_id}: no usable result in {path.name}"
@@ -97,8 +99,8 @@ def read_given_boxes(
     classified: dict[int, int] = {}
     for row, image_id in enumerate(split.ids):
         rows = [] if row in missing else images[image_id].boxes
-        known = [labels_of[b.kind] if labels_of and b.kind else OTHER for b in rows]
-        kinds = np.array([OTHER if each is None else each for each in known], np.int64)
+        classes = [labels_of[b.kind] if labels_of and b.kind else OTHER for b in rows]
+        kinds = np.array([OTHER if each is None else each for each in classes], np.int64)
         certain = np.array([1.0 if box.score is None else box.score for box in rows])
         has_box = np.array([box.edges is not None for box in rows], bool)
         order = np.lexsort((-certain, ~has_box))  # boxes first, the largest score first
@@ -118,7 +120,7 @@ def read_given_boxes(
         labels=tuple(labels),
         predicted=None if labels_of is None else tuple(predicted),
         missing=missing,
-        notes=(*told, *(f"{path}: {note}" for note in notes)),
+        notes=(*told, *(f"{path}: {each}" for each in (*notes, *_doubt_frame(images, split)))),
     )
 
 
@@ -190,14 +192,44 @@ def _scale(
     return scaled
 
 
+def _doubt_frame(images: Mapping[str, FoundBoxes], split: Split) -> list[str]:
+    """Say where boxes seem to be in pixels of smaller copies of the images.
+
+    All of them end in a corner, though most images are larger than that in both directions.
+    """
+    sizes, ends = [], []
+    for row, image_id in enumerate(split.ids):
+        image = images.get(image_id)
+        if image is not None and image.size is None:
+            found = [box.edges[2:] for box in image.boxes if box.edges is not None]
+            sizes += [split.size(row) or (1, 1)] * len(found)
+            ends += found
+    if len(ends) < _ENOUGH:
+        return []
+    most = np.max(ends, axis=0)
+    larger = (np.array(sizes) > _LARGER * most.max()).all(axis=1)
+    if 2 * larger.sum() <= len(ends):
+        return []
+    return [
+        f"all of {len(ends)} boxes end within {most[0]:g} x {most[1]:g} pixels though most images "
+        "are larger: are they of images of another size? A table's columns width and height say "
+        "of which"
+    ]
+
+
 def _find_labels(
     images: Mapping[str, FoundBoxes],
     split: Split,
-    count: Callable[[int], int],
+    known: int,
     table: Mapping[int, int] | None,
-    named_table: Mapping[int, int] | None,
 ) -> tuple[dict[FoundClass, int | None] | None, list[str]]:
     """Find the data's label of every class of a file.
+
+    Args:
+        images: of the file
+        split: that they are of
+        known: how many classes the data has, or with a table the network's outputs
+        table: as for `read_given_boxes`
 
     Returns:
         label by class, `OTHER` for one that the data lacks, None for a number out of range; None
@@ -206,33 +238,30 @@ def _find_labels(
     kinds = dict.fromkeys(b.kind for image in images.values() for b in image.boxes if b.kind)
     if not kinds:
         return None, []
-    numbers = [kind.number for kind in kinds if kind.number is not None]
     if table is None:
-        by_name = {kind: _find_by_name(kind.name, split) for kind in kinds}
-        if any(label != OTHER for label in by_name.values()):
-            return dict(by_name), []
+        by_name = {kind: find_label(kind.name, split) for kind in kinds}
+        strange = [kind.name for kind, label in by_name.items() if label is None]
         named = all(kind.name and kind.name != f"class {kind.number}" for kind in kinds)
-        if len(numbers) < len(kinds) or (named and split.class_names is not None):
-            few = list_few([kind.name for kind in kinds])
+        if len(strange) < len(kinds):
+            labels = {kind: OTHER if label is None else label for kind, label in by_name.items()}
+            return dict(labels), [_tell_strange(strange)] if strange else []
+        if any(kind.number is None for kind in kinds) or (named and split.class_names is not None):
+            few = list_few(strange)
             return None, [f"classes that are none of the data's, so that boxes alone count: {few}"]
-        if max(numbers) < count(max(numbers) + 1):
-            return {kind: kind.number for kind in kinds}, []
-        if named_table is None:
-            known = count(MOST_CLASSES)
-            return {k: k.number if (k.number or 0) < known else None for k in kinds}, []
-        table = named_table
-    outputs = {output: label for label, output in table.items()}
-    return {k: OTHER if k.number is None else outputs.get(k.number, OTHER) for k in kinds}, []
+        outputs = {number: number for number in range(known)}
+    else:
+        outputs = {output: label for label, output in table.items()}
+    labels_of: dict[FoundClass, int | None] = {}
+    for kind in kinds:
+        in_range = kind.number is None or 0 <= kind.number < known
+        labels_of[kind] = outputs.get(kind.number or 0, OTHER) if in_range else None
+        if kind.number is None:
+            labels_of[kind] = OTHER
+    return labels_of, []
 
 
-def _find_by_name(name: str, split: Split) -> int:
-    """Find the label of a class by its name or WordNet id, or `OTHER`."""
-    if name and split.wnids is not None and name in split.wnids:
-        return split.wnids.index(name)
-    try:
-        return find_class(name, split.class_names or (), by_number=False) if name else OTHER
-    except ValueError:
-        return OTHER
+def _tell_strange(names: Sequence[str]) -> str:
+    return f"{count_things(len(names), 'class', 'classes')} none of the data's: {list_few(names)}"
 
 
 def _explain_labels(classified: Mapping[int, int], split: Split, predicts: bool) -> str:

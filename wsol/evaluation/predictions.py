@@ -17,6 +17,7 @@ from wsol.evaluation.id_paths import IdPaths
 from wsol.evaluation.map_source import TOP
 from wsol.evaluation.npy_files import read_array
 from wsol.images import ImageError
+from wsol.label_matching import find_label
 from wsol.out_files import writing_file
 
 if TYPE_CHECKING:
@@ -58,6 +59,11 @@ class Predictions:
         first = next(iter(self.tops[row]), (OTHER, 0.0))[0]
         return None if first == OTHER else first
 
+    def origin(self, split: Split) -> dict[str, list[str]]:
+        """Tell which images have no usable prediction and count as misclassified, if any do."""
+        missing = [each for each, top in zip(split.ids, self.tops, strict=True) if not top]
+        return {"unpredicted": missing} if missing else {}
+
     @property
     def digest(self) -> str:
         """Hash of all of it, in hexadecimal."""
@@ -83,7 +89,7 @@ def read_predictions(
         split: whose images they are
         count: gives the number of the data set's classes, which can end once it has so many
         table: index among the outputs of a network by label, where the file numbers those; None
-            where it has the data's labels
+            where it has the data's labels, names or WordNet ids
         named_table: the same, for logits alone whose classes are not as many as the data's
         others: gives the ids of further images that the file may have; called where it has some
         allow_missing: count an image without a usable prediction as misclassified, and pass over
@@ -107,6 +113,11 @@ def read_predictions(
     return Predictions(tuple(tops), TOP if min(unlisted, default=TOP) >= complete else 1, notes)
 
 
+def count_outputs(table: Mapping[int, int]) -> int:
+    """Count the outputs of a network that a table of classes tells of, ImageNet's at least."""
+    return max(1000, *(output + 1 for output in table.values()))
+
+
 def _to_labels(table: Mapping[int, int] | None) -> dict[int, int] | None:
     return None if table is None else {output: label for label, output in table.items()}
 
@@ -123,7 +134,7 @@ def _read_rows(
     rows_of: dict[str, list[tuple[int, float, int | None]]] = {each: [] for each in split.ids}
     known = IdPaths(split.ids, others)
     labels = _to_labels(table)
-    outputs = 0 if table is None else max(1000, *(output + 1 for output in table.values()))
+    outputs = 0 if table is None else count_outputs(table)
     for where, cells in read_table(path, ("id", "label")):
         image_id = known.find(cells["id"])
         if image_id is None:
@@ -132,7 +143,10 @@ def _read_rows(
             continue
         try:
             text = cells["label"] if table is None else cells.get("output") or cells["label"]
-            number = parse_int(text) if text.strip() or table is not None else None
+            number = None
+            if text.strip() or table is not None:
+                number = find_label(text, split) if table is None else None
+                number = parse_int(text) if number is None else number
             score = parse_float(cells["score"]) if cells.get("score", "").strip() else float("nan")
             rank = parse_int(cells["rank"]) if cells.get("rank", "").strip() else None
         except ValueError as error:
@@ -157,10 +171,10 @@ def _sort(
     reason = ""
     if not rows:
         reason = "missing"
-    elif len(rows) > TOP or any(rank is not None and not 1 <= rank <= TOP for rank in ranks):
-        reason = f"with ranks beyond 1 to {TOP}"
     elif len(set(labels)) < len(labels) or (None not in ranks and len(set(ranks)) < len(ranks)):
         reason = "doubled"
+    elif len(rows) > TOP or any(rank is not None and not 1 <= rank <= TOP for rank in ranks):
+        reason = f"with ranks beyond 1 to {TOP}"
     elif None in ranks and any(rank is not None for rank in ranks):
         reason = "with ranks in some of their rows alone"
     elif None not in ranks and sorted(map(int, filter(None, ranks))) != [*range(1, len(rows) + 1)]:

@@ -136,7 +136,6 @@ def open_boxes(
     allow_missing: bool,
     predicts: bool,
     events: Events,
-    near: Path | None = None,
 ) -> GivenBoxes:
     """Read the boxes that a program found on the images of a split.
 
@@ -149,17 +148,17 @@ def open_boxes(
         allow_missing: pass over what cannot be used
         predicts: as for `read_given_boxes`
         events: told what people should know of them
-        near: as for `find_tables`
 
     Raises:
         ArgumentError: a file that cannot be used
     """
+    table, _ = find_tables(classes, data)
     read = partial(
-        read_given_boxes, Path(path), split, others=others, allow_missing=allow_missing,
-        predicts=predicts,
+        read_given_boxes, Path(path), split, table=table, others=others,
+        allow_missing=allow_missing, predicts=predicts,
         data_file=data.path if data is not None and data.path.is_file() else None,
     )  # fmt: skip
-    return read_given("boxes", read, split, data, find_tables(classes, data, near), events)
+    return read_given("boxes", read, split, data, events)
 
 
 def _score(
@@ -196,6 +195,7 @@ def evaluate_given(
         unreadable=tuple(scores.given.missing.values()),
         subject=subject,
         overlaps=overlaps,
+        origin={} if scores.predictions is None else scores.predictions.origin(scores.split),
     )
 
 

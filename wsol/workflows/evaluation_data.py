@@ -144,8 +144,12 @@ def open_predictions(
     Raises:
         ArgumentError: a file that cannot be used
     """
-    read = partial(read_predictions, Path(path), split, others=others, allow_missing=allow_missing)
-    return read_given("predictions", read, split, data, find_tables(classes, data, near), events)
+    table, beside = find_tables(classes, data, near)
+    read = partial(
+        read_predictions, Path(path), split, table=table, named_table=beside, others=others,
+        allow_missing=allow_missing,
+    )  # fmt: skip
+    return read_given("predictions", read, split, data, events)
 
 
 def read_given(
@@ -153,25 +157,22 @@ def read_given(
     read: Callable[..., G],
     split: Split,
     data: DataSet | None,
-    tables: tuple[Mapping[int, int] | None, Mapping[int, int] | None],
     events: Events,
 ) -> G:
     """Read what a program says of the images of a split, and tell what people should know of it.
 
     Args:
         argument: that names the file
-        read: takes the number of classes and the class tables as `read_predictions` does
+        read: takes the number of classes as `read_predictions` does
         split: that is scored
         data: the data set of the split, or None
-        tables: as `find_tables` gives them
         events: told the notes
 
     Raises:
         ArgumentError: a file that cannot be used
     """
-    table, near = tables
     try:
-        given = read(count=partial(count_classes, split, data), table=table, named_table=near)
+        given = read(count=partial(count_classes, split, data))
     except ManifestError as error:
         raise ArgumentError(argument, str(error)) from error
     for note in given.notes:
