@@ -28,7 +28,7 @@ from wsol.results import Localization, Prediction, Step
 from wsol.runtime import evaluation_mode, find_device
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from torch import Tensor, nn
 
@@ -55,6 +55,8 @@ class Localizer:
         target_layer: what the maps are made of, after the last step alone; by default the
             registered network's own layer, after every step
         fc_layer: the classifier's linear layer, which class activation maps need
+        reshape: turns what `target_layer` puts out into (N, C, h, w), by choosing and moving its
+            values; None where its axes are told by the layer and the image
         names: of the classes; None for those stored with the network's weights, or ImageNet's
         searchlights: top-down blocks of a registered network whose searchlight maps to keep
         device: `auto`, `cpu`, `cuda`, or any name that torch knows
@@ -91,6 +93,7 @@ class Localizer:
         preprocessing: Preprocessing | None = None,
         target_layer: str | nn.Module | None = None,
         fc_layer: str | nn.Module | None = None,
+        reshape: Callable[[Tensor], Tensor] | None = None,
         names: Sequence[str] | None = None,
         searchlights: Sequence[str] = (),
         device: str = "auto",
@@ -148,6 +151,7 @@ class Localizer:
         self._turn = Lock()  # hooks and modes are the network's: threads go through one by one
         self.extractor = find_method(method)(model, target_layer, **options)
         self.extractor.precision, self.extractor.channels_last = precision, channels_last
+        self.extractor.reshape = reshape
         self._stepwise = target_layer is None and hasattr(model, "forward_steps")
         blocks = model.searchlight_blocks() if self._stepwise else []  # type: ignore[operator]
         for name in searchlights:

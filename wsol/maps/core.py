@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from contextlib import nullcontext
-from functools import partial
+from contextlib import ExitStack, contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 import torch
 
 from tdam.precision import autocast
 from tdam.recurrence import stand_ins
+from wsol.maps.layout import LayoutError, Rejoin, find_reshape, watching
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from contextlib import AbstractContextManager
     from types import TracebackType
 
     from torch import Tensor, nn
-    from torch.utils.hooks import RemovableHandle
+
+    from wsol.maps.layout import Reshape
 
 UNUSED = "Expected a target layer that the class scores depend on but they do not"
 
@@ -38,8 +39,8 @@ class MapExtractor(ABC):
 
     Args:
         model: any network that ends in class scores, (N, K)
-        target_layer: module or its name, or several, whose output is (N, C, h, w); by default
-            the registered network's own map layer
+        target_layer: module or its name, or several, whose output is (N, C, h, w), (N, h, w, C)
+            or tokens, (N, L, C); by default the registered network's own map layer
 
     Raises:
         TypeError: a layer that is neither a name nor a module
@@ -50,6 +51,7 @@ class MapExtractor(ABC):
     channels_last = False  # memory layout that its images come in, and convolutions keep
     needs_gradients = False
     needs_images = False
+    reshape: Reshape | None = None  # of a layer's output into (N, C, h, w); None: it is told
     usual_layer = "map_layer"  # what a registered network's record calls the default
 
     def __init__(
@@ -66,7 +68,7 @@ class MapExtractor(ABC):
             self.layers = [find_layer(model, target_layer)]
         self.activations: dict[int, Tensor] = {}
         self.images: Tensor | None = None  # that the model saw last, where they are needed
-        self._handles: list[RemovableHandle] = []
+        self._hooks = ExitStack()
 
     def run(self, images: Tensor, stepwise: bool = False) -> Any:
         """Run the network in the extractor's precision and memory layout.
@@ -89,11 +91,10 @@ class MapExtractor(ABC):
         return nullcontext() if self.precision == "float32" else autocast(self.precision, device)
 
     def __enter__(self) -> MapExtractor:
-        for index, layer in enumerate(self.layers):
-            self._handles += hook_layer(self.model, layer, partial(self._keep, index))
+        self._hooks.enter_context(hooked(self.model, self.layers, self._keep, None, self.reshape))
         if self.needs_images:
-            see = self._keep_images
-            self._handles.append(self.model.register_forward_pre_hook(see, with_kwargs=True))
+            handle = self.model.register_forward_pre_hook(self._keep_images, with_kwargs=True)
+            self._hooks.callback(handle.remove)
         return self
 
     def __exit__(
@@ -102,9 +103,7 @@ class MapExtractor(ABC):
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        for handle in self._handles:
-            handle.remove()
-        self._handles.clear()
+        self._hooks.close()
         self.activations.clear()
         self.images = None
 
@@ -218,37 +217,50 @@ def stretch(maps: Tensor) -> Tensor:
     return torch.where(span > 0, (maps - low) / span, torch.zeros_like(maps))
 
 
-def hook_layer(
-    model: nn.Module, layer: nn.Module, keep: Callable[[Tensor], Tensor]
-) -> list[RemovableHandle]:
+@contextmanager
+def hooked(
+    model: nn.Module,
+    layers: Sequence[nn.Module],
+    keep: Callable[[int, Tensor], Tensor],
+    shape: tuple[int, ...] | None = None,
+    reshape: Reshape | None = None,
+) -> Iterator[None]:
     """Hook a layer, and what runs in its place at the later steps of a top-down block.
 
     Args:
         model: the network
-        layer: of it
-        keep: gets what the layer puts out, (N, C, h, w), and gives what the network goes on with,
-            which is a copy: what follows may write into it
-
-    Returns:
-        the hooks, to be removed
-    """
-
-    def hook(module: nn.Module, args: Any, output: Tensor) -> Tensor:
-        check_features(output)
-        return keep(output).clone()
-
-    return [each.register_forward_hook(hook) for each in (layer, *stand_ins(model, layer))]
-
-
-def check_features(output: Any) -> None:
-    """Check what a target layer put out.
+        layers: of it
+        keep: gets the number of a layer and its map, (N, C, h, w), and gives what the network goes
+            on with, a copy of it: what follows may write into it
+        shape: of the images, (N, 3, H, W), where it is known
+        reshape: turns what the layers put out into (N, C, h, w); None to tell it from the output
 
     Raises:
-        ValueError: it is not (N, C, h, w)
+        wsol.maps.layout.LayoutError: within a forward pass, an output in which nobody can tell
+            what lies where
     """
-    if not isinstance(output, torch.Tensor) or output.ndim != 4:
-        shape = tuple(output.shape) if isinstance(output, torch.Tensor) else type(output)
-        raise ValueError(f"Expected the target layer to put out (N, C, h, w) but got {shape}")
+
+    def see(index: int, layer: nn.Module, output: Tensor) -> Tensor:
+        turn = reshape or find_reshape(model, layer, output, view)
+        if turn is None:
+            return keep(index, output).clone()
+        made = turn(output.detach())
+        if made.ndim != 4:
+            raise LayoutError(f"Expected reshape to give (N, C, h, w) but got {tuple(made.shape)}")
+        return Rejoin.apply(keep(index, made), output, turn)
+
+    with ExitStack() as stack:
+        view = stack.enter_context(watching(model, shape))
+        for index, layer in enumerate(layers):
+
+            def hook(
+                module: Any, args: Any, output: Any, index: int = index, layer: Any = layer
+            ) -> Tensor:
+                return see(index, layer, output)
+
+            for each in (layer, *stand_ins(model, layer)):
+                stack.callback(each.register_forward_hook(hook).remove)
+        yield
 
 
 def find_layer(model: nn.Module, layer: Any) -> nn.Module:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from wsol.maps.core import UNUSED, hook_layer
+from wsol.maps.core import UNUSED, hooked
 from wsol.maps.names import find_method
 from wsol.runtime import evaluation_mode
 
@@ -77,14 +77,14 @@ def run_pass(extractor: MapExtractor, images: Tensor, stepwise: bool = False) ->
 
     Raises:
         RuntimeError: gradients are needed within inference_mode
-        ValueError: the pass missed the layer, or what it put out is not (N, C, h, w)
+        ValueError: the pass missed the layer, or the axes of what it put out cannot be told
     """
     gradients = extractor.needs_gradients
     if gradients and torch.is_inference_mode_enabled():
         raise RuntimeError("Expected gradients but inference_mode is on: call outside of it")
     features: list[Tensor] = []
 
-    def keep(output: Tensor) -> Tensor:
+    def keep(index: int, output: Tensor) -> Tensor:
         features.append(output.detach().requires_grad_(gradients))
         if gradients:
             torch.set_grad_enabled(True)  # until the end of no_grad below
@@ -94,13 +94,8 @@ def run_pass(extractor: MapExtractor, images: Tensor, stepwise: bool = False) ->
     layer = extractor.layers[0]
     if stepwise and layer is model.get_submodule(model.spec.pooled_layer):
         return _run_to_the_pooling(extractor, images)
-    handles = hook_layer(model, layer, keep)
-    try:
-        with torch.no_grad():
-            outputs = extractor.run(images, stepwise)
-    finally:
-        for handle in handles:
-            handle.remove()
+    with hooked(model, [layer], keep, tuple(images.shape), extractor.reshape), torch.no_grad():
+        outputs = extractor.run(images, stepwise)
     if not features:
         raise ValueError("Expected the network to run the target layer but it did not")
     if gradients and not (outputs.logits if stepwise else outputs).requires_grad:
