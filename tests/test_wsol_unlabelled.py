@@ -235,6 +235,11 @@ def test_commands_that_take_no_boxes_beside_each_other(trained, objects, tmp_pat
     assert code == 1
     assert "unlabelled needs the network that the maps are of" in err
 
+    _, _, err = run("predict", objects, "--checkpoint", trained[0])
+    assert "none is stored with the weights; --threshold auto (threshold='auto') asks these" in err
+    _, _, err = run("predict", next(objects.rglob("*.png")), "--checkpoint", trained[0])
+    assert "--threshold auto" not in err  # too few
+
     folder = next((tmp_path / "out").rglob(VARIANTS)).parent
     check_whole(folder)
     variants = json.loads((folder / VARIANTS).read_text())

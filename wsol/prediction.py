@@ -330,6 +330,7 @@ def _settle_threshold(
     events: Events,
 ) -> None:
     """Find the threshold that the images ask for where that is wanted, and say where it is from."""
+    from wsol.evaluation.unlabelled import ENOUGH
     from wsol.localizer import explain_threshold
     from wsol.own_threshold import find_own_threshold
 
@@ -345,6 +346,9 @@ def _settle_threshold(
         options["threshold"] = localizer.threshold = found
         localizer.origin = "found on these images, no boxes used"
     elif note := explain_threshold(localizer.model, options["threshold"], localizer.threshold):
+        stored = getattr(localizer.model, "threshold", None) is not None
+        if asked is None and not stored and states is None and len(paths) >= ENOUGH:
+            note += f"; --threshold {AUTO} (threshold={AUTO!r}) asks these {len(paths)} for one"
         events.say(note)
 
 
