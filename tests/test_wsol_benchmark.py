@@ -172,7 +172,10 @@ def test_a_network_is_named_by_itself(run, world, tmp_path):
         (("--run", "third"), "--run: expected NAME=CHECKPOINT"),
         (("--run", "joint=x"), "--run: two runs are named 'joint'"),
         (("--run", "x=gone"), "--run: gone: no such file"),
-        (("--threshold", "best"), "--threshold: Expected thresholds among val, oracle, unlabelled, own"),
+        (
+            ("--threshold", "best"),
+            "--threshold: Expected thresholds among val, oracle, unlabelled, own",
+        ),
         (("--threshold", "2"), "--threshold: Expected thresholds among"),
         (("--method", "magic"), "--method: Expected method to be one of"),
         (("--output-stride", "7"), "--output-stride: Expected output_strides among"),

@@ -10,7 +10,6 @@ from torch import nn
 from tdam.preprocessing import Preprocessing
 from wsol import Localizer
 from wsol.maps import find_method
-from wsol.maps.layout import LayoutError
 from wsol.runtime import evaluation_mode
 
 pytestmark = pytest.mark.slow
@@ -119,7 +118,7 @@ def test_what_cannot_be_told_is_refused():
         if isinstance(network, timm.models.VisionTransformer):
             for block in network.blocks:
                 block.attn.fused_attn = False
-        with pytest.raises(LayoutError, match=words):
+        with pytest.raises(ValueError, match=words):
             run(network, layer, size)
 
 

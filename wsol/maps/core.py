@@ -10,7 +10,7 @@ import torch
 
 from tdam.precision import autocast
 from tdam.recurrence import stand_ins
-from wsol.maps.layout import LayoutError, Rejoin, find_reshape, watching
+from wsol.maps.layout import Rejoin, find_reshape, watching
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -236,7 +236,7 @@ def hooked(
         reshape: turns what the layers put out into (N, C, h, w); None to tell it from the output
 
     Raises:
-        wsol.maps.layout.LayoutError: within a forward pass, an output in which nobody can tell
+        ValueError: within a forward pass, an output in which nobody can tell
             what lies where
     """
 
@@ -246,7 +246,7 @@ def hooked(
             return keep(index, output).clone()
         made = turn(output.detach())
         if made.ndim != 4:
-            raise LayoutError(f"Expected reshape to give (N, C, h, w) but got {tuple(made.shape)}")
+            raise ValueError(f"Expected reshape to give (N, C, h, w) but got {tuple(made.shape)}")
         return Rejoin.apply(keep(index, made), output, turn)
 
     with ExitStack() as stack:

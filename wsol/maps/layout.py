@@ -24,10 +24,6 @@ _COUNTS = ("out_channels", "num_features", "num_channels", "out_features", "norm
 _MOST_PREFIX = 16  # class token, distillation token, registers
 
 
-class LayoutError(ValueError):
-    """An output in which nobody can tell what lies where."""
-
-
 @dataclass
 class View:
     """What a forward pass shows of the sizes in it.
@@ -99,22 +95,22 @@ def find_reshape(model: nn.Module, layer: nn.Module, output: Any, view: View) ->
         what turns it; None where it is (N, C, h, w) already
 
     Raises:
-        LayoutError: its axes cannot be told; the message has its shape
+        ValueError: its axes cannot be told; the message has its shape
     """
     if not isinstance(output, torch.Tensor):
-        raise LayoutError(
+        raise ValueError(
             f"Expected the target layer to put out (N, C, h, w) but got {_describe(output)}; name "
             "a layer inside of it, or one that follows"
         )
     if output.ndim not in (3, 4):
-        raise LayoutError(
+        raise ValueError(
             "Expected the target layer to put out (N, C, h, w), (N, h, w, C) or tokens, (N, L, C), "
             f"but got {tuple(output.shape)}"
         )
     if output.ndim == 4 and _has_channels_first(layer, output, view):
         return None
     if view.shape is not None and len(output) != view.shape[0]:
-        raise LayoutError(
+        raise ValueError(
             f"Expected the target layer to put out one map an image but got {tuple(output.shape)} "
             f"for {view.shape[0]} images, as of parts of them; name a layer that joins these"
         )
@@ -138,7 +134,7 @@ def _has_channels_first(layer: nn.Module, output: Tensor, view: View) -> bool:
         return shape[0] == count
     places = shape[1:]
     if view.grid is not None and min(places) >= view.grid[0] * view.grid[1] > 1:
-        raise LayoutError(
+        raise ValueError(
             f"Expected the target layer to put out maps but got {tuple(output.shape)}, which has a "
             f"row and a column for each of the network's {view.grid[0]} x {view.grid[1]} patches"
         )
@@ -147,7 +143,7 @@ def _has_channels_first(layer: nn.Module, output: Tensor, view: View) -> bool:
         return first
     if any(isinstance(part, _CONVOLUTIONAL) for part in layer.modules()):
         return True
-    raise LayoutError(
+    raise ValueError(
         "Expected the target layer to put out (N, C, h, w) or (N, h, w, C) but the axes of "
         f"{tuple(output.shape)} cannot be told; give reshape, which turns it into (N, C, h, w)"
     )
@@ -173,7 +169,7 @@ def _split_tokens(model: nn.Module, output: Tensor, view: View) -> Reshape:
     """Drop the tokens before those of the patches, and put these into rows and columns."""
     length = output.shape[1]
     if view.grid is None:
-        raise LayoutError(
+        raise ValueError(
             f"Expected the target layer to put out (N, C, h, w) but got {tuple(output.shape)}, "
             "tokens of a network without an embedding of patches; give reshape, which turns it "
             "into (N, C, h, w)"
@@ -189,7 +185,7 @@ def _split_tokens(model: nn.Module, output: Tensor, view: View) -> Reshape:
             break
         rows, columns = rows // 2, columns // 2  # patches that a later stage has merged
         prefix = 0
-    raise LayoutError(
+    raise ValueError(
         f"Expected tokens of {view.grid[0]} x {view.grid[1]} patches but the target layer put out "
         f"{tuple(output.shape)}; give reshape, which turns it into (N, C, h, w)"
     )
