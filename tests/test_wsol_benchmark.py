@@ -25,6 +25,8 @@ from wsol.benchmarking.tables import difference_table, list_variant_tables
 from wsol.report.tables import plain
 from wsol.training.data import load_training_data
 
+RULES = "val, oracle, unlabelled, own"
+
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory):
@@ -172,10 +174,7 @@ def test_a_network_is_named_by_itself(run, world, tmp_path):
         (("--run", "third"), "--run: expected NAME=CHECKPOINT"),
         (("--run", "joint=x"), "--run: two runs are named 'joint'"),
         (("--run", "x=gone"), "--run: gone: no such file"),
-        (
-            ("--threshold", "best"),
-            "--threshold: Expected thresholds among val, oracle, unlabelled, own",
-        ),
+        (("--threshold", "best"), f"--threshold: Expected thresholds among {RULES}"),
         (("--threshold", "2"), "--threshold: Expected thresholds among"),
         (("--method", "magic"), "--method: Expected method to be one of"),
         (("--output-stride", "7"), "--output-stride: Expected output_strides among"),

@@ -100,8 +100,10 @@ def test_names_of_classes_and_splits(run, trained, tmp_path, name):
     )
     out, err = done.stdout.decode(errors="surrogateescape"), done.stderr.decode()
     shown = escape(name, RAW_BYTES)  # a pipe gets the bytes of names as they are
+    assert done.returncode == 0
     assert is_plain(out.replace(shown, ""))
     assert is_plain(err)
+    assert "Error: " not in err
     assert [line.split("\t")[1] for line in out.splitlines()] == [shown] * 4 + [f"{shown} 2"] * 4
 
 

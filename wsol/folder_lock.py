@@ -137,7 +137,7 @@ def has_files(folder: Path) -> bool:
 
 
 def _is_held_alone(path: Path) -> bool:
-    held = path.is_dir() and not path.is_symlink() and next(path.rglob(LOCK), None) is not None
+    held = path.is_dir() and not path.is_symlink() and any(path.iterdir())
     return held and not has_files(path)
 
 

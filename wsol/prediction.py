@@ -330,7 +330,7 @@ def _settle_threshold(
     events: Events,
 ) -> None:
     """Find the threshold that the images ask for where that is wanted, and say where it is from."""
-    from wsol.evaluation.unlabelled import ENOUGH
+    from wsol.evaluation.threshold_rules import ENOUGH, NO_BOXES
     from wsol.localizer import explain_threshold
     from wsol.own_threshold import find_own_threshold
 
@@ -344,7 +344,7 @@ def _settle_threshold(
         found = find_own_threshold(localizer, paths, labels, options, events)
     if found is not None:
         options["threshold"] = localizer.threshold = found
-        localizer.origin = "found on these images, no boxes used"
+        localizer.origin = f"found on these images, {NO_BOXES}"
     elif note := explain_threshold(localizer.model, options["threshold"], localizer.threshold):
         stored = getattr(localizer.model, "threshold", None) is not None
         if asked is None and not stored and states is None and len(paths) >= ENOUGH:

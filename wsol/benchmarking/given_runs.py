@@ -68,7 +68,7 @@ def find_given(name: str, text: str) -> GivenRun | None:
         text: that says what it is
 
     Raises:
-        ArgumentError: there is no such folder or file
+        ArgumentError: there is no such folder or file, or no file of classes
     """
     for kind in get_args(Kind):
         if text.startswith(f"{kind}:"):
@@ -138,7 +138,7 @@ def score_given(
         given = open_boxes(
             run.path, images.scored, data, None, others, False, known is not None, events
         )
-        scores, folder = _score_boxes(run, images, given, scoring, out, known, events)
+        scores, folder = _score_boxes(run, images, given, scoring, out, known)
     wanted = (scoring.methods[0], scoring.output_strides[0])
     return [replace(each, variant=wanted) for each in scores], folder
 
@@ -183,7 +183,6 @@ def _score_boxes(
     scoring: Scoring,
     out: Path,
     known: Predictions | None,
-    events: Events,
 ) -> tuple[list[RunScores], Path]:
     (rules,) = scoring.rules
     split, folder = images.scored, out / run.kind / SCORED

@@ -69,9 +69,13 @@ def check_rules(scoring: Scoring) -> None:
                 _find_on_grid(rules, rule)
 
 
+def _find_nearest(rules: Protocol, threshold: float) -> int:
+    return int(np.abs(rules.thresholds - threshold).argmin())
+
+
 def _find_on_grid(rules: Protocol, threshold: float) -> int:
     grid = rules.thresholds
-    at = int(np.abs(grid - threshold).argmin())
+    at = _find_nearest(rules, threshold)
     if abs(grid[at] - threshold) > 1e-9:
         raise ValueError(
             f"Expected thresholds on the grid of {rules.interval} that protocol {rules.name} has "
@@ -82,8 +86,7 @@ def _find_on_grid(rules: Protocol, threshold: float) -> int:
 
 def round_to_grid(rules: Protocol, threshold: float) -> float:
     """Give the threshold of a protocol's grid that is nearest."""
-    grid = rules.thresholds
-    return float(grid[np.abs(grid - threshold).argmin()])
+    return float(rules.thresholds[_find_nearest(rules, threshold)])
 
 
 def score_rules(
@@ -96,7 +99,8 @@ def score_rules(
         rules: protocol that they were scored under
         scoring: names the threshold rules
         levels: thresholds that rules gave beforehand: for `val` the best on other images, for
-            `unlabelled` the one that these images ask for; rules without one are left out
+            `unlabelled` the one that these images ask for, rounded to the grid; rules without one
+            are left out
 
     Returns:
         by rule: its text, the threshold, and `RunScores.replicates`
@@ -116,8 +120,7 @@ def score_rules(
         own = "best" if rules.threshold is None else None
         at: Any = {"oracle": "best", "own": own}.get(str(rule), -1)
         if at == -1:
-            value = round_to_grid(rules, levels[rule]) if isinstance(rule, str) else rule
-            at = _find_on_grid(rules, value)
+            at = _find_on_grid(rules, levels[rule] if isinstance(rule, str) else rule)
         every = scores.replicates(at)
         index = int(every["threshold"][-1])
         if at is None and abs(scores.thresholds[index] - float(rules.threshold or 0)) > 1e-9:

@@ -166,7 +166,7 @@ def _read_variant(
         _check_weights(variant, chosen)
         levels[VAL], missed = chosen.scores["max_box_acc_threshold"], unreadable_rows(chosen)
     if variant.unlabelled is not None:
-        levels[UNLABELLED] = variant.unlabelled
+        levels[UNLABELLED] = round_to_grid(rules, variant.unlabelled)
     elif UNLABELLED in scoring.thresholds:
         raise ResultError(f"{folder}: expected the threshold {UNLABELLED} but nobody asked for it")
     try:

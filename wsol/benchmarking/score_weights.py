@@ -32,8 +32,8 @@ from wsol.evaluation.network_maps import NetworkMaps
 from wsol.evaluation.pass_header import describe_pass
 from wsol.evaluation.resume_file import ResumeError
 from wsol.evaluation.score_maps import score_maps
-from wsol.evaluation.threshold_rules import BEFOREHAND, UNLABELLED, VAL
-from wsol.evaluation.unlabelled import ENOUGH, choose_unlabelled
+from wsol.evaluation.threshold_rules import BEFOREHAND, ENOUGH, UNLABELLED, VAL
+from wsol.evaluation.unlabelled import choose_unlabelled
 from wsol.maps.names import settle_method
 from wsol.out_files import make_folder, write_file
 from wsol.report import choose_images

@@ -11,6 +11,7 @@ from eval.metrics.classes import ClassResult
 from wsol.cli import common
 from wsol.cli.step_tables import print_steps
 from wsol.evaluation.metric_names import (
+    OF_MAPS,
     is_of_given_boxes,
     list_scores,
     name_score,
@@ -52,7 +53,7 @@ def print_evaluation(evaluation: Evaluation, what: str) -> None:
     rows = [
         [name_score(name, given), _percent(value), _interval(evaluation, name)]
         for name, value in list_scores(content).items()
-        if not (given and name.startswith("max_"))  # of maps
+        if not (given and name in OF_MAPS)
     ]
     images = count_things(evaluation.result.images, "image")
     where = f"{images} of {evaluation.split}"

@@ -83,12 +83,12 @@ def read_given_boxes(
     faults = FileFaults(path, len(split))
     images = _find_images(path, split, data_file, others, faults)
     boxes = _scale(path, images, split, faults)
-    known = count(MOST_CLASSES) if table is None else count_outputs(table)
-    labels_of, notes = _find_labels(images, split, known, table)
-    if labels_of is not None:
+    labels_of, notes = _find_labels(images, split, count, table)
+    if labels_of is not None and None in labels_of.values():
+        last = (count(MOST_CLASSES) if table is None else count_outputs(table)) - 1
         for image_id, image in images.items():
             if any(labels_of[box.kind] is None for box in image.boxes if box.kind is not None):
-                faults.add(f"with labels beyond 0 to {known - 1}", image_id)
+                faults.add(f"with labels beyond 0 to {last}", image_id)
     told = faults.settle(allow_missing, "counted as missed")
     missing = {
         row: f"{image_id}: no usable result in {path.name}"
@@ -220,7 +220,7 @@ def _doubt_frame(images: Mapping[str, FoundBoxes], split: Split) -> list[str]:
 def _find_labels(
     images: Mapping[str, FoundBoxes],
     split: Split,
-    known: int,
+    count: Callable[[int], int],
     table: Mapping[int, int] | None,
 ) -> tuple[dict[FoundClass, int | None] | None, list[str]]:
     """Find the data's label of every class of a file.
@@ -228,8 +228,8 @@ def _find_labels(
     Args:
         images: of the file
         split: that they are of
-        known: how many classes the data has, or with a table the network's outputs
-        table: as for `read_given_boxes`
+        count: as for `read_given_boxes`, like the next one
+        table: index among the outputs of a network by label, or None
 
     Returns:
         label by class, `OTHER` for one that the data lacks, None for a number out of range; None
@@ -248,16 +248,18 @@ def _find_labels(
         if any(kind.number is None for kind in kinds) or (named and split.class_names is not None):
             few = list_few(strange)
             return None, [f"classes that are none of the data's, so that boxes alone count: {few}"]
+        known = count(max(kind.number or 0 for kind in kinds) + 1)
         outputs = {number: number for number in range(known)}
     else:
+        known = count_outputs(table)
         outputs = {output: label for label, output in table.items()}
-    labels_of: dict[FoundClass, int | None] = {}
-    for kind in kinds:
-        in_range = kind.number is None or 0 <= kind.number < known
-        labels_of[kind] = outputs.get(kind.number or 0, OTHER) if in_range else None
-        if kind.number is None:
-            labels_of[kind] = OTHER
-    return labels_of, []
+
+    def find(number: int | None) -> int | None:
+        if number is None:
+            return OTHER
+        return outputs.get(number, OTHER) if 0 <= number < known else None
+
+    return {kind: find(kind.number) for kind in kinds}, []
 
 
 def _tell_strange(names: Sequence[str]) -> str:

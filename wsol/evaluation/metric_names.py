@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 OF_PIXELS = ("pxap", "peak_pixel_iou")
+OF_MAPS = ("max_box_acc", "max_box_acc_v2")  # boxes that came without a map have none
 _NAMES = {
     "pxap": "PxAP",
     "peak_pixel_iou": "peak pixel IoU",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import hashlib
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -135,6 +136,17 @@ def _read_rows(
     known = IdPaths(split.ids, others)
     labels = _to_labels(table)
     outputs = 0 if table is None else count_outputs(table)
+
+    @cache  # of a million rows most have a class that was met before
+    def read_label(text: str) -> int:
+        try:
+            return parse_int(text)
+        except ValueError:
+            label = find_label(text, split) if table is None else None
+            if label is None:
+                raise
+            return label
+
     for where, cells in read_table(path, ("id", "label")):
         image_id = known.find(cells["id"])
         if image_id is None:
@@ -143,10 +155,7 @@ def _read_rows(
             continue
         try:
             text = cells["label"] if table is None else cells.get("output") or cells["label"]
-            number = None
-            if text.strip() or table is not None:
-                number = find_label(text, split) if table is None else None
-                number = parse_int(text) if number is None else number
+            number = read_label(text) if text.strip() or table is not None else None
             score = parse_float(cells["score"]) if cells.get("score", "").strip() else float("nan")
             rank = parse_int(cells["rank"]) if cells.get("rank", "").strip() else None
         except ValueError as error:

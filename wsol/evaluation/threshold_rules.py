@@ -6,6 +6,7 @@ ORACLE, VAL, UNLABELLED = "oracle", "val", "unlabelled"
 OWN = "own"  # of a protocol that has one
 BEFOREHAND = (VAL, UNLABELLED)  # their thresholds are there before the images are scored
 NO_BOXES = "no boxes used"
+ENOUGH = 24  # images for the rule `unlabelled`; fewer say too little
 _SAID = {
     ORACLE: "the best on {where} itself (oracle: it flatters the scores)",
     VAL: "the best on val",

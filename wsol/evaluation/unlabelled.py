@@ -25,6 +25,7 @@ from tdam.events import SILENT, Events, working
 from wsol.boxes import threshold_boxes
 from wsol.evaluation.calibration import Calibration, choose_threshold
 from wsol.evaluation.map_source import read_batches
+from wsol.evaluation.threshold_rules import ENOUGH, NO_BOXES
 from wsol.frames import surround
 from wsol.images import ImageError
 from wsol.levels import LEVELS, quantise
@@ -38,7 +39,6 @@ if TYPE_CHECKING:
     from wsol.evaluation.network_maps import NetworkMaps
 
 ROUNDS = 3  # frames that follow one another
-ENOUGH = 24  # images; fewer say too little
 _MOST = 300  # images; more change the threshold by less than it is sure
 _METHOD = "gradcampp"  # of the maps that frames follow, whatever the method is
 _WIDE, _ALIKE = 0.1, 0.6  # of the interval, and of the agreement, beyond which it is unsure
@@ -96,8 +96,8 @@ def explain_choice(chosen: Calibration) -> str:
     """Say which threshold images without boxes ask for, and whether it is unsure."""
     low, high = chosen.interval
     said = (
-        f"threshold {chosen.threshold:.3f} ({low:.3f} to {high:.3f}) by {chosen.images} images, no "
-        f"boxes used; its boxes agree with steady ones to {100 * chosen.overlap:.0f} %"
+        f"threshold {chosen.threshold:.3f} ({low:.3f} to {high:.3f}) by {chosen.images} images, "
+        f"{NO_BOXES}; its boxes agree with steady ones to {100 * chosen.overlap:.0f} %"
     )
     if high - low > _WIDE:
         said += "; unsure: other images of the same kind could ask for quite another one"

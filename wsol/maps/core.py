@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from contextlib import ExitStack, contextmanager, nullcontext
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -225,7 +226,7 @@ def hooked(
     shape: tuple[int, ...] | None = None,
     reshape: Reshape | None = None,
 ) -> Iterator[None]:
-    """Hook a layer, and what runs in its place at the later steps of a top-down block.
+    """Hook layers, and what runs in their place at the later steps of a top-down block.
 
     Args:
         model: the network
@@ -236,11 +237,10 @@ def hooked(
         reshape: turns what the layers put out into (N, C, h, w); None to tell it from the output
 
     Raises:
-        ValueError: within a forward pass, an output in which nobody can tell
-            what lies where
+        ValueError: within a forward pass, an output in which nobody can tell what lies where
     """
 
-    def see(index: int, layer: nn.Module, output: Tensor) -> Tensor:
+    def see(index: int, layer: nn.Module, module: Any, args: Any, output: Tensor) -> Tensor:
         turn = reshape or find_reshape(model, layer, output, view)
         if turn is None:
             return keep(index, output).clone()
@@ -252,14 +252,9 @@ def hooked(
     with ExitStack() as stack:
         view = stack.enter_context(watching(model, shape))
         for index, layer in enumerate(layers):
-
-            def hook(
-                module: Any, args: Any, output: Any, index: int = index, layer: Any = layer
-            ) -> Tensor:
-                return see(index, layer, output)
-
             for each in (layer, *stand_ins(model, layer)):
-                stack.callback(each.register_forward_hook(hook).remove)
+                handle = each.register_forward_hook(partial(see, index, layer))
+                stack.callback(handle.remove)
         yield
 
 

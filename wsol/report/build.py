@@ -170,13 +170,12 @@ def _facts(run: Run) -> dict[str, str]:
     facts = {
         "Images": f"{scores['images']} of {scores['split']}",
         "Protocol": f"{scores['protocol']} ({scores['choices']['source']})",
-        "Grid of thresholds": f"steps of {scores['interval']}",
-        "Boxes" if run.given else "Maps": (
-            f"{whose[scores['class_map']]}, at {scores['choices']['size']} pixels a side"
-        ),
     }
-    if run.given:
-        del facts["Grid of thresholds"]
+    if not run.given:
+        facts["Grid of thresholds"] = f"steps of {scores['interval']}"
+    side = scores["choices"]["size"]
+    shown = f"{whose[scores['class_map']]}, at {side} pixels a side"
+    facts["Boxes" if run.given else "Maps"] = shown
     if scores["image"] == "crop":
         facts["Images seen as"] = "their centre crop: boxes are compared inside of it"
     if run.of_boxes:

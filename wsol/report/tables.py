@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from eval.tables import guard_cell
 from wsol.evaluation.metric_names import (
     ERROR_KINDS,
+    OF_MAPS,
     list_scores,
     name_score,
 )
@@ -114,8 +115,8 @@ def score_table(runs: Sequence[Run]) -> Table:
     given = [run.name for run in runs if run.given]
     alone = len(given) == len(runs)
     for name in dict.fromkeys(name for scores in listed for name in scores):
-        if alone and name.startswith("max_"):
-            continue  # of maps
+        if alone and name in OF_MAPS:
+            continue
         cells: list[Cell] = [name_score(name, alone)]
         for run, scores in zip(runs, listed, strict=True):
             ends = (run.scores["intervals95"] or {}).get(name)
