@@ -246,7 +246,8 @@ def test_maps_and_boxes_are_benchmarked_beside_each_other(own, tmp_path):
     evaluate_boxes(truth, boxes, report=tmp_path / "alone")
     page = (tmp_path / "alone" / "index.html").read_text()
     assert "none, of boxes without maps" in page
-    assert not any(word in page for word in ('id="curves"', "MaxBoxAcc", "Grid of thresholds"))
+    of_maps = ('id="curves"', "MaxBoxAcc", "Grid of thresholds", "--save-maps", "at the threshold")
+    assert not any(word in page for word in of_maps)
 
 
 def test_flags_of_maps_do_not_go_with_boxes(run, tmp_path):

@@ -122,7 +122,7 @@ def write_report(
         images=len(first.rows),
         shown=len(ids),
         maps=any(run.has_maps for run in runs),
-        without_maps=[run.name for run in runs if not run.has_maps],
+        without_maps=[run.name for run in runs if not (run.has_maps or run.given)],
         payloads=show_images(runs, ids, root, workers, progress),
         map_channels=[" ".join(f"{value:.3f}" for value in channel) for channel in channels],
         stops=stops,

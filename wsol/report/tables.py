@@ -184,7 +184,8 @@ def class_table(runs: Sequence[Run]) -> Table:
         "Top-1 and boxes in percent, boxes at the threshold; the best IoU of an image is the one "
         "at the threshold that suits it best.",
     )
-    return Table("classes", "Classes", tuple(header), rows, digits, notes if first.of_boxes else ())
+    of_maps = first.of_boxes and not all(run.given for run in runs)
+    return Table("classes", "Classes", tuple(header), rows, digits, notes if of_maps else ())
 
 
 def _class_cells(rows: list[dict[str, Any]], of_boxes: bool) -> list[Cell]:
