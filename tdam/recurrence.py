@@ -13,7 +13,7 @@ from tdam.attention import TopDownAttention
 from tdam.step_norms import copy_norms
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from torch import Tensor
 
@@ -138,6 +138,8 @@ class TopDownBlock(PlannedBlock):
     The new tensors are all below `top_down`.
     """
 
+    runner: Callable[[TopDownBlock, Tensor], Tensor] | None = None  # of `tdam.steps.every_step`
+
     def __init__(
         self, block: nn.Module, plan: Plan, *, steps: int = 2, distance: int = 1, **options: Any
     ) -> None:
@@ -224,6 +226,8 @@ class TopDownBlock(PlannedBlock):
         Returns:
             what the last step puts out
         """
+        if self.runner is not None:
+            return self.runner(self, x)
         last = x
         for top in self._recur(self._run(self.head, x), [], means=self._mean_commutes()):
             last = top  # and only the last is kept

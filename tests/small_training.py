@@ -55,12 +55,6 @@ class Tiny(Backbone):
         self.spec = ModelSpec("tiny", "tiny", "stem", "classifier", preprocessing=wanted)
         self.settings = {"name": "tiny", "num_classes": 2}
 
-    def trunk(self, x):
-        return x
-
-    def last_stage(self):
-        return [self.stem]
-
     def stage_blocks(self):
         return [["stem"]]
 

@@ -11,6 +11,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from tdam import attach_top_down, create_model, list_models, load_checkpoint, start_as_identity
 from tdam.attentions import ATTENTIONS
 from tdam.recurrence import TopDownBlock
+from tdam.steps import list_step_blocks
 
 NETWORKS = list_models()
 DEPTHS = {"convnext_tiny": (0, 1), "resnet18": (0, 1, 2), "resnet34": (0, 1, 2)}
@@ -117,7 +118,7 @@ def test_steps_equal_networks_of_fewer_steps(name, steps):
         model = tiny(name, attention="tdam", steps=steps, distance=distance)
         with torch.inference_mode():
             found = model.forward_steps(images())
-            last = [b for b in model.last_stage() if isinstance(b, TopDownBlock)]
+            last = list_step_blocks(model)
             for step in range(1, steps + 1):
                 for block in last:
                     block.steps = step
@@ -144,7 +145,7 @@ def test_skipping_tops_changes_nothing(name, monkeypatch):
 
 def test_tops_are_only_skipped_where_that_is_right():
     commutes = {
-        (name, distance): tiny(name, attention="tdam", distance=distance).last_stage()[0]
+        (name, distance): list_step_blocks(tiny(name, attention="tdam", distance=distance))[0]
         for name, distance in [("resnet50", 1), ("resnet50", 2), ("resnet18", 1), ("vgg16", 1)]
     }
     assert {key: block._mean_commutes() for key, block in commutes.items()} == {
@@ -154,7 +155,7 @@ def test_tops_are_only_skipped_where_that_is_right():
         ("vgg16", 1): False,
     }
     assert not commutes["resnet50", 1].train()._mean_commutes()
-    largest = tiny("resnet50", attention="tdam", pooling="max").last_stage()[0]
+    largest = list_step_blocks(tiny("resnet50", attention="tdam", pooling="max"))[0]
     assert not largest._mean_commutes()
 
 

@@ -3,7 +3,7 @@ import torch
 from torch import nn
 
 from tdam import create_model
-from tdam.recurrence import TopDownBlock
+from tdam.steps import list_step_blocks
 from wsol.maps import CAM, GradCAM, GradCAMpp, LayerCAM, ScoreCAM
 from wsol.maps.passes import run_pass
 
@@ -24,7 +24,7 @@ def images(side=64):
 
 def literal_maps(model, kind, ids, steps, layer):
     """Let every block of the last stage run so many steps, and hook what runs last as the layer."""
-    blocks = [block for block in model.last_stage() if isinstance(block, TopDownBlock)]
+    blocks = list_step_blocks(model)
     whole = blocks[0].steps
     for block in blocks:
         block.steps = steps
@@ -76,7 +76,7 @@ def test_scorecam_asks_each_step_for_its_own_scores(layer):
     maps = run_pass(ScoreCAM(model, layer), seen_at, stepwise=True).maps(ids)
     assert not torch.allclose(maps[:, 0], maps[:, 1], rtol=1e-2)
     for step in range(2):
-        for block in model.last_stage():
+        for block in list_step_blocks(model):
             block.steps = step + 1
         place = "layer4.1.top_down.norms.0.bn2" if layer and step else layer
         with ScoreCAM(model, place) as extractor:

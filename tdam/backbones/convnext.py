@@ -17,7 +17,6 @@ from tdam.torchvision_files import torchvision_weights
 
 if TYPE_CHECKING:
     import torch
-    from torch import Tensor
 
 
 class ConvNeXt(Backbone, models.ConvNeXt):
@@ -26,18 +25,6 @@ class ConvNeXt(Backbone, models.ConvNeXt):
     features: nn.Sequential
     avgpool: nn.Module
     classifier: nn.Module
-
-    def trunk(self, x: Tensor) -> Tensor:
-        """Run the stem, three stages and all transitions."""
-        return self.features[:7](x)
-
-    def last_stage(self) -> list[nn.Module]:
-        """Return the blocks of the last stage."""
-        return list(self.features[7].children())
-
-    def classify(self, features: Tensor) -> Tensor:
-        """Pool and classify."""
-        return self.classifier(self.avgpool(features))
 
     def stage_blocks(self) -> list[list[str]]:
         """Name the blocks of each stage."""

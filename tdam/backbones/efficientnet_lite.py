@@ -21,7 +21,7 @@ from tdam.backbones.base import Backbone, adopt, numbered
 from tdam.weights import WeightsError
 
 if TYPE_CHECKING:
-    from torch import Tensor, nn
+    from torch import nn
 
 _STEM_AND_HEAD = {
     "_conv_stem": "conv_stem",
@@ -55,22 +55,6 @@ class EfficientNetLite(Backbone, EfficientNet):
     blocks: nn.Sequential
     conv_head: nn.Module
     bn2: nn.Module
-
-    def trunk(self, x: Tensor) -> Tensor:
-        """Run the stem and the first five groups of blocks."""
-        return self.blocks[:5](self.bn1(self.conv_stem(x)))
-
-    def last_stage(self) -> list[nn.Module]:
-        """Return the blocks at the last resolution."""
-        return [block for group in self.blocks[5:7] for block in group.children()]
-
-    def neck(self, x: Tensor) -> Tensor:
-        """Run the last 1x1 convolution."""
-        return self.bn2(self.conv_head(x))
-
-    def classify(self, features: Tensor) -> Tensor:
-        """Pool and classify."""
-        return self.forward_head(features)
 
     def stage_blocks(self) -> list[list[str]]:
         """Name the blocks of each stage."""

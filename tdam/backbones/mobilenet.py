@@ -16,7 +16,7 @@ from tdam.torchvision_files import torchvision_weights
 
 if TYPE_CHECKING:
     import torch
-    from torch import Tensor, nn
+    from torch import nn
 
 _STAGES = ((1, 2), (2, 4), (4, 7), (7, 13), (13, 16))  # of `features`, by resolution
 
@@ -27,22 +27,6 @@ class MobileNetV3(Backbone, models.MobileNetV3):
     features: nn.Sequential
     avgpool: nn.Module
     classifier: nn.Module
-
-    def trunk(self, x: Tensor) -> Tensor:
-        """Run the stem and all stages but the last."""
-        return self.features[: _STAGES[-1][0]](x)
-
-    def last_stage(self) -> list[nn.Module]:
-        """Return the last three blocks."""
-        return list(self.features[slice(*_STAGES[-1])])
-
-    def neck(self, x: Tensor) -> Tensor:
-        """Run the last 1x1 convolution."""
-        return self.features[_STAGES[-1][1] :](x)
-
-    def classify(self, features: Tensor) -> Tensor:
-        """Pool and classify."""
-        return self.classifier(self.avgpool(features).flatten(1))
 
     def stage_blocks(self) -> list[list[str]]:
         """Name the blocks of each stage."""

@@ -15,7 +15,7 @@ from tdam.torchvision_files import torchvision_weights
 
 if TYPE_CHECKING:
     import torch
-    from torch import Tensor, nn
+    from torch import nn
 
 _THINNED = {  # by the number of blocks in stage 3
     23: (0, 1, 2, 8, 13, 18, 22),
@@ -36,19 +36,6 @@ class ResNet(Backbone, models.ResNet):
     layer4: nn.Sequential
     avgpool: nn.Module
     fc: nn.Linear
-
-    def trunk(self, x: Tensor) -> Tensor:
-        """Run the stem and three stages."""
-        x = self.maxpool(self.relu(self.bn1(self.conv1(x))))
-        return self.layer3(self.layer2(self.layer1(x)))
-
-    def last_stage(self) -> list[nn.Module]:
-        """Return the blocks of `layer4`."""
-        return list(self.layer4)
-
-    def classify(self, features: Tensor) -> Tensor:
-        """Pool and classify."""
-        return self.fc(self.avgpool(features).flatten(1))
 
     def stage_blocks(self) -> list[list[str]]:
         """Name the blocks of each stage."""

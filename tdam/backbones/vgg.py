@@ -43,23 +43,7 @@ class VGG(Backbone):
 
     def forward(self, x: Tensor) -> Tensor:
         """Classify (N, 3, H, W): logits, (N, K)."""
-        return self.classify(self.features(x))
-
-    def trunk(self, x: Tensor) -> Tensor:
-        """Run the first four stages."""
-        return self.features[: _STAGES[-1][0]](x)
-
-    def last_stage(self) -> list[nn.Module]:
-        """Return the last three convolutions, one block where they have attention."""
-        return list(self.features[slice(*_STAGES[-1])])
-
-    def neck(self, x: Tensor) -> Tensor:
-        """Run the last pooling."""
-        return self.features[_STAGES[-1][1] :](x)
-
-    def classify(self, features: Tensor) -> Tensor:
-        """Pool and classify."""
-        return self.classifier(self.avgpool(features).flatten(1))
+        return self.classifier(self.avgpool(self.features(x)).flatten(1))
 
     def stage_blocks(self) -> list[list[str]]:
         """Name the parts of `features` that are stages."""

@@ -3,24 +3,22 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from contextlib import ExitStack, contextmanager, nullcontext
-from functools import partial
+from contextlib import ExitStack, nullcontext
 from typing import TYPE_CHECKING, Any
 
 import torch
 
+from tdam.layout import hooked
 from tdam.precision import autocast
-from tdam.recurrence import stand_ins
-from wsol.maps.layout import Rejoin, find_reshape, watching
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Sequence
     from contextlib import AbstractContextManager
     from types import TracebackType
 
     from torch import Tensor, nn
 
-    from wsol.maps.layout import Reshape
+    from tdam.layout import Reshape
 
 UNUSED = "Expected a target layer that the class scores depend on but they do not"
 
@@ -71,21 +69,20 @@ class MapExtractor(ABC):
         self.images: Tensor | None = None  # that the model saw last, where they are needed
         self._hooks = ExitStack()
 
-    def run(self, images: Tensor, stepwise: bool = False) -> Any:
+    def run(self, images: Tensor) -> Tensor:
         """Run the network in the extractor's precision and memory layout.
 
         Args:
             images: (N, 3, H, W)
-            stepwise: keep every step of a registered network
 
         Returns:
-            class scores, (N, K), or what `forward_steps` gives
+            class scores, (N, K), or (T N, K) within `tdam.steps.every_step`
         """
-        model: Any = self.model
         if self.channels_last:
             images = images.contiguous(memory_format=torch.channels_last)
         with self.autocast(images.device):
-            return model.forward_steps(images) if stepwise else model(images)
+            scores: Tensor = self.model(images)
+        return scores
 
     def autocast(self, device: torch.device) -> AbstractContextManager[object]:
         """Return the context of the precision; of float32 the caller's own stays."""
@@ -216,46 +213,6 @@ def stretch(maps: Tensor) -> Tensor:
     low = maps.amin(dim=(1, 2), keepdim=True)
     span = maps.amax(dim=(1, 2), keepdim=True) - low
     return torch.where(span > 0, (maps - low) / span, torch.zeros_like(maps))
-
-
-@contextmanager
-def hooked(
-    model: nn.Module,
-    layers: Sequence[nn.Module],
-    keep: Callable[[int, Tensor], Tensor],
-    shape: tuple[int, ...] | None = None,
-    reshape: Reshape | None = None,
-) -> Iterator[None]:
-    """Hook layers, and what runs in their place at the later steps of a top-down block.
-
-    Args:
-        model: the network
-        layers: of it
-        keep: gets the number of a layer and its map, (N, C, h, w), and gives what the network goes
-            on with, a copy of it: what follows may write into it
-        shape: of the images, (N, 3, H, W), where it is known
-        reshape: turns what the layers put out into (N, C, h, w); None to tell it from the output
-
-    Raises:
-        ValueError: within a forward pass, an output in which nobody can tell what lies where
-    """
-
-    def see(index: int, layer: nn.Module, module: Any, args: Any, output: Tensor) -> Tensor:
-        turn = reshape or find_reshape(model, layer, output, view)
-        if turn is None:
-            return keep(index, output).clone()
-        made = turn(output.detach())
-        if made.ndim != 4:
-            raise ValueError(f"Expected reshape to give (N, C, h, w) but got {tuple(made.shape)}")
-        return Rejoin.apply(keep(index, made), output, turn)
-
-    with ExitStack() as stack:
-        view = stack.enter_context(watching(model, shape))
-        for index, layer in enumerate(layers):
-            for each in (layer, *stand_ins(model, layer)):
-                handle = each.register_forward_hook(partial(see, index, layer))
-                stack.callback(handle.remove)
-        yield
 
 
 def find_layer(model: nn.Module, layer: Any) -> nn.Module:

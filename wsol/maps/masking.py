@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch.nn.functional import interpolate
 
+from tdam.steps import every_step
 from wsol.maps.core import MapExtractor, stretch
 from wsol.runtime import evaluation_mode
 
@@ -91,10 +92,9 @@ class ScoreCAM(MapExtractor):
     def _say(self, images: Tensor, step: int, steps: int) -> Tensor:
         """Give the class scores of images at a step, (B, K)."""
         if step == steps - 1:
-            scores: Tensor = self.run(images)
-        else:
-            scores = self.run(images, stepwise=True).logits[:, step]
-        return scores
+            return self.run(images)
+        with every_step(self.model) as each:
+            return each.split(self.run(images))[:, step]
 
 
 def _mask(channels: Tensor, image: Tensor) -> Iterator[Tensor]:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
 
-from wsol.maps.core import UNUSED, hooked
+from tdam.layout import hooked
+from tdam.steps import Steps, every_step
+from wsol.maps.core import UNUSED
 from wsol.maps.names import find_method
 from wsol.runtime import evaluation_mode
 
@@ -90,24 +93,24 @@ def run_pass(extractor: MapExtractor, images: Tensor, stepwise: bool = False) ->
             torch.set_grad_enabled(True)  # until the end of no_grad below
         return features[-1]
 
-    model: Any = extractor.model
-    layer = extractor.layers[0]
-    if stepwise and layer is model.get_submodule(model.spec.pooled_layer):
-        return _run_to_the_pooling(extractor, images)
-    with hooked(model, [layer], keep, tuple(images.shape), extractor.reshape), torch.no_grad():
-        outputs = extractor.run(images, stepwise)
+    with ExitStack() as stack:
+        model, layers = extractor.model, extractor.layers[:1]
+        steps = stack.enter_context(every_step(model)) if stepwise else Steps(1)
+        pass_of = tuple(images.shape), extractor.reshape, steps.count
+        stack.enter_context(hooked(model, layers, keep, *pass_of))
+        stack.enter_context(torch.no_grad())
+        scores = extractor.run(images)
     if not features:
         raise ValueError("Expected the network to run the target layer but it did not")
-    if gradients and not (outputs.logits if stepwise else outputs).requires_grad:
+    if gradients and not scores.requires_grad:
         raise ValueError(UNUSED)  # and nothing else that would have gradients
+    lights = tuple(light.detach() for light in steps.searchlights)
     if not stepwise:
-        return Pass(extractor, features[-1:], outputs, 1, images)
-    steps = outputs.logits.shape[1]
-    lights = tuple(light.detach() for light in outputs.searchlights)
-    rows, rest = divmod(len(images) * steps, len(features))
+        features = features[-1:]
+    rows, rest = divmod(len(images) * steps.count, len(features))
     if rest or any(len(each) < rows for each in features):  # it runs before the steps part
-        return Pass(extractor, features[-1:], outputs.logits[:, -1], 1, images, lights)
-    return Pass(extractor, features, _flat(outputs.logits), steps, images, lights)
+        return Pass(extractor, features[-1:], scores[-len(images) :], 1, images, lights)
+    return Pass(extractor, features, scores, steps.count, images, lights)
 
 
 def check_layer(
@@ -145,21 +148,3 @@ def check_layer(
             raise ValueError(
                 f"Expected a layer before the pooling but {layer} has one pixel, which has no box"
             )
-
-
-def _run_to_the_pooling(extractor: MapExtractor, images: Tensor) -> Pass:
-    """Take the features that the network gives itself, which need no hook, and classify them."""
-    model: Any = extractor.model
-    with torch.no_grad():
-        outputs = extractor.run(images, stepwise=True)
-    features, scores = _flat(outputs.features), _flat(outputs.logits)
-    if extractor.needs_gradients:
-        with torch.enable_grad(), extractor.autocast(images.device):
-            scores = model.classify(features.requires_grad_())
-    steps = outputs.logits.shape[1]
-    return Pass(extractor, [features], scores, steps, images, outputs.searchlights)
-
-
-def _flat(outputs: Tensor) -> Tensor:
-    """Put outputs, (N, T, ...), step behind step, (T N, ...)."""
-    return outputs.transpose(0, 1).flatten(0, 1)

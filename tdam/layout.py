@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
 
+from tdam.recurrence import stand_ins
+
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     from torch import Tensor
 
@@ -31,10 +34,12 @@ class View:
     Args:
         shape: (N, 3, H, W), of the images; None where it is not known
         grid: rows and columns of the patches that an embedding made; None without one
+        steps: T, of a pass that gives every step, whose later layers put out T maps an image
     """
 
     shape: tuple[int, ...] | None = None
     grid: tuple[int, int] | None = None
+    steps: int = 1
 
     @property
     def size(self) -> tuple[int, int]:
@@ -43,14 +48,17 @@ class View:
 
 
 @contextmanager
-def watching(model: nn.Module, shape: tuple[int, ...] | None = None) -> Iterator[View]:
+def watching(
+    model: nn.Module, shape: tuple[int, ...] | None = None, steps: int = 1
+) -> Iterator[View]:
     """Note how large the images of a forward pass are, and into how many patches they are cut.
 
     Args:
         model: the network
         shape: of the images, (N, 3, H, W), where it is known
+        steps: T, of a pass that gives every step
     """
-    view = View(shape)
+    view = View(shape, steps=steps)
 
     def note_shape(module: Any, args: tuple[Any, ...], named: dict[str, Any]) -> None:
         shown = args[0] if args else next(iter(named.values()), None)
@@ -109,7 +117,7 @@ def find_reshape(model: nn.Module, layer: nn.Module, output: Any, view: View) ->
         )
     if output.ndim == 4 and _has_channels_first(layer, output, view):
         return None
-    if view.shape is not None and len(output) != view.shape[0]:
+    if view.shape is not None and len(output) not in (view.shape[0], view.shape[0] * view.steps):
         raise ValueError(
             f"Expected the target layer to put out one map an image but got {tuple(output.shape)} "
             f"for {view.shape[0]} images, as of parts of them; name a layer that joins these"
@@ -219,3 +227,45 @@ class Rejoin(torch.autograd.Function):
     def backward(ctx: Any, gradient: Tensor) -> Any:
         """Turn the output's gradient into the map's."""
         return ctx.reshape(gradient), gradient, None
+
+
+@contextmanager
+def hooked(
+    model: nn.Module,
+    layers: Sequence[nn.Module],
+    keep: Callable[[int, Tensor], Tensor],
+    shape: tuple[int, ...] | None = None,
+    reshape: Reshape | None = None,
+    steps: int = 1,
+) -> Iterator[None]:
+    """Hook layers, and what runs in their place at the later steps of a top-down block.
+
+    Args:
+        model: the network
+        layers: of it
+        keep: gets the number of a layer and its map, (N, C, h, w), and gives what the network goes
+            on with, a copy of it: what follows may write into it
+        shape: of the images, (N, 3, H, W), where it is known
+        reshape: turns what the layers put out into (N, C, h, w); None to tell it from the output
+        steps: T, of a pass that gives every step
+
+    Raises:
+        ValueError: within a forward pass, an output in which nobody can tell what lies where
+    """
+
+    def see(index: int, layer: nn.Module, module: Any, args: Any, output: Tensor) -> Tensor:
+        turn = reshape or find_reshape(model, layer, output, view)
+        if turn is None:
+            return keep(index, output).clone()
+        made = turn(output.detach())
+        if made.ndim != 4:
+            raise ValueError(f"Expected reshape to give (N, C, h, w) but got {tuple(made.shape)}")
+        return Rejoin.apply(keep(index, made), output, turn)
+
+    with ExitStack() as stack:
+        view = stack.enter_context(watching(model, shape, steps))
+        for index, layer in enumerate(layers):
+            for each in (layer, *stand_ins(model, layer)):
+                handle = each.register_forward_hook(partial(see, index, layer))
+                stack.callback(handle.remove)
+        yield
