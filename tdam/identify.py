@@ -54,6 +54,12 @@ def tell_settings(
     return "published", told
 
 
+def list_classifiers(name: str | None = None) -> set[str]:
+    """Name a tensor of every registered network, or of one, by which its files can be told."""
+    specs = MODELS.values() if name is None else (find_spec(name),)
+    return {f"{spec.classifier}.weight" for spec in specs}
+
+
 def check_classifier(name: str, num_classes: int, state: Mapping[str, Tensor]) -> None:
     """Check that a file has the classifier that a network is to have, before any is built.
 
