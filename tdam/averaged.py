@@ -14,16 +14,16 @@ class AveragedWeightsWarning(UserWarning):
     """A file holds averaged weights, too, which are not taken."""
 
 
-def warn_averaged(path: str | Path, taken: Sequence[str], averaged: Sequence[str]) -> None:
+def warn_averaged(path: str | Path, taken: str, averaged: Sequence[str]) -> None:
     """Warn where a file holds averaged weights beside those that are taken.
 
     Args:
         path: of the file
-        taken: keys of the weights that are taken
-        averaged: keys of the others
+        taken: where in it the weights lie that are taken; empty for its top
+        averaged: where the others lie
     """
     if averaged:
-        under = f" under {', '.join(taken)}" if taken else ""
+        under = f" under {taken}" if taken else ""
         warnings.warn(
             f"{path}: the weights{under} are taken, but averaged ones (EMA) are there too, under "
             f"{', '.join(averaged)}; to have those, save them as a file of their own",

@@ -106,20 +106,18 @@ def read_file(
     content, rest = load(path)
     if not isinstance(content, dict):
         raise WeightsError(f"{path}: expected tensors by name but got {type(content).__name__}")
-    under = ""
     try:
         found = unwrap(content)
         rest |= found.rest
-        under = f" (under {', '.join(found.keys)})" if found.keys else ""
         if SETTINGS in rest:
             wanted = found.content
         state, notes = name_tensors(found.content, wanted)
         check_tensors(state)
     except ValueError as error:
-        raise WeightsError(f"{path}{under}: {error}") from error
-    warn_averaged(path, found.keys, found.averaged)
-    if found.keys:
-        notes = [f"under {', '.join(found.keys)}", *notes]
+        raise WeightsError(f"{path}: {error}") from error
+    warn_averaged(path, found.under, found.averaged)
+    if found.under:
+        notes = [f"under {found.under}", *notes]
     return state, rest, f"{named} ({'; '.join(notes)})" if notes else str(named)
 
 

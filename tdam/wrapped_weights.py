@@ -36,13 +36,13 @@ class Unwrapped:
     Args:
         content: what should be tensors by name
         rest: what else these dicts hold
-        keys: of the dicts that were opened, the outermost first
-        averaged: keys of averaged weights that were left
+        under: keys of the dicts that were opened, joined by dots; empty where none was
+        averaged: keys of averaged weights that were left, likewise
     """
 
     content: Mapping[Any, Any]
     rest: dict[str, Any]
-    keys: tuple[str, ...]
+    under: str
     averaged: tuple[str, ...]
 
 
@@ -59,24 +59,26 @@ def unwrap(content: Mapping[Any, Any]) -> Unwrapped:
         ValueError: no weights, or several between which no rule decides; the message names them
 
     >>> found = unwrap({"model": {"state_dict": {"fc.bias": torch.zeros(2)}}, "epoch": 3})
-    >>> found.keys, list(found.content), found.rest
-    (('model', 'state_dict'), ['fc.bias'], {'epoch': 3})
+    >>> found.under, list(found.content), found.rest
+    ('model.state_dict', ['fc.bias'], {'epoch': 3})
     """
     rest: dict[str, Any] = {}
     keys: list[str] = []
     averaged: list[str] = []
     for _ in range(_DEEPEST):
+        under = ".".join(keys)
+        inside = f"{under}." if under else ""
         plain = [key for key in WRAPPERS if _holds_weights(content.get(key))]
         means = [key for key in AVERAGED if _holds_weights(content.get(key))]
         own = _is_state(content)
         if plain or own:
-            averaged += means
+            averaged += [inside + key for key in means]
         choice = plain or ([] if own else means)
         if not choice:
-            _check_content(content, keys)
-            return Unwrapped(content, rest, tuple(keys), tuple(averaged))
+            _check_content(content, inside)
+            return Unwrapped(content, rest, under, tuple(averaged))
         if own or len(choice) > 1:
-            places = [*(["the top"] if own else []), *choice]
+            places = [*([under or "the top"] if own else []), *(inside + key for key in choice)]
             raise ValueError(
                 f"expected weights in one place but got some at {_list(places)}; save those that "
                 "are meant as a file of their own"
@@ -107,7 +109,7 @@ def _holds_weights(content: Any, levels: int = _DEEPEST) -> bool:
     )
 
 
-def _check_content(content: Mapping[Any, Any], keys: Sequence[str]) -> None:
+def _check_content(content: Mapping[Any, Any], inside: str) -> None:
     """Refuse a dict that is no state dict, by the name of what it is.
 
     Raises:
@@ -117,7 +119,7 @@ def _check_content(content: Mapping[Any, Any], keys: Sequence[str]) -> None:
         raise ValueError("expected tensors by name but got an empty dict")
     if _is_state(content):
         return
-    others = [key for key, value in content.items() if _holds_weights(value)]
+    others = [f"{inside}{key}" for key, value in content.items() if _holds_weights(value)]
     if others:
         raise ValueError(
             f"expected weights under one of {', '.join(WRAPPERS)} but got some at {_list(others)}; "
@@ -125,9 +127,9 @@ def _check_content(content: Mapping[Any, Any], keys: Sequence[str]) -> None:
         )
     empty = [key for key in (*WRAPPERS, *AVERAGED) if content.get(key) == {}]
     if empty:
-        raise ValueError(f"expected tensors by name but {_list(empty)} is an empty dict")
+        raise ValueError(f"expected tensors by name but {inside}{empty[0]} is an empty dict")
     dicts = [content, *(value for value in content.values() if isinstance(value, dict))]
-    if not keys and any("param_groups" in each for each in dicts):
+    if not inside and any("param_groups" in each for each in dicts):
         raise ValueError("expected tensors by name but got an optimizer's state and no weights")
     if any(isinstance(value, torch.Tensor) for value in content.values()):
         return

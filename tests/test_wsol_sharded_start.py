@@ -1,0 +1,42 @@
+"""A training that starts from weights in several files knows when one of them changes."""
+
+import hashlib
+
+import pytest
+from huggingface_hub import save_torch_state_dict
+
+from tdam import create_model
+from tdam.training.recipe import Recipe
+from tdam.weights import WeightsError
+from wsol.training.start import hash_start
+from wsol.workflows.calibrate import calibrate
+
+
+@pytest.fixture
+def folder(tmp_path):
+    state = create_model("efficientnet_lite0", num_classes=2).state_dict()
+    save_torch_state_dict(state, tmp_path, max_shard_size="5MB")
+    return tmp_path
+
+
+def test_every_part_counts(folder):
+    recipe = Recipe(model="efficientnet_lite0", weights=str(folder))
+    parts = [folder / "model.safetensors.index.json", *sorted(folder.glob("*-of-*"))]
+    assert len(parts) > 3
+    whole = b"".join(part.read_bytes() for part in parts)
+    before = hash_start(recipe)
+    assert before == hashlib.sha256(whole).hexdigest()
+    assert hash_start(recipe.change(weights=str(parts[0]))) == before
+    content = parts[-1].read_bytes()
+    parts[-1].write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+    assert hash_start(recipe) != before
+    parts[0].write_text("{}")
+    with pytest.raises(WeightsError, match="expected a weight_map"):
+        hash_start(recipe)
+
+
+def test_no_threshold_is_written_beside_an_index(folder, objects):
+    before = sorted(folder.iterdir())
+    with pytest.raises(ValueError, match=r"index\.json cannot hold a threshold"):
+        calibrate(folder, boxes=objects)
+    assert sorted(folder.iterdir()) == before
