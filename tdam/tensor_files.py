@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 INDEXES = ("model.safetensors.index.json", "pytorch_model.bin.index.json")  # of several files
 _INDEX = ".index.json"  # how the names of such files end
 _LONGEST_HEADER = 16 * 2**20  # bytes of a safetensors header; names and shapes of 100,000 tensors
+_LONGEST_FILE_NAME = 255  # characters
 _SHOWN = 3  # classes that a message names
 
 
@@ -140,6 +141,8 @@ def _check_sizes(path: Path) -> None:
                 entries = archive.infolist()
         except Exception as error:  # the headers of a zip archive can lie in many ways
             raise ValueError(f"a broken archive, {error}") from error
+        if any(entry.filename.endswith("/constants.pkl") for entry in entries):
+            raise ValueError("a program of TorchScript; save model.state_dict() in its place")
         if any(entry.compress_type != zipfile.ZIP_STORED for entry in entries):
             raise ValueError("compressed, as torch saves no weights")
         if sum(entry.file_size for entry in entries) > path.stat().st_size:
@@ -201,6 +204,7 @@ def _is_beside(name: str) -> bool:
         name == PurePosixPath(name).name == PureWindowsPath(name).name
         and name.isprintable()
         and name not in ("", "..")
+        and len(name) <= _LONGEST_FILE_NAME
     )
 
 

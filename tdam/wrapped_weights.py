@@ -97,16 +97,15 @@ def _is_state(content: Mapping[Any, Any]) -> bool:
     )
 
 
-def _holds_weights(content: Any, levels: int = _DEEPEST) -> bool:
+def _holds_weights(content: Any) -> bool:
     """Tell whether a value is a state dict, or has one under the keys of the table."""
-    return (
-        levels > 0
-        and isinstance(content, dict)
-        and (
-            _is_state(content)
-            or any(_holds_weights(content.get(key), levels - 1) for key in (*WRAPPERS, *AVERAGED))
-        )
-    )
+    found = [content]
+    for _ in range(_DEEPEST):
+        dicts = {id(each): each for each in found if isinstance(each, dict)}  # a pickle shares them
+        if any(map(_is_state, dicts.values())):
+            return True
+        found = [each.get(key) for each in dicts.values() for key in (*WRAPPERS, *AVERAGED)]
+    return False
 
 
 def _check_content(content: Mapping[Any, Any], inside: str) -> None:
@@ -119,17 +118,18 @@ def _check_content(content: Mapping[Any, Any], inside: str) -> None:
         raise ValueError("expected tensors by name but got an empty dict")
     if _is_state(content):
         return
-    others = [f"{inside}{key}" for key, value in content.items() if _holds_weights(value)]
+    dicts = {id(value): key for key, value in content.items() if isinstance(value, dict)}
+    others = [key for key in dicts.values() if _is_state(content[key])]
     if others:
         raise ValueError(
-            f"expected weights under one of {', '.join(WRAPPERS)} but got some at {_list(others)}; "
-            "save those that are meant as a file of their own"
+            f"expected weights under one of {', '.join(WRAPPERS)} but got some under "
+            f"{_list(others)}; save those that are meant as a file of their own"
         )
     empty = [key for key in (*WRAPPERS, *AVERAGED) if content.get(key) == {}]
     if empty:
         raise ValueError(f"expected tensors by name but {inside}{empty[0]} is an empty dict")
-    dicts = [content, *(value for value in content.values() if isinstance(value, dict))]
-    if not inside and any("param_groups" in each for each in dicts):
+    nested = (content[key] for key in dicts.values())
+    if not inside and any("param_groups" in each for each in (content, *nested)):
         raise ValueError("expected tensors by name but got an optimizer's state and no weights")
     if any(isinstance(value, torch.Tensor) for value in content.values()):
         return
@@ -188,7 +188,7 @@ def name_tensors(
     for prefix in PREFIXES:
         having = sum(name.startswith(prefix) for name in state)
         if having and not any(name.startswith(prefix) for name in wanted):
-            notes.append(f"with the prefix {prefix} on {having} of {len(state)} tensors alone")
+            notes.append(f"with the prefix {prefix}, which {having} of {len(state)} tensors have")
     return state, notes
 
 

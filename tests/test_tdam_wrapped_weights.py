@@ -1,6 +1,7 @@
 """Weights in the dicts and under the prefixes that trainers put around them; others by name."""
 
 import warnings
+import zipfile
 
 import numpy as np
 import pytest
@@ -17,6 +18,7 @@ from tdam.averaged import AveragedWeightsWarning
 from tdam.registry import MODELS
 from tdam.spec import ModelSpec
 from tdam.weights import WeightsError, read_file
+from tdam.wrapped_weights import AVERAGED, WRAPPERS
 
 
 @pytest.fixture(scope="module")
@@ -150,15 +152,19 @@ BROKEN = {
     ),
     "student and teacher": (
         lambda net: {"student": prefix(net.state_dict(), "module."), "teacher": net.state_dict()},
-        "one of state_dict, .* but got some at student, teacher; save those that are meant",
+        "one of state_dict, .* but got some under student, teacher; save those that are meant",
     ),
     "too many dicts": (
         lambda net: {"model": {"net": {"params": {"state_dict": net.state_dict()}}}},
-        "expected at most 3 dicts|got none, only model",
+        "expected at most 3 dicts around the weights",
     ),
     "a network": (lambda net: net, r"whole network with its code: .*save model\.state_dict\(\)"),
     "a network in a dict": (lambda net: {"model": net}, r"with its code: .*model\.state_dict\(\)"),
     "a tensor": (lambda net: torch.zeros(3), "expected tensors by name but got Tensor"),
+    "one key of another kind": (
+        lambda net: {("a", 1): net.state_dict(), 7: {"a.b": torch.ones(1)}},
+        r"but got some under \('a', 1\), 7; save",
+    ),
     "counts alone": (lambda net: {"n_averaged": torch.tensor(3)}, "got none of a network"),
     "one name twice": (
         lambda net: {**net.state_dict(), "layer4._orig_mod.0.conv1.weight": torch.zeros(1)},
@@ -194,6 +200,12 @@ def test_a_dict_that_holds_itself(tmp_path, twin):
     torch.save(content, tmp_path / "w.pt")
     with pytest.raises(WeightsError, match="got none, only epoch, model, net"):
         load_checkpoint(tmp_path / "w.pt")
+    shared = dict.fromkeys(range(10_000), 0)
+    for key in (*WRAPPERS, *AVERAGED):
+        shared[key] = shared
+    torch.save({**{str(i): {"a": shared} for i in range(9999)}, **shared}, tmp_path / "w.pt")
+    with pytest.raises(WeightsError, match="got none, only 0, 1"):
+        load_checkpoint(tmp_path / "w.pt")
     content["model"] = {"model": content, **twin.state_dict()}
     torch.save(content, tmp_path / "w.pt")
     with pytest.raises(WeightsError, match="expected weights in one place"):
@@ -201,13 +213,35 @@ def test_a_dict_that_holds_itself(tmp_path, twin):
 
 
 @pytest.mark.fault("input: weights as trainers wrap them")
+def test_a_key_of_tuples_in_tuples(tmp_path):
+    torch.save({}, tmp_path / "w.pt")
+    with zipfile.ZipFile(tmp_path / "w.pt") as archive:
+        parts = {name: archive.read(name) for name in archive.namelist()}
+    with zipfile.ZipFile(tmp_path / "w.pt", "w", zipfile.ZIP_STORED) as archive:
+        for name, content in parts.items():
+            key = b")" + b"\x85" * 3000
+            new = b"\x80\x02}" + key + b"K\x01s."
+            archive.writestr(name, new if name.endswith("data.pkl") else content)
+    with pytest.raises(WeightsError, match="got none, only tuple"):
+        load_checkpoint(tmp_path / "w.pt")
+
+
+@pytest.mark.fault("input: weights as trainers wrap them")
+@pytest.mark.filterwarnings("ignore:.torch.jit:FutureWarning")
+def test_a_program_is_refused(tmp_path, twin):
+    torch.jit.save(torch.jit.trace(twin, IMAGE), tmp_path / "w.pt")
+    with pytest.raises(WeightsError, match=r"program of TorchScript; save model\.state_dict\(\)"):
+        load_checkpoint(tmp_path / "w.pt")
+
+
+@pytest.mark.fault("input: weights as trainers wrap them")
 def test_misfits_name_what_was_taken_off_and_what_was_not(tmp_path, twin):
     state = twin.state_dict()
     cases = (
-        (some(state, "module."), r"\(with the prefix module\. on 9 of 122 tensors alone\): "),
+        (some(state, "module."), r"\(with the prefix module\., which 9 of 122 tensors have\): "),
         (
             {"state_dict": {**prefix(state, "model."), "criterion.weight": torch.ones(3)}},
-            r"\(under state_dict; with the prefix model\. on 122 of 123 tensors alone\): ",
+            r"\(under state_dict; with the prefix model\., which 122 of 123 tensors have\): ",
         ),
         (
             {"net": prefix({"extra.a": torch.ones(1), **state}, "module._orig_mod.")},
