@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import warnings
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -12,6 +13,7 @@ from safetensors.torch import save
 
 from tdam.atomic import write_atomic
 from tdam.attentions import ATTENTIONS
+from tdam.averaged import AveragedWeightsWarning
 from tdam.identify import check_classifier, list_classifiers, tell_settings
 from tdam.map_layer import check_map_layer
 from tdam.metadata import LEARNED, read_metadata
@@ -195,7 +197,9 @@ def is_made_of_images(path: str | Path) -> bool:
 
 
 def _read_learned(path: str | Path) -> dict[str, Any] | None:
-    _, rest, _ = read_file(path)
+    with warnings.catch_warnings():  # of weights, which are not taken here
+        warnings.simplefilter("ignore", AveragedWeightsWarning)
+        _, rest, _ = read_file(path)
     return _read_metadata(path, rest)[1] if SETTINGS in rest else None
 
 

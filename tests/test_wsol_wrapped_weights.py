@@ -1,8 +1,9 @@
-"""A training that starts from weights in several files knows when one of them changes."""
+"""Weights of other programs at work: a start of several files, averaged ones beside the plain."""
 
 import hashlib
 
 import pytest
+import torch
 from huggingface_hub import save_torch_state_dict
 
 from tdam import create_model
@@ -40,3 +41,13 @@ def test_no_threshold_is_written_beside_an_index(folder, objects):
     with pytest.raises(ValueError, match=r"index\.json cannot hold a threshold"):
         calibrate(folder, boxes=objects)
     assert sorted(folder.iterdir()) == before
+
+
+def test_averaged_weights_are_told_in_one_line(folder, objects, run):
+    path = folder / "w.pt"
+    state = create_model("efficientnet_lite0", num_classes=3).state_dict()
+    torch.save({"model": state, "model_ema": state}, path)
+    code, _, told = run("evaluate", objects, "--checkpoint", path, "--workers", 0)
+    assert code == 0
+    assert told.count("averaged ones (EMA) are there too, under model_ema") == 1
+    assert "Warning" not in told
