@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import warnings
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -12,7 +13,8 @@ from safetensors.torch import save
 
 from tdam.atomic import write_atomic
 from tdam.attentions import ATTENTIONS
-from tdam.identify import check_classifier, tell_settings
+from tdam.averaged import AveragedWeightsWarning
+from tdam.identify import check_classifier, list_classifiers, tell_settings
 from tdam.map_layer import check_map_layer
 from tdam.metadata import LEARNED, read_metadata
 from tdam.preprocessing import Preprocessing
@@ -21,6 +23,7 @@ from tdam.registry import create_model
 from tdam.regularizers import REGULARIZERS
 from tdam.strict_json import dumps
 from tdam.weights import (
+    SETTINGS,
     WeightsError,
     check_tensors,
     fill,
@@ -34,8 +37,6 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
 
     from tdam.backbones.base import Backbone
-
-_SETTINGS = "wsol-tdam"  # key of our settings among the metadata of our files
 
 
 @dataclass(frozen=True)
@@ -66,8 +67,8 @@ def load_checkpoint(
     from the published networks.
 
     Args:
-        path: `.safetensors`, a file that torch saved, the folder of a training run, or a name of
-            `list_shipped()`
+        path: as for `read_file`: `.safetensors`, a file that torch saved, as trainers wrap it, the
+            index of several files, the folder of a training run, or a name of `list_shipped()`
         num_classes: that the file must have; None takes what it has
         settings: arguments of `create_model` to set or correct. A file only names an attention
             module or a regularizing layer from outside the package: pass its class, as
@@ -83,12 +84,12 @@ def load_checkpoint(
             number of classes, settings that cannot be told, or a module that is not passed
         WeightsError: a file that cannot be read
     """
-    state, rest = read_file(path)
+    state, rest, where = read_file(path, list_classifiers(settings.get("name")))
     learned = None
-    if _SETTINGS in rest:
+    if SETTINGS in rest:
         source, (told, learned) = "wsol-tdam", _read_metadata(path, rest)
     else:
-        with _naming(path):
+        with _naming(where):
             source, told = tell_settings(state, settings)
     wanted = {**told, **settings}
     classes = wanted["num_classes"]
@@ -101,10 +102,10 @@ def load_checkpoint(
     _check_given(path, "regularizer", told, settings, ("none", *REGULARIZERS))
     if wanted.get("regularizer") is None:
         wanted.pop("regularized", None)
-    with _naming(path):
+    with _naming(where):
         check_classifier(wanted["name"], classes, state)
     model = create_model(**wanted)
-    fill(model, rename(state), path)
+    fill(model, rename(state), where)
     model.weights_file = find_weights(path).absolute()
     if learned is not None:
         with _naming(path, WeightsError):
@@ -153,7 +154,7 @@ def save_checkpoint(model: Backbone, path: str | Path, half: bool = False) -> Pa
     # One key alone: several would be written in any order, and equal files would differ.
     text = dumps({**model.settings, LEARNED: learned})
     read_metadata(text)
-    write_atomic(path, save(state, {_SETTINGS: text}))
+    write_atomic(path, save(state, {SETTINGS: text}))
     return path
 
 
@@ -164,8 +165,8 @@ def read_settings(path: str | Path) -> dict[str, Any]:
         ValueError: another program wrote it
         WeightsError: a file that cannot be read
     """
-    _, rest = read_file(path)
-    if _SETTINGS not in rest:
+    _, rest, _ = read_file(path)
+    if SETTINGS not in rest:
         raise ValueError(f"Expected one of our own files but got {path}")
     return _read_metadata(path, rest)[0]
 
@@ -196,8 +197,10 @@ def is_made_of_images(path: str | Path) -> bool:
 
 
 def _read_learned(path: str | Path) -> dict[str, Any] | None:
-    _, rest = read_file(path)
-    return _read_metadata(path, rest)[1] if _SETTINGS in rest else None
+    with warnings.catch_warnings():  # of weights, which are not taken here
+        warnings.simplefilter("ignore", AveragedWeightsWarning)
+        _, rest, _ = read_file(path)
+    return _read_metadata(path, rest)[1] if SETTINGS in rest else None
 
 
 def _read_metadata(
@@ -206,10 +209,8 @@ def _read_metadata(
     """Read what a file says of its network, with the file's name in every complaint."""
     try:
         if len(rest) > 1:
-            raise ValueError(
-                f"Expected no metadata beside {_SETTINGS} but got {len(rest) - 1} more"
-            )
-        return read_metadata(rest[_SETTINGS])
+            raise ValueError(f"Expected no metadata beside {SETTINGS} but got {len(rest) - 1} more")
+        return read_metadata(rest[SETTINGS])
     except ValueError as error:
         raise WeightsError(f"{path}: not a file of weights ({error})") from error
 

@@ -9,6 +9,7 @@ import torch
 from tdam.published import LIGHT, NORM
 from tdam.recurrence import check_steps
 from tdam.registry import MODELS, create_model, find_spec
+from tdam.toml_records import show
 from tdam.weights import find_misfits
 
 if TYPE_CHECKING:
@@ -54,6 +55,12 @@ def tell_settings(
     return "published", told
 
 
+def list_classifiers(name: str | None = None) -> set[str]:
+    """Name a tensor of every registered network, or of one, by which its files can be told."""
+    specs = MODELS.values() if name is None else (find_spec(name),)
+    return {f"{spec.classifier}.weight" for spec in specs}
+
+
 def check_classifier(name: str, num_classes: int, state: Mapping[str, Tensor]) -> None:
     """Check that a file has the classifier that a network is to have, before any is built.
 
@@ -89,6 +96,12 @@ def _tell_searchlight(state: Mapping[str, Tensor], blocks: list[str]) -> str:
     raise ValueError("Expected the layers of a searchlight but no block has them all")
 
 
+def _describe_strangers(plain: Mapping[str, Tensor]) -> str:
+    first = next(iter(plain), "")
+    begin = f", which begins with {show(first)}" if first else ""
+    return f"no classifier of theirs is in the file{begin}"
+
+
 def _tell_name(plain: Mapping[str, Tensor], name: str | None) -> tuple[str, int]:
     """Find the registered network that has just these tensors, whatever its classifier's width."""
     candidates = [find_spec(name)] if name else list(MODELS.values())
@@ -105,5 +118,5 @@ def _tell_name(plain: Mapping[str, Tensor], name: str | None) -> tuple[str, int]
         if nearest is None or len(misfits) < nearest[0]:
             nearest = len(misfits), f"nearest is {spec.name}, tensors {misfits}"
     known = ", ".join(spec.name for spec in candidates)
-    detail = nearest[1] if nearest else "no classifier of theirs is in the file"
+    detail = nearest[1] if nearest else _describe_strangers(plain)
     raise ValueError(f"Expected the tensors of one of {known} but got others: {detail}")

@@ -128,10 +128,9 @@ def create_model(
             stride 1 alone, as the standard evaluation's networks do
         weights: None for random weights; `pretrained` for the network's ImageNet weights, or
             torchvision's `imagenet1k_v1` or `imagenet1k_v2` (with another number of classes all
-            but the classifier's); or the path of a state dict
-            (`.safetensors`, a file that torch saved, a training run's folder, or a name of
-            `list_shipped()`). Weights without attention fill the plain network, and attention
-            starts from them as the identity
+            but the classifier's); or a file or folder of weights, as `load_checkpoint` takes it.
+            Weights without attention fill the plain network, and attention starts from them as the
+            identity
         new_head: take all but the classifier from the weights
 
     Returns:
@@ -175,7 +174,7 @@ def create_model(
         "output_stride": output_stride,
         "dilated": dilated,
     }
-    state = None if weights is None else _read_weights(model, weights, new_head)
+    state, source = (None, "") if weights is None else _read_weights(model, weights, new_head)
     whole = state is not None and any(map(is_added, state))
     if whole and label == "none":
         raise ValueError(
@@ -183,7 +182,6 @@ def create_model(
             "attention, or load the file as a checkpoint"
         )
     set_output_stride(model.shrinking_stages(), output_stride, dilated)
-    source = f"{weights} weights of {name}" if is_named(weights) else weights
     if state is not None and not whole:
         fill(model, state, source)
     _add_attention(model, attention)
@@ -199,14 +197,21 @@ def create_model(
     return model.eval()
 
 
-def _read_weights(model: Backbone, weights: str | Path, new_head: bool) -> dict[str, Tensor]:
-    """Read the weights that a network starts from, its classifier's as zeros if they do not fit."""
+def _read_weights(
+    model: Backbone, weights: str | Path, new_head: bool
+) -> tuple[dict[str, Tensor], str]:
+    """Read the weights that a network starts from, its classifier's as zeros if they do not fit.
+
+    Returns:
+        tensors by name, and what they are from, for messages
+    """
+    from tdam.published import rename
     from tdam.weights import (
         WeightsError,
         check_tensors,
         find_weights,
         fit_classifier,
-        read_state_dict,
+        read_file,
     )
 
     name = model.settings["name"]
@@ -216,10 +221,11 @@ def _read_weights(model: Backbone, weights: str | Path, new_head: bool) -> dict[
             check_tensors(state)
         except ValueError as error:
             raise WeightsError(f"{weights} weights of {name}: {error}") from error
-        return fit_classifier(model, state, new_head)
-    state = read_state_dict(weights)
+        return fit_classifier(model, state, new_head), f"{weights} weights of {name}"
+    content, _, source = read_file(weights, model.state_dict())
+    state = rename(content)
     model.weights_file = find_weights(weights).absolute()
-    return fit_classifier(model, state, new_head) if new_head else state
+    return fit_classifier(model, state, new_head) if new_head else state, source
 
 
 def _add_attention(model: Backbone, attention: str | Callable[[int], nn.Module] | None) -> None:

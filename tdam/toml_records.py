@@ -58,7 +58,10 @@ def _count_levels(content: Any) -> int:
 
 def show(value: Any) -> str:
     """Quote a value in a message, shortened if need be."""
-    text = repr(value)
+    try:
+        text = repr(value)
+    except RecursionError:
+        text = type(value).__name__
     return text if len(text) <= 60 else f"{text[:57]}..."
 
 

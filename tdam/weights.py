@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-import argparse
-import warnings
-import zipfile
 from dataclasses import dataclass
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import TYPE_CHECKING, Any
 
 import torch
-from safetensors import SafetensorError, safe_open
 
+from tdam.averaged import warn_averaged
 from tdam.published import rename
 from tdam.regularizers import match_layers
-from tdam.strict_json import loads
-from tdam.toml_records import show
+from tdam.tensor_files import INDEXES, WeightsError, load
 from tdam.unfinished import warn_unfinished
+from tdam.wrapped_weights import name_tensors, unwrap
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
 
     from torch import Tensor, nn
 
@@ -30,15 +26,10 @@ if TYPE_CHECKING:
 SHIPPED = Path(__file__).parent / "shipped"  # weights of our own training, each with its card
 _SHOWN = 3  # tensors of a kind that a message names
 _LONGEST_SHOWN = 60  # characters of such a name
-_LONGEST_HEADER = 16 * 2**20  # bytes of a safetensors header; names and shapes of 100,000 tensors
-_LONGEST_NAME = 500  # characters of a tensor's name
 _FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 _INTEGERS = (torch.int8, torch.int16, torch.int32, torch.int64, torch.uint8, torch.bool)
 RESULT = "model.safetensors"  # of a training run, in its folder
-
-
-class WeightsError(RuntimeError):
-    """Weights that could not be obtained or read."""
+SETTINGS = "wsol-tdam"  # key of our settings among the metadata of our files
 
 
 def fit_classifier(
@@ -80,51 +71,62 @@ def shipped_path(name: str) -> Path:
     return SHIPPED / f"{name}.safetensors"
 
 
-def read_file(path: str | Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
-    """Read a file of weights; a warning tells where they are of a training that has not ended.
+def read_file(
+    path: str | Path, wanted: Collection[str] = ()
+) -> tuple[dict[str, torch.Tensor], dict[str, Any], str]:
+    """Read a file of weights; warnings tell what of it is not final, or not taken.
 
-    Nothing in the file is run: torch unpickles tensors and plain values, and one class more,
-    `argparse.Namespace`, in which timm's trainer keeps its arguments.
+    Nothing in the file is run: torch unpickles tensors and plain values, numpy's numbers as plain
+    ones, and one class more, `argparse.Namespace`, in which timm's trainer keeps its arguments.
+
+    Trainers put weights into dicts, and prefixes before the names of tensors. Those that
+    `tdam.wrapped_weights` lists are taken off, except in our own files: dicts under `state_dict`,
+    `model` and the like, also one in another; prefixes such as `module.`, `_orig_mod.` and
+    `model.`, also several, where all tensors have them. Averaged weights beside the plain ones stay
+    where they are, with an `AveragedWeightsWarning`; where there are no others they are taken.
 
     Args:
-        path: `.safetensors`, or a file that `torch.save` wrote: a state dict, or a dict that
-            holds one under `state_dict` or `model`; the folder of a training run; or the name of
-            shipped weights
+        path: `.safetensors`, or a file that `torch.save` wrote; an index of several such files,
+            `*.index.json`; the folder of a training run, or of an index; or the name of shipped
+            weights
+        wanted: names of tensors of the network that the weights are for, as far as they are known:
+            a prefix that is part of them is kept
 
     Returns:
-        tensors by name, on the CPU, without the prefix `module.` of a parallel trainer; and what
-        else the file holds
+        tensors by name, on the CPU; what else the file holds; and for messages the path, with what
+        was taken off
 
     Raises:
-        WeightsError: the file is missing, broken, or holds something else, or tensors that no
-            network has: sparse, complex, quantised, or with numbers that are not finite
+        WeightsError: the file is missing, broken, or holds something else, weights in several
+            places between which no rule decides, or tensors that no network has: sparse, complex,
+            quantised, or with numbers that are not finite
     """
     named, path = path, find_file(path)
     warn_unfinished(named)
-    content = _load(path)
-    rest: dict[str, Any] = {}
-    if path.suffix == ".safetensors":
-        content, rest = content
-    elif not isinstance(content, dict) or not content:
+    content, rest = load(path)
+    if not isinstance(content, dict):
         raise WeightsError(f"{path}: expected tensors by name but got {type(content).__name__}")
-    for key in ("state_dict", "model"):
-        if isinstance(content.get(key), dict):
-            rest = {k: v for k, v in content.items() if k != key}
-            content = content[key]
-            break
     try:
-        state = _strip_names(content)
+        found = unwrap(content)
+        rest |= found.rest
+        if SETTINGS in rest:
+            wanted = found.content
+        state, notes = name_tensors(found.content, wanted)
         check_tensors(state)
     except ValueError as error:
         raise WeightsError(f"{path}: {error}") from error
-    return state, rest
+    warn_averaged(path, found.under, found.averaged)
+    if found.under:
+        notes = [f"under {found.under}", *notes]
+    return state, rest, f"{named} ({'; '.join(notes)})" if notes else str(named)
 
 
 def find_file(path: str | Path) -> Path:
     """Find the file that weights are in.
 
     Args:
-        path: of a file, the folder of a training run, or the name of shipped weights
+        path: of a file, the folder of a training run or of weights in several files, whose index
+            it is then, or the name of shipped weights
 
     Raises:
         WeightsError: there is none
@@ -132,84 +134,14 @@ def find_file(path: str | Path) -> Path:
     path = find_weights(path)
     try:
         if path.is_dir():
-            path = path / RESULT
+            names = (name for name in INDEXES if (path / name).is_file())
+            path = path / (RESULT if (path / RESULT).is_file() else next(names, RESULT))
         if path.is_file():
             return path
     except (OSError, ValueError) as error:  # a name too long, or none for this system
         raise WeightsError(f"{path}: no such file ({error})") from error
     named = f" (by name there is {', '.join(list_shipped())})" if not path.suffix else ""
     raise WeightsError(f"{path}: no such file{named}")
-
-
-def _load(path: Path) -> Any:
-    """Read a file as it is: of safetensors tensors by name and metadata, else what was saved."""
-    try:
-        _check_sizes(path)
-        if path.suffix == ".safetensors":
-            with safe_open(path, framework="pt") as file:
-                return {k: file.get_tensor(k) for k in file.keys()}, file.metadata() or {}  # noqa: SIM118
-        with (
-            torch.serialization.safe_globals([argparse.Namespace]),
-            warnings.catch_warnings(action="ignore"),  # of tensors that are refused anyway
-        ):
-            return torch.load(path, map_location="cpu", weights_only=True)
-    except UnpicklingError as error:  # whose own text advises to run the file's code
-        raise WeightsError(
-            f"{path}: not a file of weights (expected tensors and plain values and nothing else)"
-        ) from error
-    except (SafetensorError, RuntimeError, EOFError, ValueError, OSError) as error:
-        reason = (str(error).splitlines() or ["it ends too early"])[0]
-        raise WeightsError(f"{path}: not a file of weights ({reason})") from error
-    except Exception as error:  # text, read as a pickle, breaks its reader in many ways
-        raise WeightsError(
-            f"{path}: not a file of weights (expected one of torch.save or safetensors)"
-        ) from error
-
-
-def _check_sizes(path: Path) -> None:
-    """Refuse a file that would take far more memory than room on the disk, or says things twice.
-
-    Raises:
-        ValueError: it is one, or its header is no JSON
-        OSError: it cannot be read
-    """
-    with path.open("rb") as file:
-        start = file.read(8)
-        if path.suffix == ".safetensors":
-            length = int.from_bytes(start, "little")
-            if length > _LONGEST_HEADER:
-                raise ValueError(f"a header of {length} bytes, more than {_LONGEST_HEADER}")
-            loads(file.read(length))  # of what comes twice, safetensors takes the last
-            return
-    if start.startswith(b"PK"):  # torch puts parts into it as they are, uncompressed
-        try:
-            with zipfile.ZipFile(path) as archive:
-                entries = archive.infolist()
-        except Exception as error:  # the headers of a zip archive can lie in many ways
-            raise ValueError(f"a broken archive, {error}") from error
-        if any(entry.compress_type != zipfile.ZIP_STORED for entry in entries):
-            raise ValueError("compressed, as torch saves no weights")
-        if sum(entry.file_size for entry in entries) > path.stat().st_size:
-            raise ValueError("an archive whose parts are larger than the whole")
-
-
-def _strip_names(content: Mapping[Any, Any]) -> dict[str, Tensor]:
-    """Name tensors without the prefix of a parallel trainer, and refuse what is no tensor.
-
-    Raises:
-        ValueError: a name that no tensor has, or one that comes twice; or no tensor
-    """
-    state: dict[str, Tensor] = {}
-    for key, value in content.items():
-        if not isinstance(key, str) or len(key) > _LONGEST_NAME or not key.isprintable():
-            raise ValueError(f"expected tensors by name but got {show(key)}")
-        if not isinstance(value, torch.Tensor):
-            raise ValueError(f"expected tensors by name but {show(key)} is not one")
-        name = key.removeprefix("module.")
-        if name in state:
-            raise ValueError(f"expected every tensor once but {name} comes twice")
-        state[name] = value
-    return state
 
 
 def check_tensors(state: Mapping[str, Tensor]) -> None:

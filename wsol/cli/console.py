@@ -10,6 +10,7 @@ from contextlib import ExitStack, suppress
 from typing import TYPE_CHECKING, Any, TextIO
 
 from eval.written_files import WrittenFilesWarning
+from tdam.averaged import AveragedWeightsWarning
 from tdam.events import Events
 from tdam.unfinished import UnfinishedRunWarning
 from wsol.cli.streams import lines_above, unescaped
@@ -19,18 +20,21 @@ if TYPE_CHECKING:
     from rich.progress import Progress
 
 
+_OWN = (AveragedWeightsWarning, UnfinishedRunWarning, WrittenFilesWarning)
+
+
 def show_warnings() -> None:
     """Write the library's own warnings as lines on stderr, without the code that gave them."""
     usual = warnings.showwarning
 
     def show(message: Warning | str, category: type[Warning], *where: Any, **more: Any) -> None:
-        if issubclass(category, (UnfinishedRunWarning, WrittenFilesWarning)):
+        if issubclass(category, _OWN):
             sys.stderr.write(f"{message}\n")
         else:
             usual(message, category, *where, **more)
 
-    warnings.simplefilter("always", UnfinishedRunWarning)
-    warnings.simplefilter("always", WrittenFilesWarning)
+    for each in _OWN:
+        warnings.simplefilter("always", each)
     warnings.showwarning = show
 
 

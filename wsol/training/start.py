@@ -6,6 +6,7 @@ import hashlib
 from typing import TYPE_CHECKING
 
 from tdam.named_weights import fetch_named, is_named
+from tdam.tensor_files import list_parts
 from tdam.weights import find_file
 from wsol.fingerprints import hash_weights
 
@@ -20,8 +21,8 @@ def hash_start(recipe: Recipe) -> str | None:
         recipe: names them
 
     Returns:
-        SHA-256 of a file, as it is; of weights by name that of names, types, shapes and numbers
-        of all tensors; None for random ones
+        SHA-256 of a file, as it is, or of an index and its files, one after another; of weights
+        by name that of names, types, shapes and numbers of all tensors; None for random ones
 
     Raises:
         tdam.weights.WeightsError: weights that cannot be had
@@ -31,5 +32,8 @@ def hash_start(recipe: Recipe) -> str | None:
         return None
     if is_named(recipe.weights):
         return hash_weights(fetch_named(recipe.model, recipe.weights))
-    with find_file(recipe.weights).open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    digest = hashlib.sha256()
+    for path in list_parts(find_file(recipe.weights)):
+        with path.open("rb") as file:
+            digest = hashlib.file_digest(file, digest.copy)
+    return digest.hexdigest()

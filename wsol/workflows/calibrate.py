@@ -201,9 +201,9 @@ def _choose_target(checkpoint: Path, out: Path | None, force: bool) -> Path:
             raise ArgumentError("out", f"expected .safetensors, got {out}")
         with about("out"):
             return free_file(out, force)
-    from tdam.weights import RESULT
+    from tdam.weights import find_file
 
-    target = checkpoint / RESULT if checkpoint.is_dir() else checkpoint
+    target = find_file(checkpoint)
     if target.suffix != ".safetensors":
         message = f"{target} cannot hold a threshold; name a .safetensors file to write"
         raise ArgumentError("out", message)
