@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from tdam.backbones.outside import draw_outline
 from tdam.published import LIGHT, NORM
 from tdam.recurrence import check_steps
-from tdam.registry import MODELS, create_model, find_spec
+from tdam.registry import MODELS, create_model, find_spec, is_outside
 from tdam.toml_records import show
 from tdam.weights import find_misfits
 
@@ -64,7 +65,8 @@ def list_classifiers(name: str | None = None) -> set[str]:
 def check_classifier(name: str, num_classes: int, state: Mapping[str, Tensor]) -> None:
     """Check that a file has the classifier that a network is to have, before any is built.
 
-    Its size is the only one that a file may choose, so that no network is larger than its file.
+    Its size is the only one that a file may choose, so that no network is larger than its file. Of
+    another library's networks a file chooses one of any size: all of its tensors have to be there.
 
     Args:
         name: of a registered network
@@ -74,10 +76,12 @@ def check_classifier(name: str, num_classes: int, state: Mapping[str, Tensor]) -
     Raises:
         ValueError: no such network, or tensors that are missing or of another shape
     """
-    spec = find_spec(name)
-    with torch.device("meta"):
-        whole = create_model(name, num_classes=num_classes).state_dict()
-    part = f"{spec.classifier}."
+    if is_outside(name):
+        whole, part = draw_outline(name, num_classes).state_dict(), ""
+    else:
+        with torch.device("meta"):
+            whole = create_model(name, num_classes=num_classes).state_dict()
+        part = f"{find_spec(name).classifier}."
     wanted = {key: tensor for key, tensor in whole.items() if key.startswith(part)}
     misfits = find_misfits(wanted, {k: t for k, t in state.items() if k in wanted})
     if misfits:

@@ -36,6 +36,7 @@ _CHOICES: dict[str, tuple[Any, ...]] = {
     "pooling": POOLINGS,
     "output_stride": (32, 16, 8),
     "mode": ("squash", "crop"),
+    "interpolation": ("bilinear", "bicubic"),
 }
 _WORDS = ("name", "attention", "regularizer", "method")  # of registries, or a class's name
 
@@ -77,6 +78,7 @@ class _Input:
     std: tuple[float, ...]
     mode: str
     resize: int | None = None
+    interpolation: str = "bilinear"
 
 
 def read_metadata(text: Any) -> tuple[dict[str, Any], dict[str, Any] | None]:

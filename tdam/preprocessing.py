@@ -31,6 +31,7 @@ class Preprocessing:
         mode: `squash` or `crop`
         resize: length of the shorter side before a centre crop, in pixels; None for the usual
             256 to 224, whatever the size; `squash` ignores it
+        interpolation: `bilinear` or `bicubic`, between the photograph's pixels
     """
 
     size: int = 224
@@ -38,10 +39,16 @@ class Preprocessing:
     std: tuple[float, float, float] = IMAGENET_STD
     mode: Literal["squash", "crop"] = "squash"
     resize: int | None = None
+    interpolation: Literal["bilinear", "bicubic"] = "bilinear"
 
     def __post_init__(self) -> None:
         if self.mode not in ("squash", "crop"):
             raise ValueError(f"Expected mode to be 'squash' or 'crop' but got {self.mode!r}")
+        if self.interpolation not in ("bilinear", "bicubic"):
+            raise ValueError(
+                "Expected interpolation to be 'bilinear' or 'bicubic' but got "
+                f"{self.interpolation!r}"
+            )
         if self.size < 1:
             raise ValueError(f"Expected size to be at least 1 but got {self.size}")
         if self.mode == "crop" and self.resize is not None and self.resize < self.size:
@@ -60,9 +67,8 @@ class Preprocessing:
         """
         import torch
 
-        resized = image.resize(
-            (self.size, self.size), Image.Resampling.BILINEAR, box=self.region(*image.size)
-        )
+        between = Image.Resampling[self.interpolation.upper()]
+        resized = image.resize((self.size, self.size), between, box=self.region(*image.size))
         pixels: np.ndarray = np.asarray(resized, dtype=np.float32) / 255
         pixels = (pixels - np.array(self.mean, np.float32)) / np.array(self.std, np.float32)
         return torch.from_numpy(np.ascontiguousarray(pixels.transpose(2, 0, 1)))

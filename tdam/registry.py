@@ -70,15 +70,28 @@ def list_models() -> list[str]:
 def find_spec(name: str) -> ModelSpec:
     """Look a network up.
 
+    Args:
+        name: one of `list_models()`, or `timm:NAME` or `torchvision:NAME` of these libraries
+
     Raises:
         ValueError: no network has this name; the message lists those there are
     """
+    if is_outside(name):
+        from tdam.backbones.outside import describe
+
+        return describe(name)
     try:
         return MODELS[name]
     except KeyError:
         raise ValueError(
-            f"Expected model to be one of {', '.join(MODELS)} but got {name!r}"
+            f"Expected model to be one of {', '.join(MODELS)}, or timm:NAME or torchvision:NAME, "
+            f"but got {name!r}"
         ) from None
+
+
+def is_outside(name: str) -> bool:
+    """Tell whether a network's name is one of another library's."""
+    return name.startswith(("timm:", "torchvision:"))
 
 
 def is_added(name: str) -> bool:
@@ -106,7 +119,7 @@ def create_model(
     """Build a network.
 
     Args:
-        name: one of `list_models()`
+        name: one of `list_models()`, or `timm:NAME` or `torchvision:NAME` of these libraries
         attention: None or `none`; `tdam` in the blocks of the last two stages; or, after the
             branch of every block, `se`, `cbam`, `eca`, `fca`, or a class or function of your own
             from channels to a module whose output has the shape of its input, (N, C, H, W). Its
@@ -181,7 +194,8 @@ def create_model(
             f"Expected weights of a network without attention but {weights} has some: name its "
             "attention, or load the file as a checkpoint"
         )
-    set_output_stride(model.shrinking_stages(), output_stride, dilated)
+    if output_stride != 32:
+        set_output_stride(model.shrinking_stages(), output_stride, dilated)
     if state is not None and not whole:
         fill(model, state, source)
     _add_attention(model, attention)

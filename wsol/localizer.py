@@ -13,7 +13,9 @@ import numpy as np
 import torch
 
 from eval.geometry import square_to_image
+from tdam.outputs import unwrap
 from tdam.precision import check_precision
+from tdam.steps import searchlight_blocks
 from wsol.boxes import CONTOURS, DEFAULT_THRESHOLD
 from wsol.classes import check_names, class_names
 from wsol.heatmap import to_heatmap
@@ -23,6 +25,7 @@ from wsol.loading import read_images
 from wsol.maps import find_method
 from wsol.maps.names import head_options, settle_method
 from wsol.maps.passes import run_pass
+from wsol.networks import settle_input
 from wsol.regions import BoxRule, cut_boxes
 from wsol.results import Localization, Prediction, Step
 from wsol.runtime import evaluation_mode, find_device
@@ -43,7 +46,8 @@ class Localizer:
     Can be used in a `with` block, as map extractors are; between calls the model is as it was.
 
     Args:
-        model: a registered network, or any other with `preprocessing` and `target_layer` given
+        model: any network; what is not registered tells its layers in one run on noise, and its
+            input if timm built it
         method: name of a map method, or `auto` for the one that the registered network names; or
             a class derived from `wsol.maps.MapExtractor`
         threshold: share of the map's range that a pixel has to exceed to belong to the object;
@@ -51,10 +55,11 @@ class Localizer:
             or 0.2
         contours: `largest` for one box, `outer` for one a region, `all` for hole borders too
         topk: how many classes to localize on each image
-        preprocessing: what the network wants as input
+        preprocessing: what the network wants as input; None for what it tells
         target_layer: what the maps are made of, after the last step alone; by default the
-            registered network's own layer, after every step
-        fc_layer: the classifier's linear layer, which class activation maps need
+            network's own layer, after every step
+        fc_layer: the classifier's linear layer, which class activation maps need; None for the
+            network's own
         reshape: turns what `target_layer` puts out into (N, C, h, w), by choosing and moving its
             values; None where its axes are told by the layer and the image
         names: of the classes; None for those stored with the network's weights, or ImageNet's
@@ -69,7 +74,8 @@ class Localizer:
 
     Raises:
         TypeError: a model that is no network
-        ValueError: an unknown method, layer, block or kind of contour, a threshold outside [0, 1],
+        ValueError: what a network does not tell and is not given (the message lists all of it), an
+            unknown method, layer, block or kind of contour, a threshold outside [0, 1],
             or a precision that the device does not have
 
     >>> from tdam import create_model
@@ -108,7 +114,9 @@ class Localizer:
                 f"Expected model to be a network but got {model!r}; tdam.load_checkpoint makes one "
                 "of a file or a name"
             )
-        spec = getattr(model, "spec", None)
+        model = unwrap(model)
+        spec: Any = getattr(model, "spec", None)
+        preprocessing = settle_input(model, preprocessing, target_layer)
         method = settle_method(method, model)
         self.origin = "as it was asked for"  # of the threshold, for people
         if threshold is None:
@@ -126,13 +134,6 @@ class Localizer:
             raise ValueError(f"Expected topk to be at least 1 but got {topk}")
         if batch_size < 1:
             raise ValueError(f"Expected batch_size to be at least 1 but got {batch_size}")
-        if preprocessing is None:
-            if spec is None:
-                raise ValueError(
-                    "Expected preprocessing for a network that is not registered: a "
-                    "tdam.preprocessing.Preprocessing with the size, mean and std it was trained on"
-                )
-            preprocessing = spec.preprocessing
         self.device = find_device(device)
         check_precision(precision, self.device)
         self.model = model.to(self.device)
@@ -142,7 +143,7 @@ class Localizer:
         self.topk = topk
         self.batch_size = batch_size
         self.workers = workers
-        self.preprocessing = preprocessing
+        self.preprocessing = preprocessing or spec.preprocessing
         known = None if spec is None else getattr(model, "class_names", None)
         settings = None if spec is None else getattr(model, "settings", None)
         count = None if settings is None else settings["num_classes"]
@@ -152,8 +153,8 @@ class Localizer:
         self.extractor = find_method(method)(model, target_layer, **options)
         self.extractor.precision, self.extractor.channels_last = precision, channels_last
         self.extractor.reshape = reshape
-        self._stepwise = target_layer is None and hasattr(model, "forward_steps")
-        blocks = model.searchlight_blocks() if self._stepwise else []  # type: ignore[operator]
+        self._stepwise = target_layer is None
+        blocks = searchlight_blocks(model) if self._stepwise else []
         for name in searchlights:
             if name not in blocks:
                 known = ", ".join(blocks) or "none, as it has one step"

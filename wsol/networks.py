@@ -12,13 +12,19 @@ if TYPE_CHECKING:
 
     from torch import nn
 
+    from tdam.preprocessing import Preprocessing
+
 
 def get_network(model: nn.Module | str | Path | Callable[[], nn.Module]) -> Any:
     """Give the network that is meant.
 
     Args:
         model: a network; the file, run or name of a checkpoint; the name of a network that comes
-            with weights; or a function that gives a network
+            with weights, or of another library's, `timm:NAME` or `torchvision:NAME`; or a function
+            that gives a network
+
+    Returns:
+        the network, out of what compiles or spreads it
 
     Raises:
         TypeError: something else
@@ -30,16 +36,44 @@ def get_network(model: nn.Module | str | Path | Callable[[], nn.Module]) -> Any:
     """
     from torch.nn import Module
 
+    from tdam.outputs import unwrap
+
     if isinstance(model, Module):
-        return model
+        return unwrap(model)
     if isinstance(model, (str, Path)):
         from tdam import create_model, list_models, load_checkpoint
+        from tdam.registry import is_outside
         from tdam.weights import find_weights
 
         with about("model"):
-            if str(model) in list_models() and not find_weights(model).exists():
+            named = str(model) in list_models() or is_outside(str(model))
+            if named and not find_weights(model).exists():
                 return create_model(str(model), weights="pretrained")
             return load_checkpoint(model)[0]
     if callable(model):
-        return model()
+        return unwrap(model())
     raise TypeError(f"Expected a network or a checkpoint but got {type(model).__name__}")
+
+
+def settle_input(
+    network: nn.Module, preprocessing: Preprocessing | None, layer: object
+) -> Preprocessing | None:
+    """Let a network that is not registered tell what nobody gave.
+
+    Args:
+        network: any
+        preprocessing: what it wants as input; None where it was not given
+        layer: of its maps; None where it was not given
+
+    Returns:
+        what it wants as input; of a registered network None where it was not given
+
+    Raises:
+        wsol.errors.ArgumentError: something cannot be told; the message lists all of it
+    """
+    from tdam.describe import spec_of
+
+    if hasattr(network, "spec") or (preprocessing is not None and layer is not None):
+        return preprocessing
+    with about("preprocessing" if preprocessing is None else "layer"):
+        return spec_of(network, preprocessing).preprocessing

@@ -10,7 +10,7 @@ from tdam.events import SILENT
 from wsol.classes import name_outputs
 from wsol.data_ranges import tells_stretched
 from wsol.errors import ArgumentError, about
-from wsol.networks import get_network
+from wsol.networks import get_network, settle_input
 from wsol.own_threshold import AUTO
 from wsol.prediction_run import PredictionRun
 from wsol.sources import list_photographs
@@ -90,9 +90,8 @@ def predict(
     one that was not; after an interruption they hold what there was by then.
 
     Args:
-        model: a registered network, or any other with `preprocessing`, `layer` and `names` given;
-            or what `wsol.networks.get_network` makes one of; a function is called once everything
-            else has been checked
+        model: any network, or what `wsol.networks.get_network` makes one of; a function is called
+            once everything else has been checked
         sources: as `wsol.images.find_images` takes them; one or several
         out: folder for the files; None for `wsol-predictions`
         formats: names in `wsol.writers.WRITERS`, or classes like these; one or several
@@ -153,6 +152,7 @@ def predict(
     _check_choices(method, sort, device if engine is None else "cpu", precision)
     paths, states = _list_images(sources, folder, events, engine)
     network = get_network(model)
+    preprocessing = settle_input(network, preprocessing, layer)
     given: dict[str, Any] = {"preprocessing": preprocessing, "fc_layer": fc_layer}
     method = _check_maps(network, method, layer, events, **given)
     every = name_outputs(network, names)

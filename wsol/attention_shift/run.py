@@ -190,7 +190,9 @@ def _load_boxes(boxes: str | Path | Split, events: Events) -> TrueBoxes:
 
 def _choose_blocks(network: Any, blocks: str | Sequence[str] | None) -> list[str]:
     """Tell whose searchlights to show."""
-    known = network.searchlight_blocks() if hasattr(network, "searchlight_blocks") else []
+    from tdam.steps import searchlight_blocks
+
+    known = searchlight_blocks(network)
     if blocks is None:
         return known[-1:]
     wanted = list(dict.fromkeys([blocks] if isinstance(blocks, str) else blocks))

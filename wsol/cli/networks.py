@@ -101,6 +101,7 @@ def load_model(
 
     from tdam import create_model, load_checkpoint
     from tdam.named_weights import is_named
+    from tdam.registry import is_outside
     from tdam.weights import WeightsError, shipped_path
     from wsol.runtime import keep_freed_memory
 
@@ -121,6 +122,8 @@ def load_model(
     except WeightsError as error:
         hint = "; give --checkpoint FILE, or --weights random to try without"
         fail(f"{error}{hint if checkpoint is None else ''}")
+    if is_outside(model.settings["name"]):
+        typer.echo(_tell_record(model), err=True)
     attention = model.settings["attention"]
     if is_named(source) and attention != "none":
         typer.echo(
@@ -129,6 +132,16 @@ def load_model(
             err=True,
         )
     return model
+
+
+def _tell_record(model: Backbone) -> str:
+    """Say what a network of another library was found to want and to have."""
+    shown, spec = model.spec.preprocessing, model.spec
+    return (
+        f"{spec.name}: input {shown.size} x {shown.size}, {shown.interpolation}, "
+        f"mean {shown.mean}, std {shown.std}; maps by {spec.method} of {spec.map_layer}; "
+        f"its own weights: {spec.pretrained}"
+    )
 
 
 def choose_method(network: Backbone, method: str) -> str:

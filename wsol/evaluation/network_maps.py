@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from eval.geometry import square_to_image
+from tdam.describe import spec_of
+from tdam.steps import count_steps
 from wsol.evaluation.label_scorer import has_labels_only
 from wsol.evaluation.map_source import NO_RANK, TOP, FoundMap
 from wsol.evaluation.true_images import TrueImages
@@ -94,9 +96,7 @@ class NetworkMaps:
             return
         if self.layer is not None:
             raise ValueError(f"Expected a step or a layer but got {self.step} and {self.layer}")
-        if not hasattr(self.model, "count_steps"):
-            raise ValueError("Expected a registered network, whose steps are known")
-        steps: int = self.model.count_steps()  # type: ignore[operator]
+        steps = count_steps(self.model)
         if not 1 <= self.step <= steps:
             raise ValueError(f"Expected a step from 1 to {steps} but got {self.step}")
 
@@ -153,8 +153,8 @@ class NetworkMaps:
     @property
     def input(self) -> Preprocessing:
         """What the network is given of an image."""
-        wanted = self.preprocessing or self.model.spec.preprocessing  # type: ignore[union-attr]
-        return replace(cast("Preprocessing", wanted), mode=self.image)
+        wanted = self.preprocessing or spec_of(self.model).preprocessing
+        return replace(wanted, mode=self.image)
 
     @property
     def map_layer(self) -> str:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 
 from wsol.maps.core import MapExtractor, default_layer, find_layer
+
+_ALIKE = 1e-3  # share by which sum and class score may differ, of float32
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -55,14 +57,57 @@ class CAM(MapExtractor):
             raise ValueError(f"Expected fc_layer to have a weight but got {self.classifier}")
 
     def _compute(self, activations: list[Tensor], ids: Tensor, scores: Tensor) -> list[Tensor]:
-        weight = self.classifier.get_parameter("weight").flatten(1)
+        weight, bias = _read_linear(self.classifier)
         for activation in activations:
             if activation.shape[1] != weight.shape[1]:
                 raise ValueError(
                     f"Expected as many channels as the classifier has inputs ({weight.shape[1]}) "
                     f"but the target layer has {activation.shape[1]}; use LayerCAM there"
                 )
-        return [
-            torch.einsum("nc,nchw->nhw", weight[ids].float(), a.float()) / a.shape[1]
-            for a in activations
-        ]
+        maps = []
+        for activation in activations:
+            summed = torch.einsum("nc,nchw->nhw", weight[ids], activation.float())
+            if len(summed) == len(scores):
+                parts = weight[ids] * activation.float().mean(dim=(2, 3))
+                logits = scores.detach().gather(1, ids[:, None])[:, 0]
+                _check_sum(torch.cat([parts, bias[ids, None]], dim=1), logits)
+            maps.append(summed / activation.shape[1])
+        return maps
+
+
+def _read_linear(layer: nn.Module) -> tuple[Tensor, Tensor]:
+    """Read the weight, (K, C), and the bias, (K,), of a linear layer of whatever kind.
+
+    One logit counts as two classes, as `tdam.outputs.find_scores` has it.
+    """
+    found: list[Any] = [getattr(layer, name, None) for name in ("weight", "bias")]
+    weight, bias = (each() if callable(each) else each for each in found)  # where quantised
+    if weight.is_quantized:
+        weight = weight.dequantize()
+    weight = weight.detach().float().flatten(1)
+    bias = weight.new_zeros(len(weight)) if bias is None else bias.detach().float()
+    if len(weight) == 1:
+        return torch.cat([-weight, weight]) / 2, torch.cat([-bias, bias]) / 2
+    return weight, bias
+
+
+def _check_sum(parts: Tensor, logits: Tensor) -> None:
+    """Check that what channels and bias give sums up to what the network says of the classes.
+
+    Args:
+        parts: (N, C + 1)
+        logits: (N,)
+
+    Raises:
+        ValueError: it does not, so that the maps say nothing of the class scores
+    """
+    loose = _ALIKE if torch.finfo(logits.dtype).eps < _ALIKE else 20 * _ALIKE
+    sums, logits = parts.sum(dim=1), logits.float()
+    apart = (sums - logits).abs() > loose * (parts.abs().sum(dim=1) + logits.abs())
+    if bool(apart.any()):
+        row = int(apart.int().argmax())
+        raise ValueError(
+            "Expected the mean of a class activation map, with the bias, to be the class score but "
+            f"got {float(sums[row]):.3f} against {float(logits[row]):.3f}: something lies between "
+            "the layer and the classifier; use layercam or gradcam"
+        )

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from tdam.describe import find_layers
 from tdam.layout import hooked
+from tdam.outputs import find_scores, fit_images, unwrap
 from tdam.precision import autocast
 
 if TYPE_CHECKING:
@@ -37,9 +39,11 @@ class MapExtractor(ABC):
     ...         return [activation.mean(1) for activation in activations]
 
     Args:
-        model: any network that ends in class scores, (N, K)
+        model: any network that ends in class scores, (N, K), or in one logit; out of what
+            compiles or spreads it
         target_layer: module or its name, or several, whose output is (N, C, h, w), (N, h, w, C)
-            or tokens, (N, L, C); by default the registered network's own map layer
+            or tokens, (N, L, C); by default the registered network's own map layer, of others
+            the last that classes depend on
 
     Raises:
         TypeError: a layer that is neither a name nor a module
@@ -58,7 +62,7 @@ class MapExtractor(ABC):
         model: nn.Module,
         target_layer: str | nn.Module | Sequence[str | nn.Module] | None = None,
     ) -> None:
-        self.model = model
+        self.model = model = unwrap(model)
         if target_layer is None:
             target_layer = default_layer(model, self.usual_layer, "target_layer")
         if isinstance(target_layer, (list, tuple)):
@@ -78,11 +82,11 @@ class MapExtractor(ABC):
         Returns:
             class scores, (N, K), or (T N, K) within `tdam.steps.every_step`
         """
+        images = fit_images(self.model, images)
         if self.channels_last:
             images = images.contiguous(memory_format=torch.channels_last)
         with self.autocast(images.device):
-            scores: Tensor = self.model(images)
-        return scores
+            return find_scores(self.model(images))
 
     def autocast(self, device: torch.device) -> AbstractContextManager[object]:
         """Return the context of the precision; of float32 the caller's own stays."""
@@ -238,16 +242,32 @@ def find_layer(model: nn.Module, layer: Any) -> nn.Module:
 
 
 def default_layer(model: nn.Module, attribute: str, argument: str) -> str:
-    """Return what a registered network names for a layer, or ask for the argument.
+    """Return what a registered network names for a layer, or what another shows in one run.
+
+    Args:
+        model: any network
+        attribute: of its record: `map_layer`, `pooled_layer` or `classifier`
+        argument: by which the caller can give it
 
     Raises:
-        ValueError: the network is not registered; the message lists its children
+        ValueError: it cannot be told; the message lists the network's children
     """
     spec = getattr(model, "spec", None)
-    if spec is None:
-        children = ", ".join(name for name, _ in model.named_children())
+    if spec is not None:
+        name: str = getattr(spec, attribute)
+        return name
+    children = ", ".join(name for name, _ in model.named_children())
+    try:
+        layers = find_layers(model)
+    except ValueError as error:
         raise ValueError(
-            f"Expected {argument} for a network that is not registered; at its top: {children}"
+            f"Expected {argument} for a network that is not registered ({error}); at its top: "
+            f"{children}"
+        ) from error
+    found = layers.classifier if attribute == "classifier" else layers.pooled
+    if not found:
+        raise ValueError(
+            f"Expected {argument} for a network that is not registered and whose last layer is no "
+            f"linear one; at its top: {children}"
         )
-    name: str = getattr(spec, attribute)
-    return name
+    return found

@@ -99,7 +99,8 @@ def settle_method(method: str | type[MapExtractor], model: nn.Module) -> str:
     """Return the name of the method to use for a network.
 
     Args:
-        method: as for `check_method`, or `auto` for the one that the network names, else CAM
+        method: as for `check_method`, or `auto` for the one that the network names; of one that is
+            not registered CAM where that is exact, else LayerCAM
         model: the network
 
     Returns:
@@ -109,9 +110,13 @@ def settle_method(method: str | type[MapExtractor], model: nn.Module) -> str:
         TypeError: a class of something else
         ValueError: no method has this name, or the network's head rules it out
     """
-    spec = getattr(model, "spec", None)
-    if method == "auto":
-        method = "cam" if spec is None else spec.method  # which a file may have told
+    spec: Any = getattr(model, "spec", None)
+    if method == "auto" and spec is None:
+        from tdam.describe import find_layers
+
+        method = "cam" if find_layers(model).cam else "layercam"
+    elif method == "auto":
+        method = spec.method  # which a file may have told
     name = check_method(method)
     if name == "cam" and spec is not None and not spec.cam:
         raise ValueError(

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
+from tdam.steps import count_steps
 from wsol.errors import ArgumentError
 from wsol.evaluation.any_step import AnyStepPass, GuessScorer
 from wsol.evaluation.image_results import CHOSEN
@@ -123,14 +124,8 @@ def plan_any_step(
         make: gives the network's maps of a `split`, and further settings
         make_partner: gives the partner's; None where the network's own last step is the partner
         name: of the partner
-
-    Raises:
-        ArgumentError: a network whose steps are not known
     """
-    if not hasattr(job.network, "count_steps"):
-        message = "any goes with a registered network, whose steps are known"
-        raise ArgumentError("steps_rule", message)
-    count = job.network.count_steps()
+    count = count_steps(job.network)
     steps = partner = None
     if job.chooser is not None:
         steps = [make(split=job.chooser, step=step + 1) for step in range(count - 1)]

@@ -15,7 +15,7 @@ from wsol.evaluation.folder_maps import FolderMaps
 from wsol.evaluation.network_maps import NetworkMaps
 from wsol.folder_lock import holds
 from wsol.label_matching import BY_NUMBER, match_evaluated, name_labels
-from wsol.networks import get_network
+from wsol.networks import get_network, settle_input
 from wsol.sharing import led
 from wsol.text import count_things, list_few
 from wsol.workflows.any_step_job import check_steps_rule, plan_any_step
@@ -79,9 +79,9 @@ def evaluate(
     Started by torchrun, every process calls this and scores its part; the first one writes.
 
     Args:
-        model: a registered network, or any other with `preprocessing` given; the file, run or name
-            of a checkpoint; the name of a network that comes with weights; or a function that gives
-            a network, called once all else is checked
+        model: any network; the file, run or name of a checkpoint; the name of a network that comes
+            with weights, or of another library's, `timm:NAME` or `torchvision:NAME`; or a function
+            that gives a network, called once all else is checked
         data: as for `eval.manifest.open_data_set`, or a split of one; without true boxes and masks
             the classes alone are scored
         root: folder that the ids are relative to; None: as the data set has it
@@ -95,8 +95,8 @@ def evaluate(
             `data` is a split
         method: map method, by name or as a class; `auto` for the one that a registered network
             names
-        layer: module that the maps are made of; None for the registered network's own
-        fc_layer: the classifier's linear layer, which class activation maps of other networks need
+        layer: module that the maps are made of; None for the network's own, like the next
+        fc_layer: the classifier's linear layer, which class activation maps need
         step: whose map and classes to score, 1 to T; None: the last
         steps_rule: `any` also scores by TDAM's published rule that any step may be right, each step
             with a threshold of its own, beside a partner with as many guesses; `last` does not
@@ -107,7 +107,8 @@ def evaluate(
             `classes.csv`, by names, or by as many classes
         class_map: whose map to score; with `predicted`, labels need not fit the network, and what
             needs the true class is None; None: as the protocol has it
-        preprocessing: what the network wants as input; the protocol says how an image is cut
+        preprocessing: what the network wants as input, None for what it tells; the protocol says
+            how an image is cut
         mask_root: folder that mask paths are relative to; None: `root`
         out: folder for per-image results; a run that was cut off in it goes on
         formats: of boxes to write into `out`, names of writers
@@ -144,7 +145,7 @@ def evaluate(
     others = () if partner is None else (partial(get_network, partner),)
     job = open_job(data, root, choose, wanted, partial(get_network, model), *others)
     network = job.network
-    _check_preprocessing(preprocessing, network)
+    preprocessing = settle_input(network, preprocessing, layer)
     subject, names, outputs, method, note = _describe(network, job, method, layer, step, classes)
     if note:
         events.say(note)
@@ -214,21 +215,10 @@ def _describe_partner(
     """Settle what gives the partner's maps, and what people call it."""
     if job.partner is None:
         return None, None
-    if not hasattr(job.partner, "spec"):
-        raise ArgumentError("partner", "Expected a registered network")
     subject, _, outputs, method, note = _describe(job.partner, job, "auto", None, None, classes)
     if note:
         job.wanted.events.say(f"partner: {note}")
     return partial(NetworkMaps, job.partner, method=method, classes=outputs), subject
-
-
-def _check_preprocessing(preprocessing: Preprocessing | None, network: Any) -> None:
-    if preprocessing is None and not hasattr(network, "spec"):
-        raise ArgumentError(
-            "preprocessing",
-            "Expected preprocessing for a network that is not registered: a "
-            "tdam.preprocessing.Preprocessing with the size, mean and std it was trained on",
-        )
 
 
 def _describe(

@@ -1,0 +1,273 @@
+"""What a network that nobody registered wants and has, told from it and from one run of it."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from functools import partial
+from math import floor
+from typing import TYPE_CHECKING, Any, cast
+from weakref import WeakKeyDictionary
+
+import torch
+from torch import nn
+
+from tdam.layout import find_reshape, watching
+from tdam.outputs import find_scores, fit_images
+from tdam.preprocessing import Preprocessing
+from tdam.spec import ModelSpec
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from torch import Tensor
+
+    from tdam.layout import View
+
+_USUAL = 224  # side of the input, in pixels, where nothing tells it
+_NO_MAPS = "no module puts out maps, (N, C, h, w), that its classes depend on"
+_ALIKE = 1e-3  # share of the largest value by which two ways of computing features may differ
+
+
+@dataclass(frozen=True)
+class Layers:
+    """Where a network's maps come from.
+
+    Args:
+        pooled: name of the last module with maps that classes depend on
+        classifier: name of the last linear layer; empty where it cannot be told
+        cam: whether the means of the maps are what the classifier sees
+    """
+
+    pooled: str
+    classifier: str
+    cam: bool
+
+
+_known: WeakKeyDictionary[nn.Module, tuple[tuple[int, ...], Layers]] = WeakKeyDictionary()
+
+
+def spec_of(model: nn.Module, preprocessing: Preprocessing | None = None) -> ModelSpec:
+    """Give a network's record: its own where it is registered, else what it shows in one run.
+
+    Args:
+        model: any network
+        preprocessing: what it wants as input; None where it has to tell
+
+    Raises:
+        ValueError: something cannot be told; the message lists all of it, and what it may be
+    """
+    own = getattr(model, "spec", None)
+    if isinstance(own, ModelSpec):
+        return own
+    faults = []
+    wanted = preprocessing or find_preprocessing(model)
+    if wanted is None:
+        faults.append(
+            "preprocessing, a tdam.preprocessing.Preprocessing with the size, mean and std it was "
+            f"trained on (most often size={_USUAL} and ImageNet's mean and std, which are its "
+            "defaults)"
+        )
+    layers = None
+    try:
+        layers = find_layers(model, _USUAL if wanted is None else wanted.size)
+    except ValueError as error:
+        faults.append(f"target_layer, the module whose maps are wanted ({error})")
+    if wanted is None or layers is None:
+        raise ValueError(
+            f"Expected {' and '.join(faults)} for {type(model).__name__}, which is not registered"
+        )
+    method = "cam" if layers.cam else "layercam"
+    return ModelSpec(
+        type(model).__name__, "", layers.pooled, layers.classifier, layers.cam, method,
+        preprocessing=wanted,
+    )  # fmt: skip
+
+
+def find_preprocessing(model: nn.Module) -> Preprocessing | None:
+    """Read what a network wants as input off the configuration that timm gives it.
+
+    Raises:
+        ValueError: one that is not square, or not of three colours
+    """
+    told: Any = getattr(model, "pretrained_cfg", None)
+    return None if not told or "input_size" not in told else read_config(dict(told))
+
+
+def read_config(told: dict[str, Any]) -> Preprocessing:
+    """Turn timm's configuration of a network's input into ours.
+
+    Args:
+        told: with `input_size`, `mean`, `std`, `crop_pct` and `interpolation`
+
+    Raises:
+        ValueError: an input that is not square, or not of three colours
+    """
+    channels, height, width = told["input_size"]
+    if channels != 3 or height != width:
+        raise ValueError(
+            f"Expected a network of square images of three colours but got {told['input_size']}"
+        )
+    share = told.get("crop_pct") or 1.0
+    return Preprocessing(
+        height,
+        tuple(told["mean"]),
+        tuple(told["std"]),
+        resize=max(height, floor(height / share)),
+        interpolation="bilinear" if told.get("interpolation") == "bilinear" else "bicubic",
+    )
+
+
+def find_layers(model: nn.Module, size: int = _USUAL) -> Layers:
+    """Run a network once on noise, and see where maps become class scores.
+
+    The layer is the last module whose output has rows and columns of an image, in whatever layout,
+    and that classes depend on there; of several, one with as many channels as the classifier takes.
+
+    Args:
+        model: left as it was
+        size: side of the image, in pixels
+
+    Raises:
+        ValueError: no such layer, or a run that fails
+    """
+    modules = tuple(map(id, model.modules()))
+    known = _known.get(model)
+    if known is None or known[0] != modules:
+        _known[model] = known = modules, _look(model, size)
+    return known[1]
+
+
+@dataclass
+class _Seen:
+    """A module's output in the run, and how it becomes (N, C, h, w)."""
+
+    name: str
+    output: Tensor
+    turn: Any
+
+    def turned(self, values: Tensor) -> Tensor:
+        return values if self.turn is None else cast("Tensor", self.turn(values))
+
+
+def _look(model: nn.Module, size: int) -> Layers:
+    noise = torch.randn(2, 3, size, size, generator=torch.Generator().manual_seed(0))
+    noise = fit_images(model, noise).requires_grad_()
+    seen: list[_Seen] = []
+    heads: dict[str, tuple[Tensor, Tensor]] = {}
+    with _evaluating(model), torch.enable_grad(), _watched(model, noise, seen, heads):
+        try:
+            scores = find_scores(model(noise))
+        except (RuntimeError, AssertionError, TypeError, IndexError) as error:
+            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+            raise ValueError(
+                f"a run on images of {size} x {size} pixels failed: {reason}"
+            ) from error
+        head = _find_head(model, heads, scores)
+        aim = scores if head is None else heads[head][0]
+        if not aim.requires_grad or not seen:
+            raise ValueError(_NO_MAPS)
+        weights = torch.randn(aim.shape, generator=torch.Generator().manual_seed(1)).to(aim)
+        gradients = torch.autograd.grad(
+            (aim * weights).sum(), [each.output for each in seen], allow_unused=True
+        )
+    used = [each for each, g in zip(seen, gradients, strict=True) if _depends(each, g)]
+    if not used:
+        raise ValueError(_NO_MAPS)
+    taken = None if head is None else heads[head][0].shape[-1]
+    fitting = [each for each in used if each.turned(each.output).shape[1] == taken]
+    chosen = (fitting or used)[-1]
+    cam = False
+    if head is not None and fitting:
+        means = chosen.turned(chosen.output.detach()).flatten(2).mean(2)
+        cam = _are_alike(means, heads[head][0]) and _are_alike(heads[head][1], scores)
+    return Layers(chosen.name, head or "", cam)
+
+
+def _depends(seen: _Seen, gradient: Tensor | None) -> bool:
+    """Tell whether classes depend on a map at more than half of its places."""
+    if gradient is None:
+        return False
+    places = seen.turned(gradient).abs().amax(dim=1)
+    return bool((places > 0).float().mean() > 0.5)
+
+
+def _are_alike(one: Tensor, other: Tensor) -> bool:
+    if one.numel() != other.numel():
+        return False
+    one, other = one.detach().float(), other.detach().float().reshape(one.shape)
+    loose = _ALIKE if torch.finfo(other.dtype).eps < _ALIKE else 20 * _ALIKE
+    return float((one - other).abs().max()) <= loose * float(other.abs().max())
+
+
+def _find_head(
+    model: nn.Module, heads: dict[str, tuple[Tensor, Tensor]], scores: Tensor
+) -> str | None:
+    """Find the last linear layer among those that ran: the one timm names, or that gives scores."""
+    names = {id(module): name for name, module in model.named_modules()}
+    get = getattr(model, "get_classifier", None)
+    told = get() if callable(get) else None
+    several = told if isinstance(told, (tuple, list)) else (told,)  # of a distilled network two
+    for module in several:
+        if (name := names.get(id(module))) in heads:
+            return name
+    for name, (_, output) in reversed(heads.items()):
+        if _are_alike(find_scores(output.flatten(1)), scores):
+            return name
+    return None
+
+
+@contextmanager
+def _evaluating(model: nn.Module) -> Iterator[None]:
+    modes = [(module, module.training) for module in model.modules()]
+    model.eval()
+    try:
+        yield
+    finally:
+        for module, training in modes:
+            module.training = training
+
+
+@contextmanager
+def _watched(
+    model: nn.Module, images: Tensor, seen: list[_Seen], heads: dict[str, tuple[Tensor, Tensor]]
+) -> Iterator[None]:
+    """Note every output that has rows and columns, and what linear layers take and give."""
+    with ExitStack() as stack:
+        view = stack.enter_context(watching(model, tuple(images.shape)))
+        for name, module in model.named_modules():
+            if name:
+                handle = module.register_forward_hook(
+                    partial(_note, model, view, seen, heads, name)
+                )
+                stack.callback(handle.remove)
+        yield
+
+
+def _note(
+    model: nn.Module,
+    view: View,
+    seen: list[_Seen],
+    heads: dict[str, tuple[Tensor, Tensor]],
+    name: str,
+    module: nn.Module,
+    args: tuple[Any, ...],
+    output: Any,
+) -> Tensor | None:
+    if not isinstance(output, torch.Tensor):
+        return None
+    if (
+        isinstance(module, (nn.Linear, nn.Conv2d))
+        and output.flatten(1).shape[1:] == (output.shape[1:2])
+    ):
+        heads[name] = args[0].flatten(1), output
+        return None
+    try:
+        turn = find_reshape(model, module, output, view)
+    except ValueError:
+        return None
+    shape = output.shape if turn is None else turn(output.detach()).shape
+    if len(shape) != 4 or min(shape[2:]) == 1 or not output.requires_grad:
+        return None
+    seen.append(_Seen(name, output, turn))
+    return output.clone()  # what follows may write into it

@@ -1,0 +1,73 @@
+"""Networks as they come: out of their wrappers, given what they compute in, and their scores."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import nn
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+def unwrap(model: nn.Module) -> nn.Module:
+    """Take a network out of what trains, compiles or averages it.
+
+    A compiled network runs no hooks that come later, and one spread over several devices runs
+    copies: the maps are made by the network itself, whose tensors are the same.
+
+    Args:
+        model: a network, or one in torch's `DataParallel`, `DistributedDataParallel`,
+            `AveragedModel` or `compile`
+    """
+    wrappers = (
+        nn.DataParallel, nn.parallel.DistributedDataParallel, torch.optim.swa_utils.AveragedModel,
+    )  # fmt: skip
+    while True:
+        inner = getattr(model, "_orig_mod", None)
+        if inner is None and isinstance(model, wrappers):
+            inner = model.module
+        if not isinstance(inner, nn.Module):
+            return model
+        model = inner
+
+
+def fit_images(model: nn.Module, images: Tensor) -> Tensor:
+    """Put images where a network is, in the kind of numbers that it computes with."""
+    like = next((each for each in model.parameters() if each.is_floating_point()), None)
+    return images if like is None else images.to(like.device, like.dtype)
+
+
+def find_scores(output: Any) -> Tensor:
+    """Find the class scores among what a network puts out.
+
+    Args:
+        output: (N, K); (N,) or (N, 1) of one logit, which a sigmoid makes a probability; a list,
+            tuple or dict that holds such a tensor, or an object whose `logits` is one
+
+    Returns:
+        (N, K). One logit z becomes -z / 2 and z / 2, of the class 0 that it speaks against and the
+        class 1 that it speaks for, so that a softmax gives what the sigmoid does
+
+    Raises:
+        ValueError: nothing of these; the message has what there is
+
+    >>> find_scores({"logits": torch.tensor([0.0, 2.0])}).softmax(1)[:, 1]
+    tensor([0.5000, 0.8808])
+    """
+    found = output
+    if not isinstance(found, torch.Tensor):
+        if hasattr(found, "logits"):
+            found = found.logits
+        elif isinstance(found, dict):
+            found = found.get("logits", next(iter(found.values()), None))
+        elif isinstance(found, (list, tuple)) and found:
+            found = found[0]
+    if not isinstance(found, torch.Tensor) or found.ndim not in (1, 2):
+        shape = tuple(found.shape) if isinstance(found, torch.Tensor) else type(found).__name__
+        raise ValueError(f"Expected a network that puts out class scores, (N, K), but got {shape}")
+    if found.ndim == 2 and found.shape[1] != 1:
+        return found
+    half = found.reshape(-1, 1) / 2
+    return torch.cat([-half, half], dim=1)
