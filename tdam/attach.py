@@ -10,6 +10,7 @@ from torch import nn
 
 from tdam.attention_block import AttentionBlock
 from tdam.block_plans import PLANNERS, plan_block, plan_sequence
+from tdam.dry_run import find_taken_apart
 from tdam.recurrence import Plan, PlannedBlock, TopDownBlock
 from tdam.regularizers import has_layer
 
@@ -84,6 +85,13 @@ def replace_blocks(
     for one, other in combinations([name for name, _, _ in planned], 2):
         if any(_overlap(a, b) for a in modules_of(one) for b in modules_of(other)):
             raise ValueError(f"Expected blocks that share nothing but got {one} and {other}")
+    whole = {name: block for name, block, _ in planned if not _PART.fullmatch(name)}
+    sequences = {name: b for name, b in whole.items() if isinstance(b, nn.Sequential)}
+    for name in find_taken_apart(model, sequences) if sequences else ():
+        raise ValueError(
+            f"{name}: Expected a sequence that the network runs as a whole, but it runs its "
+            f"modules one by one; name a part of it, {name}.0:{len(sequences[name])}"
+        )
     converted = {}
     for name, block, plan in planned:
         try:

@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from tdam.attention import TopDownAttention
+from tdam.dry_run import run_without_values
 from tdam.step_norms import copy_norms
 
 if TYPE_CHECKING:
@@ -157,19 +158,7 @@ def trace_channels(block: PlannedBlock) -> list[int]:
     width: Any = next(width for width in widths if isinstance(width, (int, tuple)))
     channels = width[-1] if isinstance(width, tuple) else width
     side = 224 if channels != 224 else 192  # a side that is no number of channels
-    trace = _Trace(block)
-    tensors = (*trace.named_parameters(), *trace.named_buffers())
-    empty = {name: tensor.detach().to("meta") for name, tensor in tensors}
-    like = next(iter(empty.values()))
-    modes = {module: module.training for module in trace.modules()}
-    trace.eval()
-    try:
-        with torch.no_grad():
-            image = torch.empty(2, channels, side, side, device="meta", dtype=like.dtype)
-            found: list[int] = torch.func.functional_call(trace, empty, (image,))
-    finally:
-        for module, mode in modes.items():
-            module.training = mode
+    found: list[int] = run_without_values(_Trace(block), (2, channels, side, side))
     return found
 
 
