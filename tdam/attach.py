@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 from torch import nn
 
 from tdam.attention_block import AttentionBlock
-from tdam.block_plans import plan_block, plan_sequence
+from tdam.block_plans import PLANNERS, plan_block, plan_sequence
+from tdam.dry_run import find_taken_apart
 from tdam.recurrence import Plan, PlannedBlock, TopDownBlock
 from tdam.regularizers import has_layer
 
@@ -28,9 +29,11 @@ def attach_top_down(
 ) -> nn.Module:
     """Give blocks of a network top-down attention.
 
-    A block is a residual block of torchvision's ResNet, MobileNetV3 or ConvNeXt or of timm's
-    ResNet or EfficientNet, whose last m convolutions run again; or an `nn.Sequential`, or a part
-    of one written `name.3:7`, whose last m children with convolutions run again.
+    A block is a residual block of a known type, whose last m convolutions run again: those of
+    torchvision's ResNet, RegNet, MobileNetV2 and V3, EfficientNet and ConvNeXt, and of timm's
+    ResNet and its kin, RegNet, EfficientNet and its kin, ByobNet and ConvNeXt. `list_blocks` names
+    them. Or it is an `nn.Sequential` of modules that take and give (N, C, H, W), or a part of one
+    written `name.3:7`, whose last m children with convolutions run again.
 
     Args:
         model: changed in place; its plain tensors keep their names, but for those inside a part
@@ -45,7 +48,7 @@ def attach_top_down(
 
     Raises:
         ValueError: no such module, one that is no block, two that overlap, or numbers outside
-            the block
+            the block; the message names blocks that this network has, and nothing is changed
 
     >>> import timm, torch
     >>> model = timm.create_model("resnet18")
@@ -82,13 +85,55 @@ def replace_blocks(
     for one, other in combinations([name for name, _, _ in planned], 2):
         if any(_overlap(a, b) for a in modules_of(one) for b in modules_of(other)):
             raise ValueError(f"Expected blocks that share nothing but got {one} and {other}")
-    converted = {name: convert(block, plan) for name, block, plan in planned}
+    whole = {name: block for name, block, _ in planned if not _PART.fullmatch(name)}
+    sequences = {name: b for name, b in whole.items() if isinstance(b, nn.Sequential)}
+    for name in find_taken_apart(model, sequences) if sequences else ():
+        raise ValueError(
+            f"{name}: Expected a sequence that the network runs as a whole, but it runs its "
+            f"modules one by one; name a part of it, {name}.0:{len(sequences[name])}"
+        )
+    converted = {}
+    for name, block, plan in planned:
+        try:
+            converted[name] = convert(block, plan)
+        except ValueError as error:
+            raise ValueError(f"{name}: {error}{_advise(model)}") from error
     for name, block in converted.items():  # nothing is changed before every block is converted
         for path in modules_of(name):
             parent, _, child = path.rpartition(".")
             setattr(find_module(model, parent), child, block)
             block = nn.Identity()  # behind the block: keeps the numbers of what follows
     return model
+
+
+def list_blocks(model: nn.Module) -> list[str]:
+    """Name the blocks of a network that can take attention, in the order in which they stand in it.
+
+    Those are the residual blocks of the types in `tdam.block_plans.PLANNERS` that have none yet. A
+    sequence is not listed, though `attach_top_down` takes one.
+
+    Args:
+        model: any network
+
+    >>> import timm
+    >>> list_blocks(timm.create_model("resnet18"))[-2:]
+    ['layer4.0', 'layer4.1']
+    """
+    found: list[str] = []
+    for name, module in model.named_modules():
+        inside = found and name.startswith(f"{found[-1]}.")
+        if (type(module) in PLANNERS or isinstance(module, PlannedBlock)) and not inside:
+            found.append(name)
+    return [name for name in found if not isinstance(model.get_submodule(name), PlannedBlock)]
+
+
+def _advise(model: nn.Module) -> str:
+    """Say which blocks of a network can take attention, for the end of a message."""
+    names = list_blocks(model)
+    if not names:
+        return "; this network has no residual blocks of a known type"
+    shown = " and ".join(names[-2:])
+    return f"; this network has {len(names)} residual blocks of a known type, such as {shown}"
 
 
 def modules_of(name: str) -> list[str]:
@@ -114,7 +159,12 @@ def find_block(model: nn.Module, name: str) -> tuple[nn.Module, Plan]:
     part = _PART.fullmatch(name)
     if part is None:
         block = find_module(model, name)
-        return block, block.plan if isinstance(block, PlannedBlock) else plan_block(block)
+        if isinstance(block, PlannedBlock):
+            return block, block.plan
+        try:
+            return block, plan_block(block)
+        except ValueError as error:
+            raise ValueError(f"{name}: {error}{_advise(model)}") from None
     sequence, start, stop = find_module(model, part[1]), int(part[2]), int(part[3])
     if not isinstance(sequence, nn.Sequential) or not 0 <= start < stop <= len(sequence):
         size = len(sequence) if isinstance(sequence, nn.Sequential) else 0

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import nn
 
-from tdam.recurrence import PlannedBlock, channels_of
+from tdam.recurrence import PlannedBlock, trace_channels
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -45,8 +45,7 @@ class AttentionBlock(PlannedBlock):
     ) -> None:
         added = ("attention", "gain") if gates else ("attention",)
         super().__init__(block, replace(plan, after=(*added, *plan.after)))
-        _, channels = channels_of(self, plan.branch)
-        self.attention = build(channels)
+        self.attention = build(trace_channels(self)[-1])
         if not isinstance(self.attention, nn.Module):
             raise TypeError(f"Expected attention to build a module but got {self.attention!r}")
         self._gates = gates

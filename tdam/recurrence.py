@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from tdam.attention import TopDownAttention
+from tdam.dry_run import run_without_values
 from tdam.step_norms import copy_norms
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ MAX_STEPS = 64  # each step has norms of its own, which take memory and time to 
 class Plan:
     """How a block of some family runs, in names of its modules; a tensor's name means a scale.
 
-    The block computes activation(after(branch(x)) + shortcut(x)).
+    The block computes activation(after(branch(z)) + shortcut(z)) with z = before(x).
 
     Args:
         branch: modules of the residual branch, in order, with dots for nested ones
@@ -33,6 +34,9 @@ class Plan:
         shortcut: modules of the shortcut, () for the identity, None where nothing is added
         after: modules between the branch and the sum, such as stochastic depth
         activation: module after the sum
+        before: modules that branch and shortcut share
+        channels_last: those of all these that take and give (N, H, W, C); what lies between any
+            two modules is (N, C, H, W) all the same
     """
 
     branch: tuple[str, ...]
@@ -40,6 +44,8 @@ class Plan:
     shortcut: tuple[str, ...] | None = None
     after: tuple[str, ...] = ()
     activation: str | None = None
+    before: tuple[str, ...] = ()
+    channels_last: tuple[str, ...] = ()
 
 
 class PlannedBlock(nn.Module):
@@ -60,16 +66,23 @@ class PlannedBlock(nn.Module):
 
     def _run(self, names: tuple[str, ...], x: Tensor) -> Tensor:
         for name in names:
-            part: Any = reduce(getattr, name.split("."), self)
-            x = x * part if isinstance(part, torch.Tensor) else part(x)
+            x = self._run_part(name, reduce(getattr, name.split("."), self), x)
         return x
+
+    def _run_part(self, name: str, part: Any, x: Tensor) -> Tensor:
+        """Run what stands for a name in the plan."""
+        turn = name in self.plan.channels_last
+        x = x.permute(0, 2, 3, 1) if turn else x
+        x = x * part if isinstance(part, torch.Tensor) else part(x)
+        return x.permute(0, 3, 1, 2) if turn else x
 
     def _finish(self, branch: Tensor, x: Tensor, copies: int = 1) -> Tensor:
         """Add the shortcut of x, once for each of `copies` along the batch."""
         out = self._run(self.plan.after, branch)
         if self.plan.shortcut is not None:
             short = self._run(self.plan.shortcut, x)
-            out += short if copies == 1 else short.repeat(copies, 1, 1, 1)
+            # Not in place: the branch may end in an activation, whose gradient needs its output.
+            out = out + (short if copies == 1 else short.repeat(copies, 1, 1, 1))
         return out if self.plan.activation is None else self._run((self.plan.activation,), out)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -78,30 +91,75 @@ class PlannedBlock(nn.Module):
         Args:
             x: (N, C, H, W)
         """
+        x = self._run(self.plan.before, x)
         return self._finish(self._run(self.plan.branch, x), x)
 
 
-def channels_of(block: nn.Module, names: tuple[str, ...]) -> tuple[int, int]:
-    """Tell the channels that some modules of a block take and give from their weights.
+class _Trace(nn.Module):
+    """Runs the branch of a block and tells the channels before each of its modules and at its end.
+
+    Args:
+        block: whose branch it is
+    """
+
+    def __init__(self, block: PlannedBlock) -> None:
+        super().__init__()
+        self.block = block
+
+    def forward(self, x: Tensor) -> list[int]:
+        """Run the branch.
+
+        Args:
+            x: (N, C, H, W)
+
+        Raises:
+            ValueError: one of the modules cannot run, or gives anything but (N, C, H, W)
+        """
+        plan = self.block.plan
+        x = self.block._run(plan.before, x)
+        channels = [x.shape[1]]
+        for name in plan.branch:
+            shape = tuple(x.shape)
+            try:
+                x = self.block._run((name,), x)
+            except Exception as error:  # any module may stand here, which fails as it likes
+                why = f"fails: {str(error).strip().partition(chr(10))[0]}"
+                raise ValueError(f"{_TAKES} but {name} of it, given {shape}, {why}") from error
+            if not isinstance(x, torch.Tensor) or x.ndim != 4 or len(x) != shape[0]:
+                got = tuple(x.shape) if isinstance(x, torch.Tensor) else type(x).__name__
+                raise ValueError(f"{_TAKES} but {name} of it gives {got} for {shape}")
+            channels.append(x.shape[1])
+        return channels
+
+
+_TAKES = "Expected a block whose modules take (N, C, H, W) one after the other"
+_WIDTHS = ("in_channels", "in_features", "num_features", "num_channels", "normalized_shape")
+
+
+def trace_channels(block: PlannedBlock) -> list[int]:
+    """Tell how many channels go into each module of a block's branch, and come out of the last.
+
+    The branch runs on tensors that have a shape but no values, which takes no time and leaves the
+    block's statistics alone.
 
     Args:
         block: of any family
-        names: of modules in it, in the order in which they run
 
     Raises:
-        ValueError: none of them holds a convolution or a linear layer
+        ValueError: none of its modules holds a convolution or a linear layer, one cannot run, or
+            one gives anything but (N, C, H, W)
     """
-    layers = [
-        module
-        for name in names
-        if not isinstance(getattr(block, name, None), nn.Parameter)
-        for module in block.get_submodule(name).modules()
-        if isinstance(module, (nn.Conv2d, nn.Linear))
-    ]
-    if not layers:
+    names = [*block.plan.before, *block.plan.branch]
+    parts = [p for n in names if isinstance(p := reduce(getattr, n.split("."), block), nn.Module)]
+    layers = [layer for part in parts for layer in part.modules()]
+    if not any(isinstance(layer, (nn.Conv2d, nn.Linear)) for layer in layers):
         raise ValueError("Expected a block with convolutions but it has none")
-    first, last = layers[0], layers[-1]
-    return first.weight.shape[1] * getattr(first, "groups", 1), last.weight.shape[0]
+    widths = (getattr(layer, name, None) for layer in layers for name in _WIDTHS)
+    width: Any = next(width for width in widths if isinstance(width, (int, tuple)))
+    channels = width[-1] if isinstance(width, tuple) else width
+    side = 224 if channels != 224 else 192  # a side that is no number of channels
+    found: list[int] = run_without_values(_Trace(block), (2, channels, side, side))
+    return found
 
 
 class TopDown(nn.Module):
@@ -155,8 +213,8 @@ class TopDownBlock(PlannedBlock):
         self.distance = distance
         start = plan.starts[-distance] if distance else len(plan.branch)
         self.head, self.tail = plan.branch[:start], plan.branch[start:]
-        _, top = channels_of(self, plan.branch)
-        bottom, _ = channels_of(self, self.tail) if distance else (top, top)
+        channels = trace_channels(self)
+        bottom, top = channels[start], channels[-1]
         like = next(block.parameters())
         attention = TopDownAttention(bottom, top, **options).to(like.device, like.dtype)
         self.top_down = TopDown(attention, self._norms(steps))
@@ -184,7 +242,8 @@ class TopDownBlock(PlannedBlock):
             return self._run(self.tail, x)
         norms: Any = self.top_down.norms[step - 1]
         for name in self.tail:
-            x = norms[_key(name)](x) if _key(name) in norms else self._run((name,), x)
+            own = _key(name) in norms
+            x = self._run_part(name, norms[_key(name)], x) if own else self._run((name,), x)
         return x
 
     def _recur(
@@ -228,7 +287,7 @@ class TopDownBlock(PlannedBlock):
         """
         if self.runner is not None:
             return self.runner(self, x)
-        last = x
+        last = x = self._run(self.plan.before, x)
         for top in self._recur(self._run(self.head, x), [], means=self._mean_commutes()):
             last = top  # and only the last is kept
         return self._finish(last, x)
@@ -237,9 +296,12 @@ class TopDownBlock(PlannedBlock):
         """Tell whether the mean over pixels of the tail's output is the tail of the mean."""
         if self.distance == 0 or self.top_down.attention.pooling != "average":
             return False
-        parts = [self.get_submodule(name) for name in self.tail]
+        parts = {name: self.get_submodule(name) for name in self.tail}
         later = [norm for norms in self.top_down.norms for norm in norms.values()]  # type: ignore[operator]
-        return all(_is_affine(part) for part in (*parts, *later))
+        last = self.plan.channels_last
+        return all(_is_affine(part, name in last) for name, part in parts.items()) and all(
+            _is_affine(norm) for norm in later
+        )
 
     def forward_steps(self, x: Tensor, shared: bool) -> tuple[Tensor, list[Tensor]]:
         """Run all steps and keep what each puts out.
@@ -254,6 +316,7 @@ class TopDownBlock(PlannedBlock):
             searchlight maps of the full pass (T of them for m = 0), each (N, H, W)
         """
         lights: list[Tensor] = []
+        x = self._run(self.plan.before, x)
         head = self._run(self.head, x)
         if shared:
             tops = list(self._recur(head, lights))
@@ -263,8 +326,12 @@ class TopDownBlock(PlannedBlock):
         return self._finish(torch.cat(tops), x), [light[-rows:] for light in lights]
 
 
-def _is_affine(module: nn.Module) -> bool:
+def _is_affine(module: nn.Module, channels_last: bool = False) -> bool:
     """Tell whether a module is one affine map that it applies to every pixel."""
+    if isinstance(module, nn.Linear):
+        return channels_last
+    if isinstance(module, nn.Dropout):
+        return not module.training
     if isinstance(module, nn.modules.batchnorm._BatchNorm):
         plain = isinstance(getattr(module, "act", None), (nn.Identity, type(None)))
         return plain and not module.training and module.track_running_stats

@@ -115,11 +115,11 @@ def _regularize(block: nn.Module, inputs: object, output: Tensor) -> Tensor:
 def _find_end(model: nn.Module, name: str) -> tuple[nn.Module, int]:
     """Find the last module of a block, and the channels that the block puts out."""
     from tdam.attach import find_block, find_module, modules_of
-    from tdam.recurrence import PlannedBlock, channels_of
+    from tdam.recurrence import PlannedBlock, trace_channels
 
     block, plan = find_block(model, name)
     paths = modules_of(name)
     first, last = find_module(model, paths[0]), find_module(model, paths[-1])
-    if isinstance(first, PlannedBlock):  # after it, a part with attention runs nothing
-        block, plan = first, first.plan
-    return last, channels_of(block, plan.branch)[1]
+    if not isinstance(first, PlannedBlock):
+        return last, trace_channels(PlannedBlock(block, plan))[-1]
+    return last, trace_channels(first)[-1]  # after it, a part with attention runs nothing

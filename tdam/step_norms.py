@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import copy
 
+from timm.layers.grn import GlobalResponseNorm
 from torch import nn
 
-NORMS = (nn.modules.batchnorm._BatchNorm, nn.LayerNorm, nn.GroupNorm)
+NORMS = (nn.modules.batchnorm._BatchNorm, nn.LayerNorm, nn.GroupNorm, GlobalResponseNorm)
 
 
 def copy_norms(module: nn.Module) -> nn.Module | None:

@@ -1,8 +1,9 @@
 """ConvNeXt-Tiny (Z. Liu et al., CVPR 2022), as in torchvision.
 
-m is 0 or 1, and 1 runs the whole branch of a block again: inside, the channels come last and are
-no feature maps. Every step has its own layer norm. A layer norm stands between pooling and
-classifier, so a class activation map is not exact: LayerCAM is this network's method.
+m counts the depthwise convolution and the two linear layers of a block's branch, of which 1 runs
+the last one again, as the authors of TDAM do; with 3 every step has its own layer norm. A layer
+norm stands between pooling and classifier, so a class activation map is not exact: LayerCAM is
+this network's method.
 """
 
 from __future__ import annotations
