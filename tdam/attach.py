@@ -169,7 +169,7 @@ def find_block(model: nn.Module, name: str) -> tuple[nn.Module, Plan]:
     if not isinstance(sequence, nn.Sequential) or not 0 <= start < stop <= len(sequence):
         size = len(sequence) if isinstance(sequence, nn.Sequential) else 0
         raise ValueError(f"Expected a part of a sequence of {size} modules but got {start}:{stop}")
-    block = nn.Sequential(*sequence[start:stop])
+    block = nn.Sequential(*list(sequence)[start:stop])
     return block, plan_sequence(block)
 
 

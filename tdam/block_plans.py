@@ -141,8 +141,7 @@ _TWO, _THREE = "conv1 bn1 relu conv2 bn2", "conv1 bn1 relu conv2 bn2 relu conv3 
 _ACTS = "conv1 bn1 act1 avd_first conv2 bn2 drop_block act2 aa avd_last conv3 bn3 se"
 _DROP, _SKIP, _DEPTH = "drop_path", "has_skip", "stochastic_depth"
 _legacy = Family(f"{_THREE} se_module", "downsample", activation="relu")
-_regular = Family("conv1 conv2 se conv3", "downsample", _DROP, "act3", added="downsample")
-_selective = Family("conv1 conv2 conv3 se", "downsample", _DROP, "act")
+_squeezed = Family("conv1 conv2 conv3 se", "downsample", _DROP, "act")
 _inverted = Family("block", after=_DEPTH, added="use_res_connect")
 _byo = partial(Family, shortcut="shortcut", after=_DROP, activation="act", added="shortcut")
 
@@ -169,11 +168,13 @@ PLANNERS: dict[type[nn.Module], Callable[[nn.Module], Plan]] = {
     senet.SEResNetBottleneck: _legacy,
     senet.SEResNeXtBottleneck: _legacy,
     senet.SEResNetBlock: Family(f"{_TWO} relu se_module", "downsample", activation="relu"),
-    sknet.SelectiveKernelBasic: _selective,
-    sknet.SelectiveKernelBottleneck: _selective,
-    tresnet.BasicBlock: Family("conv1 conv2 se", "downsample", _DROP, "act"),
+    sknet.SelectiveKernelBasic: _squeezed,
+    sknet.SelectiveKernelBottleneck: _squeezed,
+    tresnet.BasicBlock: _squeezed,
     tresnet.Bottleneck: Family("conv1 conv2 se conv3", "downsample", _DROP, "act"),
-    regnet.Bottleneck: _regular,
+    regnet.Bottleneck: Family(
+        "conv1 conv2 se conv3", "downsample", _DROP, "act3", added="downsample"
+    ),
     regnet.PreBottleneck: Family(
         "conv1 norm2 conv2 se norm3 conv3", "downsample", _DROP, before="norm1", added="downsample"
     ),

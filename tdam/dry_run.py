@@ -47,12 +47,12 @@ def find_taken_apart(model: nn.Module, sequences: Mapping[str, nn.Sequential]) -
         sequences: of it, by name
     """
     called: set[nn.Module] = set()
+    firsts = {name: next(iter(sequence), sequence) for name, sequence in sequences.items()}
     told = getattr(model, "pretrained_cfg", None) or {}
     with ExitStack() as stack:
-        for sequence in sequences.values():
-            for each in (sequence, *sequence[:1]):
-                handle = each.register_forward_pre_hook(lambda module, _: called.add(module))
-                stack.callback(handle.remove)
+        for module in {*sequences.values(), *firsts.values()}:
+            handle = module.register_forward_pre_hook(lambda module, _: called.add(module))
+            stack.callback(handle.remove)
         stack.enter_context(suppress(Exception))  # any network may stand here
         run_without_values(model, (2, *told.get("input_size", (3, 224, 224))))
-    return [name for name, s in sequences.items() if s not in called and called & set(s[:1])]
+    return [n for n, s in sequences.items() if s not in called and firsts[n] in called]

@@ -106,7 +106,7 @@ def build(name):
     else:
         model = timm.create_model(name, num_classes=5)
     for parameter in model.parameters():
-        if parameter.ndim <= 1:
+        if parameter.squeeze().ndim <= 1:
             nn.init.uniform_(parameter, 0.5, 1)
     return model.eval()
 

@@ -170,7 +170,7 @@ def test_a_line_in_the_registry_is_enough(monkeypatch):
         ({"regularizer": lambda channels: Drop(channels)}, "regularizer to be a class or a funct"),
         ({"regularized": ["layer4.1"]}, "a regularizer for the blocks of regularized"),
         ({"regularizer": Drop, "regularized": ["layer4.7"]}, "of layer4 .* but got '7'"),
-        ({"regularizer": Drop, "regularized": ["bn1"]}, "Expected a block to be"),
+        ({"regularizer": Drop, "regularized": ["bn1"]}, "Expected a block of a known"),
         ({"regularizer": Drop, "regularized": ["layer4.1"] * 2}, "layer4.1 has one"),
     ],
 )
