@@ -119,12 +119,18 @@ def list_blocks(model: nn.Module) -> list[str]:
     >>> list_blocks(timm.create_model("resnet18"))[-2:]
     ['layer4.0', 'layer4.1']
     """
+    known = list_residual_blocks(model)
+    return [name for name in known if not isinstance(model.get_submodule(name), PlannedBlock)]
+
+
+def list_residual_blocks(model: nn.Module) -> list[str]:
+    """Name the blocks of a network that have a plan, with attention or without, in their order."""
     found: list[str] = []
     for name, module in model.named_modules():
         inside = found and name.startswith(f"{found[-1]}.")
         if (type(module) in PLANNERS or isinstance(module, PlannedBlock)) and not inside:
             found.append(name)
-    return [name for name in found if not isinstance(model.get_submodule(name), PlannedBlock)]
+    return found
 
 
 def _advise(model: nn.Module) -> str:

@@ -65,7 +65,7 @@ def find_scores(output: Any) -> Tensor:
         elif isinstance(found, (list, tuple)) and found:
             found = found[0]
     if not isinstance(found, torch.Tensor) or found.ndim not in (1, 2):
-        shape = tuple(found.shape) if isinstance(found, torch.Tensor) else type(found).__name__
+        shape = tuple(found.shape) if isinstance(found, torch.Tensor) else type(output).__name__
         raise ValueError(f"Expected a network that puts out class scores, (N, K), but got {shape}")
     if found.ndim == 2 and found.shape[1] != 1:
         return found

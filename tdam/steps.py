@@ -131,7 +131,18 @@ def every_step(model: nn.Module) -> Iterator[Steps]:
         for block in blocks:
             block.runner = run
             stack.callback(setattr, block, "runner", None)
-        yield steps
+        try:
+            yield steps
+        except torch.OutOfMemoryError:
+            raise
+        except RuntimeError as error:
+            if steps.count == 1:
+                raise
+            raise ValueError(
+                "Expected a network whose last stage with attention is one path, along which the "
+                f"batch can hold every step, but it is not ({str(error).splitlines()[0]}); name "
+                "the target layer, for the maps of the last step alone"
+            ) from error
 
 
 def _other_attention(model: nn.Module, blocks: Sequence[TopDownBlock]) -> list[nn.Module]:

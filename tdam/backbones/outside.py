@@ -33,10 +33,10 @@ class Outside(Backbone):
 
     def stage_blocks(self) -> list[list[str]]:
         """Name the blocks with a plan, those of a module together."""
-        from tdam.attach import list_blocks
+        from tdam.attach import list_residual_blocks
 
         stages: dict[str, list[str]] = {}
-        for name in list_blocks(self):
+        for name in list_residual_blocks(self):
             stages.setdefault(name.rpartition(".")[0], []).append(name)
         return list(stages.values())
 

@@ -13,7 +13,6 @@ import warnings
 
 import timm
 import torch
-import torchvision
 
 from tdam import create_model
 from tdam.attach import attach_top_down, list_blocks
@@ -24,21 +23,22 @@ from wsol.maps import METHODS
 from wsol.maps.names import SLOW_METHODS
 
 TORCHVISION = (
-    "alexnet", "convnext_tiny", "densenet121", "efficientnet_b0", "efficientnet_v2_s", "googlenet",
-    "inception_v3", "maxvit_t", "mnasnet0_5", "mobilenet_v2", "mobilenet_v3_small", "regnet_x_400mf",
-    "regnet_y_400mf", "resnet18", "resnext50_32x4d", "shufflenet_v2_x0_5", "squeezenet1_1", "swin_t",
-    "swin_v2_t", "vgg11", "vit_b_32", "wide_resnet50_2",
+    "alexnet", "convnext_tiny", "densenet121", "efficientnet_b0", "efficientnet_v2_s",
+    "googlenet", "inception_v3", "maxvit_t", "mnasnet0_5", "mobilenet_v2", "mobilenet_v3_small",
+    "regnet_x_400mf", "regnet_y_400mf", "resnet18", "resnext50_32x4d", "shufflenet_v2_x0_5",
+    "squeezenet1_1", "swin_t", "swin_v2_t", "vgg11", "vit_b_32", "wide_resnet50_2",
 )  # fmt: skip
 
 
-def list_smallest():
+def list_smallest(part):
     """Name the network of every family of timm that has the fewest parameters."""
     for family in timm.list_modules():
         sizes = {}
-        for name in timm.list_models(module=family):
+        for name in timm.list_models(f"*{part}*", module=family):
             with torch.device("meta"):
                 sizes[name] = sum(p.numel() for p in timm.create_model(name).parameters())
-        yield f"timm:{min(sizes, key=sizes.get)}", min(sizes.values())
+        if sizes:
+            yield f"timm:{min(sizes, key=sizes.get)}", min(sizes.values())
 
 
 def find_square(localizer):
@@ -81,7 +81,7 @@ def describe(name):
         blocks = list_blocks(model)
         home = blocks[-1].rpartition(".")[0] if blocks else ""
         last = [each for each in blocks if each.rpartition(".")[0] == home]
-        attach_top_down(model, last or ["none"], steps=2, distance=1)
+        attach_top_down(model, last or [model.spec.map_layer], steps=2, distance=1)
         steps = len(Localizer(model)(image).steps)
         attention = f"yes, {len(blocks)} blocks, {steps} steps"
     except ValueError as error:
@@ -102,13 +102,12 @@ def main():
     chosen = options.parse_args()
     warnings.simplefilter("ignore")
     torch.manual_seed(0)
-    names = [name for name, size in list_smallest() if size <= chosen.most * 1e6]
-    names += [f"torchvision:{name}" for name in TORCHVISION]
-    assert set(TORCHVISION) <= set(torchvision.models.list_models())
+    part = chosen.only
+    names = [name for name, size in list_smallest(part) if size <= chosen.most * 1e6]
+    names += [f"torchvision:{name}" for name in TORCHVISION if part in name]
     tell(["network", "layer", "map", "square", "methods", "top-down attention"])
     for name in names:
-        if chosen.only in name:
-            tell(describe(name))
+        tell(describe(name))
 
 
 if __name__ == "__main__":

@@ -2,7 +2,8 @@
 
 WSOL_DATA=FOLDER python tests/benchmarks/unlabelled_threshold.py [--most N] prints a table: GT-known
 Loc (IoU 0.5) at the oracle's threshold, and at 0.2, Li's and the found one less that, with the
-paired interval of the found one against 0.2.
+paired interval of the found one against 0.2. With --counts: the thresholds that random choices of
+12 to 100 images ask for, and what they give on all.
 """
 
 import argparse
@@ -21,7 +22,7 @@ from eval.cub import build_cub
 from eval.geometry import to_edges
 from eval.manifest import load_split
 from eval.protocols import find_protocol
-from eval.splits import spread_rows
+from eval.splits import spread_rows, take_rows
 from tdam import create_model, load_checkpoint
 from wsol.evaluation.calibration import _measure, choose_threshold
 from wsol.evaluation.network_maps import NetworkMaps
@@ -132,10 +133,41 @@ def tell(cells):
     sys.stdout.flush()
 
 
+def count_images(most):
+    """Print the threshold of some images, its interval, and the loss of it on all, in points."""
+    tell(("data", "images", "threshold", "its interval", "loss"))
+    with tempfile.TemporaryDirectory() as scratch:
+        sets = list_sets(Path(os.environ["WSOL_DATA"]), most, Path(scratch))
+        model = NETWORKS["plain"]()
+        for name, split, root, classes in sets:
+            if name not in ("imagenet10", "birds"):
+                continue
+            whose = "predicted" if classes is None else "ground_truth"
+            source = NetworkMaps(model, split, root, "gradcampp", classes, whose, batch_size=16)
+            rates = 100 * (overlaps(source) >= 0.5).mean(axis=0)
+            random = np.random.default_rng(7)
+            for count, times in ((12, 5), (24, 5), (50, 4), (100, 2)):
+                for _ in range(times):
+                    rows = sorted(random.choice(len(split), count, replace=False).tolist())
+                    part = replace(source, split=take_rows(split, rows, name))
+                    steady, _ = find_steady_boxes(part)
+                    found = choose_threshold(of_outputs(replace(part, split=steady)))
+                    low, high = found.interval
+                    at = int(np.abs(RULES.thresholds - found.threshold).argmin())
+                    loss = rates.max() - rates[at]
+                    tell((name, str(count), f"{found.threshold:.3f}", f"{low:.2f} to {high:.2f}",
+                          f"{loss:.1f}"))  # fmt: skip
+
+
 def main():
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("--most", type=int, default=200, help="images a set")
-    most = options.parse_args().most
+    options.add_argument("--counts", action="store_true", help="of fewer images")
+    chosen = options.parse_args()
+    most = chosen.most
+    if chosen.counts:
+        count_images(most)
+        return
     header = ("maps", "data", "oracle", "0.2", "Li", "steady boxes", "its interval",
               "agreement, %", "steady boxes minus 0.2")  # fmt: skip
     tell(header)
