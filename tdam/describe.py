@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from tdam.layout import find_reshape, watching
-from tdam.outputs import find_scores, fit_images
+from tdam.outputs import find_scores, fit_images, uncompiled
 from tdam.preprocessing import Preprocessing
 from tdam.spec import ModelSpec
 
@@ -155,7 +155,12 @@ def _look(model: nn.Module, size: int) -> Layers:
     noise = fit_images(model, noise).requires_grad_()
     seen: list[_Seen] = []
     heads: dict[str, tuple[Tensor, Tensor]] = {}
-    with _evaluating(model), torch.enable_grad(), _watched(model, noise, seen, heads):
+    with ExitStack() as stack:
+        for context in (
+            _evaluating(model), uncompiled(model), torch.inference_mode(mode=False),
+            torch.enable_grad(), _watched(model, noise, seen, heads),
+        ):  # fmt: skip
+            stack.enter_context(context)
         try:
             scores = find_scores(model(noise))
         except (RuntimeError, AssertionError, TypeError, IndexError) as error:

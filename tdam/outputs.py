@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from torch import Tensor
 
 
@@ -31,6 +34,20 @@ def unwrap(model: nn.Module) -> nn.Module:
         if not isinstance(inner, nn.Module):
             return model
         model = inner
+
+
+@contextmanager
+def uncompiled(model: nn.Module) -> Iterator[None]:
+    """Let a network run without what `torch.compile` made of it or of parts of it.
+
+    Compiled code does not run the hooks that see a layer.
+    """
+    parts = ("_compiled_call_impl", "_orig_mod")
+    if any(getattr(each, part, None) is not None for each in model.modules() for part in parts):
+        with torch.compiler.set_stance("force_eager"):
+            yield
+    else:
+        yield
 
 
 def fit_images(model: nn.Module, images: Tensor) -> Tensor:

@@ -25,7 +25,8 @@ def to_image(item: Any) -> Image.Image:
     if isinstance(item, Image.Image):
         return to_rgb(item)
     if isinstance(item, torch.Tensor):
-        array = item.detach().cpu().numpy()
+        item = item.detach().cpu()
+        array = (item.float() if item.dtype == torch.bfloat16 else item).numpy()  # has no bfloat16
         if array.ndim == 3:
             array = array.transpose(1, 2, 0)
         if np.issubdtype(array.dtype, np.floating):

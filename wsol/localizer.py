@@ -193,6 +193,8 @@ class Localizer:
                 f"Expected labels to be numbers but got {labels!r}; wsol.classes.find_class finds "
                 "the number of a name"
             )
+        if isinstance(labels, (np.ndarray, torch.Tensor)) and labels.ndim == 0:
+            labels = int(labels)
         if isinstance(images, (np.ndarray, torch.Tensor)):
             one = images.ndim < 4
         else:

@@ -10,7 +10,7 @@ import torch
 
 from tdam.describe import find_layers
 from tdam.layout import hooked
-from tdam.outputs import find_scores, fit_images, unwrap
+from tdam.outputs import find_scores, fit_images, uncompiled, unwrap
 from tdam.precision import autocast
 
 if TYPE_CHECKING:
@@ -85,7 +85,7 @@ class MapExtractor(ABC):
         images = fit_images(self.model, images)
         if self.channels_last:
             images = images.contiguous(memory_format=torch.channels_last)
-        with self.autocast(images.device):
+        with self.autocast(images.device), uncompiled(self.model):
             return find_scores(self.model(images))
 
     def autocast(self, device: torch.device) -> AbstractContextManager[object]:

@@ -107,8 +107,7 @@ def evaluate(
             `classes.csv`, by names, or by as many classes
         class_map: whose map to score; with `predicted`, labels need not fit the network, and what
             needs the true class is None; None: as the protocol has it
-        preprocessing: what the network wants as input, None for what it tells; the protocol says
-            how an image is cut
+        preprocessing: what the network wants as input, as far as the protocol does not say
         mask_root: folder that mask paths are relative to; None: `root`
         out: folder for per-image results; a run that was cut off in it goes on
         formats: of boxes to write into `out`, names of writers
