@@ -185,7 +185,7 @@ def wrong_use(flag: str | None) -> Iterator[None]:
     try:
         yield
     except ValueError as error:
-        named = re.match(r"Expected (\w+) (to be|from)", str(error))
+        named = re.match(r"(?:[\w.:]+: )?Expected (\w+) (to be|from)", str(error))
         if named is not None and named[1] in _ARGUMENTS:
             flag = "--" + named[1].replace("_", "-")
         raise typer.BadParameter(str(error), param_hint=flag) from error
