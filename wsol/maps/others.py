@@ -27,6 +27,7 @@ from typing import TYPE_CHECKING, Any, TextIO, cast
 import numpy as np
 import torch
 from torch import nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from tdam.layout import hooked
 from tdam.recurrence import TopDownBlock
@@ -315,7 +316,8 @@ def _is_same(output: Tensor, activation: Tensor) -> bool:
 class GradcamHessian(_OneStep):
     """Maps by grad-cam from second derivatives of the class score, of networks of one step.
 
-    The network runs once more for every class, in float32: the library gives its graph up.
+    The network runs once more for every class, in float32: the library gives its graph up. Of
+    tokens, those of the patches count.
     """
 
     wraps: Any
@@ -324,7 +326,8 @@ class GradcamHessian(_OneStep):
     def _see(self, layer: nn.Module, activation: Tensor, image: Tensor, label: int) -> Tensor:
         again = copy(self)
         again.layers, again.precision = [layer], "float32"
-        seen = run_pass(again, image)
+        with sdpa_kernel(SDPBackend.MATH):  # fused attention has no second derivatives
+            seen = run_pass(again, image)
         (shown,) = seen.features
         stand = _Stand(image.device)
         with torch.enable_grad():
