@@ -193,7 +193,7 @@ def settle_method(method: str | type[MapExtractor], model: nn.Module) -> str:
     elif method == "auto":
         method = spec.method  # which a file may have told
     name = check_method(method)
-    check_installed(name)
+    find_method(name).check_network(model)
     if name in ("cam", "torchcam:CAM") and spec is not None and not spec.cam:
         raise ValueError(
             f"Expected method to be another than {name}, which asks for one linear layer behind "

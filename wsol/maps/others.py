@@ -30,7 +30,6 @@ from torch import nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from tdam.layout import hooked
-from tdam.recurrence import TopDownBlock
 from wsol.maps.activation import CAM, read_linear
 from wsol.maps.core import MapExtractor
 from wsol.maps.gradient import GradientExtractor, check_gradients
@@ -101,16 +100,7 @@ class _Stand(nn.Module):
 class _OneStep(RunningExtractor):
     """A map for which the library runs the network, and sees the layer as often as it runs."""
 
-    def __init__(self, model: nn.Module, *arguments: Any, **options: Any) -> None:
-        super().__init__(model, *arguments, **options)
-        most = max(
-            (m.steps for m in self.model.modules() if isinstance(m, TopDownBlock)), default=1
-        )
-        if most > 1:
-            raise ValueError(
-                f"Expected a network of one step for the method {type(self).__name__}, which runs "
-                f"it by itself, but this one has {most}; gradcampp, layercam and others see each"
-            )
+    needs_one_step = True
 
     def _compute(self, activations: list[Tensor], ids: Tensor, scores: Tensor) -> list[Tensor]:
         made = []

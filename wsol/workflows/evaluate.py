@@ -70,6 +70,7 @@ def evaluate(
     device: str = "auto",
     precision: str = "float32",
     channels_last: bool = False,
+    smooth: str = "none",
     allow_overlap: bool = False,
     force: bool = False,
     events: Events = SILENT,
@@ -121,6 +122,8 @@ def evaluate(
         precision: that the network computes in: `float32`, or `bfloat16` or `float16` by autocast;
             the scores differ, and say so
         channels_last: memory layout of what it computes on, which can be faster
+        smooth: `flip` or `flip+scale` for the mean of the maps of several views of an image, as
+            `Localizer` takes it, or `none`
         allow_overlap: score also images that the threshold is chosen on, or that the weights' run,
             as its folder tells, was trained on or chosen by; every result then says so
         force: overwrite what an earlier run wrote
@@ -141,7 +144,7 @@ def evaluate(
         {"method": method != "auto", "layer": layer, "fc_layer": fc_layer},
     )  # fmt: skip
     check_steps_rule(steps_rule, partner, step, layer)
-    settings = _settle_settings(batch_size, workers, device, precision, channels_last)
+    settings = _settle_settings(batch_size, workers, device, precision, channels_last, smooth)
     others = () if partner is None else (partial(get_network, partner),)
     job = open_job(data, root, choose, wanted, partial(get_network, model), *others)
     network = job.network
@@ -149,7 +152,7 @@ def evaluate(
     subject, names, outputs, method, note = _describe(network, job, method, layer, step, classes)
     if note:
         events.say(note)
-    subject += _tell_arithmetic(precision, channels_last)
+    subject += _tell_arithmetic(precision, channels_last, smooth)
     own = partial(
         NetworkMaps, network, method=method, classes=outputs, preprocessing=preprocessing,
         layer=layer, fc_layer=fc_layer,
@@ -165,10 +168,14 @@ def evaluate(
 
 
 def _settle_settings(
-    batch_size: int, workers: int, device: str, precision: str, channels_last: bool
+    batch_size: int, workers: int, device: str, precision: str, channels_last: bool, smooth: str
 ) -> dict[str, Any]:
     """Settle how every network computes, the partner's too."""
+    from wsol.maps.smoothing import check_smooth
     from wsol.runtime import settle_device
+
+    with about("smooth"):
+        check_smooth(smooth)
 
     return {
         "batch_size": batch_size,
@@ -176,13 +183,15 @@ def _settle_settings(
         "device": str(settle_device(device, precision)),
         "precision": precision,
         "channels_last": channels_last,
+        "smooth": smooth,
     }
 
 
-def _tell_arithmetic(precision: str, channels_last: bool) -> str:
+def _tell_arithmetic(precision: str, channels_last: bool, smooth: str) -> str:
     """Name how a network computes, in a line for people, as far as it is not as usual."""
     told = "" if precision == "float32" else f", {precision}"
-    return told + (", channels_last" if channels_last else "")
+    told += ", channels_last" if channels_last else ""
+    return told if smooth == "none" else f"{told}, smooth {smooth}"
 
 
 def _open_sources(
@@ -202,6 +211,8 @@ def _open_sources(
     }
     with about("step"):
         sources = [own(split=each, step=step, **shared) for each in job.splits]
+    with about("smooth"):
+        sources[0].check_views()
     if not job.wanted.any_step:
         return sources, None
     partner, name = _describe_partner(job, classes)
