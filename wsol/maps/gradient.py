@@ -25,8 +25,7 @@ class GradientExtractor(MapExtractor):
 
     def _compute(self, activations: list[Tensor], ids: Tensor, scores: Tensor) -> list[Tensor]:
         check_gradients(self, scores)
-        # In float16 small gradients would be zero.
-        scale = _SCALE if scores.dtype == torch.float16 else 1
+        scale = find_scale(scores)
         with torch.enable_grad():
             chosen = scale * scores.gather(1, ids[:, None]).float().sum()
         gradients = torch.autograd.grad(chosen, activations, retain_graph=True, allow_unused=True)
@@ -39,6 +38,11 @@ class GradientExtractor(MapExtractor):
 
     def _weigh(self, activation: Tensor, gradient: Tensor) -> Tensor:
         raise NotImplementedError
+
+
+def find_scale(scores: Tensor) -> int:
+    """Give what to multiply class scores by: in float16 small gradients would be zero."""
+    return _SCALE if scores.dtype == torch.float16 else 1
 
 
 def check_gradients(extractor: MapExtractor, scores: Tensor) -> None:

@@ -26,7 +26,7 @@ METHODS: dict[str, str] = {
 # each of them see what the network does.
 OTHER_METHODS: dict[str, str] = {
     "torchcam:CAM": "TorchcamPooled",
-    "torchcam:FinerCAM": "TorchcamGradient",
+    "torchcam:FinerCAM": "TorchcamContrast",
     "torchcam:GradCAM": "TorchcamGradient",
     "torchcam:GradCAMpp": "TorchcamGradient",
     "torchcam:ISCAM": "TorchcamMasking",

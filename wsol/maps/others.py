@@ -32,7 +32,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from tdam.layout import hooked
 from wsol.maps.activation import CAM, read_linear
 from wsol.maps.core import MapExtractor
-from wsol.maps.gradient import GradientExtractor, check_gradients
+from wsol.maps.gradient import GradientExtractor, check_gradients, find_scale
 from wsol.maps.masking import MaskingExtractor, RunningExtractor
 from wsol.maps.names import GET_OTHERS, LIBRARIES, OTHER_METHODS
 from wsol.maps.passes import run_pass
@@ -141,21 +141,37 @@ class TorchcamPooled(CAM):
         return made
 
 
-class TorchcamGradient(MapExtractor):
+class TorchcamGradient(GradientExtractor):
     """Maps by torch-cam from activations and the gradients of the class score."""
+
+    wraps: Any
+
+    def _weigh(self, activation: Tensor, gradient: Tensor) -> Tensor:
+        stand = _Stand(activation.device)
+        with self.wraps(stand, stand.layer) as extractor, torch.enable_grad():
+            shown = stand.layer(activation.requires_grad_())
+            # Of this score the extractor takes the very gradients that were found.
+            score = (shown * gradient).flatten(1).sum(dim=1, keepdim=True)
+            return _ask_torchcam(extractor, [0] * len(score), score)
+
+
+class TorchcamContrast(MapExtractor):
+    """Maps by torch-cam from gradients of what sets the class score off from others."""
 
     wraps: Any
     needs_gradients = True
 
     def _compute(self, activations: list[Tensor], ids: Tensor, scores: Tensor) -> list[Tensor]:
         check_gradients(self, scores)
+        scale = find_scale(scores)  # with which these maps grow
         made = []
         for activation in activations:
             stand = _Stand(activation.device)
             with self.wraps(stand, stand.layer) as extractor, torch.enable_grad():
                 stand.layer(activation)
-                options = {"retain_graph": True}  # the next class has the same
-                made.append(_ask_torchcam(extractor, ids.tolist(), scores.float(), **options))
+                scaled = scale * scores.float()
+                maps = _ask_torchcam(extractor, ids.tolist(), scaled, retain_graph=True)
+            made.append(maps.float() / scale)
         return made
 
 
@@ -180,7 +196,7 @@ class TorchcamMasking(MaskingExtractor):
 
 
 class TorchcamNoise(_OneStep):
-    """Maps by torch-cam from gradients of noisy images, of networks of one step."""
+    """Maps by torch-cam from gradients of noisy images, of networks of one step, in float32."""
 
     wraps: Any
 
@@ -191,8 +207,10 @@ class TorchcamNoise(_OneStep):
 
         def say(images: Tensor) -> Tensor:
             with hooked(self.model, [layer], keep, tuple(images.shape), self.reshape):
-                return self.run(images).float()
+                return again.run(images)
 
+        again = copy(self)
+        again.precision = "float32"
         stand = _Stand(image.device, say)
         with self.wraps(stand, stand.layer) as extractor, torch.enable_grad(), _same_numbers():
             stand(image)
