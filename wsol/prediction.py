@@ -117,13 +117,12 @@ def predict(
         device: `auto`, `cpu`, `cuda`, or any name that torch knows
         batch_size: how many images go through the network at once
         workers: threads that read images ahead
-        precision: as `Localizer` takes it, like the next
+        precision: as `Localizer` takes it, like the next two
         channels_last: memory layout
-        smooth: as `Localizer` takes it
+        smooth: over views of an image
         resume: go on with the run of these images and settings in `out`; begin where there is none
         force: write into a folder that has files already; those of earlier runs go first
-        on_result: called with each image's path and what was found, or the error; with `resume`,
-            also with what was found before
+        on_result: called with each image's path and what was found, before too, or the error
         engine: `ray` for the workers of a cluster, as `wsol/engines/README.md` tells
         events: is told how far it is, and what people should know
 
