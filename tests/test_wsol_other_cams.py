@@ -1,6 +1,8 @@
 """Map methods of other libraries by name, against these libraries on the network itself."""
 
 import copy
+import csv
+import json
 from importlib.metadata import version
 
 import numpy as np
@@ -8,12 +10,14 @@ import pytest
 import timm
 import torch
 from PIL import Image
+from shapes import make_shapes, make_weights
 from torch import nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from tdam import create_model
 from tdam.preprocessing import Preprocessing
 from tdam.steps import list_step_blocks
+from tdam.training.recipe import load_recipe
 from wsol import Localizer
 from wsol.fingerprints import hash_code
 from wsol.maps import find_method
@@ -426,6 +430,30 @@ def test_fingerprints_have_the_version_of_the_library():
     told = hash_code(find_method("torchcam:SSCAM"))
     assert find_method("torchcam:SSCAM").__qualname__ == f"torchcam:SSCAM {version('torchcam')}"
     assert told != hash_code(find_method("torchcam:ISCAM"))
+
+
+@pytest.mark.slow
+def test_a_benchmark_has_them_beside_ours(tmp_path, run):
+    make_shapes(tmp_path / "data")
+    recipe = load_recipe("finetune").change(size=32, seed=0, attention="none")
+    make_weights(recipe, tmp_path / "plain.safetensors")
+    weights = tmp_path / "plain.safetensors"
+    methods = ("torchcam:gradcam", "gradcam", "grad-cam:ShapleyCAM")
+    flags = [part for method in methods for part in ("--method", method)]
+    flags += ["--threshold", "0.2", "--smooth", "flip", "--workers", 0, "--out", tmp_path / "out"]
+    code, out, told = run("benchmark", tmp_path / "data", "--run", f"plain={weights}", *flags)
+    assert code == 0, told
+    assert "smooth flip" in out
+    with (tmp_path / "out" / "table.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    names = ["torchcam:GradCAM", "gradcam", "grad-cam:ShapleyCAM"]
+    assert list(dict.fromkeys(row["method"] for row in rows)) == names
+    scores = {name: [row["score"] for row in rows if row["method"] == name] for name in names}
+    assert scores["torchcam:GradCAM"] == scores["gradcam"]
+    assert len(scores["gradcam"]) > 1
+    settings = [json.loads(path.read_text()) for path in (tmp_path / "out").rglob("settings.json")]
+    assert any(version("torchcam") in told["method"] for told in settings)
+    assert all(told["smooth"] == "flip" for told in settings)
 
 
 def test_one_logit_is_two_classes():

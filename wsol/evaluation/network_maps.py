@@ -130,9 +130,6 @@ class NetworkMaps:
 
     def describe(self) -> dict[str, Any]:
         """Name images, network, weights and settings."""
-        from wsol.maps import METHODS, find_method
-
-        registered = self.method_name in METHODS
         return {
             "weights": self.origin["weights_sha256"],
             "network": getattr(self.model, "settings", type(self.model).__name__),
@@ -140,7 +137,7 @@ class NetworkMaps:
             "root": str(self.root.resolve()),
             "image_files": self.origin["contents_sha256"],
             "image": self.image,
-            "method": self.method_name if registered else hash_code(find_method(self.method)),
+            "method": self._describe_method(),
             "layer": self.map_layer,
             "class_map": self.class_map,
             "preprocessing": f"{self.input!r} {hash_code(type(self.input))}",
@@ -152,6 +149,15 @@ class NetworkMaps:
             **({"guesses": self.guesses} if self.guesses else {}),
             **({} if self.frames is None else {"frames": self.frames.tolist()}),
         }
+
+    def _describe_method(self) -> str:
+        """Name the map method, of other libraries with their version, or hash its code."""
+        from wsol.maps.names import METHODS, OTHER_METHODS, find_method
+
+        if self.method_name in METHODS:
+            return self.method_name
+        kind = find_method(self.method)
+        return kind.__qualname__ if self.method_name in OTHER_METHODS else hash_code(kind)
 
     @property
     def input(self) -> Preprocessing:

@@ -137,8 +137,8 @@ def evaluate(
     """
     wanted = Wanted(
         split, protocol, threshold, class_map, mask_root, out, formats, save_maps, report, coco,
-        workers, force, events, allow_overlap, steps_rule == "any",
-        {"method": method != "auto", "layer": layer, "fc_layer": fc_layer, "smooth": smooth != "none"},
+        workers, force, events, allow_overlap, steps_rule == "any", {"method": method != "auto",
+        "layer": layer, "fc_layer": fc_layer, "smooth": smooth != "none"},
     )  # fmt: skip
     check_steps_rule(steps_rule, partner, step, layer)
     settings = _settle_settings(batch_size, workers, device, precision, channels_last, smooth)
