@@ -235,7 +235,8 @@ def test_names_in_any_case(kind, names):
 
 
 def test_unknown_methods_list_the_known():
-    with pytest.raises(ValueError, match=r"one of cam, .*, scorecam but got 'grad'"):
+    told = r"one of cam, .*, scorecam, torchcam:NAME, grad-cam:NAME but got 'grad'"
+    with pytest.raises(ValueError, match=told):
         find_method("grad")
 
 

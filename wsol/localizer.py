@@ -24,7 +24,8 @@ from wsol.inputs import to_image
 from wsol.loading import read_images
 from wsol.maps import find_method
 from wsol.maps.names import head_options, settle_method
-from wsol.maps.passes import run_pass
+from wsol.maps.passes import check_sizes, run_pass
+from wsol.maps.smoothing import check_smooth
 from wsol.networks import settle_input
 from wsol.regions import BoxRule, cut_boxes
 from wsol.results import Localization, Prediction, Step
@@ -71,12 +72,14 @@ class Localizer:
             by autocast; what is found can differ
         channels_last: memory layout of what it computes on, which can be faster
         min_score: probability below which a class has no box, in [0, 1]
+        smooth: `flip` for the mean of an image's map and its mirror image's, `flip+scale` for that
+            at three sizes too; probabilities are those of the unaltered image
 
     Raises:
         TypeError: a model that is no network
         ValueError: what a network does not tell and is not given (the message lists all of it), an
             unknown method, layer, block or kind of contour, a threshold outside [0, 1],
-            or a precision that the device does not have
+            a precision that the device does not have, or sizes that the network does not take
 
     >>> from tdam import create_model
     >>> from PIL import Image
@@ -108,6 +111,7 @@ class Localizer:
         precision: str = "float32",
         channels_last: bool = False,
         min_score: float = 0.0,
+        smooth: str = "none",
     ) -> None:
         if not isinstance(model, torch.nn.Module):
             raise TypeError(
@@ -121,6 +125,7 @@ class Localizer:
         self.origin = "as it was asked for"  # of the threshold, for people
         if threshold is None:
             own = spec is not None and method == spec.method and target_layer is None
+            own = own and smooth == "none"
             stored = getattr(model, "threshold", None) if own else None
             self.origin = "the default" if stored is None else "stored with the weights"
             threshold = DEFAULT_THRESHOLD if stored is None else stored
@@ -152,7 +157,9 @@ class Localizer:
         self._turn = Lock()  # hooks and modes are the network's: threads go through one by one
         self.extractor = find_method(method)(model, target_layer, **options)
         self.extractor.precision, self.extractor.channels_last = precision, channels_last
-        self.extractor.reshape = reshape
+        self.extractor.reshape, self.extractor.smooth = reshape, smooth
+        check_smooth(smooth)
+        check_sizes(self.extractor, self.preprocessing.size)
         self._stepwise = target_layer is None
         blocks = searchlight_blocks(model) if self._stepwise else []
         for name in searchlights:

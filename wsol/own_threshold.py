@@ -47,7 +47,7 @@ def find_own_threshold(
         preprocessing=localizer.preprocessing, batch_size=localizer.batch_size,
         workers=localizer.workers, device=str(localizer.device), layer=options["target_layer"],
         fc_layer=options["fc_layer"], precision=options["precision"],
-        channels_last=options["channels_last"],
+        channels_last=options["channels_last"], smooth=options["smooth"],
     )  # fmt: skip
     try:
         known = source if outputs is None else of_outputs(source)

@@ -77,6 +77,7 @@ def predict(
     workers: int = 2,
     precision: str = "float32",
     channels_last: bool = False,
+    smooth: str = "none",
     resume: bool = False,
     force: bool = False,
     on_result: Callable[[Path, Localization | ImageError], object] | None = None,
@@ -116,12 +117,12 @@ def predict(
         device: `auto`, `cpu`, `cuda`, or any name that torch knows
         batch_size: how many images go through the network at once
         workers: threads that read images ahead
-        precision: as `Localizer` takes it, like the next
+        precision: as `Localizer` takes it, like the next two
         channels_last: memory layout
+        smooth: over views of an image
         resume: go on with the run of these images and settings in `out`; begin where there is none
         force: write into a folder that has files already; those of earlier runs go first
-        on_result: called with each image's path and what was found, or the error; with `resume`,
-            also with what was found before
+        on_result: called with each image's path and what was found, before too, or the error
         engine: `ray` for the workers of a cluster, as `wsol/engines/README.md` tells
         events: is told how far it is, and what people should know
 
@@ -149,18 +150,18 @@ def predict(
     others = {"save_images": save_images, "page": page, "sort": sort, "on_result": on_result}
     kinds = _check_formats(formats, extras, engine, others)
     folder, page = _choose_folders(out, bool(kinds) or save_images, page, resume, force)
-    _check_choices(method, sort, device if engine is None else "cpu", precision)
+    _check_choices(method, smooth, sort, device if engine is None else "cpu", precision)
     paths, states = _list_images(sources, folder, events, engine)
     network = get_network(model)
     preprocessing = settle_input(network, preprocessing, layer)
     given: dict[str, Any] = {"preprocessing": preprocessing, "fc_layer": fc_layer}
-    method = _check_maps(network, method, layer, events, **given)
+    method = _check_maps(network, method, layer, smooth, events, **given)
     every = name_outputs(network, names)
     options = {
         "method": method, "threshold": threshold, "contours": "outer" if multi else "largest",
         "topk": topk, "target_layer": layer, "names": every, "batch_size": batch_size,
         "workers": workers, "precision": precision, "channels_last": channels_last,
-        "min_score": min_score, **given,
+        "min_score": min_score, "smooth": smooth, **given,
     }  # fmt: skip
     known = _find_classes(every, paths, sources, class_name, class_from_folder, topk)
     localizer, options = _make_localizer(network, device, options, known, paths, states, events)
@@ -172,13 +173,14 @@ def predict(
 
 
 def _check_choices(
-    method: str | type[MapExtractor], sort: str, device: str, precision: str
+    method: str | type[MapExtractor], smooth: str, sort: str, device: str, precision: str
 ) -> None:
     """Refuse names that mean nothing, or nothing on this machine, before a network is read.
 
     Workers of an engine have devices of their own: there, `device` is the one of this process.
     """
     from wsol.maps.names import check_method
+    from wsol.maps.smoothing import check_smooth
     from wsol.runtime import settle_device
 
     if sort not in ORDERS:
@@ -186,6 +188,8 @@ def _check_choices(
     with about("method"):
         if method != "auto":
             check_method(method)
+    with about("smooth"):
+        check_smooth(smooth)
     settle_device(device, precision)
 
 
@@ -254,13 +258,14 @@ def _check_maps(
     network: nn.Module,
     method: str | type[MapExtractor],
     layer: str | None,
+    smooth: str,
     events: Events,
     preprocessing: Preprocessing | None,
     fc_layer: str | nn.Module | None,
 ) -> str:
     """Settle the method, and see to it that it can make maps of the layer."""
-    from wsol.maps.names import explain_method, head_options, settle_method
-    from wsol.maps.passes import check_layer
+    from wsol.maps.names import explain_method, find_method, head_options, settle_method
+    from wsol.maps.passes import check_layer, check_sizes
 
     with about("method"):
         name = settle_method(method, network)
@@ -271,6 +276,11 @@ def _check_maps(
         options = head_options(name, fc_layer)
         with about("layer"):
             check_layer(network, name, layer, size=shown.size, **options)
+        if smooth != "none":
+            extractor = find_method(name)(network, layer, **options)
+            extractor.smooth = smooth
+            with about("smooth"):
+                check_sizes(extractor, shown.size)
     return name
 
 

@@ -251,12 +251,12 @@ def describe_localizer(
         names: of all classes
         layers: `layer` and `fc_layer` as they were asked for
     """
-    model = localizer.model
+    model, extractor = localizer.model, localizer.extractor
     return {
         "weights": hash_weights(model.state_dict()),
         "network": getattr(model, "settings", None) or _name(type(model)),
-        "method": _name(type(localizer.extractor)),
-        "code": f"{hash_modules(model)} {hash_code(type(localizer.extractor))}",
+        "method": _name(type(extractor)),
+        "code": f"{hash_modules(model)} {hash_code(type(extractor))}",
         **{name: value and str(value) for name, value in layers.items()},
         "preprocessing": repr(localizer.preprocessing),
         "threshold": localizer.threshold,
@@ -269,7 +269,7 @@ def describe_localizer(
         "batch_size": localizer.batch_size,
         "device": localizer.device.type,
         "max_pixels": get_max_pixels(),
-        **describe_arithmetic(localizer.extractor.precision, localizer.extractor.channels_last),
+        **describe_arithmetic(extractor.precision, extractor.channels_last, extractor.smooth),
         "versions": {name: version(name) for name in ("wsol-tdam", "torch")},
     }
 

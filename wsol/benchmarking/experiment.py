@@ -10,6 +10,7 @@ from tdam.precision import PRECISIONS
 from tdam.training.recipe import differing_keys
 from wsol.evaluation.threshold_rules import ORACLE, OWN, UNLABELLED, VAL
 from wsol.maps.names import check_method
+from wsol.maps.smoothing import check_smooth
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -40,6 +41,7 @@ class Scoring:
             training held out, if it has boxes
         split: to report
         precision: that networks compute in, one of `tdam.precision.PRECISIONS`
+        smooth: of the maps, one of `wsol.maps.smoothing.SMOOTH`
     """
 
     protocols: tuple[str, ...] = ("wsoleval",)
@@ -50,6 +52,7 @@ class Scoring:
     choose: str = "val"
     split: str = "test"
     precision: str = "float32"
+    smooth: str = "none"
 
     def __post_init__(self) -> None:
         for name, allowed in (("output_strides", (0, 8, 16, 32)), ("thresholds", None)):
@@ -72,6 +75,7 @@ class Scoring:
                 check_method(method)
         if self.choose in self.split.split("+"):
             raise ValueError(f"Expected choose to be no part of split but both are {self.choose}")
+        check_smooth(self.smooth)
         if self.precision not in PRECISIONS:
             known = ", ".join(PRECISIONS)
             raise ValueError(f"Expected precision to be one of {known} but got {self.precision!r}")

@@ -155,7 +155,12 @@ def _score_maps(
 ) -> tuple[list[RunScores], Path]:
     (rules,) = scoring.rules
     plain = replace(
-        scoring, methods=_VARIANT[:1], output_strides=_VARIANT[1:], size=0, precision="float32"
+        scoring,
+        methods=_VARIANT[:1],
+        output_strides=_VARIANT[1:],
+        size=0,
+        precision="float32",
+        smooth="none",
     )
     source = FolderMaps(
         images.scored, run.path, rules.class_map, overlaps=images.overlaps, workers=workers,

@@ -67,7 +67,8 @@ class ScoringVariant:
     @property
     def folder(self) -> str:
         """Name of the folder of its pass among a run's scores."""
-        return "-".join(filter(None, (self.method, str(self.output_stride), self.view)))
+        method = self.method.replace(":", "-")  # which no folder on Windows may have
+        return "-".join(filter(None, (method, str(self.output_stride), self.view)))
 
     def results(self, part: str) -> PurePath:
         """Tell where the results of a part (`CHOSEN`, `SCORED`) lie among a run's scores."""
@@ -292,6 +293,7 @@ def _check(variant: ScoringVariant, results: Results, rules: Protocol, scoring: 
         ("image", results.scores.get("image"), rules.image),
         ("size", variant.size, scoring.size),
         ("precision", results.scores.get("precision") or "float32", scoring.precision),
+        ("smooth", results.scores.get("smooth") or "none", scoring.smooth),
         ("split to choose on", variant.choose, scoring.choose),
     ):
         if isinstance(then, dict) and isinstance(now, dict):

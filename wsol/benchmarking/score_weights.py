@@ -172,6 +172,7 @@ def score_weights(
                 device=device,
                 overlaps=images.overlaps,
                 precision=scoring.precision,
+                smooth=scoring.smooth,
             )
             for wanted in scoring.methods:
                 method = settle_method(wanted, network)
@@ -190,6 +191,7 @@ def score_weights(
                     for each in rules
                 ]
                 source = replace(source, method=method)
+                source.check_views()
                 text = f"{entry.name}, {method}, stride {stride}"
                 if scoring.several:
                     text += f", {' and '.join(each.name for each in rules)}"

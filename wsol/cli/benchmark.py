@@ -54,6 +54,7 @@ def benchmark(
             metavar="NAME",
         ),
     ] = None,
+    smooth: common.Smooth = "none",
     output_strides: Annotated[
         list[int] | None,
         typer.Option(
@@ -106,8 +107,8 @@ def benchmark(
                 data, named, root, split=split, protocol=protocol,
                 thresholds=[_to_number(text) for text in thresholds or ()],
                 methods=methods or (), output_strides=output_strides or (), size=size,
-                classes=classes, expect=expect, out=out, report=report, device=device,
-                batch_size=batch_size, workers=workers, precision=precision,
+                smooth=smooth, classes=classes, expect=expect, out=out, report=report,
+                device=device, batch_size=batch_size, workers=workers, precision=precision,
                 allow_overlap=allow_overlap, force=force, events=events,
             )  # fmt: skip
         if json_file is not None:

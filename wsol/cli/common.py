@@ -12,7 +12,8 @@ import typer
 
 from tdam.attentions import ATTENTIONS, SEARCHLIGHTS
 from wsol.cli.streams import unescaped
-from wsol.maps.names import METHODS, SLOW_METHODS
+from wsol.maps.names import LIBRARIES, METHODS, SLOW_METHODS
+from wsol.maps.smoothing import SMOOTH
 from wsol.text import RAW_BYTES, escape, list_choices
 
 if TYPE_CHECKING:
@@ -84,12 +85,24 @@ ClassFromFolder = Annotated[
     bool, typer.Option("--class-from-folder", help="An image's folder names its class.")
 ]
 METHOD_CHOICES = list_choices(
-    ["auto", *(f"{name} (slow)" if name in SLOW_METHODS else name for name in METHODS)]
+    [
+        "auto",
+        *(f"{name} (slow)" if name in SLOW_METHODS else name for name in METHODS),
+        *(f"{name}:NAME" for name in LIBRARIES),
+    ]
 )
 Method = Annotated[
     str,
     typer.Option(
         help=f"Map method: {METHOD_CHOICES}.",
+        metavar="NAME",
+    ),
+]
+Smooth = Annotated[
+    str,
+    typer.Option(
+        help=f"Mean of the maps of several views of an image: {list_choices(SMOOTH)}. flip takes "
+        "twice as long, flip+scale six times.",
         metavar="NAME",
     ),
 ]

@@ -110,6 +110,7 @@ def evaluate(
     searchlight: common.Searchlight = None,
     output_stride: common.OutputStride = None,
     method: common.Method = "auto",
+    smooth: common.Smooth = "none",
     layer: common.Layer = None,
     step: AtStep = None,
     steps_rule: StepsRule = "last",
@@ -167,7 +168,8 @@ def evaluate(
             given, model=model, weights=weights, checkpoint=checkpoint, output_stride=output_stride,
             method=method, layer=layer, at_step=step, partner=partner,
             steps_rule=None if steps_rule == "last" else steps_rule, precision=precision,
-            channels_last=channels_last or None, **asked,
+            channels_last=channels_last or None, smooth=None if smooth == "none" else smooth,
+            **asked,
         )  # fmt: skip
     if not data.exists():
         raise typer.BadParameter(f"{data}: no such file or folder", param_hint="DATA")
@@ -206,7 +208,7 @@ def evaluate(
                 scored = work.evaluate(
                     network, data, root, method=method, layer=layer, step=step, classes=classes,
                     batch_size=batch_size, device=device, precision=precision,
-                    channels_last=channels_last, events=events, **guesses, **shared,
+                    channels_last=channels_last, smooth=smooth, events=events, **guesses, **shared,
                 )  # fmt: skip
     _report(scored, json_file, protocol == "all", out, save_maps, given, allow_missing)
 

@@ -62,6 +62,7 @@ class NetworkMaps:
             is not known
         precision: that the network computes in, one of `tdam.precision.PRECISIONS`
         channels_last: memory layout of what it computes on
+        smooth: one of `wsol.maps.smoothing.SMOOTH`
         guesses: give what every step says of an image too, and at the last step as many classes;
             0 for neither
         frames: (N, 4), the part of each image that the network sees, as `wsol.frames.cut_frame`
@@ -88,6 +89,7 @@ class NetworkMaps:
     overlaps: tuple[str, ...] | None = ()
     precision: str = "float32"
     channels_last: bool = False
+    smooth: str = "none"
     guesses: int = 0
     frames: np.ndarray | None = None
 
@@ -123,13 +125,11 @@ class NetworkMaps:
             **describe_images(self.split, self.root),
             "precision": self.precision,
             "channels_last": self.channels_last,
+            **({} if self.smooth == "none" else {"smooth": self.smooth}),
         }
 
     def describe(self) -> dict[str, Any]:
         """Name images, network, weights and settings."""
-        from wsol.maps import METHODS, find_method
-
-        registered = self.method_name in METHODS
         return {
             "weights": self.origin["weights_sha256"],
             "network": getattr(self.model, "settings", type(self.model).__name__),
@@ -137,7 +137,7 @@ class NetworkMaps:
             "root": str(self.root.resolve()),
             "image_files": self.origin["contents_sha256"],
             "image": self.image,
-            "method": self.method_name if registered else hash_code(find_method(self.method)),
+            "method": self._describe_method(),
             "layer": self.map_layer,
             "class_map": self.class_map,
             "preprocessing": f"{self.input!r} {hash_code(type(self.input))}",
@@ -145,10 +145,19 @@ class NetworkMaps:
             "batch_size": self.batch_size,
             **({} if self.step is None else {"step": self.step}),
             **({} if self.fc_layer is None else {"fc_layer": self.fc_layer}),
-            **describe_arithmetic(self.precision, self.channels_last),
+            **describe_arithmetic(self.precision, self.channels_last, self.smooth),
             **({"guesses": self.guesses} if self.guesses else {}),
             **({} if self.frames is None else {"frames": self.frames.tolist()}),
         }
+
+    def _describe_method(self) -> str:
+        """Name the map method, of other libraries with their version, or hash its code."""
+        from wsol.maps.names import METHODS, OTHER_METHODS, find_method
+
+        if self.method_name in METHODS:
+            return self.method_name
+        kind = find_method(self.method)
+        return kind.__qualname__ if self.method_name in OTHER_METHODS else hash_code(kind)
 
     @property
     def input(self) -> Preprocessing:
@@ -169,6 +178,27 @@ class NetworkMaps:
         usual = find_method(self.method).usual_layer
         return self.layer or default_layer(self.model, usual, "layer")
 
+    def check_views(self) -> None:
+        """Refuse smoothing by images of sizes that the network does not take.
+
+        Raises:
+            ValueError: it does not
+        """
+        from wsol.maps.passes import check_sizes
+
+        if self.smooth != "none":
+            check_sizes(self._make_extractor(), self.input.size)
+
+    def _make_extractor(self) -> MapExtractor:
+        from wsol.maps import find_method
+        from wsol.maps.names import head_options
+
+        options = head_options(self.method, self.fc_layer)
+        extractor = find_method(self.method)(self.model, self.map_layer, **options)
+        extractor.precision, extractor.channels_last = self.precision, self.channels_last
+        extractor.smooth = self.smooth
+        return extractor
+
     def check(self) -> None:
         """Refuse images that the processes of a job do not all see alike.
 
@@ -188,8 +218,6 @@ class NetworkMaps:
         import torch
 
         from wsol.evaluation.guess_maps import collect_guesses
-        from wsol.maps import find_method
-        from wsol.maps.names import head_options
         from wsol.maps.passes import run_pass
         from wsol.runtime import evaluation_mode, find_device
 
@@ -198,9 +226,7 @@ class NetworkMaps:
         targets = None
         images = TrueImages(self.split, self.root)
         load = partial(_read_image, images=images, preprocessing=self.input, frames=self.frames)
-        options = head_options(self.method, self.fc_layer)
-        extractor = find_method(self.method)(self.model, self.map_layer, **options)
-        extractor.precision, extractor.channels_last = self.precision, self.channels_last
+        extractor = self._make_extractor()
         at = -1 if self.step is None else self.step - 1
         stepwise = self.step is not None or self.guesses > 0
         localizes = not has_labels_only(self.split)
@@ -265,10 +291,10 @@ class NetworkMaps:
                 yield from (maps_of[row] for row, _ in batch.outcomes)
 
 
-def describe_arithmetic(precision: str, channels_last: bool) -> dict[str, Any]:
-    """Name how a network computes, as far as it is not as usual."""
-    usual = {"precision": "float32", "channels_last": False}
-    chosen = {"precision": precision, "channels_last": channels_last}
+def describe_arithmetic(precision: str, channels_last: bool, smooth: str) -> dict[str, Any]:
+    """Name how maps are computed, as far as it is not as usual."""
+    usual = {"precision": "float32", "channels_last": False, "smooth": "none"}
+    chosen = {"precision": precision, "channels_last": channels_last, "smooth": smooth}
     return {name: value for name, value in chosen.items() if value != usual[name]}
 
 

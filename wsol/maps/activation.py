@@ -57,7 +57,7 @@ class CAM(MapExtractor):
             raise ValueError(f"Expected fc_layer to have a weight but got {self.classifier}")
 
     def _compute(self, activations: list[Tensor], ids: Tensor, scores: Tensor) -> list[Tensor]:
-        weight, bias = _read_linear(self.classifier)
+        weight, bias = read_linear(self.classifier)
         for activation in activations:
             if activation.shape[1] != weight.shape[1]:
                 raise ValueError(
@@ -75,10 +75,16 @@ class CAM(MapExtractor):
         return maps
 
 
-def _read_linear(layer: nn.Module) -> tuple[Tensor, Tensor]:
-    """Read the weight, (K, C), and the bias, (K,), of a linear layer of whatever kind.
+def read_linear(layer: nn.Module) -> tuple[Tensor, Tensor]:
+    """Read the weight and the bias of a linear layer of whatever kind.
 
     One logit counts as two classes, as `tdam.outputs.find_scores` has it.
+
+    Args:
+        layer: a linear layer, a convolution of one pixel, or a quantised one
+
+    Returns:
+        (K, C) and (K,)
     """
     found: list[Any] = [getattr(layer, name, None) for name in ("weight", "bias")]
     weight, bias = (each() if callable(each) else each for each in found)  # where quantised

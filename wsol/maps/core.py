@@ -12,6 +12,7 @@ from tdam.describe import find_layers
 from tdam.layout import hooked
 from tdam.outputs import find_scores, fit_images, uncompiled, unwrap
 from tdam.precision import autocast
+from tdam.recurrence import TopDownBlock
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -52,8 +53,10 @@ class MapExtractor(ABC):
 
     precision = "float32"  # that the network computes in, one of `tdam.precision.PRECISIONS`
     channels_last = False  # memory layout that its images come in, and convolutions keep
+    smooth = "none"  # one of `wsol.maps.smoothing.SMOOTH`, of the maps of `wsol.maps.passes`
     needs_gradients = False
     needs_images = False
+    needs_one_step = False  # of networks with top-down attention
     reshape: Reshape | None = None  # of a layer's output into (N, C, h, w); None: it is told
     usual_layer = "map_layer"  # what a registered network's record calls the default
 
@@ -63,6 +66,7 @@ class MapExtractor(ABC):
         target_layer: str | nn.Module | Sequence[str | nn.Module] | None = None,
     ) -> None:
         self.model = model = unwrap(model)
+        self.check_network(model)
         if target_layer is None:
             target_layer = default_layer(model, self.usual_layer, "target_layer")
         if isinstance(target_layer, (list, tuple)):
@@ -72,6 +76,25 @@ class MapExtractor(ABC):
         self.activations: dict[int, Tensor] = {}
         self.images: Tensor | None = None  # that the model saw last, where they are needed
         self._hooks = ExitStack()
+
+    @classmethod
+    def check_network(cls, model: nn.Module) -> None:
+        """Refuse a network that the method cannot see right.
+
+        Args:
+            model: any network
+
+        Raises:
+            ValueError: it runs layers more than once, and the method does not tell their steps
+        """
+        if not cls.needs_one_step:
+            return
+        steps = max((m.steps for m in model.modules() if isinstance(m, TopDownBlock)), default=1)
+        if steps > 1:
+            raise ValueError(
+                f"Expected a network of one step for the method {cls.__name__}, which runs it by "
+                f"itself, but this one has {steps}; gradcampp, layercam and others see each"
+            )
 
     def run(self, images: Tensor) -> Tensor:
         """Run the network in the extractor's precision and memory layout.

@@ -24,13 +24,8 @@ class GradientExtractor(MapExtractor):
     needs_gradients = True
 
     def _compute(self, activations: list[Tensor], ids: Tensor, scores: Tensor) -> list[Tensor]:
-        if not scores.requires_grad:
-            raise RuntimeError(
-                f"{type(self).__name__} needs scores that carry gradients: pass what the model "
-                "returned, not a detached copy"
-            )
-        # In float16 small gradients would be zero.
-        scale = _SCALE if scores.dtype == torch.float16 else 1
+        check_gradients(self, scores)
+        scale = find_scale(scores)
         with torch.enable_grad():
             chosen = scale * scores.gather(1, ids[:, None]).float().sum()
         gradients = torch.autograd.grad(chosen, activations, retain_graph=True, allow_unused=True)
@@ -43,6 +38,24 @@ class GradientExtractor(MapExtractor):
 
     def _weigh(self, activation: Tensor, gradient: Tensor) -> Tensor:
         raise NotImplementedError
+
+
+def find_scale(scores: Tensor) -> int:
+    """Give what to multiply class scores by: in float16 small gradients would be zero."""
+    return _SCALE if scores.dtype == torch.float16 else 1
+
+
+def check_gradients(extractor: MapExtractor, scores: Tensor) -> None:
+    """Refuse class scores of which there are no gradients.
+
+    Raises:
+        RuntimeError: they carry none
+    """
+    if not scores.requires_grad:
+        raise RuntimeError(
+            f"{type(extractor).__name__} needs scores that carry gradients: pass what the model "
+            "returned, not a detached copy"
+        )
 
 
 class GradCAM(GradientExtractor):
@@ -83,6 +96,25 @@ class GradCAMpp(GradientExtractor):
         total = activation.sum(dim=(2, 3), keepdim=True).relu()
         weights = (rising / (2 + rising * total)).sum(dim=(2, 3), keepdim=True)
         return (weights * activation).sum(dim=1).relu()
+
+
+class HiResCAM(GradientExtractor):
+    r"""HiResCAM (R. Draelos, L. Carin, arXiv:2011.08891): $ReLU(\sum_c g_c A_c)$.
+
+    Gradient and activation are multiplied pixel by pixel, so that the map shows nothing that the
+    class score does not come from: where only one linear layer follows, what the ReLU is given
+    sums up to the score without its bias.
+
+    >>> from tdam import create_model
+    >>> model = create_model("resnet18")
+    >>> with HiResCAM(model) as extractor:
+    ...     maps = extractor(3, model(torch.zeros(2, 3, 64, 64)))
+    >>> maps[0].shape
+    torch.Size([2, 2, 2])
+    """
+
+    def _weigh(self, activation: Tensor, gradient: Tensor) -> Tensor:
+        return (gradient * activation).sum(dim=1).relu()
 
 
 class XGradCAM(GradientExtractor):

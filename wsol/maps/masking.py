@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -19,7 +20,75 @@ if TYPE_CHECKING:
 _AT_ONCE = 64  # masked images in one forward pass
 
 
-class ScoreCAM(MapExtractor):
+class RunningExtractor(MapExtractor):
+    """A map for which the network runs again, on images that are made of the image."""
+
+    needs_images = True
+
+    def __init__(self, model: nn.Module, *arguments: Any, **options: Any) -> None:
+        super().__init__(model, *arguments, **options)
+        self._again = False
+
+    @contextmanager
+    def _running(self) -> Iterator[Tensor]:
+        """Let the network run as it is evaluated, unseen by the extractor's own hooks.
+
+        Yields:
+            the images of the pass that the maps are of, (N, 3, H, W)
+        """
+        if self.images is None:
+            raise ValueError("Expected a forward pass of the model but saw none")
+        self._again = True
+        try:
+            with evaluation_mode(self.model):
+                yield self.images
+        finally:
+            self._again = False
+
+    def _keep(self, index: int, output: Tensor) -> Tensor:
+        return output if self._again else super()._keep(index, output)
+
+    def _keep_images(
+        self, model: nn.Module, args: tuple[Tensor, ...], named: dict[str, Tensor]
+    ) -> None:
+        if not self._again:
+            super()._keep_images(model, args, named)
+
+
+class MaskingExtractor(RunningExtractor):
+    """A map whose weights are class scores of masked images, each step's by that step."""
+
+    def _compute(self, activations: list[Tensor], ids: Tensor, scores: Tensor) -> list[Tensor]:
+        with self._running() as images, torch.no_grad():
+            count = len(images)
+            steps = len(scores) // count
+            made = []
+            for index, activation in enumerate(activations):
+                parts = dict(enumerate(activation.split(count)))
+                if steps > 1 and len(activations) > 1:  # one a step, its first rows count
+                    parts = {index: parts[0]}
+                maps = [
+                    self._weigh(part, images, ids[:count], step, steps)
+                    for step, part in parts.items()
+                ]
+                made.append(torch.cat(maps))
+            return made
+
+    def _weigh(
+        self, activation: Tensor, images: Tensor, ids: Tensor, step: int, steps: int
+    ) -> Tensor:
+        """Make the maps of one step, (N, h, w)."""
+        raise NotImplementedError
+
+    def _say(self, images: Tensor, step: int, steps: int) -> Tensor:
+        """Give the class scores of images at a step, (B, K)."""
+        if step == steps - 1:
+            return self.run(images)
+        with every_step(self.model) as each:
+            return each.split(self.run(images))[:, step]
+
+
+class ScoreCAM(MaskingExtractor):
     r"""Score-CAM (H. Wang et al., CVPR Workshops 2020): $ReLU(\sum_c w_c A_c)$.
 
     $w = softmax_c(y_k(X \circ H_c) - y_k(0))$, where $H_c$ is the channel $A_c$, stretched to
@@ -38,48 +107,9 @@ class ScoreCAM(MapExtractor):
     torch.Size([1, 8, 8])
     """
 
-    needs_images = True
-
-    def __init__(self, model: nn.Module, *arguments: Any, **options: Any) -> None:
-        super().__init__(model, *arguments, **options)
-        self._masks = False
-
-    def _keep(self, index: int, output: Tensor) -> Tensor:
-        return output if self._masks else super()._keep(index, output)
-
-    def _keep_images(
-        self, model: nn.Module, args: tuple[Tensor, ...], named: dict[str, Tensor]
-    ) -> None:
-        if not self._masks:
-            super()._keep_images(model, args, named)
-
-    def _compute(self, activations: list[Tensor], ids: Tensor, scores: Tensor) -> list[Tensor]:
-        images = self.images
-        if images is None:
-            raise ValueError("Expected a forward pass of the model but saw none")
-        count = len(images)
-        steps = len(scores) // count
-        self._masks = True
-        try:
-            with torch.no_grad(), evaluation_mode(self.model):
-                made = []
-                for index, activation in enumerate(activations):
-                    parts = dict(enumerate(activation.split(count)))
-                    if steps > 1 and len(activations) > 1:  # one a step, its first rows count
-                        parts = {index: parts[0]}
-                    maps = [
-                        self._weigh(part, images, ids[:count], step, steps)
-                        for step, part in parts.items()
-                    ]
-                    made.append(torch.cat(maps))
-                return made
-        finally:
-            self._masks = False
-
     def _weigh(
         self, activation: Tensor, images: Tensor, ids: Tensor, step: int, steps: int
     ) -> Tensor:
-        """Make the maps of one step, (N, h, w)."""
         maps = []
         for channels, image, label in zip(activation.float(), images, ids.tolist(), strict=True):
             said = [self._say(each, step, steps)[:, label] for each in _mask(channels, image)]
@@ -88,13 +118,6 @@ class ScoreCAM(MapExtractor):
             weights = torch.where(flat, 0, weights)  # also where no channel has contrast
             maps.append(torch.einsum("c,chw->hw", weights, channels).relu())
         return torch.stack(maps)
-
-    def _say(self, images: Tensor, step: int, steps: int) -> Tensor:
-        """Give the class scores of images at a step, (B, K)."""
-        if step == steps - 1:
-            return self.run(images)
-        with every_step(self.model) as each:
-            return each.split(self.run(images))[:, step]
 
 
 def _mask(channels: Tensor, image: Tensor) -> Iterator[Tensor]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from importlib import import_module
+from importlib.util import find_spec
 from inspect import signature
 from typing import TYPE_CHECKING, Any
 
@@ -15,13 +16,53 @@ METHODS: dict[str, str] = {
     "cam": "wsol.maps.activation:CAM",
     "gradcam": "wsol.maps.gradient:GradCAM",
     "gradcampp": "wsol.maps.gradient:GradCAMpp",
+    "hirescam": "wsol.maps.gradient:HiResCAM",
     "xgradcam": "wsol.maps.gradient:XGradCAM",
     "layercam": "wsol.maps.gradient:LayerCAM",
     "scorecam": "wsol.maps.masking:ScoreCAM",
 }
 
+# Of other libraries, which the extra `cams` brings; with the class in `wsol.maps.others` that lets
+# each of them see what the network does.
+OTHER_METHODS: dict[str, str] = {
+    "torchcam:CAM": "TorchcamPooled",
+    "torchcam:FinerCAM": "TorchcamContrast",
+    "torchcam:GradCAM": "TorchcamGradient",
+    "torchcam:GradCAMpp": "TorchcamGradient",
+    "torchcam:ISCAM": "TorchcamMasking",
+    "torchcam:LayerCAM": "TorchcamGradient",
+    "torchcam:SSCAM": "TorchcamMasking",
+    "torchcam:ScoreCAM": "TorchcamMasking",
+    "torchcam:SmoothGradCAMpp": "TorchcamNoise",
+    "torchcam:XGradCAM": "TorchcamGradient",
+    "grad-cam:AblationCAM": "GradcamAblation",
+    "grad-cam:EigenCAM": "GradcamActivation",
+    "grad-cam:EigenGradCAM": "GradcamGradient",
+    "grad-cam:FEM": "GradcamActivation",
+    "grad-cam:GradCAM": "GradcamGradient",
+    "grad-cam:GradCAMElementWise": "GradcamGradient",
+    "grad-cam:GradCAMPlusPlus": "GradcamGradient",
+    "grad-cam:HiResCAM": "GradcamGradient",
+    "grad-cam:KPCA_CAM": "GradcamActivation",
+    "grad-cam:LayerCAM": "GradcamGradient",
+    "grad-cam:RandomCAM": "GradcamActivation",
+    "grad-cam:ScoreCAM": "GradcamMasking",
+    "grad-cam:SegEigenCAM": "GradcamGradient",
+    "grad-cam:ShapleyCAM": "GradcamHessian",
+    "grad-cam:XGradCAM": "GradcamGradient",
+}
 
-SLOW_METHODS = frozenset({"scorecam"})  # seconds to minutes an image
+LIBRARIES = {"torchcam": "torchcam", "grad-cam": "pytorch_grad_cam"}  # as pip and Python have it
+
+GET_OTHERS = "pip install 'wsol-tdam[cams]'"
+
+# Seconds to minutes an image.
+SLOW_METHODS = frozenset(
+    {
+        "scorecam", "torchcam:ISCAM", "torchcam:SSCAM", "torchcam:ScoreCAM", "grad-cam:AblationCAM",
+        "grad-cam:ScoreCAM",
+    }
+)  # fmt: skip
 
 
 class OwnMethod(str):
@@ -51,7 +92,8 @@ def check_method(method: str | type[MapExtractor]) -> str:
 
     Args:
         method: a registered name, in any case, with or without `-` and `_`, and with `++` for
-            `pp`; or a class, which need not be registered
+            `pp`; `torchcam:NAME` or `grad-cam:NAME` for one of another library, written so too; or
+            a class, which need not be registered
 
     Returns:
         the registered name, or the `OwnMethod` of a class that is not registered
@@ -70,10 +112,40 @@ def check_method(method: str | type[MapExtractor]) -> str:
             "Expected method to be a name or a subclass of wsol.maps.MapExtractor but got "
             f"{method!r}"
         )
-    key = method.lower().replace("-", "").replace("_", "").replace("++", "pp")
-    if key not in METHODS:
-        raise ValueError(f"Expected method to be one of {', '.join(METHODS)} but got {method!r}")
-    return key
+    key = _plain(method)
+    if key in METHODS:
+        return key
+    others = {_plain(name): name for name in OTHER_METHODS}
+    if key in others:
+        return others[key]
+    library = next((name for name in LIBRARIES if key.startswith(f"{_plain(name)}:")), None)
+    if library is not None:
+        known = [name for name in OTHER_METHODS if name.startswith(f"{library}:")]
+        raise ValueError(f"Expected method to be one of {', '.join(known)} but got {method!r}")
+    same = [name for plain, name in others.items() if plain.partition(":")[2] == key]
+    known = [*METHODS, *(same or (f"{name}:NAME" for name in LIBRARIES))]
+    raise ValueError(f"Expected method to be one of {', '.join(known)} but got {method!r}")
+
+
+def _plain(method: str) -> str:
+    return method.lower().replace("-", "").replace("_", "").replace("++", "pp")
+
+
+def check_installed(method: str) -> None:
+    """See to it that the library is there that a method is of.
+
+    Args:
+        method: as `check_method` gives it
+
+    Raises:
+        ValueError: it is not; the message says how to get it
+    """
+    library = method.partition(":")[0]
+    if method in OTHER_METHODS and find_spec(LIBRARIES[library]) is None:
+        raise ValueError(
+            f"Expected {library} to be installed for the method {method} but it is not: "
+            f"{GET_OTHERS}"
+        )
 
 
 def _name_class(extractor: type[MapExtractor]) -> str:
@@ -84,6 +156,8 @@ def _name_class(extractor: type[MapExtractor]) -> str:
             "Expected method to be a name or a subclass of wsol.maps.MapExtractor but got "
             f"{extractor.__qualname__}"
         )
+    if extractor.__name__ in OTHER_METHODS and extractor is find_method(extractor.__name__):
+        return extractor.__name__
     name = OwnMethod(extractor)
     if name not in METHODS:
         return name
@@ -108,7 +182,8 @@ def settle_method(method: str | type[MapExtractor], model: nn.Module) -> str:
 
     Raises:
         TypeError: a class of something else
-        ValueError: no method has this name, or the network's head rules it out
+        ValueError: no method has this name, its library is not installed, or the network's head
+            rules it out
     """
     spec: Any = getattr(model, "spec", None)
     if method == "auto" and spec is None:
@@ -118,10 +193,11 @@ def settle_method(method: str | type[MapExtractor], model: nn.Module) -> str:
     elif method == "auto":
         method = spec.method  # which a file may have told
     name = check_method(method)
-    if name == "cam" and spec is not None and not spec.cam:
+    find_method(name).check_network(model)
+    if name in ("cam", "torchcam:CAM") and spec is not None and not spec.cam:
         raise ValueError(
-            "Expected method to be another than cam, which asks for one linear layer behind the "
-            f"pooling, as {spec.name} has none; use {spec.method}"
+            f"Expected method to be another than {name}, which asks for one linear layer behind "
+            f"the pooling, as {spec.name} has none; use {spec.method}"
         )
     return name
 
@@ -155,11 +231,17 @@ def find_method(method: str | type[MapExtractor]) -> type[MapExtractor]:
 
     Raises:
         TypeError: a class of something else
-        ValueError: no method has this name; the message lists those there are
+        ValueError: no method has this name, and the message lists those there are; or its library
+            is not installed
     """
     name = check_method(method)
     if isinstance(name, OwnMethod):
         return name.extractor
+    if name in OTHER_METHODS:
+        check_installed(name)
+        from wsol.maps.others import adapt
+
+        return adapt(name)
     module, _, attribute = METHODS[name].partition(":")
     extractor: type[MapExtractor] = getattr(import_module(module), attribute)
     return extractor

@@ -12,6 +12,7 @@ from tdam.layout import hooked
 from tdam.steps import Steps, every_step
 from wsol.maps.core import UNUSED
 from wsol.maps.names import find_method
+from wsol.maps.smoothing import list_views
 from wsol.runtime import evaluation_mode
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ class Pass:
         steps: T
         images: (N, 3, H, W), that the network saw
         searchlights: one (N, S, H, W) tensor a top-down block, S maps each
+        stepwise: whether the pass was asked for every step
     """
 
     extractor: MapExtractor
@@ -40,6 +42,7 @@ class Pass:
     steps: int
     images: Tensor
     searchlights: tuple[Tensor, ...] = ()
+    stepwise: bool = False
 
     @property
     def probabilities(self) -> Tensor:
@@ -50,12 +53,24 @@ class Pass:
     def maps(self, class_ids: Tensor) -> Tensor:
         """Compute the maps of one class an image at every step, or of each step's own.
 
+        Where the extractor smooths, they are the mean over its views of the images, for which the
+        network runs again: one after the other, so that memory does not grow.
+
         Args:
             class_ids: (N,), or (T, N)
 
         Returns:
             (N, T, h, w), as the method gives them, not stretched
         """
+        maps = self._own_maps(class_ids)
+        views = list_views(self.extractor.smooth, self.images.shape[2], self.images.shape[3])
+        for view in views:
+            seen = run_pass(self.extractor, view.alter(self.images), self.stepwise)
+            size = (maps.shape[2], maps.shape[3])
+            maps = maps + view.restore(seen._own_maps(class_ids), size)
+        return maps / (1 + len(views))
+
+    def _own_maps(self, class_ids: Tensor) -> Tensor:
         ids = class_ids.expand(self.steps, -1).flatten()
         rows = len(self.scores) // len(self.features)
         self.extractor.images = self.images if self.extractor.needs_images else None
@@ -109,8 +124,9 @@ def run_pass(extractor: MapExtractor, images: Tensor, stepwise: bool = False) ->
         features = features[-1:]
     rows, rest = divmod(len(images) * steps.count, len(features))
     if rest or any(len(each) < rows for each in features):  # it runs before the steps part
-        return Pass(extractor, features[-1:], scores[-len(images) :], 1, images, lights)
-    return Pass(extractor, features, scores, steps.count, images, lights)
+        last = scores[-len(images) :]
+        return Pass(extractor, features[-1:], last, 1, images, lights, stepwise)
+    return Pass(extractor, features, scores, steps.count, images, lights, stepwise)
 
 
 def check_layer(
@@ -148,3 +164,30 @@ def check_layer(
             raise ValueError(
                 f"Expected a layer before the pooling but {layer} has one pixel, which has no box"
             )
+
+
+def check_sizes(extractor: MapExtractor, side: int) -> None:
+    """Run a network on one image of each size that smoothing shows it, to see that it takes them.
+
+    Args:
+        extractor: that smooths, or not
+        side: of the input, in pixels
+
+    Raises:
+        ValueError: it does not
+    """
+    parameter = next(extractor.model.parameters(), torch.empty(0))
+    own = (side, side)
+    sizes = {view.size for view in list_views(extractor.smooth, side, side)} - {own}
+    for rows, columns in sorted(sizes):
+        try:
+            with evaluation_mode(extractor.model):
+                run_pass(extractor, torch.zeros(1, 3, rows, columns, device=parameter.device))
+        except torch.OutOfMemoryError:
+            raise
+        except Exception as error:  # any network may stand here, which fails as it likes
+            why = str(error).strip().partition("\n")[0] or type(error).__name__
+            raise ValueError(
+                f"Expected smooth to be none or flip, as the network runs on images of {side} x "
+                f"{side} but not of {rows} x {columns}: {why}"
+            ) from error

@@ -42,6 +42,7 @@ def keep_steps(source: NetworkMaps, classes: Mapping[str, int | None], keeper: M
         workers=source.workers,
         precision=source.precision,
         channels_last=source.channels_last,
+        smooth=source.smooth,
     ) as localizer:
         stream = localizer.stream([source.root / image_id for image_id in known], known.values())
         for image_id, (_, localization) in zip(known, stream, strict=True):

@@ -45,6 +45,7 @@ def benchmark(
     protocol: str = "wsoleval",
     thresholds: Sequence[str | float] = (),
     methods: Sequence[str] = (),
+    smooth: str = "none",
     output_strides: Sequence[int] = (),
     size: int = 0,
     classes: str | Path | None = None,
@@ -79,6 +80,7 @@ def benchmark(
             is what the report shows. None: `val` and `oracle` where there is a
             split val, else `own` where there is one, else `oracle`
         methods: map methods; none for the one that is stored with the weights
+        smooth: of the maps of every network, as for `evaluate`
         output_strides: 32, 16 or 8, by dilation of the same weights; none for their own
         size: side of the input in pixels; 0 for the weights' own
         classes: CSV with label,imagenet1k_index; None: a classes.csv near the data
@@ -118,7 +120,8 @@ def benchmark(
         thresholds = (
             ["val", "oracle"] if has_val else ["oracle" if rules.threshold is None else "own"]
         )
-    scoring = _settle(protocol, thresholds, methods, output_strides, size, split, precision)
+    computed = {"precision": precision, "smooth": smooth}
+    scoring = _settle(protocol, thresholds, methods, output_strides, size, split, computed)
     with about("thresholds"):
         check_rules(scoring)
     if expected is not None:
@@ -275,6 +278,7 @@ def _score(
     }
     title = f"{scored.summary}, protocol {rules.name}, class map {rules.class_map}"
     title += "" if scoring.precision == "float32" else f", {scoring.precision}"
+    title += "" if scoring.smooth == "none" else f", smooth {scoring.smooth}"
     outcome = Outcome(
         title, tuple(rows), tuple(list_verdicts(rows)), tuple(failed), record, expected,
         unreadable=tuple(missed[UNREADABLE]),
@@ -356,7 +360,7 @@ def _settle(
     output_strides: Sequence[int],
     size: int,
     split: str,
-    precision: str,
+    computed: dict[str, str],
 ) -> Scoring:
     """Put the variants of scoring together."""
     from wsol.benchmarking.experiment import Scoring
@@ -371,7 +375,7 @@ def _settle(
         "methods": tuple(methods),
         "output_strides": tuple(output_strides),
         "size": size,
-        "precision": precision,
+        **computed,
     }
     for name, value in given.items():
         if value:

@@ -70,6 +70,7 @@ def evaluate(
     device: str = "auto",
     precision: str = "float32",
     channels_last: bool = False,
+    smooth: str = "none",
     allow_overlap: bool = False,
     force: bool = False,
     events: Events = SILENT,
@@ -93,8 +94,7 @@ def evaluate(
             for without their boxes; or None for the protocol's own if it has one, else `oracle`
         choose: name of the split that `val` chooses on, or that split, which must be given where
             `data` is a split
-        method: map method, by name or as a class; `auto` for the one that a registered network
-            names
+        method: map method, by name or as a class; `auto` for the network's own
         layer: module that the maps are made of; None for the network's own, like the next
         fc_layer: the classifier's linear layer, which class activation maps need
         step: whose map and classes to score, 1 to T; None: the last
@@ -117,9 +117,9 @@ def evaluate(
         batch_size: images at once
         workers: threads that read images and score maps
         device: `auto`, `cpu`, `cuda`, or any name that torch knows
-        precision: that the network computes in: `float32`, or `bfloat16` or `float16` by autocast;
-            the scores differ, and say so
+        precision: of the network: `float32`, or by autocast `bfloat16`, `float16`; scores say so
         channels_last: memory layout of what it computes on, which can be faster
+        smooth: `flip` or `flip+scale` for a mean over views of an image, as for `Localizer`
         allow_overlap: score also images that the threshold is chosen on, or that the weights' run,
             as its folder tells, was trained on or chosen by; every result then says so
         force: overwrite what an earlier run wrote
@@ -136,11 +136,11 @@ def evaluate(
     """
     wanted = Wanted(
         split, protocol, threshold, class_map, mask_root, out, formats, save_maps, report, coco,
-        workers, force, events, allow_overlap, steps_rule == "any",
-        {"method": method != "auto", "layer": layer, "fc_layer": fc_layer},
+        workers, force, events, allow_overlap, steps_rule == "any", {"method": method != "auto",
+        "layer": layer, "fc_layer": fc_layer, "smooth": smooth != "none"},
     )  # fmt: skip
     check_steps_rule(steps_rule, partner, step, layer)
-    settings = _settle_settings(batch_size, workers, device, precision, channels_last)
+    settings = _settle_settings(batch_size, workers, device, precision, channels_last, smooth)
     others = () if partner is None else (partial(get_network, partner),)
     job = open_job(data, root, choose, wanted, partial(get_network, model), *others)
     network = job.network
@@ -148,26 +148,29 @@ def evaluate(
     subject, names, outputs, method, note = _describe(network, job, method, layer, step, classes)
     if note:
         events.say(note)
-    subject += _tell_arithmetic(precision, channels_last)
     own = partial(
         NetworkMaps, network, method=method, classes=outputs, preprocessing=preprocessing,
         layer=layer, fc_layer=fc_layer,
     )  # fmt: skip
+    subject += _tell_arithmetic(settings)
     sources, any_step = _open_sources(job, own, settings, step, classes)
     labels = name_labels(job.scored, outputs, names)
-    by_number = note if BY_NUMBER in note else ""
     evaluations = job.run(
-        sources, subject, outputs, names, labels,
-        by_network=True, by_number=by_number, any_step=any_step,
+        sources, subject, outputs, names, labels, by_network=True,
+        by_number=note if BY_NUMBER in note else "", any_step=any_step,
     )  # fmt: skip
     return _one_or_all(evaluations, protocol)
 
 
 def _settle_settings(
-    batch_size: int, workers: int, device: str, precision: str, channels_last: bool
+    batch_size: int, workers: int, device: str, precision: str, channels_last: bool, smooth: str
 ) -> dict[str, Any]:
     """Settle how every network computes, the partner's too."""
+    from wsol.maps.smoothing import check_smooth
     from wsol.runtime import settle_device
+
+    with about("smooth"):
+        check_smooth(smooth)
 
     return {
         "batch_size": batch_size,
@@ -175,13 +178,15 @@ def _settle_settings(
         "device": str(settle_device(device, precision)),
         "precision": precision,
         "channels_last": channels_last,
+        "smooth": smooth,
     }
 
 
-def _tell_arithmetic(precision: str, channels_last: bool) -> str:
-    """Name how a network computes, in a line for people, as far as it is not as usual."""
-    told = "" if precision == "float32" else f", {precision}"
-    return told + (", channels_last" if channels_last else "")
+def _tell_arithmetic(settings: Mapping[str, Any]) -> str:
+    """Name how maps are computed, in a line for people, as far as it is not as usual."""
+    told = "" if settings["precision"] == "float32" else f", {settings['precision']}"
+    told += ", channels_last" if settings["channels_last"] else ""
+    return told + ("" if settings["smooth"] == "none" else f", smooth {settings['smooth']}")
 
 
 def _open_sources(
@@ -201,6 +206,8 @@ def _open_sources(
     }
     with about("step"):
         sources = [own(split=each, step=step, **shared) for each in job.splits]
+    with about("smooth"):
+        sources[0].check_views()
     if not job.wanted.any_step:
         return sources, None
     partner, name = _describe_partner(job, classes)

@@ -214,6 +214,7 @@ def _write(work: Reproduction, results: RunResults, expect: bool) -> Outcome:
     scored = f"{scoring.split}: {images} images" if on is None else on.scored.summary
     title = f"{scored}, {describe_protocols(scoring.rules)}"
     title += "" if scoring.precision == "float32" else f", {scoring.precision}"
+    title += "" if scoring.smooth == "none" else f", smooth {scoring.smooth}"
     missed = list_unreadable(results.scores)
     failures = [each.describe() for each in results.failed]
     record: dict[str, Any] = {
