@@ -1,7 +1,8 @@
 """Gradients of layers as forward operations, of which an ONNX file can be made.
 
-Torch takes most operations of a backward pass apart by itself. Those of convolution and pooling it
-does not; they are written here for their input alone, since weights have no gradient in a map.
+Torch knows what most operations of a backward pass are made of. Those of convolution and pooling
+it leaves whole; they are written here for their input alone, since weights have no gradient in a
+map. None is left to the exporter, whose own have other values where an activation has a corner.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import torch
+from torch._decomp import core_aten_decompositions
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -19,12 +21,22 @@ _aten: Any = torch.ops.aten
 
 
 def decompositions() -> dict[Any, Callable[..., Any]]:
-    """Give the operations that torch leaves whole, and what they are made of."""
+    """Give the operations of a backward pass, and what they are made of."""
+    known = {op: made for op, made in core_aten_decompositions().items() if "backward" in op.name()}
     return {
+        **known,
         _aten.convolution_backward.default: _convolution,
         _aten.avg_pool2d_backward.default: _average_pool,
         _aten.max_pool2d_with_indices_backward.default: _max_pool,
+        _aten.as_strided_.default: _restride,
     }
+
+
+def _restride(
+    made: Tensor, size: Sequence[Any], stride: Sequence[Any], offset: int | None = None
+) -> Tensor:
+    """Leave a pooled pixel as it is, whose memory layout alone pooling changes."""
+    return made if tuple(size[2:]) == tuple(made.shape[2:]) == (1, 1) else NotImplemented
 
 
 def _convolution(
@@ -50,12 +62,8 @@ def _convolution(
         return made, None, None
     sides = range(len(stride))
     reach = [dilation[i] * (weight.shape[2 + i] - 1) + 1 - 2 * padding[i] for i in sides]
-    rest = [
-        images.shape[2 + i] - (gradient.shape[2 + i] - 1) * stride[i] - reach[i] for i in sides
-    ]
-    made = _aten.convolution(
-        gradient, weight, None, stride, padding, dilation, True, rest, groups
-    )
+    rest = [images.shape[2 + i] - (gradient.shape[2 + i] - 1) * stride[i] - reach[i] for i in sides]
+    made = _aten.convolution(gradient, weight, None, stride, padding, dilation, True, rest, groups)
     return made, None, None
 
 

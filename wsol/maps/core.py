@@ -203,8 +203,8 @@ class MapExtractor(ABC):
         self._check_made(made, activations)
         return [m.detach().float() for m in made]
 
-    def _check(self, activations: list[Tensor], ids: Tensor, scores: Tensor) -> None:
-        """See to it that the numbers are such as the method asks for."""
+    def _check(self, activations: list[Tensor], ids: Tensor, scores: Tensor) -> None:  # noqa: B027
+        """See to it that the numbers are such as the method asks for, if it asks for any."""
 
     def _check_made(self, made: Any, activations: list[Tensor]) -> None:
         """See to it that a method of whoever's writing gives maps."""
