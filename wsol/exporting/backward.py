@@ -28,15 +28,7 @@ def decompositions() -> dict[Any, Callable[..., Any]]:
         _aten.convolution_backward.default: _convolution,
         _aten.avg_pool2d_backward.default: _average_pool,
         _aten.max_pool2d_with_indices_backward.default: _max_pool,
-        _aten.as_strided_.default: _restride,
     }
-
-
-def _restride(
-    made: Tensor, size: Sequence[Any], stride: Sequence[Any], offset: int | None = None
-) -> Tensor:
-    """Leave a pooled pixel as it is, whose memory layout alone pooling changes."""
-    return made if tuple(size[2:]) == tuple(made.shape[2:]) == (1, 1) else NotImplemented
 
 
 def _convolution(

@@ -14,6 +14,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.fx.experimental.proxy_tensor import make_fx
 from torch.fx.experimental.symbolic_shapes import DimDynamic, ShapeEnv, StatelessSymbolicContext
 from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.overrides import TorchFunctionMode
 
 from wsol.exporting.backward import decompositions
 from wsol.maps.passes import run_pass
@@ -77,6 +78,17 @@ class MapNetwork(nn.Module):
         return (*found, likely, maps)
 
 
+class _PlainPooling(TorchFunctionMode):
+    """Pools maps of the usual memory layout: for another, torch writes into strides."""
+
+    def __torch_function__(
+        self, function: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
+    ) -> Any:
+        if function is nn.functional.adaptive_avg_pool2d:
+            args = (args[0].contiguous(), *args[1:])
+        return function(*args, **(kwargs or {}))
+
+
 def trace(network: MapNetwork, side: int) -> torch.export.ExportedProgram:
     """Write down every operation of a network and its maps, those of gradients too.
 
@@ -93,10 +105,10 @@ def trace(network: MapNetwork, side: int) -> torch.export.ExportedProgram:
     images = torch.randn(2, 3, side, side, generator=torch.Generator().manual_seed(0))
     mode = FakeTensorMode(shape_env=ShapeEnv(), allow_non_fake_inputs=True)
     sizes = [DimDynamic.DYNAMIC, DimDynamic.STATIC, DimDynamic.STATIC, DimDynamic.STATIC]
-    known = StatelessSymbolicContext(dynamic_sizes=sizes, constraint_sizes=[None] * 4)
+    known: Any = StatelessSymbolicContext(dynamic_sizes=sizes, constraint_sizes=[None] * 4)
     shaped = mode.from_tensor(images, symbolic_context=known)
     # The kernels that attention has for speed are no operations of any other program.
-    with sdpa_kernel(SDPBackend.MATH):
+    with sdpa_kernel(SDPBackend.MATH), _PlainPooling():
         graph = make_fx(
             network,
             decomposition_table=decompositions(),
