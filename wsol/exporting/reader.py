@@ -1,7 +1,4 @@
-"""Boxes by a network that `wsol export` wrote: python wsol_reader.py NAME.onnx PHOTO ...
-
-They are those of `wsol predict`, for pictures of 8 bits; NAME.json has to lie beside NAME.onnx.
-"""
+"""Boxes as `wsol predict` draws them, without torch: wsol_reader.py NAME.onnx PHOTO ..."""
 
 import json
 import sys
@@ -26,17 +23,17 @@ class Reader:
         wanted, names = ["classes", "probabilities", "maps"], self.told["classes"]
         found = self.session.run(wanted, {"images": np.stack(inputs)})
         rows = [(zip(*row, strict=True), part) for *row, part in zip(*found, parts, strict=True)]
-        return [[(names[c], float(p), self.cut(raw, part)) for c, p, raw in row] for row, part in rows]
+        return [[(names[c], float(p), self.cut(m, part)) for c, p, m in row] for row, part in rows]
 
     def prepare(self, path: str) -> tuple[np.ndarray, np.ndarray]:
-        """Read a photo: (3, side, side), normalised, and the part of it that this shows."""
+        """Read a photo of 8 bits a channel: (3, side, side), normalised, and the part shown."""
         image, told = ImageOps.exif_transpose(Image.open(path)), self.told["input"]
         if image.has_transparency_data:
             white = Image.new("RGBA", image.size, "white")
             image = Image.alpha_composite(white, image.convert("RGBA"))
         size = np.array(image.size, np.float64)
         shown = size if told["mode"] == "squash" else size.min() * told["share"]
-        part = np.concatenate([(size - shown) / 2, (size + shown) / 2])
+        part = np.concatenate([(size - shown) / 2, (size - shown) / 2 + shown])
         how = Image.Resampling[told["interpolation"].upper()]
         image = image.convert("RGB").resize((told["size"],) * 2, how, box=tuple(part))
         pixels = np.asarray(image, np.float32) / 255 - np.array(told["mean"], np.float32)
@@ -58,5 +55,6 @@ class Reader:
 
 
 if __name__ == "__main__":
-    for each in zip(sys.argv[2:], map(Reader(sys.argv[1]), ([p] for p in sys.argv[2:])), strict=True):
-        sys.stdout.write(f"{each[0]}\t{json.dumps(each[1][0])}\n")
+    reader = Reader(sys.argv[1])
+    for photo in sys.argv[2:]:
+        sys.stdout.write(f"{photo}\t{json.dumps(reader([photo])[0])}\n")
