@@ -115,7 +115,8 @@ def find_reshape(model: nn.Module, layer: nn.Module, output: Any, view: View) ->
             "Expected the target layer to put out (N, C, h, w), (N, h, w, C) or tokens, (N, L, C), "
             f"but got {tuple(output.shape)}"
         )
-    if view.shape is not None and len(output) not in (view.shape[0], view.shape[0] * view.steps):
+    count = output.shape[0]
+    if view.shape is not None and count not in (view.shape[0], view.shape[0] * view.steps):
         raise ValueError(
             f"Expected the target layer to put out one map an image but got {tuple(output.shape)} "
             f"for {view.shape[0]} images, as of parts of them; name a layer that joins these"

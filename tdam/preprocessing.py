@@ -73,6 +73,11 @@ class Preprocessing:
         pixels = (pixels - np.array(self.mean, np.float32)) / np.array(self.std, np.float32)
         return torch.from_numpy(np.ascontiguousarray(pixels.transpose(2, 0, 1)))
 
+    @property
+    def share(self) -> float:
+        """Share of the shorter side that a crop shows."""
+        return 224 / 256 if self.resize is None else self.size / self.resize
+
     def region(self, width: int, height: int) -> tuple[float, float, float, float]:
         """Say which part of the photograph the input shows.
 
@@ -85,7 +90,6 @@ class Preprocessing:
         """
         if self.mode == "squash":
             return 0.0, 0.0, float(width), float(height)
-        share = 224 / 256 if self.resize is None else self.size / self.resize
-        side = min(width, height) * share
+        side = min(width, height) * self.share
         x0, y0 = (width - side) / 2, (height - side) / 2
         return x0, y0, x0 + side, y0 + side

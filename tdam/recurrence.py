@@ -321,7 +321,7 @@ class TopDownBlock(PlannedBlock):
         if shared:
             tops = list(self._recur(head, lights))
             return self._finish(torch.cat(tops), x, copies=self.steps), lights
-        rows = len(x) // self.steps
+        rows = x.shape[0] // self.steps  # len would fix it where this is traced
         tops = [top[:rows] for top in self._recur(head, lights, leave=rows)]
         return self._finish(torch.cat(tops), x), [light[-rows:] for light in lights]
 

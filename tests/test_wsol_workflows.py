@@ -22,7 +22,8 @@ from wsol.evaluation.metric_names import name_score
 
 PUBLIC = {
     *("Localization", "Localizer", "benchmark", "calibrate", "compare", "evaluate"),
-    *("evaluate_maps", "reproduce", "shift", "sweep_boxes", "threshold_boxes", "train"),
+    *("evaluate_maps", "export_network", "reproduce", "shift", "sweep_boxes", "threshold_boxes"),
+    "train",
 }
 
 

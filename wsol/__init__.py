@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from wsol.workflows.calibrate import calibrate
     from wsol.workflows.compare import compare
     from wsol.workflows.evaluate import evaluate, evaluate_maps
+    from wsol.workflows.export import export_network
     from wsol.workflows.reproduce import reproduce
     from wsol.workflows.train import train
 
@@ -28,6 +29,7 @@ __all__ = [
     "compare",
     "evaluate",
     "evaluate_maps",
+    "export_network",
     "reproduce",
     "shift",
     "sweep_boxes",
@@ -43,6 +45,7 @@ _HOMES = {
     "compare": "wsol.workflows.compare",
     "evaluate": "wsol.workflows.evaluate",
     "evaluate_maps": "wsol.workflows.evaluate",
+    "export_network": "wsol.workflows.export",
     "reproduce": "wsol.workflows.reproduce",
     "shift": "wsol.attention_shift.run",
     "sweep_boxes": "wsol.boxes",

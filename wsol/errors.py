@@ -24,7 +24,7 @@ class ArgumentError(ValueError):
 
 
 class EngineError(RuntimeError):
-    """An engine that is not installed, or that failed; the message says what to do."""
+    """An engine or extra that is not installed, or that failed; the message says what to do."""
 
 
 class OutputError(ValueError):

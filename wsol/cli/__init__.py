@@ -16,6 +16,7 @@ from wsol.cli import (
     compare,
     demo,
     evaluate,
+    export,
     manifest,
     models,
     predict,
@@ -72,6 +73,7 @@ app.command("evaluate", epilog=describe_use("evaluate"))(evaluate.evaluate)
 app.command("compare")(compare.compare)
 app.command("benchmark", epilog=describe_use("benchmark"))(benchmark.benchmark)
 app.command("reproduce", epilog=describe_use("reproduce"))(reproduce.reproduce)
+app.command("export")(export.export)
 app.command("app")(browser.browser)
 app.command("models")(models.models)
 app.command("speed")(speed.speed)

@@ -57,22 +57,26 @@ class CAM(MapExtractor):
             raise ValueError(f"Expected fc_layer to have a weight but got {self.classifier}")
 
     def _compute(self, activations: list[Tensor], ids: Tensor, scores: Tensor) -> list[Tensor]:
-        weight, bias = read_linear(self.classifier)
+        weight, _ = read_linear(self.classifier)
         for activation in activations:
             if activation.shape[1] != weight.shape[1]:
                 raise ValueError(
                     f"Expected as many channels as the classifier has inputs ({weight.shape[1]}) "
                     f"but the target layer has {activation.shape[1]}; use LayerCAM there"
                 )
-        maps = []
+        return [
+            torch.einsum("nc,nchw->nhw", weight[ids], each.float()) / each.shape[1]
+            for each in activations
+        ]
+
+    def _check(self, activations: list[Tensor], ids: Tensor, scores: Tensor) -> None:
+        weight, bias = read_linear(self.classifier)
         for activation in activations:
-            summed = torch.einsum("nc,nchw->nhw", weight[ids], activation.float())
-            if len(summed) == len(scores):
-                parts = weight[ids] * activation.float().mean(dim=(2, 3))
-                logits = scores.detach().gather(1, ids[:, None])[:, 0]
-                _check_sum(torch.cat([parts, bias[ids, None]], dim=1), logits)
-            maps.append(summed / activation.shape[1])
-        return maps
+            if activation.shape[1] != weight.shape[1] or len(activation) != len(scores):
+                continue
+            parts = weight[ids] * activation.float().mean(dim=(2, 3))
+            logits = scores.detach().gather(1, ids[:, None])[:, 0]
+            _check_sum(torch.cat([parts, bias[ids, None]], dim=1), logits)
 
 
 def read_linear(layer: nn.Module) -> tuple[Tensor, Tensor]:

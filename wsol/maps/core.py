@@ -207,10 +207,27 @@ class MapExtractor(ABC):
             raise ValueError(
                 f"Expected class_ids from 0 to {scores.shape[1] - 1} but got {ids.tolist()}"
             )
+        self._check(activations, ids, scores)
+        maps = self.trace(activations, ids, scores)
+        return [stretch(m) for m in maps] if normalized else maps
+
+    def trace(self, activations: list[Tensor], ids: Tensor, scores: Tensor) -> list[Tensor]:
+        """Compute the maps of classes that fit, as operations that do not ask for any value.
+
+        Args:
+            activations: as for `maps_of`
+            ids: one class an image, (N,)
+            scores: (N, K)
+
+        Returns:
+            one (N, h, w) tensor an activation, not stretched
+        """
         made = self._compute(activations, ids, scores)
         self._check_made(made, activations)
-        maps = [m.detach().float() for m in made]
-        return [stretch(m) for m in maps] if normalized else maps
+        return [m.detach().float() for m in made]
+
+    def _check(self, activations: list[Tensor], ids: Tensor, scores: Tensor) -> None:  # noqa: B027
+        """See to it that the numbers are such as the method asks for, if it asks for any."""
 
     def _check_made(self, made: Any, activations: list[Tensor]) -> None:
         """See to it that a method of whoever's writing gives maps."""

@@ -50,7 +50,7 @@ class Pass:
         likely = self.scores.detach().float().softmax(dim=1)
         return likely.unflatten(0, (self.steps, -1)).transpose(0, 1)
 
-    def maps(self, class_ids: Tensor) -> Tensor:
+    def maps(self, class_ids: Tensor, traced: bool = False) -> Tensor:
         """Compute the maps of one class an image at every step, or of each step's own.
 
         Where the extractor smooths, they are the mean over its views of the images, for which the
@@ -58,11 +58,12 @@ class Pass:
 
         Args:
             class_ids: (N,), or (T, N)
+            traced: the classes are the network's own, and no value may be asked for
 
         Returns:
             (N, T, h, w), as the method gives them, not stretched
         """
-        maps = self._own_maps(class_ids)
+        maps = self._own_maps(class_ids, traced)
         views = list_views(self.extractor.smooth, self.images.shape[2], self.images.shape[3])
         for view in views:
             seen = run_pass(self.extractor, view.alter(self.images), self.stepwise)
@@ -70,12 +71,15 @@ class Pass:
             maps = maps + view.restore(seen._own_maps(class_ids), size)
         return maps / (1 + len(views))
 
-    def _own_maps(self, class_ids: Tensor) -> Tensor:
+    def _own_maps(self, class_ids: Tensor, traced: bool = False) -> Tensor:
         ids = class_ids.expand(self.steps, -1).flatten()
-        rows = len(self.scores) // len(self.features)
+        rows = self.scores.shape[0] // len(self.features)
         self.extractor.images = self.images if self.extractor.needs_images else None
         try:
-            made = self.extractor.maps_of(self.features, ids, self.scores, normalized=False)
+            if traced:
+                made = self.extractor.trace(self.features, ids, self.scores)
+            else:
+                made = self.extractor.maps_of(self.features, ids, self.scores, normalized=False)
         finally:
             self.extractor.images = None
         maps = torch.cat([maps[:rows] for maps in made])
@@ -122,10 +126,10 @@ def run_pass(extractor: MapExtractor, images: Tensor, stepwise: bool = False) ->
     lights = tuple(light.detach() for light in steps.searchlights)
     if not stepwise:
         features = features[-1:]
-    rows, rest = divmod(len(images) * steps.count, len(features))
-    if rest or any(len(each) < rows for each in features):  # it runs before the steps part
-        last = scores[-len(images) :]
-        return Pass(extractor, features[-1:], last, 1, images, lights, stepwise)
+    count = images.shape[0]  # len would fix it where the pass is traced
+    rows, rest = count * steps.count // len(features), count * steps.count % len(features)
+    if rest or any(each.shape[0] < rows for each in features):  # it runs before the steps part
+        return Pass(extractor, features[-1:], scores[-count:], 1, images, lights, stepwise)
     return Pass(extractor, features, scores, steps.count, images, lights, stepwise)
 
 

@@ -1,0 +1,1 @@
+"""Networks and their maps as ONNX files, which run without torch."""
