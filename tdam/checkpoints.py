@@ -149,7 +149,11 @@ def save_checkpoint(model: Backbone, path: str | Path, half: bool = False) -> Pa
         "threshold": model.threshold,
         "method": model.spec.method,
         "map_layer": model.spec.map_layer,
-        "preprocessing": asdict(model.spec.preprocessing),
+        "preprocessing": {
+            name: value
+            for name, value in asdict(model.spec.preprocessing).items()
+            if (name, value) != ("interpolation", "bilinear")  # as files have it that lack it
+        },
     }
     # One key alone: several would be written in any order, and equal files would differ.
     text = dumps({**model.settings, LEARNED: learned})

@@ -115,8 +115,8 @@ def find_reshape(model: nn.Module, layer: nn.Module, output: Any, view: View) ->
             "Expected the target layer to put out (N, C, h, w), (N, h, w, C) or tokens, (N, L, C), "
             f"but got {tuple(output.shape)}"
         )
-    count = output.shape[0]
-    if view.shape is not None and count not in (view.shape[0], view.shape[0] * view.steps):
+    whole = range(1, view.steps + 1)  # a step that is done takes no further part
+    if view.shape is not None and output.shape[0] not in [view.shape[0] * n for n in whole]:
         raise ValueError(
             f"Expected the target layer to put out one map an image but got {tuple(output.shape)} "
             f"for {view.shape[0]} images, as of parts of them; name a layer that joins these"

@@ -284,18 +284,18 @@ def test_crops_are_scored_where_they_lie(model, split, photos):
     assert found.result.baselines["full_image"] >= 50  # the cat fills its crop
 
 
-def test_networks_that_are_not_registered_name_a_layer(split, photos, tmp_path):
+def test_networks_that_are_not_registered_tell_their_layer(split, photos, tmp_path):
     torch.manual_seed(0)
     body = torch.nn.Sequential(
         torch.nn.Conv2d(3, 4, 5, stride=8), torch.nn.AdaptiveAvgPool2d(1), torch.nn.Flatten(),
         torch.nn.Linear(4, 2),
     )  # fmt: skip
     options = {"method": "layercam", "preprocessing": Preprocessing(size=64)}
-    for out in (None, tmp_path / "out"):
-        with pytest.raises(ValueError, match="Expected layer for a network that is not registered"):
-            evaluate(body, split, photos, out=out, **options)
-    found = evaluate(body, split, photos, layer="0", out=tmp_path / "out", **options)
+    found = evaluate(body, split, photos, out=tmp_path / "out", **options)
     assert found.result == evaluate(body, split, photos, layer="0", **options).result
+    flat = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(3 * 64 * 64, 2))
+    with pytest.raises(ValueError, match=r"Expected target_layer, .* \(no module puts out maps"):
+        evaluate(flat, split, photos, **options)
 
 
 @pytest.mark.parametrize(
