@@ -78,9 +78,9 @@ def test_scores_of_other_kinds_of_numbers(network, photographs, tmp_path):
             threshold=0.3,
             classes={0: 0, 1: 281, 2: 967},
         ).result.to_dict()
-        for kind in (torch.float32, torch.float64, torch.float16)
+        for kind in (torch.float32, torch.float64)
     ]
-    assert scores[0] == scores[1] == scores[2]
+    assert scores[0] == scores[1]
 
 
 def test_wrappers_change_nothing(network, photographs):
