@@ -1,5 +1,6 @@
 """Networks as ONNX: what the file puts out, and boxes that are drawn from it without torch."""
 
+import copy
 import hashlib
 import json
 import os
@@ -220,25 +221,51 @@ def test_what_is_not_installed_is_named(tmp_path, monkeypatch):
         export_network("efficientnet_lite0_tdam", tmp_path / "a.onnx")
 
 
+def settle(network):
+    """Give random weights the scales of trained ones, lest a last digit decide on everything."""
+    head, side = network.get_submodule(network.spec.classifier), network.spec.preprocessing.size
+    noise = torch.randn(4, 3, side, side)
+    for norm in network.modules():
+        if isinstance(norm, nn.modules.batchnorm._BatchNorm):
+            norm.momentum = 1.0
+    with torch.no_grad():
+        network.train()(noise)
+        scale = 1 / network.eval()(noise).std()
+        for parameter in head.parameters():
+            parameter *= scale
+
+
 def check_export(network, folder, **options):
-    """Hold all outputs against torch, for a batch of another size than any before."""
+    """Hold a batch of another size than any before against the network in double precision.
+
+    Maps may be as far from it as torch's own are in single precision: beside a corner of an
+    activation, a gradient goes one way or the other.
+    """
+    settle(network)
     made = export_network(network, folder / "a.onnx", topk=2, force=True, **options)
-    assert made.apart < 1e-4
-    with Localizer(network, topk=2, device="cpu") as localizer:
-        side = localizer.preprocessing.size
-        images = np.random.default_rng(0).integers(0, 256, (5, side, side, 3), np.uint8)
-        found = run_onnx(made.path, torch.stack([localizer.preprocessing(Image.fromarray(each))
-                                                 for each in images]))  # fmt: skip
-        for row, localization in enumerate(localizer(list(images))):
-            assert list(found["classes"][row]) == [each.label for each in localization.classes]
-            for rank, each in enumerate(localization.classes):
-                steps = [(found["maps"][row, rank], each.steps[-1])]
-                if options.get("every_step"):
-                    every = zip(found["step_maps"][row, :, rank], each.steps, strict=True)
-                    steps += list(every)
-                for made_map, step in steps:
-                    most = max(np.abs(step.raw).max(), 1e-30)
-                    np.testing.assert_allclose(made_map / most, step.raw / most, atol=1e-4)
+    side = network.spec.preprocessing.size
+    pictures = list(np.random.default_rng(0).integers(0, 256, (5, side, side, 3), np.uint8))
+    inputs = [network.spec.preprocessing(Image.fromarray(each)) for each in pictures]
+    found = run_onnx(made.path, torch.stack(inputs))
+    single = Localizer(network, topk=2, device="cpu")(pictures)
+    double = Localizer(copy.deepcopy(network).double(), topk=2, device="cpu")(pictures)
+    compared = 0
+    for row, (near, exact) in enumerate(zip(single, double, strict=True)):
+        classes = zip(near.classes, exact.classes, strict=True)
+        for rank, (one, true) in enumerate(classes):
+            assert found["probabilities"][row, rank] == pytest.approx(true.score, abs=1e-4)
+            if not found["classes"][row, rank] == one.label == true.label:
+                continue  # as probable as another
+            raws = [(found["maps"][row, rank], one.steps[-1].raw, true.steps[-1].raw)]
+            if options.get("every_step"):
+                steps = zip(found["step_maps"][row, :, rank], one.steps, true.steps, strict=True)
+                raws += [(ours, theirs.raw, wanted.raw) for ours, theirs, wanted in steps]
+            for ours, theirs, wanted in raws:
+                most = np.abs(wanted).max()
+                own = np.abs(theirs - wanted).max() / most
+                np.testing.assert_allclose(ours / most, wanted / most, atol=max(1e-4, 3 * own))
+                compared += 1
+    assert compared >= 5
     return found
 
 
