@@ -14,7 +14,7 @@ from PIL import Image
 from torch import nn
 
 from eval.manifest import load_split
-from tdam import create_model, save_checkpoint
+from tdam import TopDownAttention, create_model, load_checkpoint, save_checkpoint
 from tdam.preprocessing import Preprocessing
 from tdam.registry import MODELS
 from wsol import Localizer, export_network
@@ -58,12 +58,12 @@ def run_onnx(path, images):
     return dict(zip(names, session.run(None, {"images": images.numpy()}), strict=True))
 
 
-def read_boxes(made, photos, folder):
+def read_boxes(path, photos, folder):
     """Run the program beside the network where torch cannot be imported, nor what is ours."""
     for name in ("torch", "tdam", "wsol", "eval"):
         (folder / f"{name}.py").write_text("raise ImportError('not here')")
     done = subprocess.run(
-        [sys.executable, made.reader, made.path, *photos],
+        [sys.executable, path.parent / "wsol_reader.py", path, *photos],
         env={**os.environ, "PYTHONPATH": str(folder)},
         capture_output=True,
         text=True,
@@ -137,7 +137,7 @@ def test_boxes_need_no_torch(exported, photos, tmp_path):
     pictures += sorted(tmp_path.glob("*.*g"))
     options = {"method": "gradcampp", "threshold": 0.35, "topk": 3, "target_layer": "2"}
     with Localizer(network, names=NAMES, preprocessing=INPUT, **options) as localizer:
-        assert check_boxes(read_boxes(made, pictures, tmp_path), localizer(pictures)) == 27
+        assert check_boxes(read_boxes(made.path, pictures, tmp_path), localizer(pictures)) == 27
 
 
 def test_the_json_beside_it_tells_all(exported):
@@ -225,10 +225,12 @@ def settle(network):
     """Give random weights the scales of trained ones, lest a last digit decide on everything."""
     head, side = network.get_submodule(network.spec.classifier), network.spec.preprocessing.size
     noise = torch.randn(4, 3, side, side)
-    for norm in network.modules():
-        if isinstance(norm, nn.modules.batchnorm._BatchNorm):
-            norm.momentum = 1.0
     with torch.no_grad():
+        for module in network.modules():
+            if isinstance(module, nn.modules.batchnorm._BatchNorm):
+                module.momentum = 1.0
+            if isinstance(module, TopDownAttention):
+                module.to_bottom.weight *= 0.1
         network.train()(noise)
         scale = 1 / network.eval()(noise).std()
         for parameter in head.parameters():
@@ -236,36 +238,27 @@ def settle(network):
 
 
 def check_export(network, folder, **options):
-    """Hold a batch of another size than any before against the network in double precision.
-
-    Maps may be as far from it as torch's own are in single precision: beside a corner of an
-    activation, a gradient goes one way or the other.
-    """
+    """Hold a batch of another size than any before against the network in double precision."""
     settle(network)
     made = export_network(network, folder / "a.onnx", topk=2, force=True, **options)
     side = network.spec.preprocessing.size
     pictures = list(np.random.default_rng(0).integers(0, 256, (5, side, side, 3), np.uint8))
     inputs = [network.spec.preprocessing(Image.fromarray(each)) for each in pictures]
     found = run_onnx(made.path, torch.stack(inputs))
-    single = Localizer(network, topk=2, device="cpu")(pictures)
-    double = Localizer(copy.deepcopy(network).double(), topk=2, device="cpu")(pictures)
-    compared = 0
-    for row, (near, exact) in enumerate(zip(single, double, strict=True)):
-        classes = zip(near.classes, exact.classes, strict=True)
-        for rank, (one, true) in enumerate(classes):
-            assert found["probabilities"][row, rank] == pytest.approx(true.score, abs=1e-4)
-            if not found["classes"][row, rank] == one.label == true.label:
-                continue  # as probable as another
-            raws = [(found["maps"][row, rank], one.steps[-1].raw, true.steps[-1].raw)]
+    localizer = Localizer(copy.deepcopy(network).double(), topk=2, device="cpu")
+    # Beside a corner of an activation, a last digit decides which way the gradient of a pixel goes.
+    near = 1e-4 if made.method == "cam" else 1e-3
+    for row, localization in enumerate(localizer(pictures)):
+        for rank, each in enumerate(localization.classes):
+            assert found["probabilities"][row, rank] == pytest.approx(each.score, abs=1e-4)
+            assert found["classes"][row, rank] == each.label
+            raws = [(found["maps"][row, rank], each.steps[-1].raw)]
             if options.get("every_step"):
-                steps = zip(found["step_maps"][row, :, rank], one.steps, true.steps, strict=True)
-                raws += [(ours, theirs.raw, wanted.raw) for ours, theirs, wanted in steps]
-            for ours, theirs, wanted in raws:
+                steps = zip(found["step_maps"][row, :, rank], each.steps, strict=True)
+                raws += [(ours, wanted.raw) for ours, wanted in steps]
+            for ours, wanted in raws:
                 most = np.abs(wanted).max()
-                own = np.abs(theirs - wanted).max() / most
-                np.testing.assert_allclose(ours / most, wanted / most, atol=max(1e-4, 3 * own))
-                compared += 1
-    assert compared >= 5
+                np.testing.assert_allclose(ours / most, wanted / most, rtol=0, atol=near)
     return found
 
 
@@ -297,23 +290,15 @@ def test_the_weights_that_come_along_by_every_method(method, tmp_path, photos):
 
 @pytest.mark.slow
 def test_photographs_have_the_boxes_of_predict(data, tmp_path, run):
-    code, printed, told = run("export", "--out", tmp_path / "a b.onnx", "--topk", 2)
+    out = tmp_path / "a b.onnx"
+    code, printed, told = run("export", "--out", out, "--topk", 2)
     assert code == 0, told
     assert "gradcampp" in told
-    assert printed == f"{tmp_path / 'a b.onnx'}, a b.json and wsol_reader.py\n"
+    assert printed == f"{out}, a b.json and wsol_reader.py\n"
     split = load_split(data / "imagenet10" / "manifest", "test")
     pictures = [data / "imagenet10" / name for name in split.ids[:: len(split) // 50][:50]]
-    made = export_paths(tmp_path / "a b.onnx")
-    from tdam import load_checkpoint
-
     with Localizer(load_checkpoint("efficientnet_lite0_tdam")[0], topk=2) as localizer:
-        assert check_boxes(read_boxes(made, pictures, tmp_path), localizer(pictures)) >= 99
-
-
-def export_paths(path):
-    from wsol.workflows.export import READER, Exported
-
-    return Exported(path, path.with_suffix(".json"), path.parent / READER, "", 0.0, 0.0)
+        assert check_boxes(read_boxes(out, pictures, tmp_path), localizer(pictures)) >= 99
 
 
 @pytest.mark.slow
