@@ -15,8 +15,8 @@ PHOTOS = manifests_folder() / "photos"
 
 
 COMMANDS = {
-    *("app", "benchmark", "calibrate", "compare", "demo", "evaluate", "manifest", "models"),
-    *("predict", "reproduce", "shift", "speed", "train"),
+    *("app", "benchmark", "calibrate", "compare", "demo", "evaluate", "export", "manifest"),
+    *("models", "predict", "reproduce", "shift", "speed", "train"),
 }
 
 

@@ -26,16 +26,16 @@ class Reader:
         return [[(names[c], float(p), self.cut(m, part)) for c, p, m in row] for row, part in rows]
 
     def prepare(self, path: str) -> tuple[np.ndarray, np.ndarray]:
-        """Read a photo of 8 bits a channel: (3, side, side), normalised, and the part shown."""
+        """Read a photo: (3, side, side), normalised, and the part of it that this shows."""
         image, told = ImageOps.exif_transpose(Image.open(path)), self.told["input"]
-        if image.has_transparency_data:
-            white = Image.new("RGBA", image.size, "white")
-            image = Image.alpha_composite(white, image.convert("RGBA"))
+        if image.mode[0] in "IF":
+            raise ValueError(f"{path}: expected 8 bits a channel but got mode {image.mode}")
+        seen = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image.convert("RGBA"))
         size = np.array(image.size, np.float64)
         shown = size if told["mode"] == "squash" else size.min() * told["share"]
         part = np.concatenate([(size - shown) / 2, (size - shown) / 2 + shown])
         how = Image.Resampling[told["interpolation"].upper()]
-        image = image.convert("RGB").resize((told["size"],) * 2, how, box=tuple(part))
+        image = seen.convert("RGB").resize((told["size"],) * 2, how, box=tuple(part))
         pixels = np.asarray(image, np.float32) / 255 - np.array(told["mean"], np.float32)
         return (pixels / np.array(told["std"], np.float32)).transpose(2, 0, 1), part
 
