@@ -103,7 +103,7 @@ def load_checkpoint(
     if wanted.get("regularizer") is None:
         wanted.pop("regularized", None)
     with _naming(where):
-        check_classifier(wanted["name"], classes, state)
+        check_classifier(wanted["name"], classes, state, wanted.get("head", "own"))
     model = create_model(**wanted)
     fill(model, rename(state), where)
     model.weights_file = find_weights(path).absolute()
@@ -156,7 +156,8 @@ def save_checkpoint(model: Backbone, path: str | Path, half: bool = False) -> Pa
         },
     }
     # One key alone: several would be written in any order, and equal files would differ.
-    text = dumps({**model.settings, LEARNED: learned})
+    settings = {k: v for k, v in model.settings.items() if (k, v) != ("head", "own")}
+    text = dumps({**settings, LEARNED: learned})
     read_metadata(text)
     write_atomic(path, save(state, {SETTINGS: text}))
     return path

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from math import floor
 from typing import TYPE_CHECKING, Any, cast
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 _USUAL = 224  # side of the input, in pixels, where nothing tells it
 _NO_MAPS = "no module puts out maps, (N, C, h, w), that its classes depend on"
+_MOST_BEHIND = 0.5  # share of layers behind the last map, of which AlexNet has 3 of 8
 _ALIKE = 1e-3  # share of the largest value by which two ways of computing features may differ
 
 
@@ -37,11 +38,17 @@ class Layers:
         pooled: name of the last module with maps that classes depend on
         classifier: name of the last linear layer; empty where it cannot be told
         cam: whether the means of the maps are what the classifier sees
+        last: name of the last module with maps, whether classes depend on them or not
+        channels: of these maps
+        behind: share of the network's layers with weights that run behind it
     """
 
     pooled: str
     classifier: str
     cam: bool
+    last: str
+    channels: int
+    behind: float
 
 
 _known: WeakKeyDictionary[nn.Module, tuple[tuple[int, ...], Layers]] = WeakKeyDictionary()
@@ -138,13 +145,52 @@ def find_layers(model: nn.Module, size: int = _USUAL) -> Layers:
     return known[1]
 
 
+def find_last_map(model: nn.Module, size: int = _USUAL) -> tuple[str, int]:
+    """Name the last module that puts out rows and columns, and count its channels.
+
+    Raises:
+        ValueError: there is none near the end of the network, or a run that fails
+    """
+    layers = find_layers(model, size)
+    if layers.behind > _MOST_BEHIND:
+        raise ValueError(
+            f"Expected a network that ends with maps, or with tokens whose places can be told, but "
+            f"{layers.last} is the last such module of {type(model).__name__}, with "
+            f"{layers.behind:.0%} of its layers behind it"
+        )
+    return layers.last, layers.channels
+
+
+@dataclass
+class _Run:
+    """What is noted of a run.
+
+    Args:
+        seen: outputs that have rows and columns
+        heads: what layers took and gave, by name, of those that put out one number a channel
+        lengths: of sequences of tokens
+        layers: how many with weights ran
+    """
+
+    seen: list[_Seen] = field(default_factory=list)
+    heads: dict[str, tuple[Tensor, Tensor]] = field(default_factory=dict)
+    lengths: set[int] = field(default_factory=set)
+    layers: int = 0
+
+    def relates_tokens(self, seen: _Seen) -> bool:
+        """Tell whether rows and columns are tokens that attend to tokens, and no places."""
+        rows, columns = seen.output.shape[-2:]
+        return seen.turn is None and rows == columns and rows in self.lengths
+
+
 @dataclass
 class _Seen:
-    """A module's output in the run, and how it becomes (N, C, h, w)."""
+    """A module's output in the run, how it becomes (N, C, h, w), and how many layers ran so far."""
 
     name: str
     output: Tensor
     turn: Any
+    layers: int
 
     def turned(self, values: Tensor) -> Tensor:
         return values if self.turn is None else cast("Tensor", self.turn(values))
@@ -153,12 +199,11 @@ class _Seen:
 def _look(model: nn.Module, size: int) -> Layers:
     noise = torch.randn(2, 3, size, size, generator=torch.Generator().manual_seed(0))
     noise = fit_images(model, noise).requires_grad_()
-    seen: list[_Seen] = []
-    heads: dict[str, tuple[Tensor, Tensor]] = {}
+    run = _Run()
     with ExitStack() as stack:
         for context in (
             _evaluating(model), uncompiled(model), torch.inference_mode(mode=False),
-            torch.enable_grad(), _watched(model, noise, seen, heads),
+            torch.enable_grad(), _watched(model, noise, run),
         ):  # fmt: skip
             stack.enter_context(context)
         try:
@@ -168,6 +213,8 @@ def _look(model: nn.Module, size: int) -> Layers:
             raise ValueError(
                 f"a run on images of {size} x {size} pixels failed: {reason}"
             ) from error
+        heads = run.heads
+        seen = [each for each in run.seen if not run.relates_tokens(each)]
         head = _find_head(model, heads, scores)
         aim = scores if head is None else heads[head][0]
         if not aim.requires_grad or not seen:
@@ -186,7 +233,10 @@ def _look(model: nn.Module, size: int) -> Layers:
     if head is not None and fitting:
         means = chosen.turned(chosen.output.detach()).flatten(2).mean(2)
         cam = _are_alike(means, heads[head][0]) and _are_alike(heads[head][1], scores)
-    return Layers(chosen.name, head or "", cam)
+    last = seen[-1]
+    channels = last.turned(last.output.detach()).shape[1]
+    behind = 1 - last.layers / run.layers
+    return Layers(chosen.name, head or "", cam, last.name, channels, behind)
 
 
 def _depends(seen: _Seen, gradient: Tensor | None) -> bool:
@@ -234,17 +284,13 @@ def _evaluating(model: nn.Module) -> Iterator[None]:
 
 
 @contextmanager
-def _watched(
-    model: nn.Module, images: Tensor, seen: list[_Seen], heads: dict[str, tuple[Tensor, Tensor]]
-) -> Iterator[None]:
+def _watched(model: nn.Module, images: Tensor, run: _Run) -> Iterator[None]:
     """Note every output that has rows and columns, and what linear layers take and give."""
     with ExitStack() as stack:
         view = stack.enter_context(watching(model, tuple(images.shape)))
         for name, module in model.named_modules():
             if name:
-                handle = module.register_forward_hook(
-                    partial(_note, model, view, seen, heads, name)
-                )
+                handle = module.register_forward_hook(partial(_note, model, view, run, name))
                 stack.callback(handle.remove)
         yield
 
@@ -252,20 +298,23 @@ def _watched(
 def _note(
     model: nn.Module,
     view: View,
-    seen: list[_Seen],
-    heads: dict[str, tuple[Tensor, Tensor]],
+    run: _Run,
     name: str,
     module: nn.Module,
     args: tuple[Any, ...],
     output: Any,
 ) -> Tensor | None:
+    own = next(module.parameters(recurse=False), None) is not None
+    run.layers += own
     if not isinstance(output, torch.Tensor):
         return None
+    if output.ndim == 3:
+        run.lengths.add(output.shape[1])
     if (
         isinstance(module, (nn.Linear, nn.Conv2d))
         and output.flatten(1).shape[1:] == (output.shape[1:2])
     ):
-        heads[name] = args[0].flatten(1), output
+        run.heads[name] = args[0].flatten(1), output
         return None
     try:
         turn = find_reshape(model, module, output, view)
@@ -274,5 +323,5 @@ def _note(
     shape = output.shape if turn is None else turn(output.detach()).shape
     if len(shape) != 4 or min(shape[2:]) == 1 or not output.requires_grad:
         return None
-    seen.append(_Seen(name, output, turn))
+    run.seen.append(_Seen(name, output, turn, run.layers))
     return output.clone()  # what follows may write into it

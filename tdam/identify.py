@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from tdam.backbones.outside import draw_outline
+from tdam.mean_head import NAME as MEAN_HEAD
 from tdam.published import LIGHT, NORM
 from tdam.recurrence import check_steps
 from tdam.registry import MODELS, create_model, find_spec, is_outside
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from torch import Tensor
+
+_MOST_HEADS = 2  # of a network that was distilled
 
 
 def tell_settings(
@@ -62,7 +65,9 @@ def list_classifiers(name: str | None = None) -> set[str]:
     return {f"{spec.classifier}.weight" for spec in specs}
 
 
-def check_classifier(name: str, num_classes: int, state: Mapping[str, Tensor]) -> None:
+def check_classifier(
+    name: str, num_classes: int, state: Mapping[str, Tensor], head: str = "own"
+) -> None:
     """Check that a file has the classifier that a network is to have, before any is built.
 
     Its size is the only one that a file may choose, so that no network is larger than its file. Of
@@ -72,17 +77,27 @@ def check_classifier(name: str, num_classes: int, state: Mapping[str, Tensor]) -
         name: of a registered network
         num_classes: width of the classifier
         state: tensors of the file, by name
+        head: of the network, as `create_model` takes it
 
     Raises:
         ValueError: no such network, or tensors that are missing or of another shape
     """
     if is_outside(name):
-        whole, part = draw_outline(name, num_classes).state_dict(), ""
+        outline, part = draw_outline(name, num_classes), ""
     else:
         with torch.device("meta"):
-            whole = create_model(name, num_classes=num_classes).state_dict()
+            outline = create_model(name, num_classes=num_classes)
         part = f"{find_spec(name).classifier}."
-    wanted = {key: tensor for key, tensor in whole.items() if key.startswith(part)}
+    wanted = {key: t for key, t in outline.state_dict().items() if key.startswith(part)}
+    if head == "mean" and f"{MEAN_HEAD}.bias" in state:
+        ends = [
+            f"{name}."
+            for name, module in outline.named_modules()
+            if isinstance(module, (torch.nn.Linear, torch.nn.Conv2d))
+            and (len(module.weight), f"{name}.weight" in state) == (num_classes, False)
+        ][-_MOST_HEADS:]
+        wanted = {key: tensor for key, tensor in wanted.items() if not key.startswith(tuple(ends))}
+        wanted[f"{MEAN_HEAD}.bias"] = torch.empty(num_classes, device="meta")
     misfits = find_misfits(wanted, {k: t for k, t in state.items() if k in wanted})
     if misfits:
         raise ValueError(f"weights do not fit {name} with {num_classes} classes: tensors {misfits}")

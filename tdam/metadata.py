@@ -9,6 +9,7 @@ from tdam.attention import ORDERS, POOLINGS
 from tdam.attentions import SEARCHLIGHTS
 from tdam.preprocessing import MAX_SIDE, MIN_SIDE
 from tdam.recurrence import MAX_STEPS
+from tdam.spec import HEADS
 from tdam.strict_json import dumps, loads
 from tdam.toml_records import check_keys, fit_fields, show
 
@@ -35,6 +36,7 @@ _CHOICES: dict[str, tuple[Any, ...]] = {
     "order": ORDERS,
     "pooling": POOLINGS,
     "output_stride": (32, 16, 8),
+    "head": HEADS,
     "mode": ("squash", "crop"),
     "interpolation": ("bilinear", "bicubic"),
 }
@@ -55,6 +57,7 @@ class _Settings:
     pooling: str = "average"
     output_stride: int = 32
     dilated: bool = True
+    head: str = "own"
     regularizer: str = "none"
     regularized: tuple[str, ...] = ()
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from tdam.attentions import ATTENTIONS, find_attention
 from tdam.named_weights import fetch_named, is_named
 from tdam.preprocessing import Preprocessing
-from tdam.spec import ModelSpec
+from tdam.spec import HEADS, ModelSpec
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -113,6 +113,7 @@ def create_model(
     num_classes: int = 1000,
     output_stride: int = 32,
     dilated: bool = True,
+    head: str = "own",
     weights: str | Path | None = None,
     new_head: bool = False,
 ) -> Backbone:
@@ -139,6 +140,8 @@ def create_model(
         output_stride: 32, 16 or 8: pixels of the input per pixel of the map
         dilated: reach an output stride below 32 by dilation, which keeps weights valid, or by
             stride 1 alone, as the standard evaluation's networks do
+        head: `own`; or `mean`, a linear head on the mean of the last map, as class activation maps
+            need, where the network's own is another. It starts at zero
         weights: None for random weights; `pretrained` for the network's ImageNet weights, or
             torchvision's `imagenet1k_v1` or `imagenet1k_v2` (with another number of classes all
             but the classifier's); or a file or folder of weights, as `load_checkpoint` takes it.
@@ -160,6 +163,7 @@ def create_model(
     torch.Size([1, 3, 5])
     """
     from tdam.attach import start_as_identity
+    from tdam.mean_head import put_mean_head
     from tdam.recurrence import check_steps
     from tdam.regularizers import add_regularizer, find_regularizer, is_of_layer
     from tdam.stride import set_output_stride
@@ -170,6 +174,8 @@ def create_model(
     check_steps(steps)
     if find_regularizer(regularizer) == "none" and regularized is not None:
         raise ValueError("Expected a regularizer for the blocks of regularized but got none")
+    if head not in HEADS:
+        raise ValueError(f"Expected head to be one of {', '.join(HEADS)} but got {head!r}")
     if num_classes < 1:
         raise ValueError(f"Expected num_classes to be at least 1 but got {num_classes}")
     family = import_module(spec.family if "." in spec.family else f"tdam.backbones.{spec.family}")
@@ -186,7 +192,10 @@ def create_model(
         "num_classes": num_classes,
         "output_stride": output_stride,
         "dilated": dilated,
+        "head": head,
     }
+    if head == "mean":
+        put_mean_head(model)
     state, source = (None, "") if weights is None else _read_weights(model, weights, new_head)
     whole = state is not None and any(map(is_added, state))
     if whole and label == "none":
@@ -219,6 +228,7 @@ def _read_weights(
     Returns:
         tensors by name, and what they are from, for messages
     """
+    from tdam.mean_head import fit_mean_head
     from tdam.published import rename
     from tdam.weights import (
         WeightsError,
@@ -235,9 +245,10 @@ def _read_weights(
             check_tensors(state)
         except ValueError as error:
             raise WeightsError(f"{weights} weights of {name}: {error}") from error
+        state = fit_mean_head(model, state)
         return fit_classifier(model, state, new_head), f"{weights} weights of {name}"
     content, _, source = read_file(weights, model.state_dict())
-    state = rename(content)
+    state = fit_mean_head(model, rename(content))
     model.weights_file = find_weights(weights).absolute()
     return fit_classifier(model, state, new_head) if new_head else state, source
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from tdam.preprocessing import Preprocessing
 
+HEADS = ("own", "mean")  # a network's own, or a linear one on the mean of its last map
 FROM_TORCHVISION = "torchvision (downloaded)"
 
 

@@ -7,6 +7,8 @@ that have a plan, and the blocks of a stage are those within one module.
 
 from __future__ import annotations
 
+import logging
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
@@ -21,6 +23,8 @@ from tdam.torchvision_files import torchvision_weights
 from tdam.weights import WeightsError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from torch import Tensor, nn
 
 TIMM, TORCHVISION = "timm:", "torchvision:"
@@ -93,10 +97,23 @@ def _make_of_timm(own: str, num_classes: int) -> nn.Module:
     if not own.startswith("hf-hub:") and not timm.is_model(own):
         raise ValueError(_offer(f"{TIMM}{own}", own.partition(".")[0], timm.list_models()))
     try:
-        network: nn.Module = timm.create_model(own, pretrained=False, num_classes=num_classes)
+        with _quiet_hub():
+            network: nn.Module = timm.create_model(own, pretrained=False, num_classes=num_classes)
     except (RuntimeError, OSError) as error:
         raise ValueError(f"{TIMM}{own} cannot be built: {_first_line(error)}") from error
     return network
+
+
+@contextmanager
+def _quiet_hub() -> Iterator[None]:
+    """Keep the hub's client from telling of every try; what it ends with is told once."""
+    logger = logging.getLogger("huggingface_hub")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
 
 
 def _offer(name: str, own: str, known: list[str]) -> str:
@@ -174,7 +191,8 @@ def pretrained(name: str) -> dict[str, Tensor]:
 
     own = name.removeprefix(TIMM)
     try:
-        return dict(timm.create_model(own, pretrained=True).state_dict())
+        with _quiet_hub():
+            return dict(timm.create_model(own, pretrained=True).state_dict())
     except Exception as error:  # the hub's client has errors of many kinds
         raise WeightsError(
             f"no weights for {name}: {_first_line(error)}; a file of them goes with --weights FILE"

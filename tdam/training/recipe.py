@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from tdam.named_weights import is_named
 from tdam.precision import PRECISIONS
 from tdam.preprocessing import MAX_SIDE, MIN_SIDE
+from tdam.spec import HEADS
 from tdam.toml_records import fit_fields, read_toml
 from tdam.training.losses import LOSSES
 
@@ -23,6 +24,8 @@ _CHOICES: dict[str, Collection[str]] = {
     "optimizer": ("sgd", "adamw"),
     "schedule": ("cosine", "steps"),
     "rate_every": ("step", "epoch"),
+    "head": HEADS,
+    "learns": ("all", "classifier"),
     "targets": ("labels", "plain"),
     "loss": LOSSES,
     "interpolation": ("bilinear", "bicubic", "random"),
@@ -30,6 +33,13 @@ _CHOICES: dict[str, Collection[str]] = {
     "select": ("accuracy", "localization", "last"),
     "pick_threshold": ("none", "val", "unlabelled"),
 }
+
+# Without a meaning where each image's features are computed once.
+_OF_VIEWS: dict[str, Any] = {
+    "targets": "labels", "select": ("accuracy", "last"), "precision": "float32", "accumulate": 1,
+    "small_size": 0, "resize": 0, "mixup": 0.0, "cutmix": 0.0, "erasing": 0.0, "min_scale": 1.0,
+    "colour": 0.0, "ema": 0.0, "compile": False, "packed": False,
+}  # fmt: skip
 
 _RANGES: dict[str, tuple[float, float]] = {
     "epochs": (1, 100_000),
@@ -78,6 +88,7 @@ class Recipe:
         searchlight: kind of it
         output_stride: 32, 16 or 8
         dilated: reach a stride below 32 by dilation, or by stride 1 alone
+        head: `own`, or `mean` for a linear one on the mean of the last map
         weights: `pretrained`; torchvision's `imagenet1k_v1` or `imagenet1k_v2`; `random`; or the
             path of a file
         new_head: take a file's weights without its classifier; the new one starts at zero
@@ -114,6 +125,8 @@ class Recipe:
         cooldown: last epochs, after the cosine, at `min_lr`
         drops: epochs after which the schedule `steps` multiplies the rate by `drop`
         drop: that factor
+        learns: `all`, or the `classifier` alone: what it takes of each image, and of the mirrored
+            one, is computed once, and every epoch learns from that. Views are of the whole image
         targets: what the network learns to say of an image: its class (`labels`), or what the same
             weights without attention say of the whole image (`plain`). Then only the parts that
             attention adds learn, and the weights keep their classes, of which the data may show
@@ -159,6 +172,7 @@ class Recipe:
     searchlight: str = "joint"
     output_stride: int = 32
     dilated: bool = True
+    head: Literal["own", "mean"] = "own"
     weights: str = "pretrained"
     new_head: bool = False
     freeze_norms: bool = False
@@ -185,6 +199,7 @@ class Recipe:
     cooldown: int = 0
     drops: tuple[int, ...] = ()
     drop: float = 0.1
+    learns: Literal["all", "classifier"] = "all"
     targets: Literal["labels", "plain"] = "labels"
     loss: str = "cross_entropy"
     label_smoothing: float = 0.1
@@ -243,6 +258,15 @@ class Recipe:
                 f"Expected cooldown to be less than epochs ({self.epochs}), which count it, but "
                 f"got {self.cooldown}; set cooldown=0 beside so few epochs"
             )
+        if self.learns == "classifier":
+            for name, fixed in _OF_VIEWS.items():
+                value = getattr(self, name)
+                allowed = fixed if isinstance(fixed, tuple) else (fixed,)
+                if value not in allowed:
+                    raise ValueError(
+                        f"Expected {name} to be {' or '.join(map(str, allowed))} where only the "
+                        f"classifier learns, from features computed once, but got {value}"
+                    )
         if 0 < self.resize < self.size:
             raise ValueError(
                 f"Expected resize to be at least size ({self.size}) but got {self.resize}"

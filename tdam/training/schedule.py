@@ -50,7 +50,10 @@ def rate_at(recipe: Recipe, epoch: float, peak: float = 1.0) -> float:
 
 
 def choose_learners(model: Backbone, recipe: Recipe) -> None:
-    """Freeze all but what attention adds, where the recipe keeps the plain weights."""
+    """Freeze what the recipe keeps: all but the classifier, or all but what attention adds."""
+    if recipe.learns == "classifier":
+        for name, parameter in model.named_parameters():
+            parameter.requires_grad_(name.startswith(f"{model.spec.classifier}."))
     if recipe.targets == "plain":
         for name, parameter in model.named_parameters():
             parameter.requires_grad_(is_added(name))

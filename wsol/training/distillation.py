@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import closing
 from dataclasses import replace
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,14 +13,10 @@ from tdam import create_model, load_checkpoint
 from tdam.events import SILENT, Events
 from tdam.registry import find_spec
 from wsol.classes import class_names
-from wsol.images import read_image
 from wsol.label_matching import match_labels
-from wsol.loading import read_images
-from wsol.runtime import evaluation_mode, find_device
-from wsol.sharing import deal_rows, share
+from wsol.training.outputs import write_outputs
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
     from eval.splits import Split
@@ -132,61 +126,14 @@ def write_teacher_targets(
     workers: int = 2,
     events: Events = SILENT,
 ) -> dict[str, str]:
-    """Write down the class probabilities that a network gives every image.
+    """Write down the class probabilities that a network gives every image, (N, K), float16.
 
-    Args:
-        path: of the file, (N, K), float16: probabilities of the whole image; equal ones for an
-            image that cannot be read. It is there once it is complete
-        plain: the network
-        split: ids of the images
-        root: folder that the ids are relative to
-        device: that the network runs on
-        batch_size: images at once
-        workers: threads that read images
-        events: told of every image within a task that the caller has begun
-
-    Returns:
-        reason by id of the images that cannot be read
+    Equal ones stand for an image that cannot be read; the arguments are `write_outputs`'s.
     """
     classes = plain.settings["num_classes"]
-    unreadable: dict[str, str] = {}
-    unfinished = path.with_name(f".{path.name}.part")
-    file = np.lib.format.open_memmap(unfinished, "w+", np.float16, (len(split), classes))
-    file[:] = 1 / classes
-    ask = partial(_ask, plain, split, root, device, batch_size, workers)
-    with closing(share(ask)) as batches:
-        for rows, said, faults in batches:
-            unreadable |= faults
-            if rows:
-                file[rows] = said
-            events.advance(len(rows) + len(faults))
-    file.flush()
-    unfinished.replace(path)
-    return unreadable
+    empty = np.full(classes, 1 / classes, np.float16)
+    return write_outputs(path, plain, _say, empty, split, root, device, batch_size, workers, events)
 
 
-def _ask(
-    plain: Backbone,
-    split: Split,
-    root: Path,
-    device: str,
-    batch_size: int,
-    workers: int,
-    rank: int,
-    count: int,
-) -> Iterator[tuple[list[int], np.ndarray, dict[str, str]]]:
-    """Give a process's images a batch at a time: rows, their probabilities, and reasons by id."""
-    wanted, where = plain.spec.preprocessing, find_device(device)
-
-    def read(row: int) -> tuple[torch.Tensor, None]:
-        return wanted(read_image(root / split.ids[row])), None
-
-    dealt = deal_rows(range(len(split)), batch_size, rank, count)
-    plain.to(where)
-    with evaluation_mode(plain), torch.inference_mode():
-        for batch in read_images(dealt, read, batch_size, workers, where):
-            faults = {split.ids[row]: str(error) for row, error in batch.unreadable}
-            said = np.zeros((0, 0), np.float16)
-            if batch.images is not None:
-                said = plain(batch.images).float().softmax(dim=1).cpu().numpy().astype(np.float16)
-            yield [row for row, _ in batch.readable], said, faults
+def _say(plain: Backbone, images: torch.Tensor) -> torch.Tensor:
+    return plain(images).float().softmax(dim=1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from math import ceil, sqrt
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,6 +17,8 @@ from tdam.atomic import AtomicFile, naming, write_atomic
 from tdam.events import SILENT, Events
 from tdam.strict_json import dumps, loads
 from tdam.training.errors import TrainingError, UnreadableImageError
+from wsol.fingerprints import RULES, hash_files
+from wsol.folder_lock import hold_file
 from wsol.images import ImageError, read_image
 from wsol.loading import read_ahead
 
@@ -23,6 +26,9 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from eval.splits import Split
+    from tdam.training.batches import TrainingImages
+    from tdam.training.recipe import Recipe
+    from wsol.training.data import TrainingData
 
 _READ_AT_ONCE = 64
 
@@ -186,6 +192,33 @@ def is_packed(split: Split, path: Path) -> bool:
         return same and path.stat().st_size == 3 * pixels
     except (OSError, ValueError, KeyError, TypeError):
         return False
+
+
+def open_images(
+    recipe: Recipe,
+    training_data: TrainingData,
+    folder: Path,
+    workers: int,
+    events: Events,
+) -> TrainingImages:
+    """Open the training images, packed into one file of a folder where the recipe says so."""
+    if not recipe.packed:
+        least = recipe.resize or side_needed(recipe.size, recipe.min_scale)
+        return SplitImages(training_data.train, training_data.root, least)
+    side = max(packed_side(recipe.size), recipe.resize)
+    packed = _packed_file(training_data, side, folder)
+    if not is_packed(training_data.whole, packed):
+        with hold_file(packed, patient=True, tell=events.say):  # runs may share it
+            if not is_packed(training_data.whole, packed):
+                pack_images(training_data.whole, training_data.root, side, packed, workers, events)
+    return PackedImages(training_data.train, packed)
+
+
+def _packed_file(training_data: TrainingData, side: int, folder: Path) -> Path:
+    """Name the file of all training images, the held-out ones too, which runs may share."""
+    states = hash_files(training_data.whole, training_data.root.joinpath, times=True)
+    key = hashlib.sha256(f"{RULES} {states}".encode()).hexdigest()[:16]
+    return folder / f"{key}-{side}.u8"
 
 
 def _to_tensor(pixels: np.ndarray) -> Tensor:

@@ -74,6 +74,7 @@ def create_network(
         searchlight=recipe.searchlight,
         output_stride=recipe.output_stride,
         dilated=recipe.dilated,
+        head=recipe.head,
         num_classes=outputs or len(class_names or ()),
         weights=None if recipe.weights == "random" else recipe.weights,
         new_head=recipe.new_head,

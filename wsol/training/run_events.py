@@ -92,7 +92,9 @@ def announce(training_data: TrainingData, recipe: Recipe, events: Events) -> Non
         f"seed {recipe.seed}; result: {chosen}"
     )
     total = len(training_data.whole) if recipe.packed else 0
-    if recipe.targets == "plain":
+    if recipe.targets == "plain" or recipe.learns == "classifier":
         total += len(training_data.train)
+    if recipe.learns == "classifier":
+        total += min(recipe.val_limit or count, count)
     if total:
         events.begin("prepare", total)

@@ -13,6 +13,7 @@ from tdam.unfinished import LOG, RECIPE, RECORD
 from tdam.weights import RESULT, WeightsError
 from wsol.training.curves import CURVES, EVENTS
 from wsol.training.distillation import TARGETS
+from wsol.training.features import FEATURES
 from wsol.training.image_list import TRAINED_ON, name_own_list
 from wsol.training.record import add_session, list_sessions, read_record, write_record
 from wsol.training.start import hash_start
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 START = "start_sha256"  # key, in a run's record, of the weights that it started from
 RUN_FILES = (
     *(RECIPE, RECORD, LOG, CURVES, EVENTS, RESULT, CHECKPOINTS),
+    *FEATURES,
     *(TARGETS, HASHES, TRAINED_ON, name_own_list(Path(RESULT)).name, "validation.txt", "cache"),
 )
 

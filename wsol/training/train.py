@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import shutil
 import warnings
 from dataclasses import dataclass
@@ -28,13 +27,13 @@ from wsol.errors import ArgumentError
 from wsol.evaluation.calibration import Calibration, choose_threshold
 from wsol.evaluation.network_maps import NetworkMaps
 from wsol.evaluation.unlabelled import choose_unlabelled
-from wsol.fingerprints import RULES, hash_files
-from wsol.folder_lock import hold_file, hold_folder
+from wsol.folder_lock import hold_folder
 from wsol.overlap import check_apart
 from wsol.runtime import find_device, is_half_fast
 from wsol.same_files import check_same_files
 from wsol.training.data import TrainingData, load_training_data
 from wsol.training.distillation import TARGETS, check_distillation, write_teacher_targets
+from wsol.training.features import train_on_features
 from wsol.training.image_list import (
     TRAINED_ON,
     check_same_images,
@@ -44,14 +43,7 @@ from wsol.training.image_list import (
     warn_of_splits,
     write_image_sets,
 )
-from wsol.training.images import (
-    PackedImages,
-    SplitImages,
-    is_packed,
-    pack_images,
-    packed_side,
-    side_needed,
-)
+from wsol.training.images import PackedImages, open_images
 from wsol.training.network import begin_network
 from wsol.training.record import describe_run, is_calibrated, read_record, write_record
 from wsol.training.run_events import RunEvents, announce
@@ -61,6 +53,7 @@ from wsol.training.validation import Validator
 
 if TYPE_CHECKING:
     from eval.manifest import DataSet
+    from eval.splits import Split
     from tdam.backbones.base import Backbone
     from tdam.training.batches import TrainingImages
     from tdam.training.run_folder import TrainState
@@ -110,6 +103,8 @@ def prepare_recipe(recipe: Recipe, device: torch.device) -> Recipe:
         )
     if recipe.targets == "plain":
         check_distillation(recipe)
+    if recipe.learns == "classifier" and recipe.weights == "random":
+        raise ValueError("Expected weights whose features are worth a classifier but got random")
     if recipe.precision == "auto":
         recipe = recipe.change(precision="bfloat16" if is_half_fast(device) else "float32")
     recipe.check_together()
@@ -198,26 +193,22 @@ def train_localizer(
             write_image_sets(out, sets, unknown, chosen_by)
         announce(training_data, recipe, events)
         packed = Path(cache or out / "cache")
-        images = _open_images(recipe, training_data, packed, workers, events)
-        unreadable: dict[str, str] = {}
         ended = read_record(out).get("result", {}) if resume else {}  # which is not done again
-        unreadable |= ended.get("unreadable", {})
+        unreadable = ended.get("unreadable", {})
         if teacher is not None:
             unreadable |= write_teacher_targets(
                 out / TARGETS, teacher, training_data.train, training_data.root, str(where),
                 recipe.batch_size, workers, events,
             )  # fmt: skip
         del teacher
-        validator = Validator(
-            measured_on, training_data.root, str(where), recipe.batch_size, workers, classes
-        )
         with RunEvents(out, recipe.epochs, len(training_data.train), events) as told:
-            state = _run_loop(
-                model, images, recipe, out, validate=validator, resume=resume, device=str(where),
-                workers=workers, save_every=save_every, events=told,
+            state = _learn(
+                model, classes, training_data, measured_on, recipe, out, packed,
+                resume=resume, device=str(where), workers=workers, save_every=save_every,
+                events=told,
             )  # fmt: skip
         best = state.best or state.history[-1]
-        unreadable |= state.unreadable | validator.unreadable
+        unreadable |= state.unreadable
         calibration = None
         calibrated = bool(ended) and is_calibrated(record)  # by a person, after the training
         if recipe.pick_threshold != "none" and not calibrated:
@@ -260,6 +251,39 @@ def check_training(
         )
     for name, folder in (("out", out), ("cache", cache)):
         _check_apart(name, folder, training_data.source.path, training_data.root)
+
+
+def _learn(
+    model: Backbone,
+    classes: dict[int, int],
+    training_data: TrainingData,
+    measured_on: Split,
+    recipe: Recipe,
+    out: Path,
+    packed: Path,
+    *,
+    resume: bool,
+    device: str,
+    workers: int,
+    save_every: float,
+    events: Events,
+) -> TrainState:
+    """Open images, or compute what is said of them once, and train."""
+    if recipe.learns == "classifier":
+        return train_on_features(
+            model, training_data, measured_on, recipe, out, resume=resume, device=device,
+            workers=workers, events=events,
+        )  # fmt: skip
+    images = open_images(recipe, training_data, packed, workers, events)
+    validator = Validator(
+        measured_on, training_data.root, device, recipe.batch_size, workers, classes
+    )
+    state = _run_loop(
+        model, images, recipe, out, validate=validator, resume=resume, device=device,
+        workers=workers, save_every=save_every, events=events,
+    )  # fmt: skip
+    state.unreadable |= validator.unreadable
+    return state
 
 
 def _run_loop(
@@ -305,26 +329,6 @@ def _train_together(
     )
 
 
-def _open_images(
-    recipe: Recipe,
-    training_data: TrainingData,
-    folder: Path,
-    workers: int,
-    events: Events,
-) -> TrainingImages:
-    """Open the training images, packed into one file of a folder where the recipe says so."""
-    if not recipe.packed:
-        least = recipe.resize or side_needed(recipe.size, recipe.min_scale)
-        return SplitImages(training_data.train, training_data.root, least)
-    side = max(packed_side(recipe.size), recipe.resize)
-    packed = _packed_file(training_data, side, folder)
-    if not is_packed(training_data.whole, packed):
-        with hold_file(packed, patient=True, tell=events.say):  # runs may share it
-            if not is_packed(training_data.whole, packed):
-                pack_images(training_data.whole, training_data.root, side, packed, workers, events)
-    return PackedImages(training_data.train, packed)
-
-
 def _check_apart(name: str, folder: str | Path | None, data: Path, root: Path) -> None:
     """Refuse a folder to write that lies among the images, or that holds them."""
     if folder is None:
@@ -345,13 +349,6 @@ def _check_apart(name: str, folder: str | Path | None, data: Path, root: Path) -
             f"Expected {name} to be apart from the data but {resolved} lies among its class "
             "folders",
         )
-
-
-def _packed_file(training_data: TrainingData, side: int, folder: Path) -> Path:
-    """Name the file of all training images, the held-out ones too, which runs may share."""
-    states = hash_files(training_data.whole, training_data.root.joinpath, times=True)
-    key = hashlib.sha256(f"{RULES} {states}".encode()).hexdigest()[:16]
-    return folder / f"{key}-{side}.u8"
 
 
 def _pick(
