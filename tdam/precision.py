@@ -7,8 +7,28 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import torch
+    from torch import nn
 
 PRECISIONS = ("float32", "bfloat16", "float16")
+
+
+class FewBitsWarning(UserWarning):
+    """Boxes may differ from those of float32 by more than a few pixels."""
+
+
+def warn_of_few_bits(model: nn.Module) -> None:
+    """Warn where a network's own weights are bfloat16, whose maps have 8 bits."""
+    import torch
+
+    kinds = {each.dtype for each in model.parameters()}
+    if torch.bfloat16 in kinds:
+        warnings.warn(
+            "the network's weights are bfloat16: its maps have 8 bits, and where two regions are "
+            "about as large a box may be around the other one than in float32, which "
+            "model.float() computes in",
+            FewBitsWarning,
+            stacklevel=3,
+        )
 
 
 def autocast(precision: str, device: torch.device) -> torch.autocast:

@@ -22,19 +22,20 @@ if TYPE_CHECKING:
 DEFAULT_MODEL = "efficientnet_lite0"
 DEFAULT_WEIGHTS = "efficientnet_lite0_tdam"  # by name, in `tdam.weights.list_shipped`
 
-Model = Annotated[str, typer.Option(help="Network; `wsol models` lists them.", metavar="NAME")]
+NETWORKS = "Network: a name that `wsol models` lists, timm:NAME or torchvision:NAME."
+Model = Annotated[str, typer.Option(help=NETWORKS, metavar="NAME")]
 PlainModel = Annotated[
     str | None,
     typer.Option(
-        help=f"Network; `wsol models` lists them. Without --checkpoint: {DEFAULT_MODEL}.",
+        help=f"{NETWORKS} Without --checkpoint: {DEFAULT_MODEL}.",
         metavar="NAME",
     ),
 ]
 AnyModel = Annotated[
     str | None,
     typer.Option(
-        help="Network; `wsol models` lists them. Without --model, --attention, --weights and "
-        f"--checkpoint: {DEFAULT_WEIGHTS}, which comes along.",
+        help=f"{NETWORKS} Without --model, --attention, --weights and --checkpoint: "
+        f"{DEFAULT_WEIGHTS}, which comes along.",
         metavar="NAME",
     ),
 ]

@@ -37,7 +37,7 @@ def train(
         ),
     ] = None,
     model: Annotated[
-        str | None, typer.Option(help="Network; `wsol models` lists them.", metavar="NAME")
+        str | None, typer.Option(help=common.NETWORKS, metavar="NAME")
     ] = None,
     attention: common.Attention = None,
     steps: common.Steps = None,

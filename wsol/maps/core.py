@@ -11,7 +11,7 @@ import torch
 from tdam.describe import find_layers
 from tdam.layout import hooked
 from tdam.outputs import find_scores, fit_images, uncompiled, unwrap
-from tdam.precision import autocast
+from tdam.precision import autocast, warn_of_few_bits
 from tdam.recurrence import TopDownBlock
 
 if TYPE_CHECKING:
@@ -67,6 +67,7 @@ class MapExtractor(ABC):
     ) -> None:
         self.model = model = unwrap(model)
         self.check_network(model)
+        warn_of_few_bits(model)
         if target_layer is None:
             target_layer = default_layer(model, self.usual_layer, "target_layer")
         if isinstance(target_layer, (list, tuple)):
