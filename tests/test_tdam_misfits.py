@@ -99,6 +99,7 @@ def test_layers_without_maps_are_refused_at_loading(network, tmp_path, layer, to
 
 
 @pytest.mark.fault(LAYERS)
+@pytest.mark.slow
 @pytest.mark.parametrize("command", ["predict", "shift", "evaluate"])
 def test_commands_refuse_such_a_layer_in_one_line(network, tmp_path, photo, run, objects, command):
     path = change(network, tmp_path / "w.safetensors", map_layer="avgpool", method="layercam")

@@ -85,6 +85,7 @@ def test_every_step_passes_the_layer():
     assert model.layer4[1].after_block.seen == [6, 2]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["efficientnet_lite0", "mobilenet_v3_large", "vgg16"])
 @pytest.mark.parametrize("attention", ["none", "tdam"])
 def test_other_families(name, attention):

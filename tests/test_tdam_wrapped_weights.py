@@ -26,7 +26,13 @@ def twin():
     return make(0)
 
 
-@pytest.mark.parametrize("name", SAVED)
+@pytest.mark.parametrize(
+    "name",
+    [
+        name if i % 4 == 0 else pytest.param(name, marks=pytest.mark.slow)
+        for i, name in enumerate(SAVED)
+    ],
+)
 def test_wrappings_of_one_network(tmp_path, twin, name):
     torch.save(SAVED[name](twin), tmp_path / "w.pt")
     with warnings.catch_warnings():

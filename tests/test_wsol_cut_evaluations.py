@@ -52,6 +52,7 @@ def _mixed(data, size):
 
 
 @pytest.mark.fault("runs: kept results that a disk has lost")
+@pytest.mark.slow
 @pytest.mark.parametrize("spoil", [_zeros, _garbage, _mixed])
 def test_what_a_disk_has_lost_is_scored_again(tmp_path, spoil):
     data, whole, out = cut_off(tmp_path, 64)
@@ -106,6 +107,7 @@ OTHERS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("after", [33, 41, 73])  # images: 40 choose, then 35 are scored
 @pytest.mark.fault("runs: other settings than those of an unfinished run")
 def test_settings_of_every_pass_count_whichever_had_begun(tmp_path, after):

@@ -98,6 +98,7 @@ def exported(tmp_path_factory):
     return network, made
 
 
+@pytest.mark.slow
 def test_the_file_puts_out_what_the_localizer_sees(exported, spot):
     network, made = exported
     images = torch.stack([INPUT(spot), INPUT(spot.rotate(90, expand=True)), INPUT(spot)[:, :, :]])
@@ -120,6 +121,7 @@ def test_the_file_puts_out_what_the_localizer_sees(exported, spot):
     assert found["maps"].max() > 0.01
 
 
+@pytest.mark.slow
 def test_boxes_need_no_torch(exported, photos, tmp_path):
     network, made = exported
     pictures = sorted(photos.glob("*.*"))
@@ -140,6 +142,7 @@ def test_boxes_need_no_torch(exported, photos, tmp_path):
         assert check_boxes(read_boxes(made.path, pictures, tmp_path), localizer(pictures)) == 27
 
 
+@pytest.mark.slow
 def test_the_json_beside_it_tells_all(exported):
     _, made = exported
     told = json.loads(made.told.read_text(encoding="utf-8"))
@@ -203,6 +206,7 @@ def test_what_cannot_be_exported_is_said_in_one_sentence(tmp_path, options, mess
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_nothing_is_overwritten(exported, tmp_path):
     _, made = exported
     before = made.path.read_bytes()

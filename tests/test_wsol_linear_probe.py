@@ -90,6 +90,7 @@ class Stop(Events):
             raise KeyboardInterrupt
 
 
+@pytest.mark.slow
 def test_a_run_that_was_cut_off_ends_with_the_same_weights(root, weights, tmp_path):
     recipe = PROBE.change(weights=str(weights))
     whole = train_localizer(root, tmp_path / "whole", recipe, workers=0)
@@ -105,6 +106,7 @@ def test_a_run_that_was_cut_off_ends_with_the_same_weights(root, weights, tmp_pa
     assert not [task for task in told.tasks if task.startswith("train")]
 
 
+@pytest.mark.slow
 def test_images_that_cannot_be_read(weights, tmp_path):
     root = fill(tmp_path / "data", 40)
     recipe = PROBE.change(weights=str(weights), epochs=1)

@@ -84,7 +84,9 @@ def test_scorecam_asks_each_step_for_its_own_scores(layer):
         torch.testing.assert_close(maps[:, step], wanted, atol=1e-5, rtol=1e-3)
 
 
-@pytest.mark.parametrize("distance", [0, 1, 2, 3])
+@pytest.mark.parametrize(
+    "distance", [0, 1, *(pytest.param(m, marks=pytest.mark.slow) for m in (2, 3))]
+)
 @pytest.mark.parametrize("layer", [None, "blocks.6.0.bn2", "blocks.6.0.bn3"])
 def test_attention_that_has_not_learned_shows_what_the_plain_network_does(distance, layer):
     """It begins as the identity, wherever the layer of the maps lies and whatever runs again."""

@@ -203,6 +203,7 @@ def test_data_that_cannot_be_trained_on(tmp_path, run):
         load_training_data(tmp_path / "nowhere")
 
 
+@pytest.mark.slow
 def test_force_takes_nothing_but_a_run(trained, objects, run, tmp_path):
     out = tmp_path / "run"
     shutil.copytree(trained[0], out)
@@ -248,6 +249,7 @@ def test_a_run_goes_on_without_the_weights_it_began_with(trained, objects, run, 
     assert run("train", objects, "--resume", "--out", tmp_path / "second")[0] == 0
 
 
+@pytest.mark.slow
 def test_a_finished_run_still_names_what_could_not_be_read(tmp_path, run):
     for split, first in (("train", 0), ("val", 50)):
         fill(tmp_path / "data" / split, 3, first)
@@ -263,6 +265,7 @@ def test_a_finished_run_still_names_what_could_not_be_read(tmp_path, run):
         assert "1 image could not be read, left out" in err
 
 
+@pytest.mark.slow
 def test_weights_of_other_classes(trained, objects):
     out, _, _ = trained
     recipe = prepare_recipe(Recipe(weights=str(out)), torch.device("cpu"))

@@ -36,9 +36,7 @@ def train(
             metavar="NAME",
         ),
     ] = None,
-    model: Annotated[
-        str | None, typer.Option(help=common.NETWORKS, metavar="NAME")
-    ] = None,
+    model: Annotated[str | None, typer.Option(help=common.NETWORKS, metavar="NAME")] = None,
     attention: common.Attention = None,
     steps: common.Steps = None,
     distance: common.Distance = None,
