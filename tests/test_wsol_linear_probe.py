@@ -135,6 +135,14 @@ def test_choices_that_features_know_nothing_of(root, weights, tmp_path, choice, 
         train_localizer(root, tmp_path / "run", recipe, workers=0)
 
 
+def test_a_size_that_a_network_does_not_take(root, tmp_path):
+    name = "timm:vit_tiny_patch16_224"
+    weights = save_checkpoint(create_model(name, num_classes=5), tmp_path / "w.safetensors")
+    recipe = PROBE.change(model=name, weights=str(weights), size=96)
+    with pytest.raises(ValueError, match=r"size to be one that timm:vit\S+ takes but got 96: "):
+        train_localizer(root, tmp_path / "run", recipe, workers=0)
+
+
 @pytest.mark.slow
 def test_a_transformer_and_its_exact_maps(root, tmp_path, run):
     torch.manual_seed(0)

@@ -9,6 +9,7 @@ import torch
 
 from tdam import create_model, load_checkpoint
 from tdam.checkpoints import read_class_names
+from tdam.registry import is_outside
 from tdam.training.stages import spread_factors
 from wsol.maps.names import settle_method
 from wsol.training.distillation import TARGETS, find_outputs, load_teacher
@@ -84,7 +85,22 @@ def create_network(
     shown = replace(model.spec.preprocessing, size=recipe.size or model.spec.preprocessing.size)
     method = settle_method(recipe.method, model)
     model.spec = replace(model.spec, method=method, preprocessing=shown)
+    if is_outside(recipe.model):
+        for size in {shown.size, recipe.small_size or shown.size}:
+            _check_size(model, size)
     return model
+
+
+def _check_size(model: Backbone, size: int) -> None:
+    """Refuse a size that another library's network does not take, as of patches it counts on."""
+    try:
+        with torch.inference_mode():
+            model(torch.zeros(1, 3, size, size))
+    except (AssertionError, RuntimeError) as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise ValueError(
+            f"Expected size to be one that {model.spec.name} takes but got {size}: {reason}"
+        ) from error
 
 
 def _check_classes(weights: str, class_names: tuple[str, ...]) -> None:
