@@ -11,7 +11,11 @@ if TYPE_CHECKING:
 
     from eval.building import Built
 
-BUILDERS: dict[str, str] = {"cub": "eval.cub:build_cub", "ilsvrc": "eval.ilsvrc:build_ilsvrc"}
+BUILDERS: dict[str, str] = {
+    "cub": "eval.cub:build_cub",
+    "ilsvrc": "eval.ilsvrc:build_ilsvrc",
+    "tiny-imagenet": "eval.tiny_imagenet:build_tiny_imagenet",
+}
 
 
 def find_builder(name: str) -> Callable[..., Built]:
@@ -41,6 +45,10 @@ _SIGNS: dict[str, tuple[tuple[str, ...], ...]] = {
         ("Data/CLS-LOC",),
         ("Annotations/CLS-LOC", "val"),
         ("LOC_val_solution.csv", "val"),
+    ),
+    "tiny-imagenet": (
+        ("wnids.txt", "val/val_annotations.txt"),
+        ("tiny-imagenet-200/wnids.txt", "tiny-imagenet-200/val/val_annotations.txt"),
     ),
 }
 

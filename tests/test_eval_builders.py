@@ -191,7 +191,7 @@ def test_a_part_of_train_stands_in_for_val(tmp_path):
 
 def test_builders_by_name():
     assert find_builder("cub") is build_cub
-    with pytest.raises(ValueError, match="one of cub, ilsvrc but got 'coco'"):
+    with pytest.raises(ValueError, match="one of cub, ilsvrc, tiny-imagenet but got 'coco'"):
         find_builder("coco")
 
 

@@ -52,8 +52,9 @@ def build(
 ) -> None:
     """Turn an official download into a folder with one folder a split.
 
-    The splits are the official ones; ILSVRC's validation images become test. Neither download has
-    a val split; --val SHARE makes one out of train, with boxes, for --threshold val. The standard
+    The splits are the official ones; ILSVRC's validation images become test. Neither CUB nor ILSVRC
+    has a val split; --val SHARE makes one out of train, with boxes, for --threshold val. Of Tiny
+    ImageNet's validation images the first 5 of every class are val, the others test. The standard
     evaluation's metadata (metadata/CUB, ILSVRC, OpenImages) needs no building: it is DATA as it is.
     """
     from eval.builders import find_builder
