@@ -30,6 +30,10 @@ _MOST_BEHIND = 0.5  # share of layers behind the last map, of which AlexNet has 
 _ALIKE = 1e-3  # share of the largest value by which two ways of computing features may differ
 
 
+class NoScoresError(ValueError):
+    """A network that puts out no class scores, or those of several heads."""
+
+
 @dataclass(frozen=True)
 class Layers:
     """Where a network's maps come from.
@@ -67,6 +71,12 @@ def spec_of(model: nn.Module, preprocessing: Preprocessing | None = None) -> Mod
     own = getattr(model, "spec", None)
     if isinstance(own, ModelSpec):
         return own
+    colours = next((m.in_channels for m in model.modules() if isinstance(m, nn.Conv2d)), 3)
+    if colours != 3:
+        raise ValueError(
+            f"Expected a network of images of three colours but the first convolution of "
+            f"{type(model).__name__} takes {colours} channels"
+        )
     faults = []
     wanted = preprocessing or find_preprocessing(model)
     if wanted is None:
@@ -78,6 +88,8 @@ def spec_of(model: nn.Module, preprocessing: Preprocessing | None = None) -> Mod
     layers = None
     try:
         layers = find_layers(model, _USUAL if wanted is None else wanted.size)
+    except NoScoresError:
+        raise
     except ValueError as error:
         faults.append(f"target_layer, the module whose maps are wanted ({error})")
     if wanted is None or layers is None:
@@ -169,12 +181,14 @@ class _Run:
         seen: outputs that have rows and columns
         heads: what layers took and gave, by name, of those that put out one number a channel
         lengths: of sequences of tokens
+        identity: name and output of the last `nn.Identity` that put out one row an image
         layers: how many with weights ran
     """
 
     seen: list[_Seen] = field(default_factory=list)
     heads: dict[str, tuple[Tensor, Tensor]] = field(default_factory=dict)
     lengths: set[int] = field(default_factory=set)
+    identity: tuple[str, Tensor] | None = None
     layers: int = 0
 
     def relates_tokens(self, seen: _Seen) -> bool:
@@ -207,15 +221,25 @@ def _look(model: nn.Module, size: int) -> Layers:
         ):  # fmt: skip
             stack.enter_context(context)
         try:
-            scores = find_scores(model(noise))
+            output = model(noise)
         except (RuntimeError, AssertionError, TypeError, IndexError) as error:
             reason = str(error).splitlines()[0] if str(error) else type(error).__name__
             raise ValueError(
                 f"a run on images of {size} x {size} pixels failed: {reason}"
             ) from error
+        try:
+            scores = find_scores(output)
+        except ValueError as error:
+            raise NoScoresError(str(error)) from error
         heads = run.heads
         seen = [each for each in run.seen if not run.relates_tokens(each)]
         head = _find_head(model, heads, scores)
+        if head is None and run.identity and _are_alike(run.identity[1], scores):
+            raise NoScoresError(
+                f"Expected class scores but the classifier of {type(model).__name__}, "
+                f"{run.identity[0]}, is an nn.Identity, which hands on {scores.shape[1]} features; "
+                "give it one, such as by num_classes in timm"
+            )
         aim = scores if head is None else heads[head][0]
         if not aim.requires_grad or not seen:
             raise ValueError(_NO_MAPS)
@@ -223,7 +247,10 @@ def _look(model: nn.Module, size: int) -> Layers:
         gradients = torch.autograd.grad(
             (aim * weights).sum(), [each.output for each in seen], allow_unused=True
         )
-    used = [each for each, g in zip(seen, gradients, strict=True) if _depends(each, g)]
+    pairs = [(each, g) for each, g in zip(seen, gradients, strict=True) if g is not None]
+    used = [each for each, gradient in pairs if _share_used(each, gradient) > 0.5]
+    # Of a maximum over all places, each channel depends on one alone.
+    used = used or [each for each, g in pairs if each.turn is None and _share_used(each, g) > 0]
     if not used:
         raise ValueError(_NO_MAPS)
     taken = None if head is None else heads[head][0].shape[-1]
@@ -239,12 +266,9 @@ def _look(model: nn.Module, size: int) -> Layers:
     return Layers(chosen.name, head or "", cam, last.name, channels, behind)
 
 
-def _depends(seen: _Seen, gradient: Tensor | None) -> bool:
-    """Tell whether classes depend on a map at more than half of its places."""
-    if gradient is None:
-        return False
-    places = seen.turned(gradient).abs().amax(dim=1)
-    return bool((places > 0).float().mean() > 0.5)
+def _share_used(seen: _Seen, gradient: Tensor) -> float:
+    """Tell at which share of a map's places classes depend on it."""
+    return float((seen.turned(gradient).abs().amax(dim=1) > 0).float().mean())
 
 
 def _are_alike(one: Tensor, other: Tensor) -> bool:
@@ -308,6 +332,8 @@ def _note(
     run.layers += own
     if not isinstance(output, torch.Tensor):
         return None
+    if output.ndim == 2 and isinstance(module, nn.Identity):
+        run.identity = name, output
     if output.ndim == 3:
         run.lengths.add(output.shape[1])
     if (

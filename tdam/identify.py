@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -12,10 +13,11 @@ from tdam.published import LIGHT, NORM
 from tdam.recurrence import check_steps
 from tdam.registry import MODELS, create_model, find_spec, is_outside
 from tdam.toml_records import show
-from tdam.weights import find_misfits
+from tdam.weights import find_misfits, read_file
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
     from torch import Tensor
 
@@ -63,6 +65,28 @@ def list_classifiers(name: str | None = None) -> set[str]:
     """Name a tensor of every registered network, or of one, by which its files can be told."""
     specs = MODELS.values() if name is None else (find_spec(name),)
     return {f"{spec.classifier}.weight" for spec in specs}
+
+
+def count_classes(name: str, path: str | Path) -> int:
+    """Count the classes of a network's weights, by the classifier that a file has.
+
+    Args:
+        name: of the network
+        path: as `read_file` takes it
+
+    Returns:
+        the classifier's width; ImageNet's 1000 where the file has none of this network
+
+    Raises:
+        ValueError: no such network
+        WeightsError: a file that cannot be read
+    """
+    last = f"{find_spec(name).classifier}.weight"
+    with warnings.catch_warnings():  # the file is read again
+        warnings.simplefilter("ignore")
+        state, _, _ = read_file(path, {last})
+    weight = state.get(last)
+    return 1000 if weight is None or weight.ndim == 0 else len(weight)
 
 
 def check_classifier(

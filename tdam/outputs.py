@@ -9,9 +9,11 @@ import torch
 from torch import nn
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from torch import Tensor
+
+_ROUNDING = 1e-3  # that a sum of float16 probabilities may be off by
 
 
 def unwrap(model: nn.Module) -> nn.Module:
@@ -23,7 +25,15 @@ def unwrap(model: nn.Module) -> nn.Module:
     Args:
         model: a network, or one in torch's `DataParallel`, `DistributedDataParallel`,
             `AveragedModel` or `compile`
+
+    Raises:
+        ValueError: a program of TorchScript
     """
+    if isinstance(model, torch.jit.ScriptModule):
+        raise ValueError(
+            "Expected a network whose layers can be watched but got a program of TorchScript: give "
+            "the module that it was made of"
+        )
     wrappers = (
         nn.DataParallel, nn.parallel.DistributedDataParallel, torch.optim.swa_utils.AveragedModel,
     )  # fmt: skip
@@ -56,19 +66,38 @@ def fit_images(model: nn.Module, images: Tensor) -> Tensor:
     return images if like is None else images.to(like.device, like.dtype)
 
 
+def to_probabilities(scores: Tensor) -> Tensor:
+    """Turn class scores into probabilities; those of a network that ends in a softmax stay.
+
+    Args:
+        scores: (N, K)
+
+    Returns:
+        (N, K), float32
+
+    >>> to_probabilities(torch.tensor([[2.0, 2.0], [0.9, 0.1]]))
+    tensor([[0.5000, 0.5000],
+            [0.9000, 0.1000]])
+    """
+    scores = scores.detach().float()
+    given = (scores >= 0).all(dim=1) & ((scores.sum(dim=1) - 1).abs() < _ROUNDING)
+    return torch.where(given[:, None], scores, scores.softmax(dim=1))
+
+
 def find_scores(output: Any) -> Tensor:
     """Find the class scores among what a network puts out.
 
     Args:
-        output: (N, K); (N,) or (N, 1) of one logit, which a sigmoid makes a probability; a list,
-            tuple or dict that holds such a tensor, or an object whose `logits` is one
+        output: (N, K); (N,) or (N, 1) of one logit, which a sigmoid makes a probability; a list or
+            tuple whose first is such a tensor, a dict that holds one, or an object whose `logits`
+            is one
 
     Returns:
         (N, K). One logit z becomes -z / 2 and z / 2, of the class 0 that it speaks against and the
         class 1 that it speaks for, so that a softmax gives what the sigmoid does
 
     Raises:
-        ValueError: nothing of these; the message has what there is
+        ValueError: nothing of these, or a dict of several; the message has what there is
 
     >>> find_scores({"logits": torch.tensor([0.0, 2.0])}).softmax(1)[:, 1]
     tensor([0.5000, 0.8808])
@@ -78,7 +107,7 @@ def find_scores(output: Any) -> Tensor:
         if hasattr(found, "logits"):
             found = found.logits
         elif isinstance(found, dict):
-            found = found.get("logits", next(iter(found.values()), None))
+            found = found["logits"] if "logits" in found else _find_only(found)
         elif isinstance(found, (list, tuple)) and found:
             found = found[0]
     if not isinstance(found, torch.Tensor) or found.ndim not in (1, 2):
@@ -88,3 +117,19 @@ def find_scores(output: Any) -> Tensor:
         return found
     half = found.reshape(-1, 1) / 2
     return torch.cat([-half, half], dim=1)
+
+
+def _find_only(outputs: Mapping[Any, Any]) -> Any:
+    """Give the first of several outputs, unless heads of other sizes stand beside it.
+
+    Raises:
+        ValueError: they do
+    """
+    heads = {k: v for k, v in outputs.items() if isinstance(v, torch.Tensor) and v.ndim == 2}
+    if len({head.shape[1] for head in heads.values()}) > 1:
+        told = ", ".join(f"{name} {tuple(head.shape)}" for name, head in heads.items())
+        raise ValueError(
+            f"Expected a network of one head but got {told}: wrap it, so that forward gives the "
+            "scores that are meant, or call them logits"
+        )
+    return next(iter(outputs.values()), None)

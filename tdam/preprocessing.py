@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from numbers import Integral
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -48,6 +49,10 @@ class Preprocessing:
             raise ValueError(
                 "Expected interpolation to be 'bilinear' or 'bicubic' but got "
                 f"{self.interpolation!r}"
+            )
+        if not isinstance(self.size, Integral):
+            raise ValueError(
+                f"Expected size to be a whole number, of a square input, but got {self.size!r}"
             )
         if self.size < 1:
             raise ValueError(f"Expected size to be at least 1 but got {self.size}")

@@ -69,7 +69,10 @@ def test_build_of_a_broken_download_is_one_line(run, cub, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "parts"),
     [
-        (["build", "coco", "--source", ".", "--out", "x"], ["NAME", "cub, ilsvrc, tiny-imagenet", "'coco'"]),
+        (
+            ["build", "coco", "--source", ".", "--out", "x"],
+            ["NAME", "cub, ilsvrc, tiny-imagenet", "'coco'"],
+        ),
         (["build", "cub", "--source", "nowhere", "--out", "x"], ["--source", "nowhere"]),
         (["build", "cub", "--source", ".", "--out", "x", "--val", "1"], ["--val", "0 and 1"]),
         (["build", "cub", "--source", "."], ["--out"]),

@@ -225,30 +225,30 @@ def test_what_is_not_installed_is_named(tmp_path, monkeypatch):
         export_network("efficientnet_lite0_tdam", tmp_path / "a.onnx")
 
 
-def settle(network):
+def settle(network, inputs):
     """Give random weights the scales of trained ones, lest a last digit decide on everything."""
-    head, side = network.get_submodule(network.spec.classifier), network.spec.preprocessing.size
-    noise = torch.randn(4, 3, side, side)
+    head = network.get_submodule(network.spec.classifier)
     with torch.no_grad():
         for module in network.modules():
             if isinstance(module, nn.modules.batchnorm._BatchNorm):
                 module.momentum = 1.0
             if isinstance(module, TopDownAttention):
                 module.to_bottom.weight *= 0.1
-        network.train()(noise)
-        scale = 1 / network.eval()(noise).std()
+        network.train()(inputs)
+        scale = 1 / network.eval()(inputs).std()
         for parameter in head.parameters():
             parameter *= scale
 
 
 def check_export(network, folder, **options):
     """Hold a batch of another size than any before against the network in double precision."""
-    settle(network)
-    made = export_network(network, folder / "a.onnx", topk=2, force=True, **options)
     side = network.spec.preprocessing.size
     pictures = list(np.random.default_rng(0).integers(0, 256, (5, side, side, 3), np.uint8))
-    inputs = [network.spec.preprocessing(Image.fromarray(each)) for each in pictures]
-    found = run_onnx(made.path, torch.stack(inputs))
+    shown = [network.spec.preprocessing(Image.fromarray(each)) for each in pictures]
+    inputs = torch.stack(shown)
+    settle(network, inputs)
+    made = export_network(network, folder / "a.onnx", topk=2, force=True, **options)
+    found = run_onnx(made.path, inputs)
     localizer = Localizer(copy.deepcopy(network).double(), topk=2, device="cpu")
     # Beside a corner of an activation, a last digit decides which way the gradient of a pixel goes.
     near = 1e-4 if made.method == "cam" else 1e-3

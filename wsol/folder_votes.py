@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from tdam.events import working
+from tdam.outputs import to_probabilities
 from wsol.classes import near_names
 from wsol.images import read_image
 from wsol.loading import read_images
@@ -119,6 +120,6 @@ def _classify(localizer: Localizer, paths: Sequence[Path]) -> torch.Tensor:
         for batch in read_images(paths, read, *reading):
             if batch.images is not None:
                 scores = localizer.extractor.run(batch.images)
-                found.append(scores.float().softmax(dim=1).double().cpu())
+                found.append(to_probabilities(scores).double().cpu())
     likely = torch.cat(found) if found else torch.zeros(0, 1)
     return likely[likely.isfinite().all(dim=1)]

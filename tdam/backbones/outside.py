@@ -53,8 +53,8 @@ class Outside(Backbone):
         stages = self.stage_blocks()
         if not stages:
             raise ValueError(
-                f"Expected a network with blocks that attention can be put into but "
-                f"{self.spec.name} has none"
+                f"Expected attention to be none for {self.spec.name}, which has no blocks that "
+                "take it"
             )
         return [name for stage in stages[-2:] for name in stage]
 

@@ -100,6 +100,7 @@ def load_model(
     import torch
 
     from tdam import create_model, load_checkpoint
+    from tdam.identify import count_classes
     from tdam.named_weights import is_named
     from tdam.registry import is_outside
     from tdam.weights import WeightsError, shipped_path
@@ -118,7 +119,10 @@ def load_model(
                 stride = {} if output_stride is None else {"output_stride": output_stride}
                 return load_checkpoint(checkpoint, **stride)[0]
         with common.wrong_use("--weights"):
-            model = create_model(name or common.DEFAULT_MODEL, weights=source, **settings)
+            name = name or common.DEFAULT_MODEL
+            if source is not None and not is_named(source):
+                settings["num_classes"] = count_classes(name, source)
+            model = create_model(name, weights=source, **settings)
     except WeightsError as error:
         hint = "; give --checkpoint FILE, or --weights random to try without"
         fail(f"{error}{hint if checkpoint is None else ''}")

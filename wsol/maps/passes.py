@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from tdam.layout import hooked
+from tdam.outputs import to_probabilities
 from tdam.steps import Steps, every_step
 from wsol.maps.core import UNUSED
 from wsol.maps.names import find_method
@@ -47,7 +48,7 @@ class Pass:
     @property
     def probabilities(self) -> Tensor:
         """Probabilities of the classes at every step, (N, T, K)."""
-        likely = self.scores.detach().float().softmax(dim=1)
+        likely = to_probabilities(self.scores)
         return likely.unflatten(0, (self.steps, -1)).transpose(0, 1)
 
     def maps(self, class_ids: Tensor, traced: bool = False) -> Tensor:
