@@ -71,7 +71,7 @@ def put_mean_head(model: Backbone) -> None:
         model: changed in place, its `spec` too
 
     Raises:
-        ValueError: no layer whose output has rows and columns
+        ValueError: no layer whose output has rows and columns, or a head that is of other parts
     """
     spec = model.spec
     if spec.cam:
@@ -90,6 +90,15 @@ def put_mean_head(model: Backbone) -> None:
     model.spec = replace(
         spec, pooled_layer=layer, map_layer=layer, classifier=NAME, cam=True, method="cam"
     )
+    side = spec.preprocessing.size
+    try:
+        with torch.no_grad():
+            model.eval()(torch.zeros(1, 3, side, side))
+    except (AttributeError, LookupError, RuntimeError, TypeError) as error:
+        raise ValueError(
+            f"Expected a network that runs without {', '.join(own)}, which head=mean stands in "
+            f"for, but {spec.name} does not ({error})"
+        ) from error
 
 
 def list_own_heads(network: nn.Module, classifier: str) -> tuple[str, ...]:

@@ -117,6 +117,11 @@ def test_tokens_whose_places_cannot_be_told_are_no_map(name):
         create_model(name, num_classes=2, head="mean")
 
 
+def test_heads_of_several_parts_stay():
+    with pytest.raises(ValueError, match=r"runs without head, .* timm:crossvit_9_240 does not"):
+        create_model("timm:crossvit_9_240", num_classes=2, head="mean")
+
+
 def test_attention_from_token_to_token_is_no_map():
     spec = create_model("timm:tnt_s_legacy_patch16_224", num_classes=2).spec
     assert "attn" not in spec.map_layer
