@@ -71,12 +71,6 @@ def spec_of(model: nn.Module, preprocessing: Preprocessing | None = None) -> Mod
     own = getattr(model, "spec", None)
     if isinstance(own, ModelSpec):
         return own
-    colours = next((m.in_channels for m in model.modules() if isinstance(m, nn.Conv2d)), 3)
-    if colours != 3:
-        raise ValueError(
-            f"Expected a network of images of three colours but the first convolution of "
-            f"{type(model).__name__} takes {colours} channels"
-        )
     faults = []
     wanted = preprocessing or find_preprocessing(model)
     if wanted is None:
@@ -223,6 +217,12 @@ def _look(model: nn.Module, size: int) -> Layers:
         try:
             output = model(noise)
         except (RuntimeError, AssertionError, TypeError, IndexError) as error:
+            colours = next((m.in_channels for m in model.modules() if isinstance(m, nn.Conv2d)), 3)
+            if colours != 3:  # some networks rearrange the three before their first convolution
+                raise NoScoresError(
+                    "Expected a network of images of three colours but the first convolution of "
+                    f"{type(model).__name__} takes {colours} channels"
+                ) from error
             reason = str(error).splitlines()[0] if str(error) else type(error).__name__
             raise ValueError(
                 f"a run on images of {size} x {size} pixels failed: {reason}"

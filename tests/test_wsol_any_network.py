@@ -82,6 +82,10 @@ def test_other_colours_are_refused(channels):
         Localizer(network)
 
 
+def test_colours_may_be_rearranged_first():
+    assert find_layers(timm.create_model("tresnet_m", num_classes=2), 64).classifier == "head.fc"
+
+
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 def test_programs_are_refused():
     program = torch.jit.script(nn.Sequential(nn.Conv2d(3, 2, 3)))
