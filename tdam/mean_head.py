@@ -81,9 +81,8 @@ def put_mean_head(model: Backbone) -> None:
     for name in own:
         model.set_submodule(name, nn.Identity())
     head = nn.Linear(channels, model.settings["num_classes"])
-    with torch.no_grad():
-        for parameter in head.parameters():
-            parameter.zero_()
+    nn.init.zeros_(head.weight)
+    nn.init.zeros_(head.bias)
     model.add_module(NAME, head)
     kind = type(type(model).__name__, (MeanHeaded, type(model)), {"own_heads": own})
     model.__class__ = kind

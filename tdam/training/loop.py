@@ -15,7 +15,7 @@ from tdam.events import SILENT
 from tdam.job import join_ranks
 from tdam.precision import autocast, check_precision
 from tdam.training.batches import STEP, batches_an_epoch, derive_seed, load_batches
-from tdam.training.errors import TrainingError
+from tdam.training.errors import TrainingError, refuse_unreadable
 from tdam.training.history import add_row
 from tdam.training.interrupts import held_interrupts
 from tdam.training.losses import find_loss
@@ -351,12 +351,7 @@ def _batches_a_step(recipe: Recipe, position: int, an_epoch: int) -> int:
 def _note_unreadable(batch: Batch, state: TrainState, images: TrainingImages) -> None:
     """Remember what could not be read, and stop where that is more than a hundredth."""
     state.unreadable.update({images.ids[index]: reason for index, reason in batch.unreadable})
-    if len(state.unreadable) > 0.01 * len(images.ids):
-        named = "; ".join(f"{i}: {reason}" for i, reason in [*state.unreadable.items()][:5])
-        raise TrainingError(
-            f"{len(state.unreadable)} of {len(images.ids)} images cannot be read, more than 1 % "
-            f"({named}); mend or remove them"
-        )
+    refuse_unreadable(state.unreadable, len(images.ids), "images")
 
 
 def _is_finite(model: nn.Module) -> bool:

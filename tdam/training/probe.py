@@ -96,9 +96,8 @@ def train_classifier(
                 set_rates(optimizer, recipe, (state.step - 0.5) / an_epoch)
                 optimizer.step()
                 optimizer.zero_grad()
-                state.loss_sum, state.seen = (
-                    state.loss_sum + cost.item() * len(rows), state.seen + len(rows),
-                )  # fmt: skip
+                state.loss_sum += cost.item() * len(rows)
+                state.seen += len(rows)
                 events.advance(len(rows), loss=state.loss_sum / state.seen)
             state.seconds += time.monotonic() - began
             if add_row(state, validate(head), recipe.select, optimizer.param_groups[0]["lr"]):

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from torch.nn.functional import cross_entropy
 
-from tdam.training.errors import TrainingError
+from tdam.training.errors import TrainingError, refuse_unreadable
 from tdam.training.probe import load_trained, train_classifier
 from wsol.runtime import evaluation_mode, find_device
 from wsol.training.outputs import write_outputs
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from wsol.training.data import TrainingData
 
 FEATURES = ("features.npy", "validation_features.npy")  # in a run's folder, until it ends
-_ALIKE = 1e-4  # share of the largest score
 
 
 def train_on_features(
@@ -51,7 +50,8 @@ def train_on_features(
         measured_on: images that every epoch is measured on
         recipe: of the run
         out: its folder
-        resume: go on with the run in it: features that are there are not computed again
+        resume: leave a run that has ended as it is; of others, whose epochs take seconds, begin
+            anew
         device: that the network runs on
         workers: threads that read images
         events: told of every image within a task that the caller has begun
@@ -64,30 +64,28 @@ def train_on_features(
         return state
     if recipe.channels_last:
         model.to(memory_format=torch.channels_last)
-    views = 2 if recipe.flip else 1
+    root, where = training_data.root, find_device(device)
+    shape = _find_shape(model, where)
     made = []
     unreadable: dict[str, str] = {}
-    root, where = training_data.root, find_device(device)
-    splits = (training_data.train, measured_on)
-    for name, split, count in zip(FEATURES, splits, (views, 1), strict=True):
-        empty = _find_shape(model, count, where)
-        faults: dict[str, str] = {}
-        if not (resume and (out / name).is_file()):
-            faults = write_outputs(
-                out / name, model, partial(take_features, count), empty, split, root, device,
-                recipe.batch_size, workers, events,
-            )  # fmt: skip
+    for name, split, views in (
+        (FEATURES[0], training_data.train, 2 if recipe.flip else 1),
+        (FEATURES[1], measured_on, 1),
+    ):
+        faults = write_outputs(
+            out / name, model, partial(take_features, views),
+            np.full((views, *shape), np.nan, np.float32), split, root, device,
+            recipe.batch_size, workers, events,
+        )  # fmt: skip
+        if split is training_data.train:
+            refuse_unreadable(faults, len(split), "training images")
+        elif len(faults) == len(split):
+            raise TrainingError(f"none of the {len(split)} validation images can be read")
         features = np.load(out / name, mmap_mode="r")
-        good = np.flatnonzero(~np.isnan(features.reshape(len(split), -1)[:, 0]))
-        if len(good) < len(split):
-            features = features[good]
-        made.append((features, split.labels[good]))
+        good = [row for row, image_id in enumerate(split.ids) if image_id not in faults]
+        made.append((features[good] if faults else features, split.labels[good]))
         unreadable |= faults
     (learned, labels), (measured, rights) = made
-    missing = len(training_data.train) - len(labels)
-    if missing > 0.01 * len(training_data.train) or not len(rights):
-        named = "; ".join(f"{i}: {reason}" for i, reason in [*unreadable.items()][:5])
-        raise TrainingError(f"{missing} training images cannot be read, more than 1 % ({named})")
     state = train_classifier(
         model, learned, labels, recipe, out,
         validate=_Measure(measured, rights, len(measured_on), where), device=where, events=events,
@@ -98,12 +96,32 @@ def train_on_features(
     return state
 
 
-def _find_shape(model: Backbone, views: int, device: torch.device) -> np.ndarray:
-    """Run a network on nothing, and give NaN in the shape of what its classifier takes."""
-    side = model.spec.preprocessing.size
-    with evaluation_mode(model.to(device)), torch.inference_mode():
-        taken = take_features(views, model, torch.zeros(1, 3, side, side, device=device))[0]
-    return np.full(tuple(taken.shape), np.nan, np.float32)
+def _find_shape(model: Backbone, device: torch.device) -> tuple[int, ...]:
+    """Tell the shape of what a network's classifier takes of one image, by a run on nothing.
+
+    Raises:
+        ValueError: the network's scores are not what the classifier puts out
+    """
+    given: list[torch.Tensor] = []
+
+    def stand_in(module: nn.Module, args: tuple[torch.Tensor], output: torch.Tensor) -> Any:
+        given.append(torch.randn_like(output))  # a new head's own scores are all zero
+        return given[-1]
+
+    name, side = model.spec.classifier, model.spec.preprocessing.size
+    blank = torch.zeros(1, 3, side, side, device=device)
+    handle = model.get_submodule(name).register_forward_hook(stand_in)
+    try:
+        with evaluation_mode(model.to(device)), torch.inference_mode():
+            taken, scores = take_features(1, model, blank), model(blank)
+    finally:
+        handle.remove()
+    if not torch.equal(given[-1].flatten(), scores.flatten()):
+        raise ValueError(
+            f"Expected a network whose scores its classifier, {name}, puts out, but something "
+            "follows it: features cannot be computed once"
+        )
+    return tuple(taken.shape[2:])
 
 
 def take_features(views: int, model: Backbone, images: torch.Tensor) -> torch.Tensor:
@@ -116,28 +134,16 @@ def take_features(views: int, model: Backbone, images: torch.Tensor) -> torch.Te
 
     Returns:
         (B, V, ...), float32
-
-    Raises:
-        ValueError: its scores are not what the classifier puts out
     """
     taken: list[torch.Tensor] = []
-    given: list[torch.Tensor] = []
 
-    def keep(module: nn.Module, args: tuple[torch.Tensor], output: torch.Tensor) -> None:
+    def keep(module: nn.Module, args: tuple[torch.Tensor]) -> None:
         taken.append(args[0])
-        given.append(output)
 
-    handle = model.get_submodule(model.spec.classifier).register_forward_hook(keep)
+    handle = model.get_submodule(model.spec.classifier).register_forward_pre_hook(keep)
     try:
         for shown in (images, images.flip(3))[:views]:
-            scores = model(shown)
-            most = float(scores.abs().max())
-            same = given[-1].numel() == scores.numel()
-            if not same or (given[-1].reshape(scores.shape) - scores).abs().max() > _ALIKE * most:
-                raise ValueError(
-                    f"Expected a network whose scores its classifier, {model.spec.classifier}, "
-                    "puts out, but something follows it: features cannot be computed once"
-                )
+            model(shown)
     finally:
         handle.remove()
     return torch.stack(taken, dim=1).float()
