@@ -11,6 +11,7 @@ import torch
 from eval.manifest import load_classes
 from tdam import create_model, load_checkpoint
 from tdam.events import SILENT, Events
+from tdam.outputs import to_probabilities
 from tdam.registry import find_spec
 from wsol.classes import class_names
 from wsol.label_matching import match_labels
@@ -136,4 +137,4 @@ def write_teacher_targets(
 
 
 def _say(plain: Backbone, images: torch.Tensor) -> torch.Tensor:
-    return plain(images).float().softmax(dim=1)
+    return to_probabilities(plain(images))
