@@ -10,7 +10,7 @@ import numpy as np
 from eval.splits import ManifestError, Split, choose_share
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
 
 
@@ -41,6 +41,40 @@ class BuiltImage(NamedTuple):
     label: int
     size: tuple[int, int] | None = None
     boxes: list[list[int]] | None = None
+
+
+def find_folder(source: Path, sign: str, below: str) -> Path:
+    """Find the folder of a download: the one that is given, or one in it.
+
+    Args:
+        source: that is given
+        sign: file that the folder has
+        below: the official name of the folder
+
+    Raises:
+        ManifestError: neither has the file
+    """
+    for folder in (source, source / below):
+        if (folder / sign).is_file():
+            return folder
+    raise ManifestError(f"{source}: expected {sign} here or in {below}")
+
+
+def list_classes(
+    names: Mapping[str, str], outputs: Mapping[str, int]
+) -> list[dict[str, str | int]]:
+    """List rows of `classes.csv`, of classes that have WordNet ids.
+
+    Args:
+        names: by wnid, in the order of the labels
+        outputs: of the networks that know ImageNet's 1000 classes, by wnid; empty where they are
+            not known, which leaves out their column
+    """
+    rows: list[dict[str, str | int]] = []
+    for label, (wnid, name) in enumerate(names.items()):
+        index = {"imagenet1k_index": outputs[wnid]} if outputs else {}
+        rows.append({"label": label, "wnid": wnid, **index, "name": name})
+    return rows
 
 
 def check_share(val: float | None) -> None:

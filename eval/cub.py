@@ -14,6 +14,7 @@ from eval.building import (
     choose_val,
     clip_box,
     describe_val,
+    find_folder,
     to_splits,
 )  # fmt: skip
 from eval.headers import read_headers
@@ -52,11 +53,7 @@ def build_cub(
     check_share(val)
     check_free(out, force)
     refuse_metadata(Path(source))
-    folder = Path(source)
-    if not (folder / "images.txt").is_file():
-        folder = folder / "CUB_200_2011"
-    if not (folder / "images.txt").is_file():
-        raise ManifestError(f"{source}: expected images.txt here or in CUB_200_2011")
+    folder = find_folder(Path(source), "images.txt", "CUB_200_2011")
     names, images = read_cub(folder)
     headers = read_headers([folder / "images" / each.path for each in images])
     parts: dict[str, list[BuiltImage]] = {"train": [], "val": [], "test": []}

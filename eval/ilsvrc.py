@@ -14,6 +14,7 @@ from eval.building import (
     choose_val,
     clip_box,
     describe_val,
+    list_classes,
     to_splits,
 )  # fmt: skip
 from eval.folders import list_folders, list_images
@@ -71,18 +72,14 @@ def build_ilsvrc(
         "test": _with_boxes(download.root, download.test, labels),
     }
     splits = to_splits(parts, list(download.names.values()))
-    classes: list[dict[str, str | int]] = []
-    for wnid, name in download.names.items():
-        # All of ImageNet's classes, sorted, are in the order of the networks that know them.
-        index = {"imagenet1k_index": labels[wnid]} if len(labels) == 1000 else {}
-        classes.append({"label": labels[wnid], "wnid": wnid, **index, "name": name})
     write_data_set(
         out,
         splits,
         description=f"ILSVRC 2012 localization, {len(labels)} classes; test is the official "
         f"validation set{describe_val(val, seed)}",
         licence="ImageNet: non-commercial research",
-        classes=classes,
+        # All of ImageNet's classes, sorted, are in the order of the networks that know them.
+        classes=list_classes(download.names, labels if len(labels) == 1000 else {}),
         root=download.root,
         force=force,
     )

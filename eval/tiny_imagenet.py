@@ -6,16 +6,16 @@ from collections import Counter
 from pathlib import Path
 
 from eval.benchmark_metadata import refuse_metadata
-from eval.building import Built, BuiltImage, clip_box, to_splits
+from eval.building import Built, BuiltImage, clip_box, find_folder, list_classes, to_splits
 from eval.headers import read_headers
 from eval.image_names import is_image_name
+from eval.imagenet import imagenet_outputs
 from eval.parsing import show
 from eval.splits import ManifestError, is_text
 from eval.tables import read_lines, to_int
 from eval.writing import check_free, write_data_set
 
 CHOOSING = 5  # of every class's official validation images, the first ones: split `val`
-_FOLDER = "tiny-imagenet-200"
 
 
 def build_tiny_imagenet(
@@ -54,11 +54,7 @@ def build_tiny_imagenet(
         )
     check_free(out, force)
     refuse_metadata(Path(source))
-    folder = Path(source)
-    if not (folder / "wnids.txt").is_file():
-        folder = folder / _FOLDER
-    if not (folder / "wnids.txt").is_file():
-        raise ManifestError(f"{source}: expected wnids.txt here or in {_FOLDER}")
+    folder = find_folder(Path(source), "wnids.txt", "tiny-imagenet-200")
     names = _read_names(folder)
     labels = {wnid: label for label, wnid in enumerate(names)}
     parts: dict[str, list[BuiltImage]] = {"train": [], "val": [], "test": []}
@@ -72,30 +68,18 @@ def build_tiny_imagenet(
         parts["val" if seen[image.label] < CHOOSING else "test"].append(image)
         seen[image.label] += 1
     splits = to_splits(parts, list(names.values()))
-    order = _imagenet_order()
-    known = names.keys() <= order.keys()
-    classes: list[dict[str, str | int]] = []
-    for wnid, name in names.items():
-        index = {"imagenet1k_index": order[wnid]} if known else {}
-        classes.append({"label": labels[wnid], "wnid": wnid, **index, "name": name})
+    outputs = imagenet_outputs()
     write_data_set(
         out,
         splits,
         description=f"Tiny ImageNet, {len(names)} classes at 64 px; val is the first {CHOOSING} "
         "official validation images of every class, test the others",
         licence="ImageNet: non-commercial research",
-        classes=classes,
+        classes=list_classes(names, outputs if names.keys() <= outputs.keys() else {}),
         root=folder,
         force=force,
     )
     return Built(folder, splits)
-
-
-def _imagenet_order() -> dict[str, int]:
-    """Give the output that networks of ImageNet's 1000 classes have for each wnid."""
-    from timm.data import ImageNetInfo
-
-    return {wnid: index for index, wnid in enumerate(ImageNetInfo("imagenet-1k").label_names())}
 
 
 def _read_names(folder: Path) -> dict[str, str]:

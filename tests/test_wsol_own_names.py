@@ -8,16 +8,17 @@ import torch
 from PIL import Image
 
 import wsol
+from eval.imagenet import imagenet_outputs
 from eval.manifest import open_data_set
 from tdam import create_model
-from wsol.classes import _imagenet_wnids, find_class, imagenet_names
+from wsol.classes import find_class, imagenet_names
 from wsol.label_matching import match_evaluated
 
 FAULT = pytest.mark.fault("numbers: whose class names count")
 CLASSES = {0: 0, 1: 217, 2: 482, 3: 497}  # tench, English springer, cassette player, church
 REVERSED = imagenet_names()[::-1]
 RIGHT = {label: 999 - index for label, index in CLASSES.items()}
-WNIDS = tuple(sorted(_imagenet_wnids(), key=lambda wnid: _imagenet_wnids()[wnid]))
+WNIDS = tuple(sorted(imagenet_outputs(), key=lambda wnid: imagenet_outputs()[wnid]))
 
 
 @pytest.fixture

@@ -7,6 +7,7 @@ from difflib import get_close_matches
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
+from eval.imagenet import imagenet_outputs
 from eval.tables import to_int
 from wsol.errors import ArgumentError
 
@@ -23,14 +24,6 @@ def imagenet_names() -> tuple[str, ...]:
     return tuple(ResNet50_Weights.DEFAULT.meta["categories"])
 
 
-@lru_cache(maxsize=1)
-def _imagenet_wnids() -> dict[str, int]:
-    from timm.data import ImageNetInfo
-
-    info = ImageNetInfo("imagenet-1k")
-    return {info.index_to_label_name(index): index for index in range(info.num_classes())}
-
-
 @lru_cache(maxsize=4)
 def _imagenet_outputs(names: tuple[str, ...]) -> dict[str, int]:
     """Find ImageNet's classes among a network's, by WordNet id and by short name.
@@ -43,7 +36,7 @@ def _imagenet_outputs(names: tuple[str, ...]) -> dict[str, int]:
     counts = Counter(plain)
     places = {name: index for index, name in enumerate(plain) if counts[name] == 1}
     outputs: dict[str, int] = {}
-    for wnid, index in _imagenet_wnids().items():
+    for wnid, index in imagenet_outputs().items():
         short = imagenet_names()[index]
         output = places.get(short, places.get(wnid))
         if output is not None:
