@@ -142,11 +142,11 @@ def create_model(
             stride 1 alone, as the standard evaluation's networks do
         head: `own`; or `mean`, a linear head on the mean of the last map, as class activation maps
             need, where the network's own is another. It starts at zero
-        weights: None for random weights; `pretrained` for the network's ImageNet weights, or
-            torchvision's `imagenet1k_v1` or `imagenet1k_v2` (with another number of classes all
-            but the classifier's); or a file or folder of weights, as `load_checkpoint` takes it.
-            Weights without attention fill the plain network, and attention starts from them as the
-            identity
+        weights: None or `random` for random weights; `pretrained` for the network's ImageNet
+            weights, or torchvision's `imagenet1k_v1` or `imagenet1k_v2` (with another number of
+            classes all but the classifier's); or a file or folder of weights, as `load_checkpoint`
+            takes it. Weights without attention fill the plain network, and attention starts from
+            them as the identity
         new_head: take all but the classifier from the weights
 
     Returns:
@@ -196,6 +196,7 @@ def create_model(
     }
     if head == "mean":
         put_mean_head(model)
+    weights = None if weights == "random" else weights
     state, source = (None, "") if weights is None else _read_weights(model, weights, new_head)
     whole = state is not None and any(map(is_added, state))
     if whole and label == "none":

@@ -133,7 +133,10 @@ def _check_sizes(path: Path) -> None:
             length = int.from_bytes(start, "little")
             if length > _LONGEST_HEADER:
                 raise ValueError(f"a header of {length} bytes, more than {_LONGEST_HEADER}")
-            loads(file.read(length))  # of what comes twice, safetensors takes the last
+            header = file.read(length)
+            if len(start) < 8 or len(header) < length:
+                raise ValueError(f"it ends too early, after {path.stat().st_size} bytes")
+            loads(header)  # of what comes twice, safetensors takes the last
             return
     if start.startswith(b"PK"):  # torch puts parts into it as they are, uncompressed
         try:

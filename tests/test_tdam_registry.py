@@ -9,7 +9,7 @@ from tdam import create_model, list_models, load_checkpoint, save_checkpoint
 from tdam.preprocessing import Preprocessing
 from tdam.registry import MODELS
 from tdam.spec import ModelSpec
-from tdam.weights import WeightsError
+from tdam.weights import WeightsError, shipped_path
 
 
 @pytest.mark.parametrize("name", list_models())
@@ -108,6 +108,25 @@ class Trap:
 
     def __reduce__(self):
         return (print, ("caught",))
+
+
+@pytest.mark.parametrize("kept", [4, 100, 50_000, 9_000_000])
+def test_a_file_cut_off_is_named_with_where_it_ends(tmp_path, kept):
+    whole = shipped_path("efficientnet_lite0_tdam").read_bytes()
+    (tmp_path / "cut.safetensors").write_bytes(whole[:kept])
+    with pytest.raises(WeightsError, match="not a file of weights") as caught:
+        create_model("efficientnet_lite0", weights=tmp_path / "cut.safetensors")
+    assert "JSON" not in str(caught.value)
+    if kept < 10_000:  # within the header
+        assert f"it ends too early, after {kept} bytes" in str(caught.value)
+
+
+def test_random_weights_have_a_name_as_in_recipes():
+    torch.manual_seed(1)
+    named = create_model("resnet18", weights="random").state_dict()
+    torch.manual_seed(1)
+    plain = create_model("resnet18").state_dict()
+    assert all(torch.equal(named[key], tensor) for key, tensor in plain.items())
 
 
 def test_files_that_are_no_weights(tmp_path, capsys):

@@ -112,7 +112,7 @@ def load_model(
         checkpoint = shipped_path(common.DEFAULT_WEIGHTS)
     if output_stride is not None:
         settings["output_stride"] = output_stride
-    source: str | None = {"auto": "pretrained", "random": None}.get(weights, weights)
+    source = "pretrained" if weights == "auto" else weights
     try:
         if checkpoint is not None:
             with common.wrong_use("--checkpoint"):
@@ -120,7 +120,7 @@ def load_model(
                 return load_checkpoint(checkpoint, **stride)[0]
         with common.wrong_use("--weights"):
             name = name or common.DEFAULT_MODEL
-            if source is not None and not is_named(source):
+            if source != "random" and not is_named(source):
                 settings["num_classes"] = count_classes(name, source)
             model = create_model(name, weights=source, **settings)
     except WeightsError as error:

@@ -77,7 +77,7 @@ def create_network(
         dilated=recipe.dilated,
         head=recipe.head,
         num_classes=outputs or len(class_names or ()),
-        weights=None if recipe.weights == "random" else recipe.weights,
+        weights=recipe.weights,
         new_head=recipe.new_head,
     )
     spread_factors(model, recipe.stage_lr)
