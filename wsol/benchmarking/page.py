@@ -10,6 +10,7 @@ from wsol.benchmarking.tables import (
     name_compared,
     name_differences,
     score_table,
+    write_difference,
 )
 from wsol.evaluation.metric_names import name_score
 from wsol.out_files import make_folder
@@ -93,7 +94,7 @@ def _draw(rows: Sequence[Row], score: str) -> dict[str, Any] | None:
     for row in paired:
         gap = row.values[score].difference
         if gap is not None:
-            ends += [gap.low, gap.high, *row.values[score].differences]
+            ends += [*row.values[score].ends, *row.values[score].differences]
     low, high, step = _span(min(ends), max(ends))
     names = [
         f"{name_compared(row, paired)}"
@@ -118,11 +119,11 @@ def _draw(rows: Sequence[Row], score: str) -> dict[str, Any] | None:
             {
                 "name": name,
                 "y": 18 + _LINE * at,
-                "low": to_x(gap.low),
-                "high": to_x(gap.high),
+                "low": to_x(row.values[score].ends[0]),
+                "high": to_x(row.values[score].ends[1]),
                 "mean": to_x(gap.difference),
                 "seeds": [to_x(each) for each in row.values[score].differences],
-                "text": f"{gap.difference:+.1f} ({gap.low:+.1f} to {gap.high:+.1f})",
+                "text": write_difference(row.values[score]),
             }
         )
     count = round((high - low) / step)

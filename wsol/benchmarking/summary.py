@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from eval.statistics import Difference, interval
+from eval.statistics import Difference, Spread, interval, measure_spread
 from wsol.overlap import join_overlaps
 
 if TYPE_CHECKING:
@@ -27,6 +27,7 @@ class Value:
         difference: of the mean from the reference's over the same seeds, paired image by image;
             None for a model that is its own reference, and where they share no seed
         differences: the same of each seed
+        spread: of the difference, from seed to seed and over images; None with one seed
     """
 
     mean: float
@@ -34,6 +35,15 @@ class Value:
     interval95: tuple[float, float] | None
     difference: Difference | None = None
     differences: tuple[float, ...] = ()
+    spread: Spread | None = None
+
+    @property
+    def ends(self) -> tuple[float, float]:
+        """Give the difference's 95 % interval over images, and over seeds if there are several."""
+        gap = self.difference
+        if gap is None:
+            return np.nan, np.nan
+        return (gap.low, gap.high) if self.spread is None else self.spread.interval(gap.difference)
 
 
 @dataclass(frozen=True)
@@ -141,12 +151,12 @@ def _make_row(own: dict[int, RunScores], base: dict[int, RunScores], reference: 
         every = np.stack([own[seed].replicates[name] for seed in seeds])
         mean = every.mean(axis=0)
         ends = interval(mean[:-1])
-        difference, differences = None, ()
+        difference, differences, spread = None, (), None
         if compared and all(name in base[seed].replicates for seed in compared):
             ours = np.stack([own[seed].replicates[name] for seed in compared])
             theirs = np.stack([base[seed].replicates[name] for seed in compared])
-            gap = ours.mean(axis=0) - theirs.mean(axis=0)
-            low, high = interval(gap[:-1]) or (np.nan, np.nan)
+            low, high = interval((ours - theirs).mean(axis=0)[:-1]) or (np.nan, np.nan)
+            spread = measure_spread(ours - theirs)
             before, after = float(theirs[:, -1].mean()), float(ours[:, -1].mean())
             difference = Difference(before, after, low, high)
             differences = tuple((ours[:, -1] - theirs[:, -1]).tolist())
@@ -156,6 +166,7 @@ def _make_row(own: dict[int, RunScores], base: dict[int, RunScores], reference: 
             interval95=None if ends is None else (ends[0], ends[1]),
             difference=difference,
             differences=differences,
+            spread=spread,
         )
     missed = dict.fromkeys(image_id for each in own.values() for image_id in each.unreadable)
     return Row(
@@ -191,17 +202,14 @@ def judge(row: Row) -> str | None:
     if value is None or value.difference is None:
         return None
     gap = value.difference
-    verdict = "no gain shown"
-    if gap.low > 0:
-        verdict = "a gain"
-    elif gap.high < 0:
-        verdict = "a loss"
+    low, high = value.ends
+    verdict = "a gain" if low > 0 else "a loss" if high < 0 else "no gain shown"
     count = len(row.compared)
     named = f"protocol {row.protocol}, " if row.protocol else ""
     text = (
         f"{row.model} vs {row.reference}, {name_score('top1_loc')}, {named}threshold "
         f"{row.threshold}: "
-        f"{gap.difference:+.1f} points (95 % {gap.low:+.1f} to {gap.high:+.1f}), {count} "
+        f"{gap.difference:+.1f} points (95 % {low:+.1f} to {high:+.1f}), {count} "
         f"seed{'' if count == 1 else 's'}, {row.images} images: {verdict}"
     )
     if (

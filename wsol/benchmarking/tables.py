@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from tdam.strict_json import dumps
 from wsol.benchmarking.expected import SCORES
+from wsol.benchmarking.seed_spread import seed_table
 from wsol.evaluation.threshold_rules import NO_BOXES, UNLABELLED
 from wsol.evaluation.unreadable import pair_unreadable
 from wsol.out_files import write_file
@@ -42,10 +43,10 @@ _OTHER_MAP = (
 )
 _PAIRED = (
     "Points: the mean over the seeds that both have, taken image by image, less that of the model "
-    "it is compared with, and its paired bootstrap 95 % interval over images. The interval tells "
-    "what other images of the same kind would change, not what other seeds would, nor another "
-    "threshold: under the rule val each seed's stays as it was chosen, and where that was on few "
-    "images, its luck is in the difference."
+    "it is compared with, and its paired 95 % interval: over images and seeds where there are "
+    "several seeds, over images alone where there is one. The interval tells what other images of "
+    "the same kind and other trainings would change, not what another threshold would: under the "
+    "rule val each seed's stays as it was chosen."
 )
 
 
@@ -68,7 +69,7 @@ def difference_table(rows: Sequence[Row]) -> Table | None:
     if not paired:
         return None
     title = name_differences(paired)
-    return _make_table("differences", title, rows, paired, _write_difference, _PAIRED)
+    return _make_table("differences", title, rows, paired, write_difference, _PAIRED)
 
 
 def name_differences(rows: Sequence[Row]) -> str:
@@ -149,11 +150,12 @@ def _write_mean(value: Value) -> str:
     return f"{value.mean:.1f}{spread}"
 
 
-def _write_difference(value: Value) -> str | None:
-    gap = value.difference
-    if gap is None:
+def write_difference(value: Value) -> str | None:
+    """Write a difference with the interval that it is judged by."""
+    if value.difference is None:
         return None
-    return f"{gap.difference:+.1f} ({gap.low:+.1f} to {gap.high:+.1f})"
+    low, high = value.ends
+    return f"{value.difference.difference:+.1f} ({low:+.1f} to {high:+.1f})"
 
 
 def full_table(rows: Sequence[Row], failed: Sequence[FailedRun] = ()) -> Table:
@@ -174,6 +176,7 @@ def full_table(rows: Sequence[Row], failed: Sequence[FailedRun] = ()) -> Table:
             gap = value.difference
             points = None if gap is None else gap.difference
             ends = None if gap is None else (gap.low, gap.high)
+            both = None if value.spread is None else value.ends
             cells.append(
                 (
                     *(row.model, *((row.protocol,) if several else ())),
@@ -181,7 +184,7 @@ def full_table(rows: Sequence[Row], failed: Sequence[FailedRun] = ()) -> Table:
                     *(" ".join(f"{level:g}" for level in row.levels if level is not None),),
                     *(" ".join(map(str, row.seeds)), row.images, name, value.mean),
                     *((min(value.by_seed), max(value.by_seed)), value.interval95),
-                    *(row.reference, " ".join(map(str, row.compared)), points, ends),
+                    *(row.reference, " ".join(map(str, row.compared)), points, ends, both),
                     *(("; ".join(row.overlaps or ()),) if shared else ()),
                     *((len(row.unreadable), "; ".join(row.unreadable)) if misses else ()),
                     *((None,) if failed else ()),
@@ -190,7 +193,7 @@ def full_table(rows: Sequence[Row], failed: Sequence[FailedRun] = ()) -> Table:
     header = (
         "model", *(("protocol",) if several else ()), "method", "output_stride", "threshold",
         "levels", "seeds", "images", "score", "mean", "spread", "interval95", "reference",
-        "compared_seeds", "difference", "difference95",
+        "compared_seeds", "difference", "difference95", "difference95_with_seeds",
         *(("overlaps",) if shared else ()),
         *(("unreadable", "unreadable_images") if misses else ()),
         *(("failure",) if failed else ()),
@@ -226,6 +229,7 @@ def to_plain(rows: Sequence[Row]) -> list[dict[str, Any]]:
                 record["values"][name]["difference"] = {
                     "points": gap.difference,
                     "interval95": [gap.low, gap.high],
+                    "interval95_with_seeds": value.spread and list(value.ends),
                 }
         del record["variant"]
         if not row.protocol:
@@ -254,8 +258,10 @@ def list_variant_tables(rows: Sequence[Row]) -> list[Table]:
         tables.append(_make_wide(rows, own, paired=False))
         if any(row.compared for row in own):
             tables.append(_make_wide(rows, own, paired=True))
-    chosen = _make_levels(rows, variants)
-    return tables if chosen is None else [*tables, chosen]
+    mixed = {name: text for name, text in _VARIANT_FIELDS.items() if _differ(rows, name)}
+    seeds = seed_table(rows, mixed, lambda row: name_compared(row, rows))
+    last = (_make_levels(rows, variants), seeds)
+    return tables + [table for table in last if table is not None]
 
 
 def _name_variant(own: Sequence[Row], every: Sequence[Row]) -> str:
@@ -271,7 +277,7 @@ def _make_wide(every: Sequence[Row], own: Sequence[Row], paired: bool) -> Table:
     """Put the rows that a variant has of one model on one line: scores, or differences."""
     rows = [row for row in own if row.compared or not paired]
     title = (name_differences(rows) if paired else "Scores") + _name_variant(own, every)
-    write: Callable[[Value], str | None] = _write_difference if paired else _write_mean
+    write: Callable[[Value], str | None] = write_difference if paired else _write_mean
     rules = list(dict.fromkeys(row.threshold for row in own))
     columns = [("top1_loc", rule) for rule in rules]
     columns += [(name, rules[0]) for name in SCORES if name != "top1_loc"]
