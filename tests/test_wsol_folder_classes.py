@@ -179,6 +179,9 @@ def test_lists_have_the_classes_of_folders_or_of_ones_own(tmp_path):
 
 def test_typing_errors_are_hinted_at(network, folders, tmp_path):
     assert near_names("great whyte shark", imagenet_names()) == ["great white shark"]
+    assert near_names("ani", imagenet_names()) == []  # but not a Japanese spaniel
+    assert near_names("tiger", imagenet_names())[:2] == ["tiger shark", "tiger cat"]
+    assert "goldfish" in near_names("fish", imagenet_names())
     lines = Lines()
     (tmp_path / "blue_bxo").symlink_to(folders / "blue_box")
     predict(network, tmp_path, class_from_folder=True, preprocessing=SMALL, events=lines)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from difflib import get_close_matches
 from functools import lru_cache
@@ -190,13 +191,20 @@ def look_up_class(text: str, names: tuple[str, ...], by_number: bool = True) -> 
 def near_names(text: str, names: tuple[str, ...]) -> list[str]:
     """List names of classes that somebody may have meant: those with the text in them, or typos.
 
-    >>> near_names("mug", ("coffee mug", "cup")), near_names("tenchh", ("tench", "cup"))
-    (['coffee mug'], ['tench'])
+    Words come before beginnings of words, and these before the rest, of which three letters or
+    fewer tell nothing.
+
+    >>> near_names("cup", ("porcupine", "cupboard", "tea cup"))
+    ['tea cup', 'cupboard']
+    >>> near_names("tenchh", ("tench", "cup"))
+    ['tench']
     """
     wanted = text.strip().replace("_", " ").casefold()
-    within = [name for name in names if wanted and wanted in name.casefold()]
+    ends = (rf"\b{re.escape(wanted)}\b", rf"\b{re.escape(wanted)}", re.escape(wanted))
+    kinds = ends[: 3 if len(wanted) > 3 else 2] if wanted else ()
+    within = [name for kind in kinds for name in names if re.search(kind, name.casefold())]
     if within:
-        return within[:8]
+        return list(dict.fromkeys(within))[:8]
     plain = {name.replace("_", " ").casefold(): name for name in names}
     return [plain[key] for key in get_close_matches(wanted, plain, cutoff=0.8)]
 
