@@ -37,6 +37,10 @@ def compare(
     more: Annotated[
         list[Path] | None, typer.Argument(metavar="MORE", help="Further such folders.")
     ] = None,
+    by: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="Compare groups of images too: size, objects or class."),
+    ] = None,
     json_file: Annotated[
         Path | None, typer.Option("--json", help="Write all differences to this file.")
     ] = None,
@@ -60,12 +64,21 @@ def compare(
                 free_file(json_file, force)
         with ConsoleEvents() as events:
             comparisons = run(
-                first, second, *(more or []), report=report, root=root, force=force, events=events
+                first,
+                second,
+                *(more or []),
+                by=by,
+                report=report,
+                root=root,
+                force=force,
+                events=events,
             )
     shown = [each for each in comparisons if each.differences]
     for path, each in zip([second, *(more or [])], shown, strict=False):
         with usage(), trusting(f"{first} and {path}"):
             _print_difference(first, path, each)
+            if by is not None:
+                _print_groups(by, each)
     if json_file is not None:
         content = [_describe(each) for each in shown]
         text = dumps(content[0] if len(content) == 1 else content) + "\n"
@@ -82,7 +95,28 @@ def _describe(comparison: Comparison) -> dict[str, Any]:
     """Give the JSON output of a comparison."""
     differences = {name: asdict(gap) for name, gap in comparison.differences.items()}
     missed = {key: list(getattr(comparison, key)) for key in (UNREADABLE, UNREADABLE_CHOSEN_ON)}
-    return {**differences, **missed}
+    groups = {
+        name: {"images": count, **{score: asdict(gap) for score, gap in gaps.items()}}
+        for name, (count, gaps) in comparison.groups.items()
+    }
+    return {**differences, **missed, **({"groups": groups} if groups else {})}
+
+
+def _print_groups(by: str, comparison: Comparison) -> None:
+    """Print the differences of two scores in every group of images."""
+    shown = ("gt_known_loc", "top1_loc")
+    rows = []
+    for name, (count, gaps) in comparison.groups.items():
+        cells = [name, str(count)]
+        for gap in map(gaps.get, shown):
+            if gap is None:
+                cells += ["", ""]
+                continue
+            cells.append(f"{gap.first:.1f} to {gap.second:.1f}")
+            cells.append(f"{gap.difference:+.1f} ({gap.low:+.1f} to {gap.high:+.1f})")
+        rows.append(cells)
+    heads = [head for score in shown for head in (name_score(score), "difference (95 %)")]
+    common.print_table(f"By {by}", [by, "images", *heads], rows)
 
 
 def _print_difference(first: Path, second: Path, comparison: Comparison) -> None:

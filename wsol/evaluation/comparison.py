@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 
 # Scores that count images one by one, and when an image counts.
-_COUNTED: dict[str, Callable[[dict[str, Any]], bool]] = {
+COUNTED: dict[str, Callable[[dict[str, Any]], bool]] = {
     "gt_known_loc": lambda row: row["error"] is None,
     "top1_loc": lambda row: row["error"] is None and _within(row, 1),
     "top5_loc": lambda row: row["error"] is None and _within(row, 5),
@@ -165,8 +165,8 @@ def compare_results(first: Results, second: Results) -> dict[str, Difference]:
             np.nan,
         )
         gained = lost = p_value = None
-        if name in _COUNTED:
-            right = _COUNTED[name]
+        if name in COUNTED:
+            right = COUNTED[name]
             pairs = [(right(first.rows[i]), right(second.rows[i])) for i in first.rows]
             gained = sum(new and not old for old, new in pairs)
             lost = sum(old and not new for old, new in pairs)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tdam.events import SILENT, Events
 from wsol.errors import ArgumentError
 from wsol.evaluation.comparison import compare_results, trusting
+from wsol.evaluation.groups import GROUPINGS, compare_groups
 from wsol.evaluation.unreadable import list_missed
 from wsol.folder_lock import holds
 from wsol.overlap import describe_unknown
@@ -35,6 +36,7 @@ class Comparison:
         unreadable: images or maps that one or both could not read, with the reason and, where it is
             one of them, its name; they count as missed
         unreadable_chosen_on: the same of the images that thresholds were chosen on
+        groups: with `by`, as `wsol.evaluation.groups.compare_groups` gives them
     """
 
     first: Run
@@ -42,6 +44,7 @@ class Comparison:
     differences: dict[str, Difference]
     unreadable: tuple[str, ...] = ()
     unreadable_chosen_on: tuple[str, ...] = ()
+    groups: dict[str, tuple[int, dict[str, Difference]]] = field(default_factory=dict)
 
 
 @holds("report")
@@ -49,6 +52,7 @@ def compare(
     first: str | Path,
     second: str | Path,
     *more: str | Path,
+    by: str | None = None,
     report: str | Path | None = None,
     root: str | Path | None = None,
     force: bool = False,
@@ -60,6 +64,7 @@ def compare(
         first: folder that `evaluate` wrote
         second: another such folder
         more: further ones
+        by: compare groups of images too, by `size`, `objects` or `class`
         report: folder for a page
         root: of the images, for the page; None: as the first evaluation had it
         force: overwrite an earlier report
@@ -72,6 +77,8 @@ def compare(
         wsol.errors.ArgumentError: a ValueError that says which argument cannot be used, and why
         wsol.evaluation.comparison.ResultError: no results, or results of other images or rules
     """
+    if by is not None and by not in GROUPINGS:
+        raise ArgumentError("by", f"Expected one of {', '.join(GROUPINGS)} but got {by!r}")
     folders = [Path(folder) for folder in (first, second, *more)]
     for folder, argument in zip(folders, ("first", "second", *["more"] * len(more)), strict=True):
         if not folder.exists():
@@ -81,11 +88,15 @@ def compare(
         raise ArgumentError("root", f"{root}: no such folder")
     page = None if report is None else free_report(Path(report), force)
     with trusting(" and ".join(map(str, folders))):
-        return _compare(folders, page, home, events)
+        return _compare(folders, page, home, by, events)
 
 
 def _compare(
-    folders: Sequence[Path], page: ReportJob | None, home: Path | None, events: Events
+    folders: Sequence[Path],
+    page: ReportJob | None,
+    home: Path | None,
+    by: str | None,
+    events: Events,
 ) -> list[Comparison]:
     runs = _read(folders)
     for run in runs:
@@ -105,6 +116,9 @@ def _compare(
             runs[0],
             run,
             by_score,
+            groups={}
+            if by is None
+            else compare_groups(runs[0].results, run.results, by, runs[0].labels),
             **{key: tuple(lines) for key, lines in list_missed([runs[0], run]).items()},
         )
         for run, by_score in zip(runs[1:], differences or [{}] * (len(runs) - 1), strict=True)
