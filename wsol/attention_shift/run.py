@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from tdam.events import SILENT, working
+from wsol.attention_shift.summary import ShiftCounter
 from wsol.blank_maps import BlankMaps
 from wsol.data_ranges import tells_stretched
 from wsol.errors import ArgumentError, about
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from tdam.events import Events
     from tdam.preprocessing import Preprocessing
     from wsol.attention_shift.files import ShiftWriter
+    from wsol.attention_shift.summary import ShiftSummary
     from wsol.attention_shift.trace import Shift
     from wsol.attention_shift.true_boxes import TrueBoxes
     from wsol.images import ImageError
@@ -46,6 +48,7 @@ class ShiftRun:
         failed: path and reason of each image that could not be read
         one_step: the network has one step, so that there is no shift to see
         without_true_box: how many of the images drawn have no true box; 0 where no boxes were given
+        summary: how far maps move, and how many objects the steps find
     """
 
     page: Path
@@ -53,6 +56,7 @@ class ShiftRun:
     failed: tuple[tuple[Path, str], ...]
     one_step: bool
     without_true_box: int
+    summary: ShiftSummary
 
 
 @holds("out")
@@ -237,7 +241,7 @@ class _Drawing:
         self._on_image, self._events = on_image, events
         self.maps = BlankMaps()
         self._failed: list[tuple[Path, str]] = []
-        self._done, self._steps, self._without_true_box = 0, 0, 0
+        self._counter, self._without_true_box = ShiftCounter(), 0
 
     def draw(self, paths: list[Path], labels: list[int] | None) -> None:
         """Draw the shifts of all images."""
@@ -249,8 +253,7 @@ class _Drawing:
                 if isinstance(outcome, ImageError):
                     self._failed.append((path, str(outcome).removeprefix(f"{path}: ")))
                 else:
-                    self._done += 1
-                    self._steps = len(outcome.steps)
+                    self._counter.add(outcome)
                     self._without_true_box += outcome.true_boxes is None
                 if self._on_image is not None:
                     self._on_image(path, outcome)
@@ -259,8 +262,9 @@ class _Drawing:
     def summarize(self) -> ShiftRun:
         """Give the counts."""
         without = 0 if self._truth is None else self._without_true_box
-        failed = tuple(self._failed)
-        return ShiftRun(self._writer.page, self._done, failed, self._steps == 1, without)
+        summary = self._counter.summarize()
+        page, failed = self._writer.page, tuple(self._failed)
+        return ShiftRun(page, summary.images, failed, summary.steps == 1, without, summary)
 
     def _draw_image(self, result: Localization | ImageError) -> Shift | ImageError:
         """Trace and draw one image's shift, unless the image cannot be read, or no more."""

@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from eval.geometry import pairwise_iou
+from eval.geometry import pairwise_iou, square_to_image
 from wsol.attention_shift.steps import scale_steps
+from wsol.boxes import threshold_regions
+from wsol.levels import LEVELS, quantise
 from wsol.overlays import ROUNDING
 
 if TYPE_CHECKING:
@@ -73,6 +75,8 @@ class Shift:
         path: of the image, or None for one that came from memory
         true_boxes: (k, 4), outer edges in pixels of the original image, or None
         searchlights: (M, h, w), in [0, 1], by the name of a block; M = T - 1, or T for m = 0
+        regions: (k, 4), boxes around all regions of the last step's map above the threshold, outer
+            edges in pixels of the original image, that of most pixels first
     """
 
     label: int
@@ -87,6 +91,7 @@ class Shift:
     path: Path | None = None
     true_boxes: np.ndarray | None = None
     searchlights: dict[str, np.ndarray] = field(default_factory=dict)
+    regions: np.ndarray = field(default_factory=lambda: np.zeros((0, 4)))
 
     @property
     def difference(self) -> np.ndarray:
@@ -188,7 +193,17 @@ def trace_shift(
         path=localization.path,
         true_boxes=true_boxes,
         searchlights=localization.searchlights,
+        regions=_box_regions(scaled.steps[-1].heat, threshold, region),
     )
+
+
+def _box_regions(
+    heat: np.ndarray, threshold: float, region: tuple[float, float, float, float]
+) -> np.ndarray:
+    boxes, pixels = threshold_regions(quantise(heat) / LEVELS, threshold, "outer")
+    order = np.argsort([-each.sum() for each in pixels], kind="stable")
+    ordered: np.ndarray = square_to_image(boxes[order], len(heat), region).reshape(-1, 4)
+    return ordered
 
 
 def shows_another(box: np.ndarray | None, earlier: Sequence[np.ndarray | None]) -> bool:

@@ -106,6 +106,7 @@ def shift(
             "the network has one step: there is no shift to see; a TDAM checkpoint has several, "
             f"such as --checkpoint {common.DEFAULT_WEIGHTS}, which is the default\n"
         )
+    sys.stderr.writelines(f"{line}\n" for line in result.summary.describe())
     if result.without_true_box:
         count = f"{result.without_true_box} of {result.done}"
         sys.stderr.write(f"{boxes} has no box for {count} images\n")
