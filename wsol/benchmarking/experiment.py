@@ -182,6 +182,7 @@ class Experiment:
             an experiment that was read from no file
         whole: numbers of images without which it is not the experiment as it stands
         changes: of the recipe, as `key=value`, which make another one of it
+        allow_overlap: the data set's own splits share images, which every output then tells
     """
 
     name: str
@@ -194,6 +195,7 @@ class Experiment:
     record: Path | None = None
     whole: Whole = Whole()
     changes: tuple[str, ...] = ()
+    allow_overlap: bool = False
 
     @property
     def references(self) -> dict[str, str]:

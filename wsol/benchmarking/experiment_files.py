@@ -17,7 +17,7 @@ from wsol.benchmarking.experiment import WEIGHTS, Entry, Experiment, Scoring, Wh
 
 _KEYS = (
     "name", "description", "data", "base", "seeds", "recipe", "scoring", "models", "whole",
-    "expected",
+    "expected", "allow_overlap",
 )  # fmt: skip
 _ARCHITECTURE = ("model", "attention", "steps", "distance", "searchlight", "dilated")
 
@@ -84,6 +84,9 @@ def _parse(content: dict[str, Any], text: str, home: Path) -> Experiment:
             raise ValueError(f"Expected values of {', '.join(names)} but got {each.model!r}")
         seeds = () if each.any_seed else each.seeds or every[each.model]
         expected.append(replace(each, seeds=seeds))
+    allow_overlap = content.get("allow_overlap", False)
+    if not isinstance(allow_overlap, bool):
+        raise ValueError(f"Expected allow_overlap to be true or false but got {allow_overlap!r}")
     return Experiment(
         name=content["name"],
         models=models,
@@ -93,6 +96,7 @@ def _parse(content: dict[str, Any], text: str, home: Path) -> Experiment:
         expected=tuple(expected),
         text=text,
         whole=Whole(**fit_fields("whole", Whole, content.get("whole", {}))),
+        allow_overlap=allow_overlap,
     )
 
 

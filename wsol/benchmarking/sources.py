@@ -29,15 +29,16 @@ if TYPE_CHECKING:
     from wsol.overlap import ImageSet
 
 
-_ROLES = {"train": "to train on", "test": "to score"}  # of the splits of official downloads
+# Of the splits of official downloads.
+_ROLES = {"train": "to train on", "val": "to choose by", "test": "to score"}
 
 
 def open_data(folder: Path, root: Path | None, out: Path, events: Events = SILENT) -> DataSet:
     """Open a data set whose image root is known.
 
     Args:
-        folder: as for `eval.manifest.open_data_set`; or the official download of CUB-200-2011 or
-            of ILSVRC, whose splits are then written to `out`
+        folder: as for `eval.manifest.open_data_set`; or the official download of CUB-200-2011, of
+            ILSVRC or of Tiny ImageNet, whose splits are then written to `out`
         root: image root; None: as the data set has it
         out: takes `manifest/`
         events: told which splits a download has, and what they serve for

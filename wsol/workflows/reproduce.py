@@ -129,7 +129,7 @@ def reproduce(
         cache=None if cache is None else Path(cache),
         device=device,
         workers=workers,
-        allow_overlap=allow_overlap,
+        allow_overlap=allow_overlap or whole.allow_overlap,
         events=events,
     )
 
