@@ -11,7 +11,7 @@ from eval.splits import Split
 from wsol import Localizer
 from wsol.attention_shift.figures import draw_frames, draw_strip, save_animation
 from wsol.attention_shift.page import make_card
-from wsol.attention_shift.text import percent, scale_text, shorten, step_lines
+from wsol.attention_shift.text import scale_text, shorten, step_lines
 from wsol.attention_shift.trace import shows_another, trace_shift
 from wsol.attention_shift.true_boxes import TrueBoxes
 from wsol.contours import contour_lines
@@ -19,6 +19,7 @@ from wsol.fonts import displayable
 from wsol.overlays import colour, overlay
 from wsol.palette import step_colours
 from wsol.results import Localization, Step
+from wsol.text import percent
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

@@ -18,6 +18,7 @@ from wsol.levels import first_value_above
 from wsol.out_files import save_file
 from wsol.overlays import colour_bar, fit_view, overlay
 from wsol.palette import DEFAULT_MAP, PREDICTED, TRUE
+from wsol.text import percent
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -71,7 +72,7 @@ def draw_localization(
         if true_boxes is not None:
             draw_boxes(axes, true_boxes, TRUE, "--")
         draw_boxes(axes, localization.boxes, PREDICTED, "-")
-    title = f"{displayable(localization.name)}  {localization.score:.0%}"
+    title = f"{displayable(localization.name)}  {percent(localization.score)}"
     left.set_title(title, fontsize=11, loc="left", parse_math=False)
     right.set_title("map and threshold", fontsize=11, loc="left")
     scale = ScalarMappable(cmap=colour_bar(DEFAULT_MAP))

@@ -71,6 +71,56 @@ def _quote_unseen(word: str) -> str:
     return f"$'{''.join(seen)}'"
 
 
+def write_beside(value: float, limit: float, digits: int, sign: str = "") -> str:
+    """Write a number that stands beside a verdict at a limit.
+
+    Rounded to the usual digits, 0.498 would be 0.50 beside a mark that says less than 0.5. It gets
+    as many more digits as it takes to lie on its own side of the limit, or on it.
+
+    Args:
+        value: that was held against the limit
+        limit: of the verdict, whether `at least` or `more than`
+        digits: behind the point, where they do
+        sign: `+` to write one before numbers that are not negative, too
+
+    >>> write_beside(0.498, 0.5, 2), write_beside(0.5, 0.5, 2), write_beside(0.61, 0.5, 2)
+    ('0.498', '0.50', '0.61')
+    >>> write_beside(0.02, 0, 1, "+"), write_beside(-0.0, 0, 1, "+")
+    ('+0.02', '+0.0')
+    """
+    value = float(value) + 0.0  # no negative zero
+    for more in range(digits, 18):
+        text = f"{value:{sign}.{more}f}"
+        shown = float(text)
+        if (shown > limit, shown < limit) == (value > limit, value < limit):
+            return text
+    return f"{value:{sign}}"
+
+
+def write_ends(low: float, high: float) -> str:
+    """Write the ends of a difference's interval, which shows something where zero is not in it.
+
+    >>> write_ends(0.04, 3.21), write_ends(0.0, 3.21)
+    ('+0.04 to +3.2', '+0.0 to +3.2')
+    """
+    return f"{write_beside(low, 0, 1, '+')} to {write_beside(high, 0, 1, '+')}"
+
+
+def percent(share: float) -> str:
+    """Write a share of one in percent, so that only none is 0 and only all of it is 100.
+
+    >>> percent(0.5), percent(0.004), percent(1e-5), percent(0.99999)
+    ('50 %', '0.4 %', '< 0.1 %', '> 99.9 %')
+    """
+    if 0 < share < 0.0005:
+        return "< 0.1 %"
+    if 0.9995 <= share < 1:
+        return "> 99.9 %"
+    if 0 < share < 0.01 or 0.99 < share < 1:
+        return f"{100 * share:.1f} %"
+    return f"{100 * share:.0f} %"
+
+
 def count_things(count: int, thing: str, things: str = "") -> str:
     """Write a number of things.
 

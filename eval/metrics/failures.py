@@ -1,4 +1,4 @@
-"""Why a box misses: nothing found, several objects in one, a part, too much, or something else."""
+"""Why a box misses: no box, several objects in one, mostly on one, far too large, or elsewhere."""
 
 from __future__ import annotations
 

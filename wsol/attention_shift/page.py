@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image
 
-from wsol.attention_shift.text import percent, scale_text
+from wsol.attention_shift.text import scale_text, write_overlap
 from wsol.contours import contour_lines, svg_path
 from wsol.fonts import displayable
 from wsol.heatmap import resize_map
 from wsol.overlays import colour, fit_view, grey_backdrop, value_limits
 from wsol.pages import embed_image, write_page
 from wsol.palette import DIVERGING, OPACITY, colour_stops, step_colours
+from wsol.text import percent
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -59,9 +60,7 @@ def make_card(image: Image.Image, shift: Shift, colours: str) -> dict[str, Any]:
                 **_tell(step),
                 "shade": shade,
                 "map": _map_uri(step.map, colours, limits),
-                "contour": " ".join(
-                    map(svg_path, contour_lines(step.map, step.level, shift.region))
-                ),
+                "contour": _outline(step, shift),
                 "path": _points(points[: 1 + sum(s.centroid is not None for s in before)]),
             }
             for step, shade, before in (
@@ -128,8 +127,8 @@ def _tell(step: ShiftStep) -> dict[str, Any]:
         "score": percent(step.score),
         "area": percent(step.area),
         "shift": "-" if step.shift is None else f"{step.shift:.1f}",
-        "iou_before": "-" if step.iou_before is None else f"{step.iou_before:.2f}",
-        "iou_true": "-" if step.iou_true is None else f"{step.iou_true:.2f}",
+        "iou_before": "-" if step.iou_before is None else write_overlap(step.iou_before),
+        "iou_true": "-" if step.iou_true is None else write_overlap(step.iou_true),
         "box_text": "no box"
         if step.box is None
         else "{:.0f} {:.0f} {:.0f} {:.0f}".format(*step.box),

@@ -6,7 +6,9 @@ import math
 import unicodedata
 from typing import TYPE_CHECKING
 
+from wsol.attention_shift.trace import SAME_OBJECT
 from wsol.fonts import displayable
+from wsol.text import percent, write_beside
 
 if TYPE_CHECKING:
     from wsol.attention_shift.trace import Shift, ShiftStep
@@ -46,9 +48,10 @@ def step_lines(shift: Shift, index: int, width: int = 32) -> list[str]:
         if step.box is None:
             lines.append("no box")
         else:
-            lines.append("" if before is None else f"IoU with step {index}: {before:.2f}")
+            told = "" if before is None else f"IoU with step {index}: {write_overlap(before)}"
+            lines.append(told)
     if step.iou_true is not None:
-        lines.append(f"IoU with truth: {step.iou_true:.2f}")
+        lines.append(f"IoU with truth: {write_overlap(step.iou_true)}")
     return lines
 
 
@@ -76,31 +79,25 @@ def shift_rows(shift: Shift) -> list[list[str]]:
                 f"{step.score:.4f}",
                 box or "no box",
                 "-" if step.shift is None else f"{step.shift:.1f} px",
-                "-" if step.iou_true is None else f"IoU {step.iou_true:.3f}",
+                "-" if step.iou_true is None else f"IoU {write_overlap(step.iou_true, 3)}",
                 "another object" if step.another_object else "",
             ]
         )
     return rows
 
 
+def write_overlap(iou: float, digits: int = 2) -> str:
+    """Write an IoU so that it lies on its own side of one half: what is more is the same object.
+
+    >>> write_overlap(0.5017), write_overlap(0.733)
+    ('0.502', '0.73')
+    """
+    return write_beside(iou, SAME_OBJECT, digits)
+
+
 def another_object_text(step: ShiftStep) -> str:
     """Mark a step whose box shows another object."""
     return "  \u25c6 another object" if step.another_object else ""
-
-
-def percent(share: float) -> str:
-    """Write a share of one in percent, so that only none is 0 and only all of it is 100.
-
-    >>> percent(0.5), percent(0.004), percent(1e-5), percent(0.99999)
-    ('50 %', '0.4 %', '< 0.1 %', '> 99.9 %')
-    """
-    if 0 < share < 0.0005:
-        return "< 0.1 %"
-    if 0.9995 <= share < 1:
-        return "> 99.9 %"
-    if 0 < share < 0.01 or 0.99 < share < 1:
-        return f"{100 * share:.1f} %"
-    return f"{100 * share:.0f} %"
 
 
 def scale_text(value: float, position: object = None, *, span: float) -> str:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from tdam.toml_records import fit_fields, read_toml
 from wsol.benchmarking.replicates import name_rule
+from wsol.text import write_beside
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -158,9 +160,10 @@ def list_faults(expected: Sequence[Expected], rows: Sequence[Row]) -> list[str]:
             faults.append(f"{each}: expected {each.value:g} but it was not measured")
         for row, value in values:
             if value is not None and not abs(value - each.value) <= each.tolerance:
+                end = each.value + math.copysign(each.tolerance, value - each.value)
                 faults.append(
-                    f"{each}: expected {each.value:g} but got {value:.2f} (tolerance "
-                    f"{each.tolerance:g}; {row.describe()})"
+                    f"{each}: expected {each.value:g} but got {write_beside(value, end, 2)} "
+                    f"(tolerance {each.tolerance:g}; {row.describe()})"
                 )
     return faults
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from eval.statistics import Difference, Spread, interval, measure_spread
 from wsol.overlap import join_overlaps
+from wsol.text import write_ends
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -209,7 +210,7 @@ def judge(row: Row) -> str | None:
     text = (
         f"{row.model} vs {row.reference}, {name_score('top1_loc')}, {named}threshold "
         f"{row.threshold}: "
-        f"{gap.difference:+.1f} points (95 % {low:+.1f} to {high:+.1f}), {count} "
+        f"{gap.difference:+.1f} points (95 % {write_ends(low, high)}), {count} "
         f"seed{'' if count == 1 else 's'}, {row.images} images: {verdict}"
     )
     if (

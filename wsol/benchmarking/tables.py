@@ -12,7 +12,7 @@ from wsol.evaluation.threshold_rules import NO_BOXES, UNLABELLED
 from wsol.evaluation.unreadable import pair_unreadable
 from wsol.out_files import write_file
 from wsol.report.tables import Table, plain
-from wsol.text import count_things
+from wsol.text import count_things, write_ends
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -154,8 +154,7 @@ def write_difference(value: Value) -> str | None:
     """Write a difference with the interval that it is judged by."""
     if value.difference is None:
         return None
-    low, high = value.ends
-    return f"{value.difference.difference:+.1f} ({low:+.1f} to {high:+.1f})"
+    return f"{value.difference.difference:+.1f} ({write_ends(*value.ends)})"
 
 
 def full_table(rows: Sequence[Row], failed: Sequence[FailedRun] = ()) -> Table:

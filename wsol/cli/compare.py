@@ -25,7 +25,7 @@ from wsol.evaluation.unreadable import (
 )
 from wsol.out_files import write_named
 from wsol.out_folders import free_file
-from wsol.text import count_things, escape
+from wsol.text import count_things, escape, write_ends
 
 if TYPE_CHECKING:
     from wsol.workflows.compare import Comparison
@@ -113,7 +113,7 @@ def _print_groups(by: str, comparison: Comparison) -> None:
                 cells += ["", ""]
                 continue
             cells.append(f"{gap.first:.1f} to {gap.second:.1f}")
-            cells.append(f"{gap.difference:+.1f} ({gap.low:+.1f} to {gap.high:+.1f})")
+            cells.append(f"{gap.difference:+.1f} ({write_ends(gap.low, gap.high)})")
         rows.append(cells)
     heads = [head for score in shown for head in (name_score(score), "difference (95 %)")]
     common.print_table(f"By {by}", [by, "images", *heads], rows)
@@ -130,7 +130,7 @@ def _print_difference(first: Path, second: Path, comparison: Comparison) -> None
                 f"{gap.first:.1f}",
                 f"{gap.second:.1f}",
                 f"{gap.difference:+.1f}",
-                f"{gap.low:+.1f} to {gap.high:+.1f}",
+                write_ends(gap.low, gap.high),
                 f"+{gap.gained} -{gap.lost}" if counted else "",
                 f"{gap.p_value:.3g}" if counted else "",
             ]

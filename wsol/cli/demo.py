@@ -11,6 +11,7 @@ from wsol.cli import common, networks
 from wsol.cli.usage import usage
 from wsol.folder_lock import hold_folder
 from wsol.out_folders import free_folder
+from wsol.text import percent, write_beside
 
 OWN_FOLDER = Path("wsol-demo")
 
@@ -24,6 +25,7 @@ def demo(
         free_folder(out, force or out == OWN_FOLDER)
         model = networks.load_model(None, "auto", 0)
 
+        from eval.metrics.localization import HIT
         from tdam.spec import describe_network
         from wsol.demo import run_demo
 
@@ -34,9 +36,9 @@ def demo(
         [
             photo.picture.stem,
             photo.true_name,
-            f"{photo.localization.name} {photo.localization.score:.0%}",
-            f"{photo.iou:.3f}",
-            "yes" if photo.iou >= 0.5 else "no",
+            f"{photo.localization.name} {percent(photo.localization.score)}",
+            write_beside(photo.iou, HIT / 100, 3),
+            "yes" if photo.iou >= HIT / 100 else "no",
         ]
         for photo in photos
     ]

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from wsol.cli import common, networks
+from wsol.text import write_beside
 
 
 class Stage(StrEnum):
@@ -64,11 +65,12 @@ def speed(
 
     rows = []
     for ratio in ratios:
-        target = ""
+        median, target = f"{ratio.median:.3f}", ""
         if ratio.target is not None:
             bound = "at least" if ratio.at_least else "at most"
+            median = write_beside(ratio.median, ratio.target, 3)
             target = f"{bound} {ratio.target:.2f}: {'yes' if ratio.met else 'no'}"
         spread = f"{ratio.low:.3f} - {ratio.high:.3f}"
-        rows.append([ratio.name, f"{ratio.median:.3f}", spread, target])
+        rows.append([ratio.name, median, spread, target])
     common.print_table(title, ["ratio", "median", "spread", "target"], rows)
     typer.echo(describe_machine())

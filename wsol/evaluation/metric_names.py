@@ -29,12 +29,14 @@ _NAMES = {
 }
 
 # Why a box misses, by the name that the JSON output counts it under; in the order of the tests.
+# Names are those of the literature; the words hold for every box that the rule puts there, also for
+# one of kind `part` that is larger than the object.
 ERROR_KINDS = {
-    "blank": "the map gives no box",
-    "multi": "one box over several objects",
-    "part": "most of the box lies on the object but covers a part only",
-    "more": "the box covers the object and far more",
-    "miss": "none of these",
+    "blank": "there is no box",
+    "multi": "the box covers more than 30 % of each of several objects",
+    "part": "most of the box lies on one object, but the two overlap too little",
+    "more": "the box covers most of an object, and at least as much around it",
+    "miss": "at most half of the box lies on any object, of which it covers at most 70 %",
 }
 
 

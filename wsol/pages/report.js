@@ -22,11 +22,6 @@
     return element;
   };
   const payload = (index) => JSON.parse(get(`image-${index}`).textContent);
-  const percent = (share) => {
-    if (share > 0 && share < 0.0005) return "< 0.1 %";
-    if (share >= 0.9995 && share < 1) return "> 99.9 %";
-    return `${(100 * share).toFixed((share > 0 && share < 0.0995) || (share > 0.99 && share < 1) ? 1 : 0)} %`;
-  };
   const edges = (box) => box.map((edge) => edge.toFixed(1)).join(", ");
   const right = (image, run) => image.runs[run].error === "hit";
 
@@ -84,7 +79,7 @@
     const own = image.runs[run];
     if (own.unreadable) return ["could not be read", false];
     if (!report.ofBoxes) return [own.pxap === null ? "no object" : `PxAP ${own.pxap.toFixed(1)}`, own.pxap !== null];
-    return [`IoU ${own.iou.toFixed(2)}, ${own.error}`, own.error === "hit"];
+    return [`IoU ${own.iouText}, ${own.error}`, own.error === "hit"];
   };
 
   const describe = (image) => {
@@ -228,13 +223,13 @@
     if (!own.unreadable && own.error) said.append(`: ${report.boxKinds[own.error]}`);
     list.append(make("dt", "", "Result"), said);
     if (own.unreadable) add("Reason", own.unreadable);
-    if (own.mapClass !== null) add("Map of", `${own.mapClass}${own.score === null ? "" : `, probability ${percent(own.score)}`}`);
+    if (own.mapClass !== null) add("Map of", `${own.mapClass}${own.score === null ? "" : `, probability ${own.scoreText}`}`);
     if (own.predicted !== null) add("Predicted", own.predicted);
     if (own.rank !== null && !own.unreadable) add("True class", own.rank === 0 ? "first of all" : `number ${own.rank + 1} of all`);
     if (report.ofBoxes) {
       add("Box", own.box ? edges(own.box) : "none");
       if (own.bestThreshold !== null) {
-        add("Best IoU", `${own.bestIou.toFixed(2)} at threshold ${own.bestThreshold.toFixed(3)}`);
+        add("Best IoU", `${own.bestIouText} at threshold ${own.bestThreshold.toFixed(3)}`);
       }
     }
     return list;
@@ -276,7 +271,7 @@
       if (!maps && !shown.runs.every((each) => !each)) panel.append(make("p", "soft", "No map was kept of this run."));
       if (maps && maps.steps && state.step !== null) {
         const step = maps.steps[state.step];
-        panel.append(make("p", "", `After step ${state.step + 1}: ${step.predicted}; the map's class has probability ${percent(step.score)}${report.ofBoxes ? `; ${step.box ? `box ${edges(step.box)}` : "no box"}` : ""}`));
+        panel.append(make("p", "", `After step ${state.step + 1}: ${step.predicted}; the map's class has probability ${step.score}${report.ofBoxes ? `; ${step.box ? `box ${edges(step.box)}` : "no box"}` : ""}`));
       }
       panel.append(facts(image, index));
       return panel;

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from eval.metrics.localization import HIT
 from wsol.images import ImageError, read_image
 from wsol.loading import read_ahead
 from wsol.pages import embed_image
 from wsol.report.contours import show_kept, show_steps
+from wsol.text import percent, write_beside
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -51,19 +53,27 @@ def describe_images(runs: Sequence[Run], ids: Sequence[str]) -> list[dict[str, A
 def _describe(run: Run, row: dict[str, Any]) -> dict[str, Any]:
     rank = row.get("rank")
     classified = rank is not None or row.get("predicted") is not None
+    score = row.get("score") if classified else None
     return {
         "box": None if row.get("box") is None else _round(row["box"]),
         "iou": row.get("iou"),
+        "iouText": _write_overlap(row.get("iou")),
         "bestIou": row.get("best_iou"),
+        "bestIouText": _write_overlap(row.get("best_iou")),
         "bestThreshold": row.get("best_threshold"),
         "error": (row.get("error") or "hit") if run.of_boxes else None,
         "pxap": row.get("pxap"),
         "rank": rank,
-        "score": row.get("score") if classified else None,
+        "score": score,
+        "scoreText": None if score is None else percent(score),
         "mapClass": run.output_name(row.get("map_class")),
         "predicted": run.output_name(row.get("predicted")),
         "unreadable": row.get("unreadable"),
     }
+
+
+def _write_overlap(iou: float | None) -> str | None:
+    return None if iou is None else write_beside(iou, HIT / 100, 2)
 
 
 def _round(box: Sequence[float]) -> list[float]:
@@ -138,7 +148,7 @@ def _show_maps(run: Run, image_id: str) -> dict[str, Any] | None:
     if kept_steps is not None:
         maps, notes = kept_steps
         shown["steps"] = [
-            {**each, "predicted": run.output_name(int(predicted)), "score": float(score)}
+            {**each, "predicted": run.output_name(int(predicted)), "score": percent(float(score))}
             for each, (predicted, score) in zip(
                 show_steps(maps, kept.region, choices, threshold), notes.tolist(), strict=True
             )

@@ -15,6 +15,7 @@ from wsol.evaluation.metric_names import (
     name_score,
 )
 from wsol.out_files import write_file, writing_file
+from wsol.text import write_beside
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -96,7 +97,8 @@ def _write(cell: Cell, digits: int) -> str:
     if cell is None:
         return "–"  # noqa: RUF001
     if isinstance(cell, tuple):
-        return f"{cell[0]:.{digits}f} to {cell[1]:.{digits}f}"
+        low, high = (write_beside(end, 0, digits) for end in cell)  # crossing zero is a verdict
+        return f"{low} to {high}"
     return f"{cell:.{digits}f}" if isinstance(cell, float) else str(cell)
 
 
