@@ -69,11 +69,6 @@ def make_card(image: Image.Image, shift: Shift, colours: str) -> dict[str, Any]:
             )
         ],
         "bar": _bar(shift.low, shift.high),
-        "levels": [
-            (100 - 100 * step.level, shade)
-            for step, shade in zip(shift.steps, shades, strict=True)
-            if step.level is not None and step.level <= 1
-        ],
         "difference": None
         if len(shift.steps) == 1
         else {"map": _map_uri(change, DIVERGING, (-reach, reach)), "bar": _bar(-reach, reach)},
@@ -135,6 +130,7 @@ def _tell(step: ShiftStep) -> dict[str, Any]:
         "box": None if step.box is None else _rectangle(step.box),
         "centre": None if step.centroid is None else [round(value, 2) for value in step.centroid],
         "another": step.another_object,
+        "mark": None if step.level is None or step.level > 1 else 100 * step.level,
     }
 
 
@@ -178,12 +174,12 @@ def _rectangle(box: np.ndarray) -> tuple[float, ...]:
 
 
 def _bar(low: float, high: float) -> list[str]:
-    """Numbers beside a colour bar, from the top; one in the middle for a scale of one value."""
+    """Numbers below a colour bar, from the left; one in the middle for a scale of one value."""
     if not high > low:
         return [scale_text(low, span=0.0)]
-    return [scale_text(value, 0, span=high - low) for value in (high, (low + high) / 2, low)]
+    return [scale_text(value, 0, span=high - low) for value in (low, (low + high) / 2, high)]
 
 
 def _stops(colours: str) -> list[tuple[int, str]]:
-    """List the colours of a bar from the top, each with its distance from there in percent."""
-    return [(round(100 - 100 * share), colour) for share, colour in colour_stops(colours)][::-1]
+    """List the colours of a bar from the left, each with its distance from there in percent."""
+    return [(round(100 * share), colour) for share, colour in colour_stops(colours)]

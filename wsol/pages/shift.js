@@ -43,8 +43,6 @@
     });
   }
 
-  const pictures = cards.map((card) => card.querySelectorAll(":scope > .row .picture").length);
-  document.body.style.setProperty("--pictures", String(Math.max(1, ...pictures)));
   for (const card of cards) {
     const scrub = card.querySelector(".scrub");
     if (scrub) {
