@@ -91,7 +91,7 @@ def test_protocols_share_a_pass_and_score_as_they_do_alone(world, tmp_path):
 @pytest.mark.parametrize(
     "name", ["joint", "resnet50-joint-t2-m1-published-weights", "network" * 15]
 )
-def test_labels_of_a_chart_end_inside_it(tmp_path, name):
+def test_a_chart_has_the_whole_name_and_all_marks_inside(tmp_path, name):
     random = np.random.default_rng(0)
     samples = [
         RunScores(
@@ -101,13 +101,12 @@ def test_labels_of_a_chart_end_inside_it(tmp_path, name):
         for model, middle in (("none", 40), (name, 43))
     ]  # fmt: skip
     page = write_summary_page(tmp_path, summarise(samples, "none"), title="Names").read_text()
-    (drawn,) = re.findall(r'<svg viewBox="0 0 ([\d.]+) [^<]*>(.*?)</svg>', page, re.DOTALL)
-    (label,) = re.findall(r'x="([\d.]+)"[^<>]*text-anchor="end">([^<]+)<', drawn[1])
-    assert label[1] == f"{name}, val"
-    assert float(label[0]) - 6 * len(label[1]) > 0  # letters of 6 pixels or more
-    dots = [float(x) for x in re.findall(r'<circle class="dot" cx="([\d.]+)"', drawn[1])]
-    assert all(float(label[0]) < x < float(drawn[0]) for x in dots)
-    assert float(drawn[0]) - float(label[0]) > 0.35 * float(drawn[0])  # room for the scale
+    (drawn,) = re.findall(r'<div class="forest".*?</figure>', page, re.DOTALL)
+    assert f'<span class="label">{name}, val</span>' in drawn  # text that wraps, not a drawing
+    marks = re.findall(r'<(circle|line|text)[^>]*?((?: c?x[12]?="[^"]*")+)', drawn)
+    assert {kind for kind, _ in marks} == {"circle", "line", "text"}
+    for _, places in marks:
+        assert all(0 <= float(x) <= 100 for x in re.findall(r'="([-\d.]+)%"', places)), places
 
 
 VALUE = '\n[[expected]]\nmodel = "none"\nscore = "top1_cls"\nvalue = 50\ntolerance = 50\n'

@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     from wsol.benchmarking.summary import Row
 
 _CHARTED = ("top1_loc", "gt_known_loc")
-_WIDTH, _RIGHT, _LINE = 476, 12, 26
-_LETTER = 6.8  # width of a letter of a label, in pixels
 
 
 def write_summary_page(
@@ -84,7 +82,10 @@ def write_summary_page(
 
 
 def _draw(rows: Sequence[Row], score: str) -> dict[str, Any] | None:
-    """Place the differences of one score on a common scale, or None where there are none."""
+    """Place the differences of one score on a common scale, in percent of its length.
+
+    None where there are none.
+    """
     paired = [row for row in rows if score in row.values and row.values[score].difference]
     if not paired:
         return None
@@ -104,21 +105,18 @@ def _draw(rows: Sequence[Row], score: str) -> dict[str, Any] | None:
         + (f", /{row.output_stride}" if strides else "")
         for row in paired
     ]
-    left = 14 + _LETTER * max(map(len, names))
-    width = max(_WIDTH, left / 0.6)  # long names leave the scale its part
 
     def to_x(points: float) -> float:
-        return round(left + (width - left - _RIGHT) * (points - low) / (high - low), 2)
+        return round(100 * (points - low) / (high - low), 2)
 
     drawn = []
-    for at, (name, row) in enumerate(zip(names, paired, strict=True)):
+    for name, row in zip(names, paired, strict=True):
         gap = row.values[score].difference
         if gap is None:
             continue
         drawn.append(
             {
                 "name": name,
-                "y": 18 + _LINE * at,
                 "low": to_x(row.values[score].ends[0]),
                 "high": to_x(row.values[score].ends[1]),
                 "mean": to_x(gap.difference),
@@ -131,9 +129,6 @@ def _draw(rows: Sequence[Row], score: str) -> dict[str, Any] | None:
     return {
         "title": name_score(score),
         "summary": "; ".join(f"{each['name']}: {each['text']}" for each in drawn),
-        "width": round(width, 2),
-        "height": 18 + _LINE * len(drawn) + 24,
-        "left": left,
         "zero": to_x(0.0),
         "ticks": [(to_x(tick), f"{tick:g}") for tick in ticks],
         "rows": drawn,
