@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 from math import ceil
 from typing import TYPE_CHECKING, Any, cast
@@ -18,7 +19,7 @@ from wsol.pages import embed_image, write_page
 from wsol.palette import DEFAULT_MAP, OPACITY, colour_stops
 from wsol.report.choice import GALLERY
 from wsol.report.contours import show_map
-from wsol.text import escape, quote_words
+from wsol.text import escape, percent, quote_words
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -79,14 +80,14 @@ def write_drafts(
     stops = colour_stops(DEFAULT_MAP)
     channels = zip(*(to_rgb(colour) for _, colour in stops), strict=True)  # red, green, blue
     channels_text = [" ".join(f"{value:.3f}" for value in channel) for channel in channels]
-    shown = _show_all(results, localizer.workers)
+    shown = _show_all(results, localizer.workers, localizer.min_score)
     with working(events, "page", done):
         for number, name in enumerate(names):
             write_page(
                 page.folder / name,
                 "drafts.html.j2",
                 styles=["report.css", "drafts.css"],
-                scripts=["drafts.js"],
+                scripts=["address.js", "drafts.js"],
                 data={
                     "drafts": {
                         "threshold": localizer.threshold,
@@ -173,14 +174,14 @@ def _name(number: int) -> str:
 
 
 def _show_all(
-    results: Iterable[tuple[Path, Result]], workers: int
+    results: Iterable[tuple[Path, Result]], workers: int, least: float
 ) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
-    for batch in read_ahead(results, _show, _BATCH, workers):
+    for batch in read_ahead(results, partial(_show, least=least), _BATCH, workers):
         for _, shown in batch:
             yield cast("tuple[dict[str, Any], dict[str, Any]]", shown)  # it tells of errors itself
 
 
-def _show(pair: tuple[Path, Result]) -> tuple[dict[str, Any], dict[str, Any]]:
+def _show(pair: tuple[Path, Result], least: float) -> tuple[dict[str, Any], dict[str, Any]]:
     """Describe one image: what the page needs at once, and the pictures that it needs once seen."""
     path, result = pair
     facts: dict[str, Any] = {"file": escape(path.name), "path": escape(str(path))}
@@ -190,7 +191,12 @@ def _show(pair: tuple[Path, Result]) -> tuple[dict[str, Any], dict[str, Any]]:
         "width": result.width,
         "height": result.height,
         "classes": [
-            {"name": escape(each.name), "score": each.score, **describe_levels(each)}
+            {
+                "name": escape(each.name),
+                "score": each.score,
+                "percent": percent(each.score, least),
+                **describe_levels(each),
+            }
             for each in result.classes
         ],
     }

@@ -106,19 +106,24 @@ def write_ends(low: float, high: float) -> str:
     return f"{write_beside(low, 0, 1, '+')} to {write_beside(high, 0, 1, '+')}"
 
 
-def percent(share: float) -> str:
+def percent(share: float, limit: float = 0.0) -> str:
     """Write a share of one in percent, so that only none is 0 and only all of it is 100.
+
+    Args:
+        share: in [0, 1]
+        limit: share that it was held against, and whose side it keeps
 
     >>> percent(0.5), percent(0.004), percent(1e-5), percent(0.99999)
     ('50 %', '0.4 %', '< 0.1 %', '> 99.9 %')
+    >>> percent(0.3042, 0.304)
+    '30.42 %'
     """
     if 0 < share < 0.0005:
         return "< 0.1 %"
     if 0.9995 <= share < 1:
         return "> 99.9 %"
-    if 0 < share < 0.01 or 0.99 < share < 1:
-        return f"{100 * share:.1f} %"
-    return f"{100 * share:.0f} %"
+    digits = 1 if 0 < share < 0.01 or 0.99 < share < 1 else 0
+    return f"{write_beside(100 * share, 100 * limit, digits)} %"
 
 
 def count_things(count: int, thing: str, things: str = "") -> str:

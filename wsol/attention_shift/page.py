@@ -102,7 +102,7 @@ def write_shift_page(
         path,
         "shift.html.j2",
         styles=["shift.css"],
-        scripts=["shift.js"],
+        scripts=["address.js", "shift.js"],
         title="Attention shift",
         about=displayable(about),
         cards=cards,

@@ -13,7 +13,6 @@
     if (text !== undefined) element.textContent = text;
     return element;
   };
-  const percent = (share) => (share > 0 && share < 0.001 ? "< 0.1 %" : `${(100 * share).toFixed(share < 0.0995 ? 1 : 0)} %`);
 
   /* Boxes are written down at the levels where they change: the last change up to a level holds. */
   const at = (changes, level) => {
@@ -63,7 +62,7 @@
     const file = make("bdi", "file", image.file);
     file.title = image.path;
     const told = make("span");
-    item.append(row, name, make("span", "soft", `${percent(draft.score)}, `), told, file);
+    item.append(row, name, make("span", "soft", `${draft.percent}, `), told, file);
     return { index, rank, image, draft, item, frame, paths, told, change: null, regions: null };
   };
   const cards = images.flatMap((image, index) => (image.error === undefined ? image.classes.map((_, rank) => makeCard(image, index, rank)) : []));
@@ -163,38 +162,58 @@
       ? `${drafts.command} --threshold ${wanted.threshold}${score ? ` --min-score ${wanted.score}` : ""}`
       : `threshold=${wanted.threshold}${score ? `, min_score=${wanted.score}` : ""}`;
     get("copied").textContent = "";
-    for (const link of document.querySelectorAll("a.part")) link.hash = `threshold=${wanted.threshold}`;
+    for (const link of document.querySelectorAll("a.part")) link.hash = view.address();
   };
 
   const move = (position) => {
     slider.value = String(position);
     draw();
   };
-  const start = () => {
-    const named = thresholds.indexOf(Number(/^#threshold=([0-9.e-]+)$/.exec(location.hash)?.[1] ?? NaN));
-    get("score").value = String(drafts.minScore);
-    wanted.score = drafts.minScore;
-    move(named < 0 ? taken : named);
+  const shade = () => document.body.style.setProperty("--opacity", String(get("map").checked ? drafts.opacity : 0));
+  const describeView = () => ({
+    threshold: wanted.threshold === drafts.threshold ? "" : String(wanted.threshold),
+    class: get("class").value === "" ? "" : classes[Number(get("class").value)],
+    score: wanted.score === drafts.minScore ? "" : String(wanted.score),
+    regions: get("regions").value,
+    map: get("map").checked ? "on" : "",
+  });
+  const setFilters = (read) => {
+    const name = classes.indexOf(read("class"));
+    choose(get("class"), name < 0 ? "" : String(name));
+    choose(get("regions"), read("regions"));
+    const score = read("score") === "" ? NaN : Number(read("score"));
+    wanted.score = score >= 0 && score <= 1 ? score : drafts.minScore;
+    get("score").value = String(wanted.score);
+    get("map").checked = read("map") === "on";
+    shade();
   };
-  slider.addEventListener("input", draw);
-  get("back").addEventListener("click", () => move(taken));
+  const view = keepView(describeView, (read) => {
+    setFilters(read);
+    const named = read("threshold") === "" ? -1 : thresholds.indexOf(Number(read("threshold")));
+    move(named < 0 ? taken : named);
+  });
+  const changed = (id, act) => () => {
+    act();
+    view.note(id);
+  };
+  slider.addEventListener("input", changed("threshold", draw));
+  get("back").addEventListener("click", changed("back", () => move(taken)));
   get("score").addEventListener("input", () => {
     if (get("score").checkValidity()) {
       wanted.score = Number(get("score").value);
       tell();
+      view.note("score");
     }
   });
-  for (const id of ["class", "regions"]) get(id).addEventListener("change", tell);
-  const shade = () => document.body.style.setProperty("--opacity", String(get("map").checked ? drafts.opacity : 0));
-  get("map").addEventListener("change", shade);
-  get("reset").addEventListener("click", () => {
-    for (const id of ["class", "regions"]) get(id).selectedIndex = 0;
-    get("score").value = String(drafts.minScore);
-    wanted.score = drafts.minScore;
-    get("map").checked = false;
+  for (const id of ["class", "regions"]) get(id).addEventListener("change", changed(id, tell));
+  get("map").addEventListener("change", changed("map", () => {
     shade();
     tell();
-  });
+  }));
+  get("reset").addEventListener("click", changed("reset", () => {
+    setFilters(() => "");
+    tell();
+  }));
 
   get("copy").addEventListener("click", async () => {
     const text = get("command").textContent;
@@ -224,7 +243,6 @@
     }));
   }
 
-  shade();
-  start();
+  view.start();
   document.documentElement.dataset.ready = String(Math.round(performance.now()));
 })();

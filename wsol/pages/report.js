@@ -108,7 +108,10 @@
       if (own.rank !== null && own.rank > 0 && own.predicted) line.append(make("span", "soft", ` (taken for ${own.predicted})`));
       button.append(line);
     });
-    button.addEventListener("click", () => open(index));
+    button.addEventListener("click", () => {
+      open(index);
+      view.note("image");
+    });
     item.append(button);
     return item;
   };
@@ -160,7 +163,7 @@
   get("run-choice").hidden = runs.length < 2;
   get("differ-choice").hidden = runs.length < 2 || !report.ofBoxes;
 
-  const choose = () => {
+  const pick = () => {
     const run = Number(get("of-run").value);
     const outcome = get("outcome").value;
     const wanted = get("class").value;
@@ -189,6 +192,9 @@
     }
     state.chosen = chosen;
     state.page = 0;
+  };
+  const arrange = () => {
+    pick();
     show();
   };
 
@@ -251,6 +257,7 @@
         button.addEventListener("click", () => {
           state.step = wanted;
           look();
+          view.note("step");
           choice.children[step + 1].focus();
         });
         choice.append(button, " ");
@@ -286,7 +293,10 @@
   };
   const move = (by) => {
     const next = state.at + by;
-    if (next >= 0 && next < state.chosen.length) open(next);
+    if (next >= 0 && next < state.chosen.length) {
+      open(next);
+      view.note("image");
+    }
   };
   detail.addEventListener("keydown", (event) => {
     if (event.target.type === "range") return;
@@ -294,6 +304,7 @@
     else if (event.key === "ArrowLeft") move(-1);
   });
   detail.addEventListener("close", () => {
+    if (state.at < 0) return;
     const page = Math.floor(state.at / PER_PAGE);
     if (page !== state.page) {
       state.page = page;
@@ -301,6 +312,7 @@
     }
     const item = get("cards").children[state.at % PER_PAGE];
     if (item) item.firstElementChild.focus();
+    view.note("image");
   });
   get("close").addEventListener("click", () => detail.close());
   get("previous").addEventListener("click", () => move(-1));
@@ -312,17 +324,46 @@
     document.body.style.setProperty("--opacity", String(percentage / 100));
     for (const slider of sliders) slider.value = percentage;
   };
-  for (const slider of sliders) slider.addEventListener("input", () => fade(Number(slider.value)));
-  for (const id of ["of-run", "sort", "outcome", "class", "differ"]) get(id).addEventListener("change", choose);
-  get("text").addEventListener("input", choose);
-  get("before").addEventListener("click", () => turn(-1));
-  get("after").addEventListener("click", () => turn(1));
-  get("reset").addEventListener("click", () => {
-    for (const id of ["of-run", "sort", "outcome", "class", "differ"]) get(id).selectedIndex = 0;
-    get("text").value = "";
-    fade(sliders[0].defaultValue);
-    choose();
+  const lists = { run: "of-run", sort: "sort", show: "outcome", agree: "differ" };  // name in the address: id
+  const describeView = () => {
+    const told = { class: get("class").value && classes[Number(get("class").value)], file: get("text").value };
+    for (const [name, id] of Object.entries(lists)) told[name] = get(id).selectedIndex > 0 ? get(id).value : "";
+    told.map = sliders[0].value === sliders[0].defaultValue ? "" : sliders[0].value;
+    told.page = state.page > 0 ? String(state.page + 1) : "";
+    told.image = detail.open ? state.chosen[state.at].id : "";
+    told.step = detail.open && state.step !== null ? String(state.step + 1) : "";
+    return told;
+  };
+  const setFilters = (read) => {
+    for (const [name, id] of Object.entries(lists)) choose(get(id), read(name));
+    choose(get("class"), String(classes.indexOf(read("class"))));
+    get("text").value = read("file");
+    fade(wholeNumber(read("map"), 0, 100, sliders[0].defaultValue));
+    pick();
+  };
+  const view = keepView(describeView, (read) => {
+    setFilters(read);
+    state.page = wholeNumber(read("page"), 1, images.length, 1) - 1;
+    show();
+    state.at = read("image") === "" ? -1 : state.chosen.findIndex((image) => image.id === read("image"));
+    state.step = wholeNumber(read("step"), 1, 1000, 0) - 1;
+    if (state.step < 0) state.step = null;
+    if (state.at >= 0) open(state.at);
+    else if (detail.open) detail.close();
   });
+  const changed = (id, act) => () => {
+    act();
+    view.note(id);
+  };
+  for (const slider of sliders) slider.addEventListener("input", changed("map", () => fade(Number(slider.value))));
+  for (const id of [...Object.values(lists), "class"]) get(id).addEventListener("change", changed(id, arrange));
+  get("text").addEventListener("input", changed("text", arrange));
+  get("before").addEventListener("click", changed("page", () => turn(-1)));
+  get("after").addEventListener("click", changed("page", () => turn(1)));
+  get("reset").addEventListener("click", changed("reset", () => {
+    setFilters(() => "");
+    show();
+  }));
 
   /* Tables whose columns sort. */
   for (const table of document.querySelectorAll("table.sortable")) {
@@ -347,7 +388,6 @@
   }
 
   document.body.style.setProperty("--card", `${Math.min(15 + 10 * (runs.length - 1), 60)}rem`);
-  fade(sliders[0].defaultValue);
-  choose();
+  if (view.start() && !detail.open) get("gallery").scrollIntoView();
   document.documentElement.dataset.ready = String(Math.round(performance.now()));
 })();

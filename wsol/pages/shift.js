@@ -70,16 +70,36 @@
       }
     });
   }
-  const opacity = byId("opacity");
-  opacity.addEventListener("input", () => {
+  const [opacity, marks] = [byId("opacity"), byId("marks")];
+  const shade = () => {
     document.documentElement.style.setProperty("--opacity", String(Number(opacity.value) / 100));
+    document.body.classList.toggle("plain", !marks.checked);
+  };
+  const describeView = () => ({
+    search: byId("search").value,
+    sort: byId("sort").selectedIndex > 0 ? byId("sort").value : "",
+    show: byId("filter").selectedIndex > 0 ? byId("filter").value : "",
+    map: opacity.value === opacity.defaultValue ? "" : opacity.value,
+    marks: marks.checked ? "" : "off",
   });
-  byId("marks").addEventListener("change", () => {
-    document.body.classList.toggle("plain", !byId("marks").checked);
+  const view = keepView(describeView, (get) => {
+    byId("search").value = get("search");
+    choose(byId("sort"), get("sort"));
+    choose(byId("filter"), get("show"));
+    opacity.value = String(wholeNumber(get("map"), 0, 100, opacity.defaultValue));
+    marks.checked = get("marks") !== "off";
+    shade();
+    arrange();
   });
-  for (const id of ["search", "sort", "filter"]) {
-    for (const kind of ["input", "change"]) byId(id).addEventListener(kind, arrange);
+  const changed = { opacity: shade, marks: shade, search: arrange, sort: arrange, filter: arrange };
+  for (const [id, act] of Object.entries(changed)) {
+    for (const kind of ["input", "change"]) {
+      byId(id).addEventListener(kind, () => {
+        act();
+        view.note(id);
+      });
+    }
   }
   document.querySelector(".controls").addEventListener("submit", (event) => event.preventDefault());
-  arrange();
+  view.start();
 })();

@@ -95,7 +95,7 @@ def write_report(
         folder / PAGE,
         "report.html.j2",
         styles=["report.css"],
-        scripts=["report.js"],
+        scripts=["address.js", "report.js"],
         data={
             "report": {
                 "runs": [{"name": run.name} for run in runs],
