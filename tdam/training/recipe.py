@@ -20,7 +20,9 @@ from tdam.training.losses import LOSSES
 if TYPE_CHECKING:
     from collections.abc import Collection
 
-_CHOICES: dict[str, Collection[str]] = {
+DEFAULT_RECIPE = "finetune"
+
+CHOICES: dict[str, Collection[str]] = {
     "optimizer": ("sgd", "adamw"),
     "schedule": ("cosine", "steps"),
     "rate_every": ("step", "epoch"),
@@ -164,7 +166,7 @@ class Recipe:
         seed: of all random numbers
     """
 
-    name: str = "finetune"
+    name: str = DEFAULT_RECIPE
     model: str = "efficientnet_lite0"
     attention: str = "none"
     steps: int = 2
@@ -226,7 +228,7 @@ class Recipe:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        for name, allowed in _CHOICES.items():
+        for name, allowed in CHOICES.items():
             value = getattr(self, name)
             if value not in allowed:
                 raise ValueError(

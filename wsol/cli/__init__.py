@@ -25,7 +25,9 @@ from wsol.cli import (
     speed,
     train,
 )
+from wsol.cli.completing import settle_width
 from wsol.cli.console import show_warnings, silence
+from wsol.cli.groups import HelpfulGroup
 from wsol.cli.streams import escaped_streams
 from wsol.cli.together import describe_use, is_told, run_together
 from wsol.cli.usage import debugging, describe_error, show_traceback
@@ -33,8 +35,7 @@ from wsol.cli.usage import debugging, describe_error, show_traceback
 app = typer.Typer(
     name="wsol",
     help="Weakly-supervised object localization: boxes from classifiers trained on image labels.",
-    add_completion=False,
-    no_args_is_help=True,
+    cls=HelpfulGroup,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
@@ -88,6 +89,7 @@ def main(arguments: list[str] | None = None) -> None:
     """
     given, debug = _take_debug(sys.argv[1:] if arguments is None else arguments)
     show_warnings()
+    settle_width()
     with escaped_streams():
         token = debugging.set(debug)
         try:
@@ -122,9 +124,6 @@ def _run(arguments: list[str]) -> int:
 
 def _end(error: Exception) -> int:
     """Say what ended the command, and give its exit code."""
-    if type(error).__name__ == "NoArgsIsHelpError":  # a private class, whose message is the help
-        sys.stderr.write(f"{error}\n")
-        return 2
     if is_told(error):
         return 1
     show_traceback()

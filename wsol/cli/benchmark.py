@@ -10,10 +10,12 @@ import typer
 from eval.protocols import PROTOCOLS
 from tdam.strict_json import dumps
 from wsol.cli import common
+from wsol.cli.completing import offer
 from wsol.cli.console import ConsoleEvents
 from wsol.cli.score_tables import print_outcome
 from wsol.cli.usage import usage
 from wsol.errors import about
+from wsol.evaluation.threshold_rules import ORACLE, OWN, UNLABELLED, VAL
 from wsol.out_files import write_named
 from wsol.out_folders import free_file, writing
 
@@ -33,7 +35,12 @@ def benchmark(
     split: common.SplitName = "test",
     root: common.Root = None,
     protocol: Annotated[
-        str, typer.Option(help=f"{', '.join(PROTOCOLS)}, or a .toml file.", metavar="NAME")
+        str,
+        typer.Option(
+            help=f"{', '.join(PROTOCOLS)}, or a .toml file.",
+            metavar="NAME",
+            autocompletion=offer(PROTOCOLS),
+        ),
     ] = "wsoleval",
     thresholds: Annotated[
         list[str] | None,
@@ -44,6 +51,7 @@ def benchmark(
             "Default: val and oracle where there is a split val, else own where there is one, else "
             "oracle.",
             metavar="T",
+            autocompletion=offer((VAL, ORACLE, UNLABELLED, OWN)),
         ),
     ] = None,
     methods: Annotated[
@@ -52,6 +60,7 @@ def benchmark(
             "--method",
             help=f"Map method: {common.METHOD_CHOICES}; repeatable.",
             metavar="NAME",
+            autocompletion=offer(common.METHOD_NAMES),
         ),
     ] = None,
     smooth: common.Smooth = "none",
@@ -61,6 +70,7 @@ def benchmark(
             "--output-stride",
             help="Input pixels a map pixel, 32, 16 or 8, by dilation of the same weights; "
             "repeatable. Default: the weights' own.",
+            autocompletion=offer(common.STRIDES),
         ),
     ] = None,
     size: Annotated[

@@ -11,6 +11,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from tdam.attentions import ATTENTIONS, SEARCHLIGHTS
+from tdam.named_weights import NAMED_WEIGHTS
+from tdam.precision import PRECISIONS
+from tdam.registry import list_models
+from wsol.cli.completing import offer
 from wsol.cli.streams import unescaped
 from wsol.maps.names import LIBRARIES, METHODS, SLOW_METHODS
 from wsol.maps.smoothing import SMOOTH
@@ -19,16 +23,21 @@ from wsol.text import RAW_BYTES, escape, list_choices
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+STRIDES = ("32", "16", "8")
+
 DEFAULT_MODEL = "efficientnet_lite0"
 DEFAULT_WEIGHTS = "efficientnet_lite0_tdam"  # by name, in `tdam.weights.list_shipped`
 
 NETWORKS = "Network: a name that `wsol models` lists, timm:NAME or torchvision:NAME."
-Model = Annotated[str, typer.Option(help=NETWORKS, metavar="NAME")]
+Model = Annotated[
+    str, typer.Option(help=NETWORKS, metavar="NAME", autocompletion=offer(list_models))
+]
 PlainModel = Annotated[
     str | None,
     typer.Option(
         help=f"{NETWORKS} Without --checkpoint: {DEFAULT_MODEL}.",
         metavar="NAME",
+        autocompletion=offer(list_models),
     ),
 ]
 AnyModel = Annotated[
@@ -37,6 +46,7 @@ AnyModel = Annotated[
         help=f"{NETWORKS} Without --model, --attention, --weights and --checkpoint: "
         f"{DEFAULT_WEIGHTS}, which comes along.",
         metavar="NAME",
+        autocompletion=offer(list_models),
     ),
 ]
 Weights = Annotated[
@@ -44,6 +54,7 @@ Weights = Annotated[
     typer.Option(
         help="auto, pretrained, imagenet1k_v1 or _v2 (torchvision's), random, or a state dict.",
         metavar="W",
+        autocompletion=offer(("auto", *NAMED_WEIGHTS, "random")),
     ),
 ]
 Checkpoint = Annotated[
@@ -53,7 +64,12 @@ Checkpoint = Annotated[
         "along; cannot be combined with --model or --weights."
     ),
 ]
-Attention = Annotated[str | None, typer.Option(help=f"{list_choices(ATTENTIONS)}.", metavar="NAME")]
+Attention = Annotated[
+    str | None,
+    typer.Option(
+        help=f"{list_choices(ATTENTIONS)}.", metavar="NAME", autocompletion=offer(ATTENTIONS)
+    ),
+]
 Steps = Annotated[
     int | None, typer.Option(help="T, how often a TDAM block's end runs (2).", metavar="T")
 ]
@@ -62,10 +78,18 @@ Distance = Annotated[
 ]
 Searchlight = Annotated[
     str | None,
-    typer.Option(help=f"{list_choices(SEARCHLIGHTS)}; default: joint.", metavar="NAME"),
+    typer.Option(
+        help=f"{list_choices(SEARCHLIGHTS)}; default: joint.",
+        metavar="NAME",
+        autocompletion=offer(SEARCHLIGHTS),
+    ),
 ]
 OutputStride = Annotated[
-    int | None, typer.Option(help="Input pixels a map pixel: 32 (default), 16 or 8.")
+    int | None,
+    typer.Option(
+        help="Input pixels a map pixel: 32 (default), 16 or 8.",
+        autocompletion=offer(STRIDES),
+    ),
 ]
 Sources = Annotated[
     list[str],
@@ -85,10 +109,10 @@ ClassName = Annotated[str | None, typer.Option("--class", help="The class of all
 ClassFromFolder = Annotated[
     bool, typer.Option("--class-from-folder", help="An image's folder names its class.")
 ]
+METHOD_NAMES = ("auto", *METHODS)
 METHOD_CHOICES = list_choices(
     [
-        "auto",
-        *(f"{name} (slow)" if name in SLOW_METHODS else name for name in METHODS),
+        *(f"{name} (slow)" if name in SLOW_METHODS else name for name in METHOD_NAMES),
         *(f"{name}:NAME" for name in LIBRARIES),
     ]
 )
@@ -97,6 +121,7 @@ Method = Annotated[
     typer.Option(
         help=f"Map method: {METHOD_CHOICES}.",
         metavar="NAME",
+        autocompletion=offer(METHOD_NAMES),
     ),
 ]
 Smooth = Annotated[
@@ -105,18 +130,27 @@ Smooth = Annotated[
         help=f"Mean of the maps of several views of an image: {list_choices(SMOOTH)}. flip takes "
         "twice as long, flip+scale six times.",
         metavar="NAME",
+        autocompletion=offer(SMOOTH),
     ),
 ]
 Layer = Annotated[
     str | None,
     typer.Option(help="Module of the network to make the maps of; default: the network's own."),
 ]
-Device = Annotated[str, typer.Option(help="auto, cpu, cuda, or as torch names it.", metavar="NAME")]
+Device = Annotated[
+    str,
+    typer.Option(
+        help="auto, cpu, cuda, or as torch names it.",
+        metavar="NAME",
+        autocompletion=offer(("auto", "cpu", "cuda")),
+    ),
+]
 Precision = Annotated[
     str,
     typer.Option(
         help="That the network computes in: float32, bfloat16 or float16; scores can differ.",
         metavar="NAME",
+        autocompletion=offer(PRECISIONS),
     ),
 ]
 ChannelsLast = Annotated[

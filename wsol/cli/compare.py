@@ -11,11 +11,11 @@ import typer
 
 from tdam.strict_json import dumps
 from wsol.cli import common
+from wsol.cli.completing import offer
 from wsol.cli.console import ConsoleEvents
 from wsol.cli.score_tables import print_overlaps
 from wsol.cli.usage import usage
 from wsol.errors import about
-from wsol.evaluation.comparison import trusting
 from wsol.evaluation.metric_names import name_score
 from wsol.evaluation.unreadable import (
     UNREADABLE,
@@ -31,6 +31,12 @@ if TYPE_CHECKING:
     from wsol.workflows.compare import Comparison
 
 
+def _list_groupings() -> list[str]:
+    from wsol.evaluation.groups import GROUPINGS
+
+    return list(GROUPINGS)
+
+
 def compare(
     first: Annotated[Path, typer.Argument(metavar="FIRST", help="Folder of `evaluate --out`.")],
     second: Annotated[Path, typer.Argument(metavar="SECOND", help="Another such folder.")],
@@ -39,7 +45,11 @@ def compare(
     ] = None,
     by: Annotated[
         str | None,
-        typer.Option(metavar="NAME", help="Compare groups of images too: size, objects or class."),
+        typer.Option(
+            metavar="NAME",
+            help="Compare groups of images too: size, objects or class.",
+            autocompletion=offer(_list_groupings),
+        ),
     ] = None,
     json_file: Annotated[
         Path | None, typer.Option("--json", help="Write all differences to this file.")
@@ -56,6 +66,7 @@ def compare(
     McNemar's exact test: how many images only one of the two has right. Images or maps that could
     not be read are named, and the exit code is 1 then.
     """
+    from wsol.evaluation.comparison import trusting
     from wsol.workflows.compare import compare as run
 
     with usage(first="FIRST", second="SECOND", more="MORE"):

@@ -12,9 +12,11 @@ import typer
 from eval.protocols import PROTOCOLS
 from tdam.strict_json import dumps
 from wsol.cli import common, networks
+from wsol.cli.completing import offer
 from wsol.cli.console import ConsoleEvents
 from wsol.cli.usage import usage
 from wsol.errors import about
+from wsol.evaluation.threshold_rules import ORACLE, UNLABELLED, VAL
 from wsol.out_files import write_named
 from wsol.out_folders import free_file, writing
 from wsol.text import count_things, escape
@@ -26,6 +28,20 @@ if TYPE_CHECKING:
 
 
 _NAMED = 10  # images that could not be read
+
+
+def _list_box_formats() -> list[str]:
+    from wsol.writers import WRITERS, find_writer
+
+    return sorted(name for name in WRITERS if not find_writer(name).of_maps)
+
+
+def _list_precisions() -> list[str]:
+    from wsol.evaluation.map_files import PRECISIONS
+
+    return list(PRECISIONS)
+
+
 AtStep = Annotated[
     int | None,
     typer.Option(
@@ -38,6 +54,7 @@ StepsRule = Annotated[
         help="last, or any: also count images that any step has right, as TDAM's published code "
         "does, beside a partner with as many guesses.",
         metavar="RULE",
+        autocompletion=offer(("last", "any")),
     ),
 ]
 Partner = Annotated[
@@ -51,7 +68,10 @@ Partner = Annotated[
 Formats = Annotated[
     list[str] | None,
     typer.Option(
-        "--format", help="Boxes as predict writes them, into --out; repeatable.", metavar="NAME"
+        "--format",
+        help="Boxes as predict writes them, into --out; repeatable.",
+        metavar="NAME",
+        autocompletion=offer(_list_box_formats),
     ),
 ]
 
@@ -71,23 +91,38 @@ Predictions = Annotated[
         "logits (.npy)."
     ),
 ]
+ByProtocol = Annotated[
+    str,
+    typer.Option(
+        help=f"{', '.join(PROTOCOLS)}, all, or a .toml file.",
+        metavar="NAME",
+        autocompletion=offer((*PROTOCOLS, "all")),
+    ),
+]
 Threshold = Annotated[
     str | None,
     typer.Option(
         help="oracle, val, unlabelled (by the images alone, no boxes used), or a number from 0 to "
         "1; default: the protocol's own, or oracle.",
         metavar="T",
+        autocompletion=offer((ORACLE, VAL, UNLABELLED)),
     ),
 ]
 ClassMap = Annotated[
     str | None,
     typer.Option(
-        help="Whose map: ground_truth or predicted; default: the protocol's.", metavar="NAME"
+        help="Whose map: ground_truth or predicted; default: the protocol's.",
+        metavar="NAME",
+        autocompletion=offer(("ground_truth", "predicted")),
     ),
 ]
 SaveMaps = Annotated[
     str | None,
-    typer.Option(help="Maps into --out: float64, float16 or uint8.", metavar="TYPE"),
+    typer.Option(
+        help="Maps into --out: float64, float16 or uint8.",
+        metavar="TYPE",
+        autocompletion=offer(_list_precisions),
+    ),
 ]
 
 
@@ -115,9 +150,7 @@ def evaluate(
     step: AtStep = None,
     steps_rule: StepsRule = "last",
     partner: Partner = None,
-    protocol: Annotated[
-        str, typer.Option(help=f"{', '.join(PROTOCOLS)}, all, or a .toml file.", metavar="NAME")
-    ] = "wsoleval",
+    protocol: ByProtocol = "wsoleval",
     threshold: Threshold = None,
     classes: common.ClassTable = None,
     class_map: ClassMap = None,

@@ -9,15 +9,23 @@ import typer
 
 from eval.builders import BUILDERS
 from wsol.cli import common
+from wsol.cli.completing import offer
+from wsol.cli.groups import HelpfulGroup
 from wsol.cli.usage import fail, usage
 from wsol.folder_lock import hold_file
 from wsol.text import escape, list_choices
 
 app = typer.Typer(
     help="Data sets: list what comes along, build from official downloads, check your own.",
-    no_args_is_help=True,
+    cls=HelpfulGroup,
     rich_markup_mode=None,
 )
+
+
+def _name_data_sets() -> list[str]:
+    from wsol.shipped import list_data_sets
+
+    return [each.name for each in list_data_sets()]
 
 
 @app.command("list")
@@ -36,7 +44,12 @@ def list_() -> None:
 
 @app.command()
 def build(
-    name: Annotated[str, typer.Argument(metavar="NAME", help=f"{list_choices(BUILDERS)}.")],
+    name: Annotated[
+        str,
+        typer.Argument(
+            metavar="NAME", help=f"{list_choices(BUILDERS)}.", autocompletion=offer(BUILDERS)
+        ),
+    ],
     source: Annotated[Path, typer.Option(help="Folder of the official download.")],
     out: Annotated[Path, typer.Option(help="Folder to write, which becomes DATA.")],
     val: Annotated[
@@ -87,7 +100,11 @@ def check(
     root: Annotated[Path | None, typer.Option(help="Image root, to check the images too.")] = None,
     against: Annotated[
         str | None,
-        typer.Option(help="Shipped data set that DATA should equal.", metavar="NAME"),
+        typer.Option(
+            help="Shipped data set that DATA should equal.",
+            metavar="NAME",
+            autocompletion=offer(_name_data_sets),
+        ),
     ] = None,
     max_pixels: common.MaxPixels = None,
 ) -> None:

@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 import typer
 
 from wsol.cli import common
+from wsol.cli.completing import offer
 from wsol.own_threshold import AUTO
 from wsol.prediction import DEFAULT_FOLDER
 from wsol.text import list_choices
@@ -35,6 +36,7 @@ Formats = Annotated[
         "--format",
         help=f"{list_choices(sorted(WRITERS))}; repeatable. Boxes, masks and polygons are drafts.",
         metavar="NAME",
+        autocompletion=offer(sorted(WRITERS)),
     ),
 ]
 Threshold = Annotated[
@@ -44,6 +46,7 @@ Threshold = Annotated[
         "images ask for without a box; default: the one stored with the weights for their own "
         "maps, or 0.2.",
         metavar="T",
+        autocompletion=offer((AUTO,)),
     ),
 ]
 Confidence = Annotated[

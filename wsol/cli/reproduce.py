@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from wsol.cli import common
+from wsol.cli.completing import offer
 from wsol.cli.console import ConsoleEvents
 from wsol.cli.score_tables import print_outcome
 from wsol.cli.usage import usage
@@ -16,10 +17,20 @@ from wsol.errors import about
 from wsol.text import escape
 
 
+def _list_experiments() -> list[str]:
+    from wsol.benchmarking.experiment_files import list_experiments
+
+    return list_experiments()
+
+
 def reproduce(
     name: Annotated[
         str,
-        typer.Argument(metavar="NAME", help="Of an experiment that comes along, or a .toml file."),
+        typer.Argument(
+            metavar="NAME",
+            help="Of an experiment that comes along, or a .toml file.",
+            autocompletion=offer(_list_experiments),
+        ),
     ],
     data: Annotated[
         Path | None,

@@ -32,8 +32,9 @@ def describe_use(command: str) -> str:
         "Several processes share the work, on one machine with 4 GPUs by\n\n"
         f"\b\n  torchrun --nproc-per-node 4 -m -- wsol {command} ...\n\n"
         "and on a cluster by this on each of, say, 2 machines, which need the same folders:\n\n"
-        "\b\n  torchrun --nnodes 2 --nproc-per-node 4 --rdzv-backend c10d \\\n"
-        f"    --rdzv-endpoint HOST:29500 -m -- wsol {command} ...\n\n"
+        "\b\n  torchrun --nnodes 2 --nproc-per-node 4 \\\n"
+        "    --rdzv-backend c10d --rdzv-endpoint HOST:29500 \\\n"
+        f"    -m -- wsol {command} ...\n\n"
         "where -- keeps torchrun from taking flags such as --run for its own."
     )
 

@@ -8,8 +8,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from tdam.training.recipe import list_recipes
+from tdam.named_weights import NAMED_WEIGHTS
+from tdam.registry import find_spec, list_models
+from tdam.training.recipe import CHOICES, DEFAULT_RECIPE, list_recipes, load_recipe
 from wsol.cli import common
+from wsol.cli.completing import offer
 from wsol.cli.console import ConsoleEvents
 from wsol.cli.score_tables import print_overlaps
 from wsol.cli.usage import usage
@@ -17,6 +20,97 @@ from wsol.text import count_things, escape
 
 if TYPE_CHECKING:
     from wsol.training.train import TrainedRun
+
+_DEFAULT = load_recipe(DEFAULT_RECIPE)
+
+
+def _with_default(text: str, value: object) -> str:
+    """Say at the end of an option's help what the default recipe has."""
+    return f"{text}  [{DEFAULT_RECIPE}: {value}]"
+
+
+def _tell_size() -> str:
+    """Say which side of the input the default recipe means, which may be the network's own."""
+    if _DEFAULT.size:
+        return str(_DEFAULT.size)
+    return f"{find_spec(_DEFAULT.model).preprocessing.size}, the network's own"
+
+
+RecipeName = Annotated[
+    str | None,
+    typer.Option(
+        help=f"{', '.join(list_recipes())}, or a .toml file; default: {DEFAULT_RECIPE}, whose "
+        f"own values stand below as [{DEFAULT_RECIPE}: ...].",
+        metavar="NAME",
+        autocompletion=offer(list_recipes),
+    ),
+]
+Network = Annotated[
+    str | None,
+    typer.Option(
+        help=_with_default(common.NETWORKS, _DEFAULT.model),
+        metavar="NAME",
+        autocompletion=offer(list_models),
+    ),
+]
+Start = Annotated[
+    str | None,
+    typer.Option(
+        help=_with_default(
+            "pretrained, imagenet1k_v1 or _v2 (torchvision's), random, or a file or run.",
+            _DEFAULT.weights,
+        ),
+        metavar="W",
+        autocompletion=offer((*NAMED_WEIGHTS, "random")),
+    ),
+]
+Size = Annotated[
+    int | None, typer.Option(help=_with_default("Side of the input in pixels.", _tell_size()))
+]
+Epochs = Annotated[
+    int | None,
+    typer.Option(help=_with_default("Times that every image is seen.", _DEFAULT.epochs)),
+]
+BatchSize = Annotated[
+    int | None, typer.Option(help=_with_default("Images at once.", _DEFAULT.batch_size))
+]
+Rate = Annotated[
+    float | None, typer.Option(help=_with_default("Highest learning rate.", _DEFAULT.lr))
+]
+Select = Annotated[
+    str | None,
+    typer.Option(
+        help=_with_default(
+            "Whose weights are the result: best accuracy, best localization, or last.",
+            _DEFAULT.select,
+        ),
+        metavar="NAME",
+        autocompletion=offer(CHOICES["select"]),
+    ),
+]
+Seed = Annotated[
+    int | None, typer.Option(help=_with_default("Of everything random.", _DEFAULT.seed))
+]
+Changes = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        help="Any other choice of the recipe, such as ema=0.99; repeatable.",
+        metavar="KEY=VALUE",
+    ),
+]
+PickThreshold = Annotated[
+    str | None,
+    typer.Option(
+        help=_with_default(
+            "Threshold to store: unlabelled, the one that training images ask for without a "
+            "box; val, the one that fits its boxes best; or none.",
+            _DEFAULT.pick_threshold,
+        ),
+        metavar="RULE",
+        autocompletion=offer(CHOICES["pick_threshold"]),
+    ),
+]
 
 
 def train(
@@ -29,53 +123,21 @@ def train(
     ],
     out: Annotated[Path, typer.Option(help="Folder of the run.")] = Path("wsol-run"),
     root: common.Root = None,
-    recipe: Annotated[
-        str | None,
-        typer.Option(
-            help=f"{', '.join(list_recipes())}, or a .toml file; default: finetune.",
-            metavar="NAME",
-        ),
-    ] = None,
-    model: Annotated[str | None, typer.Option(help=common.NETWORKS, metavar="NAME")] = None,
+    recipe: RecipeName = None,
+    model: Network = None,
     attention: common.Attention = None,
     steps: common.Steps = None,
     distance: common.Distance = None,
     searchlight: common.Searchlight = None,
-    weights: Annotated[
-        str | None,
-        typer.Option(
-            help="pretrained, imagenet1k_v1 or _v2 (torchvision's), random, or a file or run.",
-            metavar="W",
-        ),
-    ] = None,
-    size: Annotated[int | None, typer.Option(help="Side of the input in pixels.")] = None,
-    epochs: Annotated[int | None, typer.Option(help="Times that every image is seen.")] = None,
-    batch_size: Annotated[int | None, typer.Option(help="Images at once.")] = None,
-    lr: Annotated[float | None, typer.Option(help="Highest learning rate.")] = None,
-    select: Annotated[
-        str | None,
-        typer.Option(
-            help="Whose weights are the result: best accuracy, best localization, or last.",
-            metavar="NAME",
-        ),
-    ] = None,
-    seed: Annotated[int | None, typer.Option(help="Of everything random.")] = None,
-    changes: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--set",
-            help="Any other choice of the recipe, such as ema=0.99; repeatable.",
-            metavar="KEY=VALUE",
-        ),
-    ] = None,
-    pick_threshold: Annotated[
-        str | None,
-        typer.Option(
-            help="Threshold to store: unlabelled, the one that training images ask for without a "
-            "box; val, the one that fits its boxes best; or none.",
-            metavar="RULE",
-        ),
-    ] = None,
+    weights: Start = None,
+    size: Size = None,
+    epochs: Epochs = None,
+    batch_size: BatchSize = None,
+    lr: Rate = None,
+    select: Select = None,
+    seed: Seed = None,
+    changes: Changes = None,
+    pick_threshold: PickThreshold = None,
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with the run in --out, by its own recipe.")
     ] = False,

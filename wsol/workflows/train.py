@@ -156,7 +156,7 @@ def settle_recipe(
         wsol.errors.ArgumentError: a recipe, change or choice that cannot be used
     """
     from tdam.registry import find_attention, find_spec
-    from tdam.training.recipe import Recipe, load_recipe
+    from tdam.training.recipe import DEFAULT_RECIPE, Recipe, load_recipe
     from tdam.unfinished import RECIPE
 
     with about("recipe"):
@@ -167,7 +167,7 @@ def settle_recipe(
                 raise ArgumentError("resume", f"{out} holds no run to go on with")
             settled = load_recipe(str(out / RECIPE))
         else:
-            settled = load_recipe("finetune" if recipe is None else str(recipe))
+            settled = load_recipe(DEFAULT_RECIPE if recipe is None else str(recipe))
     with about("changes"):
         settled = settled.change_by_text([changes] if isinstance(changes, str) else list(changes))
     for key, value in choices.items():
