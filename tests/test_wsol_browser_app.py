@@ -219,7 +219,9 @@ def test_nothing_is_left_after_a_signal(cat, tmp_path, name):
         client.close()
         process.send_signal(getattr(signal, name))
         told = process.stderr.read()
-        process.wait()
+        code = process.wait()
+    assert code == 128 + getattr(signal, name)
+    assert told.splitlines()[-1].startswith("Interrupted; all photographs are deleted here")
     assert "Traceback" not in told
     assert not [path for path in tmp_path.rglob("*") if path.is_file()]
 

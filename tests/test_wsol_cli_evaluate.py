@@ -173,8 +173,17 @@ def test_an_unfinished_run_goes_on(run, photos, tmp_path, monkeypatch):
             raise KeyboardInterrupt
         return trace(self, row, *rest)
 
+    def stop(*arguments, **options):
+        raise KeyboardInterrupt
+
     monkeypatch.setattr(BoxScorer, "trace", fail_at_the_fourth)
-    assert run(*options, "--out", cut)[0] == 130
+    code, _, err = run(*options, "--out", cut)
+    assert code == 130
+    said = f"Interrupted; the same command goes on from what is saved in {cut}"
+    assert err.splitlines()[-1] == said
+    code, _, err = run(*options)
+    assert code == 130
+    assert err.splitlines()[-1].startswith("Interrupted; nothing is kept: with --out the same")
     monkeypatch.setattr(BoxScorer, "trace", trace)
     code, _, err = run(*options, "--out", cut, "--method", "layercam")
     assert code == 2
@@ -185,6 +194,10 @@ def test_an_unfinished_run_goes_on(run, photos, tmp_path, monkeypatch):
     for name in ("scores.json", "images.jsonl"):
         assert (cut / name).read_bytes() == (whole / name).read_bytes()
     assert run(*options, "--out", cut)[0] == 2  # finished: no overwriting
+    monkeypatch.setattr("wsol.report.write_report", stop)
+    code, _, err = run(*options, "--out", tmp_path / "new", "--report", tmp_path / "page")
+    assert code == 130
+    assert f"; the scores in {tmp_path / 'new'} are complete, but not all" in err
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -12,6 +13,7 @@ from tdam.strict_json import dumps
 from wsol.cli import common
 from wsol.cli.completing import offer
 from wsol.cli.console import ConsoleEvents
+from wsol.cli.interrupts import telling_what_is_kept
 from wsol.cli.score_tables import print_outcome
 from wsol.cli.usage import usage
 from wsol.errors import about
@@ -112,7 +114,7 @@ def benchmark(
         from wsol.workflows.benchmark import benchmark as run
 
         keep_freed_memory()
-        with ConsoleEvents() as events:
+        with telling_what_is_kept(partial(_tell_kept, out)), ConsoleEvents() as events:
             outcome = run(
                 data, named, root, split=split, protocol=protocol,
                 thresholds=[_to_number(text) for text in thresholds or ()],
@@ -127,6 +129,14 @@ def benchmark(
     print_outcome(outcome)
     if not outcome.good:
         raise typer.Exit(1)
+
+
+def _tell_kept(out: Path | None) -> str:
+    """Say what an interruption leaves."""
+    if out is None:
+        return "nothing is kept: with --out the same command goes on where it was cut off"
+    add = " with --force" if (out / "results.json").is_file() else ""
+    return f"the same command{add} goes on from what is saved in {out}"
 
 
 def _read_runs(texts: list[str]) -> dict[str, str]:

@@ -5,15 +5,20 @@ from __future__ import annotations
 import signal
 import sys
 from contextlib import closing, contextmanager
+from threading import Event
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from wsol.cli import common, networks
+from wsol.cli.interrupts import Terminated, telling_what_is_kept
 from wsol.cli.usage import fail
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+
+_KEPT = "all photographs are deleted here, and what was taken along is where the browser put it"
 
 
 def browser(
@@ -61,7 +66,8 @@ def browser(
     )
     networks.note_threshold(network, threshold, localizer.threshold)
     about = f"{describe_network(network.settings)}, {method}, {len(names)} classes"
-    with _stopping(), closing(BrowserApp(localizer, names)) as app:
+    interruptible = telling_what_is_kept(lambda: _KEPT)
+    with interruptible, _stopping(), closing(BrowserApp(localizer, names)) as app:
         try:
             page = create_page(app, about)
         except ImportError as error:
@@ -72,17 +78,20 @@ def browser(
             message = f"cannot serve at {host}, port {port}: taken, or no address of this machine"
             raise typer.BadParameter(message, param_hint="--port") from error
         sys.stderr.write(f"{address} until Ctrl-C\n")
-        page.block_thread()
+        try:
+            Event().wait()  # gradio's own wait takes an interrupt for an end like any other
+        finally:
+            page.close(verbose=False)
 
 
 @contextmanager
 def _stopping() -> Iterator[None]:
     """Let every signal that asks to end stop the app as Ctrl-C does, so that nothing is left."""
 
-    def stop(*_: object) -> None:
+    def stop(number: int, _: object) -> None:
         for each in signals:  # a second one must not cut the clearing up short
             signal.signal(each, signal.SIG_IGN)
-        raise KeyboardInterrupt
+        raise Terminated(number)
 
     names = ("SIGINT", "SIGTERM", "SIGHUP")  # not all on every system
     signals = [getattr(signal, name) for name in names if hasattr(signal, name)]

@@ -14,6 +14,7 @@ from tdam.strict_json import dumps
 from wsol.cli import common, networks
 from wsol.cli.completing import offer
 from wsol.cli.console import ConsoleEvents
+from wsol.cli.interrupts import telling_what_is_kept
 from wsol.cli.usage import usage
 from wsol.errors import about
 from wsol.evaluation.threshold_rules import ORACLE, UNLABELLED, VAL
@@ -218,7 +219,7 @@ def evaluate(
             "save_maps": save_maps, "report": report, "coco": coco, "workers": workers,
             "force": force, "allow_overlap": allow_overlap,
         }  # fmt: skip
-        with ConsoleEvents() as events:
+        with telling_what_is_kept(partial(_tell_kept, out, force)), ConsoleEvents() as events:
             if boxes is not None:
                 from wsol.workflows.evaluate_boxes import evaluate_boxes
 
@@ -244,6 +245,20 @@ def evaluate(
                     channels_last=channels_last, smooth=smooth, events=events, **guesses, **shared,
                 )  # fmt: skip
     _report(scored, json_file, protocol == "all", out, save_maps, given, allow_missing)
+
+
+def _tell_kept(out: Path | None, force: bool) -> str:
+    """Say what an interruption leaves."""
+    from wsol.evaluation.resume_file import is_complete, is_unfinished
+
+    if out is None:
+        return "nothing is kept: with --out the same command goes on where it was cut off"
+    if is_complete(out):
+        return f"the scores in {out} are complete, but not all that was asked for: add --force"
+    if is_unfinished(out):
+        without = " without --force" if force else ""
+        return f"the same command{without} goes on from what is saved in {out}"
+    return f"nothing is saved in {out} yet: the same command begins anew"
 
 
 def _refuse_of_maps(**given: object) -> None:

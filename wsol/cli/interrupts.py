@@ -3,17 +3,30 @@
 from __future__ import annotations
 
 import signal
+import sys
 import threading
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, NoReturn
 
+import typer
+
+from wsol.text import escape
+
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from types import FrameType
 
 
 class Terminated(KeyboardInterrupt):
-    """The system asked the process to end."""
+    """The system asked the process to end.
+
+    Args:
+        number: of the signal
+    """
+
+    def __init__(self, number: int) -> None:
+        super().__init__()
+        self.number = number
 
 
 @contextmanager
@@ -33,10 +46,24 @@ def terminable() -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
+@contextmanager
+def telling_what_is_kept(tell: Callable[[], str]) -> Iterator[None]:
+    """Say in one sentence, where a command is interrupted, what is kept and how to go on.
+
+    Args:
+        tell: gives the second half of the sentence, by what there is at that moment
+    """
+    try:
+        yield
+    except KeyboardInterrupt as stop:
+        sys.stderr.write(f"Interrupted; {escape(tell())}\n")
+        raise typer.Exit(exit_code(stop)) from None
+
+
 def exit_code(stop: KeyboardInterrupt) -> int:
     """Give the exit code of an interrupted command, as a shell tells of a signal."""
-    return 128 + (signal.SIGTERM if isinstance(stop, Terminated) else signal.SIGINT)
+    return 128 + (stop.number if isinstance(stop, Terminated) else signal.SIGINT)
 
 
 def _stop(number: int, frame: FrameType | None) -> NoReturn:
-    raise Terminated
+    raise Terminated(number)

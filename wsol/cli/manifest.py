@@ -11,9 +11,12 @@ from eval.builders import BUILDERS
 from wsol.cli import common
 from wsol.cli.completing import offer
 from wsol.cli.groups import HelpfulGroup
+from wsol.cli.interrupts import telling_what_is_kept
 from wsol.cli.usage import fail, usage
 from wsol.folder_lock import hold_file
 from wsol.text import escape, list_choices
+
+_KEPT = "a data set is written in one step, when all of it is known: the same command begins anew"
 
 app = typer.Typer(
     help="Data sets: list what comes along, build from official downloads, check your own.",
@@ -79,7 +82,7 @@ def build(
         raise typer.BadParameter(f"{source}: no such folder", param_hint="--source")
     if val is not None and not 0 < val < 1:
         raise typer.BadParameter(f"expected between 0 and 1, got {val}", param_hint="--val")
-    with usage(), hold_file(out):
+    with telling_what_is_kept(lambda: _KEPT), usage(), hold_file(out):
         with common.wrong_use("--out"):
             check_free(out, force)
         built = builder(source, out, val=val, seed=seed, force=force)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,14 +12,12 @@ from wsol import prediction
 from wsol.cli import common, networks
 from wsol.cli import predict_options as options
 from wsol.cli.console import ConsoleEvents, silence
-from wsol.cli.interrupts import exit_code, terminable
+from wsol.cli.interrupts import telling_what_is_kept, terminable
 from wsol.cli.repeated import repeat_command
 from wsol.cli.usage import usage
 from wsol.text import count_things, escape
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from tdam.backbones.base import Backbone
     from wsol.drafts import DraftPage
     from wsol.images import ImageError
@@ -91,7 +88,8 @@ def predict(
     writes = bool(kinds or save_images or engine)
     shown = _Printer(Path(out or prediction.DEFAULT_FOLDER) if writes else page)
     home = "--out" if page is None or writes else "--page"
-    with _resumable(shown), ConsoleEvents() as events, usage(out=home):
+    interruptible = telling_what_is_kept(shown.tell_kept)
+    with terminable(), interruptible, ConsoleEvents() as events, usage(out=home):
         summary = prediction.predict(
             load,
             sources,
@@ -165,20 +163,11 @@ class _Printer:
             reason = f"Error: standard output: {error.strerror}"
             sys.stderr.write(f"{reason}; the files in {self.folder} are written all the same\n")
 
-
-@contextmanager
-def _resumable(shown: _Printer) -> Iterator[None]:
-    """Say after an interruption how to go on."""
-    with terminable():
-        try:
-            yield
-        except KeyboardInterrupt as stop:
-            if shown.folder is None:
-                said = "Interrupted"
-            else:
-                said = f"Interrupted; --resume goes on from what is saved in {shown.folder}"
-            sys.stderr.write(f"{said}\n")
-            raise typer.Exit(exit_code(stop)) from None
+    def tell_kept(self) -> str:
+        """Say what an interruption leaves."""
+        if self.folder is None:
+            return "only what was printed is kept: with --format or --page, --resume goes on"
+        return f"--resume goes on from what is saved in {self.folder}"
 
 
 def _print_result(path: Path, result: Localization | ImageError) -> None:

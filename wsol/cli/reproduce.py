@@ -11,10 +11,13 @@ import typer
 from wsol.cli import common
 from wsol.cli.completing import offer
 from wsol.cli.console import ConsoleEvents
+from wsol.cli.interrupts import telling_what_is_kept
 from wsol.cli.score_tables import print_outcome
 from wsol.cli.usage import usage
 from wsol.errors import about
 from wsol.text import escape
+
+_KEPT = "the same command goes on from what is saved in its folder"
 
 
 def _list_experiments() -> list[str]:
@@ -104,17 +107,13 @@ def reproduce(
         keep_freed_memory()
         with about("seeds"):
             numbers = None if seeds is None else _to_numbers(seeds)
-        with ConsoleEvents() as events:
-            try:
-                outcome = run(
-                    name, data, out, models=None if models is None else _split(models),
-                    seeds=numbers, changes=changes or (), weights=weights, recorded=recorded,
-                    root=root, expect=expect, cache=cache, device=device, workers=workers,
-                    allow_overlap=allow_overlap, events=events,
-                )  # fmt: skip
-            except KeyboardInterrupt:
-                events.say("interrupted; the same command goes on from what is saved")
-                raise
+        with telling_what_is_kept(lambda: _KEPT), ConsoleEvents() as events:
+            outcome = run(
+                name, data, out, models=None if models is None else _split(models),
+                seeds=numbers, changes=changes or (), weights=weights, recorded=recorded,
+                root=root, expect=expect, cache=cache, device=device, workers=workers,
+                allow_overlap=allow_overlap, events=events,
+            )  # fmt: skip
     print_outcome(outcome)
     sys.stderr.writelines(f"failed: {escape(line)}\n" for line in outcome.failures)
     if not outcome.good:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,7 +13,9 @@ import typer
 from wsol.attention_shift import run
 from wsol.cli import common, networks
 from wsol.cli.console import ConsoleEvents
+from wsol.cli.interrupts import telling_what_is_kept
 from wsol.cli.usage import usage
+from wsol.folder_lock import has_files
 from wsol.text import escape
 
 if TYPE_CHECKING:
@@ -81,7 +84,8 @@ def shift(
         )
 
     chosen = None if blocks is None else [name.strip() for name in blocks.split(",")]
-    with ConsoleEvents() as events, usage():
+    interruptible = telling_what_is_kept(partial(_tell_kept, out))
+    with interruptible, ConsoleEvents() as events, usage():
         result = run.shift(
             load,
             sources,
@@ -114,6 +118,13 @@ def shift(
     if result.failed:
         sys.stderr.write(f"{len(result.failed)} of {total} images could not be read\n")
         raise typer.Exit(1)
+
+
+def _tell_kept(out: Path) -> str:
+    """Say what an interruption leaves."""
+    if not has_files(out):
+        return f"nothing is drawn in {out} yet: the same command begins anew"
+    return f"what was drawn by then is in {out}; the same command with --force begins anew"
 
 
 def _print_shift(path: Path, shift: Shift | ImageError) -> None:

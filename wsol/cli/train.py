@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -11,9 +12,11 @@ import typer
 from tdam.named_weights import NAMED_WEIGHTS
 from tdam.registry import find_spec, list_models
 from tdam.training.recipe import CHOICES, DEFAULT_RECIPE, list_recipes, load_recipe
+from tdam.unfinished import RECIPE
 from wsol.cli import common
 from wsol.cli.completing import offer
 from wsol.cli.console import ConsoleEvents
+from wsol.cli.interrupts import telling_what_is_kept
 from wsol.cli.score_tables import print_overlaps
 from wsol.cli.usage import usage
 from wsol.text import count_things, escape
@@ -171,28 +174,31 @@ def train(
     keep_freed_memory()
     hint = "" if recipe is None else "--recipe"
     hints = {each.name: hint for each in fields(Recipe) if each.name not in given}
-    with ConsoleEvents() as events, usage(recipe=hint, **hints):
-        try:
-            trained = run(
-                data,
-                out,
-                recipe=recipe,
-                changes=changes or (),
-                root=root,
-                resume=resume,
-                force=force,
-                cache=cache,
-                device=device,
-                workers=workers,
-                allow_overlap=allow_overlap,
-                events=events,
-                **{name: value for name, value in given.items() if value is not None},
-            )
-        except KeyboardInterrupt:
-            if (out / "recipe.toml").is_file():
-                events.say(f"interrupted; --resume goes on from what is saved in {out}")
-            raise
+    interruptible = telling_what_is_kept(partial(_tell_kept, out))
+    with interruptible, ConsoleEvents() as events, usage(recipe=hint, **hints):
+        trained = run(
+            data,
+            out,
+            recipe=recipe,
+            changes=changes or (),
+            root=root,
+            resume=resume,
+            force=force,
+            cache=cache,
+            device=device,
+            workers=workers,
+            allow_overlap=allow_overlap,
+            events=events,
+            **{name: value for name, value in given.items() if value is not None},
+        )
     _report(trained)
+
+
+def _tell_kept(out: Path) -> str:
+    """Say what an interruption leaves."""
+    if (out / RECIPE).is_file():
+        return f"--resume goes on from what is saved in {out}"
+    return f"nothing is saved in {out} yet: the same command begins anew"
 
 
 def _report(run: TrainedRun) -> None:

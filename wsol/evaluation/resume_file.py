@@ -116,6 +116,11 @@ def is_unfinished(folder: Path) -> bool:
     return (folder / HEADER).is_file() or (folder / ALL_SETTINGS).is_file()
 
 
+def is_complete(folder: Path) -> bool:
+    """Tell whether all that a run scores in this folder is scored."""
+    return (folder / SETTINGS).is_file()
+
+
 def has_records(folder: Path) -> bool:
     """Tell whether a pass has left something in this folder to go on with."""
     data = folder / DATA
