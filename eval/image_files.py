@@ -68,6 +68,13 @@ def set_max_pixels(count: int) -> None:
     if count < 1:
         raise ValueError(f"Expected max_pixels to be at least 1 but got {count}")
     _limit = count
+    _lift_limit_of_pil()
+
+
+def _lift_limit_of_pil() -> None:
+    """Let PIL neither warn of nor refuse an image within the limit here, whatever is done to it."""
+    if Image.MAX_IMAGE_PIXELS is not None and _limit > Image.MAX_IMAGE_PIXELS:
+        Image.MAX_IMAGE_PIXELS = _limit
 
 
 def get_max_pixels() -> int:
@@ -109,6 +116,7 @@ class OpenImage:
 def image_errors() -> Iterator[None]:
     """Turn whatever a decoder raises into `ImageError`."""
     silence_decoders()
+    _lift_limit_of_pil()
     try:
         yield
     except ImageError:
