@@ -307,6 +307,38 @@ def test_pages_escape_what_they_are_given():
     assert to_json(float("nan")) == "null"
 
 
+def test_compare_finds_the_images_where_a_run_found_them_or_says_so(run, photos, tmp_path):
+    """Two runs on maps, of which each found the images in a folder of its own."""
+    data, ids = manifests_folder() / "photos", [path.name for path in sorted(photos.iterdir())]
+    maps = make_maps(tmp_path / "maps", ids, 12)
+    folders = [shutil.copytree(photos, tmp_path / f"images-{name}") for name in "ab"]
+    for name, folder in zip("ab", folders, strict=True):
+        code, _, err = run("evaluate", data, "--maps", maps, "--root", folder, "--out",
+                           tmp_path / name)  # fmt: skip
+        assert code == 0, err
+
+    def compare(*more):
+        code, _, err = run("compare", tmp_path / "a", tmp_path / "b", "--report",
+                           tmp_path / "page", "--force", *more)  # fmt: skip
+        assert code == 0
+        text = (tmp_path / "page" / "index.html").read_text(encoding="utf-8")
+        pictures = [block(text, f"image-{place}")["image"] for place in range(len(ids))]
+        return sum(picture is not None for picture in pictures), err
+
+    assert compare() == (5, f"report in {tmp_path / 'page' / 'index.html'}\n")
+    folders[0].rename(tmp_path / "moved")
+    assert compare()[0] == 5  # where the second run found them
+    (folders[1] / "rocket.jpg").unlink()
+    shown, err = compare()
+    assert shown == 4
+    said = f"no picture of 1 of 5 images (sought in {folders[1]}; --root names another folder)"
+    assert f"the report has {said}, such as rocket.jpg: no such file\n" in err
+    shutil.rmtree(folders[1])
+    shown, err = compare()
+    assert (shown, "no picture of 5 of 5 images" in err, str(folders[0]) in err) == (0, True, True)
+    assert compare("--root", tmp_path / "moved")[0] == 5
+
+
 @pytest.mark.slow
 def test_evaluate_and_compare_write_reports(run, photos, tmp_path):
     data = manifests_folder() / "photos"

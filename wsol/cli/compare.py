@@ -56,7 +56,7 @@ def compare(
     ] = None,
     report: common.Report = None,
     root: Annotated[
-        Path | None, typer.Option(help="Image root for --report; default: as FIRST had it.")
+        Path | None, typer.Option(help="Image root for --report; default: where a run found them.")
     ] = None,
     force: common.Force = False,
 ) -> None:

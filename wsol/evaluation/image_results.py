@@ -58,6 +58,7 @@ def name_results(
     labels: dict[int, str],
     outputs: Sequence[str] | None,
     by_number: str = "",
+    root: Path | None = None,
 ) -> None:
     """Write what people call a run and its classes beside its results.
 
@@ -67,12 +68,14 @@ def name_results(
         labels: class names by label
         outputs: names of the network's outputs, or None for maps that came without one
         by_number: what to tell where labels are taken for the outputs' numbers
+        root: of the images, for reports that are made later; None where it is not known
     """
     names = {
         "run": run,
         "labels": {str(label): name for label, name in labels.items()},
         "outputs": None if outputs is None else list(outputs),
         **({"by_number": by_number} if by_number else {}),
+        **({} if root is None else {"root": str(root.resolve())}),
     }
     for home in _result_folders(folder):
         write_file(home / NAMES, dumps(names) + "\n")

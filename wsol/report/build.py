@@ -40,6 +40,7 @@ def write_report(
     note: str = "",
     workers: int = 2,
     progress: Callable[[int], None] | None = None,
+    without: dict[str, str] | None = None,
 ) -> Path:
     """Write the report of one evaluation, or of several of the same images.
 
@@ -57,6 +58,7 @@ def write_report(
         note: a sentence at the top of the page
         workers: threads that read images
         progress: called with the number of pictures done since the last call
+        without: gets the images that the page has no picture of, and why
 
     Returns:
         the page
@@ -123,7 +125,7 @@ def write_report(
         shown=len(ids),
         maps=any(run.has_maps for run in runs),
         without_maps=[run.name for run in runs if not (run.has_maps or run.given)],
-        payloads=show_images(runs, ids, root, workers, progress),
+        payloads=show_images(runs, ids, root, workers, progress, without),
         map_channels=[" ".join(f"{value:.3f}" for value in channel) for channel in channels],
         stops=stops,
     )

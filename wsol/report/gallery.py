@@ -86,6 +86,7 @@ def show_images(
     root: Path | None,
     workers: int = 2,
     progress: Callable[[int], None] | None = None,
+    without: dict[str, str] | None = None,
 ) -> Iterator[dict[str, Any]]:
     """Make the pictures of a page, one image after the other.
 
@@ -95,6 +96,7 @@ def show_images(
         root: folder that the ids are relative to, or None where it is not known
         workers: threads that read images
         progress: called with the number of images done since the last call
+        without: gets the images that have no picture, and why
 
     Yields:
         plain values: the image as a data URI or the reason why there is none, and each run's maps
@@ -115,6 +117,8 @@ def show_images(
     for batch in read_ahead(ids, show, 8, workers):
         for image_id, shown in batch:
             if isinstance(shown, ImageError):
+                if without is not None:
+                    without[image_id] = str(shown)
                 shown = {"image": None, "why": str(shown)}
             yield shown | {"runs": [_show_maps(run, image_id) for run in runs]}
             if progress is not None:

@@ -125,7 +125,7 @@ def read_run(
     results = read_results(path, slim)
     folder = results.folder
     names = _read_json(folder / NAMES)
-    root = _read_json(folder / SETTINGS).get("root")
+    root = names.get("root", _read_json(folder / SETTINGS).get("root"))
     maps = folder / "maps"
     outputs = names.get("outputs")
     with trusting(folder / NAMES):

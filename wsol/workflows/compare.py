@@ -66,7 +66,7 @@ def compare(
         more: further ones
         by: compare groups of images too, by `size`, `objects` or `class`
         report: folder for a page
-        root: of the images, for the page; None: as the first evaluation had it
+        root: of the images, for the page; None: where one of the evaluations found them
         force: overwrite an earlier report
         events: told of what is done
 
@@ -108,9 +108,8 @@ def _compare(
     if page is None or any(run.of_boxes for run in runs):
         differences = [compare_results(runs[0].results, run.results) for run in runs[1:]]
     if page is not None:
-        if home is None and runs[0].root is not None and runs[0].root.is_dir():
-            home = runs[0].root
-        write_page(page.folder, runs, home, events, differences=differences)
+        root = _find_root(runs) if home is None else home
+        write_page(page.folder, runs, root, events, differences=differences)
     return [
         Comparison(
             runs[0],
@@ -123,6 +122,13 @@ def _compare(
         )
         for run, by_score in zip(runs[1:], differences or [{}] * (len(runs) - 1), strict=True)
     ]
+
+
+def _find_root(runs: Sequence[Run]) -> Path | None:
+    """Find the images where a run found them; where none are left, name the first such place."""
+    roots = [run.root for run in runs if run.root is not None]
+    there = (root for root in roots if any((root / image).is_file() for image in runs[0].rows))
+    return next(there, roots[0] if roots else None)
 
 
 def _read(folders: Sequence[Path]) -> list[Run]:

@@ -218,7 +218,7 @@ def write_given(
     discard_results(folder)
     write_results(folder, evaluation.to_dict(), scores.rows())
     labels = name_labels(scores.split, None, ())
-    name_results(folder, evaluation.subject, labels, None)
+    name_results(folder, evaluation.subject, labels, None, root=root)
     settings = {"boxes": str(Path(boxes).resolve()), "root": None if root is None else str(root)}
     write_file(folder / SETTINGS, write_header(settings))
 
@@ -242,6 +242,5 @@ def _write_report(job: EvaluationJob, evaluations: list[Evaluation]) -> None:
     report, folder = job.report, _results_folder(job, evaluations[0].protocol.name)
     if report is not None and folder is not None:
         run = read_run(folder, report.folder.resolve().name, slim=True)
-        home = job.root or (None if job.data is None else job.data.root)
-        write_page(report.folder, [run], home, job.wanted.events)
+        write_page(report.folder, [run], job.known_root, job.wanted.events)
         report.discard()

@@ -101,6 +101,11 @@ class EvaluationJob:
         return self.root
 
     @property
+    def known_root(self) -> Path | None:
+        """Folder that the ids are relative to, as was asked for or as the data have it."""
+        return self.root or (None if self.data is None else self.data.root)
+
+    @property
     def splits(self) -> list[Split]:
         """The split to score and, where there is one, that to choose on."""
         return [self.scored] if self.chooser is None else [self.scored, self.chooser]
@@ -161,15 +166,14 @@ class EvaluationJob:
         evaluations = [replace(each, subject=subject) for each in scored]
         if results is not None:
             outputs_named = names if by_network else None
-            name_results(results, subject, labels, outputs_named, by_number)
+            name_results(results, subject, labels, outputs_named, by_number, self.known_root)
         if out is not None and (wanted.formats or wanted.coco):
             export_boxes(out, wanted.formats, names, self.root, wanted.events)
         if out is not None and wanted.coco:
             coco = score_coco(out, self.scored, outputs)
             evaluations = [replace(each, coco=coco) for each in evaluations]
         if self.report is not None and keeper is not None and results is not None:
-            home = self.root or (None if self.data is None else self.data.root)
-            self.report.write(results, keeper, sources[0], home, wanted.events)
+            self.report.write(results, keeper, sources[0], self.known_root, wanted.events)
         return evaluations
 
     @property

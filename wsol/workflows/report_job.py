@@ -11,6 +11,7 @@ from wsol.errors import about
 from wsol.folder_lock import LOCK
 from wsol.out_files import KEPT, FileList
 from wsol.out_folders import free_folder, writing
+from wsol.text import count_things
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -100,7 +101,7 @@ def free_report(
 def write_page(
     folder: Path, runs: Sequence[Run], root: Path | None, events: Events, **options: Any
 ) -> Path:
-    """Write a report, told to `events` as a task and, at its end, by the page's path.
+    """Write a report, told to `events` as a task; at its end, what it lacks, and where it is.
 
     Args:
         folder: of the report
@@ -119,8 +120,13 @@ def write_page(
     from wsol.report import write_report
     from wsol.report.choice import GALLERY
 
-    task = working(events, "report", min(len(runs[0].rows), GALLERY))
-    with task, about("report"), writing(folder):
-        page = write_report(folder, runs, root, progress=events.advance, **options)
+    shown, without = min(len(runs[0].rows), GALLERY), dict[str, str]()
+    with working(events, "report", shown), about("report"), writing(folder):
+        page = write_report(folder, runs, root, progress=events.advance, without=without, **options)
+    if without:
+        image_id, why = next(iter(without.items()))
+        sought = "" if root is None else f" (sought in {root}; --root names another folder)"
+        count = f"{len(without)} of {count_things(shown, 'image')}"
+        events.say(f"the report has no picture of {count}{sought}, such as {image_id}: {why}")
     events.say(f"report in {page}")
     return page
