@@ -57,3 +57,13 @@ def describe_network(settings: dict[str, Any]) -> str:
     elif settings["attention"] != "none":
         text += f" + {settings['attention']}"
     return text if settings["output_stride"] == 32 else f"{text} /{settings['output_stride']}"
+
+
+def name_network(network: Any) -> str:
+    """Name any network for people: a registered one with its attention, others by their class.
+
+    >>> name_network(object())
+    'object'
+    """
+    settings = getattr(network, "settings", None)
+    return type(network).__name__ if settings is None else describe_network(settings)

@@ -10,6 +10,7 @@ import torch
 
 from tdam.attention import TopDownAttention
 from tdam.recurrence import TopDownBlock
+from tdam.reprs import brief_repr
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -31,6 +32,8 @@ class StepOutputs:
     logits: Tensor
     features: Tensor
     searchlights: tuple[Tensor, ...]
+
+    __repr__ = brief_repr
 
 
 @dataclass

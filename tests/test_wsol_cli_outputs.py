@@ -68,7 +68,7 @@ def test_pictures_take_any_name(photos, tmp_path, name):
     with Localizer(model, names=[name] * 1000) as localizer:
         found = localizer(photos / "chelsea.png")
     image = read_image(photos / "chelsea.png")
-    save_figure(draw_localization(image, found, 0.2), tmp_path / "a.png")
+    save_figure(draw_localization(image, found), tmp_path / "a.png")
     assert (tmp_path / "a.png").stat().st_size > 10_000
 
 

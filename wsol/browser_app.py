@@ -7,19 +7,14 @@ import shutil
 from collections import Counter
 from dataclasses import replace
 from functools import partial
-from io import BytesIO
 from pathlib import Path
 from tempfile import TemporaryDirectory, mkdtemp
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
-from PIL import Image
-
-from wsol.attention_shift.figures import draw_strip
 from wsol.attention_shift.trace import trace_shift
 from wsol.boxes import DEFAULT_THRESHOLD
 from wsol.browser_guard import MOST_BYTES, HostGuard
-from wsol.figures import draw_localization, save_figure
 from wsol.images import ImageError, read_image
 from wsol.out_files import listing
 from wsol.writers import WRITERS, create_writer
@@ -28,7 +23,7 @@ from wsol.writers.names import unique_stem
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from matplotlib.figure import Figure
+    from PIL import Image
 
     from wsol.localizer import Localizer
     from wsol.results import Localization
@@ -81,11 +76,11 @@ class BrowserApp:
             localization = self._localize(path, class_name, threshold, every)
             boxes = localization.boxes.round(1).tolist() or [["no box", None, None, None]]
             rows = [[localization.name, round(localization.score, 4), *box] for box in boxes]
-            picture = _to_image(draw_localization(image, localization, threshold))
+            picture = localization.draw(image)
             if len(localization.steps) == 1:
                 return picture, None, rows
             shift = trace_shift(localization, threshold, self.localizer.preprocessing)
-            return picture, _to_image(draw_strip(image, shift)), rows
+            return picture, shift.draw(image), rows
 
     def export(
         self, path: str | None, class_name: str, threshold: float, every: bool, kind: str
@@ -160,12 +155,6 @@ def _drop_path(file: Path) -> None:
     lines = file.read_text(encoding="utf-8").splitlines(keepends=True)
     kept = [line for line in lines if not line.startswith(("path:", "# "))]
     file.write_text("# These boxes are predictions.\n" + "".join(kept), encoding="utf-8")
-
-
-def _to_image(figure: Figure) -> Image.Image:
-    file = BytesIO()
-    save_figure(figure, file)
-    return Image.open(file)
 
 
 def _take_path(payload: Any) -> str | None:

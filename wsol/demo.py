@@ -105,7 +105,7 @@ def run_demo(model: nn.Module, folder: Path, name: str) -> tuple[list[DemoPhoto]
                 raise TypeError("expected boxes and one localization")
             true_boxes = to_edges(split.boxes[row])
             picture = folder / f"{path.stem}.png"
-            figure = draw_localization(read_image(path), localization, threshold, true_boxes)
+            figure = draw_localization(read_image(path), localization, true_boxes)
             save_figure(figure, picture)
             iou = float(np.max(pairwise_iou(localization.boxes, true_boxes), initial=0))
             true_name = localizer.class_name(classes[int(split.labels[row])])

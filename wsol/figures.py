@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
@@ -11,9 +12,10 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Polygon, Rectangle
+from PIL import Image
 
 from wsol.contours import contour_lines
-from wsol.fonts import all_fonts, displayable
+from wsol.fonts import all_fonts, shorten
 from wsol.levels import first_value_above
 from wsol.out_files import save_file
 from wsol.overlays import colour_bar, fit_view, overlay
@@ -25,20 +27,21 @@ if TYPE_CHECKING:
 
     import numpy as np
     from matplotlib.axes import Axes
-    from PIL import Image
 
     from wsol.results import Localization
 
+PANEL = 4.2  # inches: width of a picture
 _VIEW = 640  # pixels of a picture's longer side
+_SIDE = 224  # of the square that a map is brought to where no rule says it
+_LETTERS = 9  # of a class's name in an inch
 
 
 @all_fonts()
 def draw_localization(
     image: Image.Image,
     localization: Localization,
-    threshold: float,
     true_boxes: np.ndarray | None = None,
-    size: int = 224,
+    panel: float = PANEL,
 ) -> Figure:
     """Draw a photograph with boxes beside the same photograph under its map.
 
@@ -47,38 +50,40 @@ def draw_localization(
 
     Args:
         image: RGB, as the localizer saw it
-        localization: on this image
-        threshold: share of the map's maximum that made the boxes
+        localization: on this image; where it does not tell its rule, there is no contour
         true_boxes: (k, 4), x0 y0 x1 y1, outer edges in original pixels
-        size: side of the square in which the boxes were found, in pixels
+        panel: width of each of the two pictures, in inches
 
     Returns:
         a figure, not shown anywhere
     """
-    panel = 4.2
     height = panel * min(max(image.height / image.width, 0.4), 2.0)
     figure = Figure(figsize=(2 * panel + 0.9, height + 0.95), dpi=110)
     FigureCanvasAgg(figure)
     left, right = figure.subplots(1, 2, gridspec_kw={"wspace": 0.04})
     view = fit_view(image, _VIEW)
-    region = localization.steps[-1].region
-    heat = localization.steps[-1].heatmap((size, size))
+    region, rule = localization.steps[-1].region, localization.rule
+    side = _SIDE if rule is None else rule.side
+    heat = localization.steps[-1].heatmap((side, side))
     under_map = overlay(view, heat, region, image.size, DEFAULT_MAP)
     for axes, shown in ((left, view), (right, under_map)):
         axes.imshow(shown, extent=(0, image.width, image.height, 0), interpolation="antialiased")
         axes.set(xlim=(0, image.width), ylim=(image.height, 0), xticks=[], yticks=[])
-    draw_contours(right, contour_lines(heat, first_value_above(threshold), region))
+    if rule is not None:
+        draw_contours(right, contour_lines(heat, first_value_above(rule.threshold), region))
     for axes in (left, right):
         if true_boxes is not None:
             draw_boxes(axes, true_boxes, TRUE, "--")
         draw_boxes(axes, localization.boxes, PREDICTED, "-")
-    title = f"{displayable(localization.name)}  {percent(localization.score)}"
+    name = shorten(localization.name, round(_LETTERS * panel))
+    title = f"{name}  {percent(localization.score)}"
     left.set_title(title, fontsize=11, loc="left", parse_math=False)
-    right.set_title("map and threshold", fontsize=11, loc="left")
+    right.set_title("map and threshold" if rule else "map", fontsize=11, loc="left")
     scale = ScalarMappable(cmap=colour_bar(DEFAULT_MAP))
     scale.set_clim(0, 1)
     bar = figure.colorbar(scale, cax=right.inset_axes((1.03, 0, 0.045, 1)))  # as high as the map
-    bar.ax.axhline(threshold, color="white")
+    if rule is not None:
+        bar.ax.axhline(rule.threshold, color="white")
     handles = [Line2D([], [], color=PREDICTED, lw=2.5, label="predicted box")]
     if true_boxes is not None:
         handles.append(Line2D([], [], color=TRUE, lw=2.5, ls="--", label="true box"))
@@ -115,10 +120,24 @@ def draw_contours(axes: Axes, lines: Iterable[np.ndarray]) -> None:
 
 
 @all_fonts()
-def save_figure(figure: Figure, path: Path | BinaryIO) -> None:
-    """Write a figure as a file of the kind that its suffix names; into an open file, as PNG."""
-    save = partial(figure.savefig, bbox_inches="tight", pad_inches=0.06)
+def save_figure(figure: Figure, path: Path | BinaryIO, trim: bool = True) -> None:
+    """Write a figure as a file of the kind that its suffix names; into an open file, as PNG.
+
+    Args:
+        figure: to write
+        path: of the file, or the open file
+        trim: leave out what is empty around it
+    """
+    box = "tight" if trim else None
+    save = partial(figure.savefig, bbox_inches=box, pad_inches=0.06)
     if isinstance(path, Path):
         save_file(path, partial(save, format=path.suffix.removeprefix(".")))
     else:
         save(path)
+
+
+def to_picture(figure: Figure, trim: bool = True) -> Image.Image:
+    """Draw a figure as RGB, pixel for pixel as `save_figure` writes it."""
+    file = BytesIO()
+    save_figure(figure, file, trim)
+    return Image.open(file).convert("RGB")

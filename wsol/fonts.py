@@ -46,3 +46,32 @@ def displayable(text: str) -> str:
         for character in text
     )
     return "".join(kept)
+
+
+def shorten(text: str, width: int) -> str:
+    """Cut a text that is too wide, in its middle; wide characters count twice.
+
+    Args:
+        text: any
+        width: in characters of a usual width
+
+    Returns:
+        text that can be shown, not wider
+
+    >>> shorten("a very long name of a class", 11)
+    'a ver…class'
+    """
+    text = displayable(text)
+    if _width(text) <= width:
+        return text
+    half = (width - 1) // 2
+    head, tail = text, text
+    while _width(head) > width - 1 - half:
+        head = head[:-1]
+    while _width(tail) > half:
+        tail = tail[1:]
+    return f"{head}\u2026{tail}"
+
+
+def _width(text: str) -> int:
+    return sum(1 + (unicodedata.east_asian_width(character) in "WF") for character in text)

@@ -15,6 +15,7 @@ import torch
 from eval.geometry import square_to_image
 from tdam.outputs import unwrap
 from tdam.precision import check_precision
+from tdam.spec import name_network
 from tdam.steps import searchlight_blocks
 from wsol.boxes import CONTOURS, DEFAULT_THRESHOLD
 from wsol.classes import check_names, class_names
@@ -28,6 +29,7 @@ from wsol.maps.passes import check_sizes, run_pass
 from wsol.maps.smoothing import check_smooth
 from wsol.networks import settle_input
 from wsol.regions import BoxRule, cut_boxes
+from wsol.result_list import Localizations
 from wsol.results import Localization, Prediction, Step
 from wsol.runtime import evaluation_mode, find_device
 
@@ -153,6 +155,7 @@ class Localizer:
         settings = None if spec is None else getattr(model, "settings", None)
         count = None if settings is None else settings["num_classes"]
         self.names = known if names is None else check_names(names, count)
+        self.method = method
         options = head_options(method, fc_layer)
         self._turn = Lock()  # hooks and modes are the network's: threads go through one by one
         self.extractor = find_method(method)(model, target_layer, **options)
@@ -167,6 +170,12 @@ class Localizer:
                 known = ", ".join(blocks) or "none, as it has one step"
                 raise ValueError(f"Expected searchlights from {known} but got {name!r}")
         self._lights = {name: blocks.index(name) for name in searchlights}
+
+    def __repr__(self) -> str:
+        return (
+            f"Localizer(network={name_network(self.model)!r}, method={str(self.method)!r}, "
+            f"layer={', '.join(self.extractor.layer_names)!r}, threshold={self.threshold:.3g})"
+        )
 
     def __enter__(self) -> Localizer:
         return self
@@ -187,7 +196,8 @@ class Localizer:
                 the network choose
 
         Returns:
-            one localization for one image, a list for several
+            one localization for one image, a list for several; what did not come from a file keeps
+            the image it is of, so that it can be drawn
 
         Raises:
             ImageError: a path that cannot be read as an image, or one for which the network's
@@ -208,16 +218,16 @@ class Localizer:
             one = not isinstance(images, (list, tuple))
         items = [images] if one else list(images)
         if not items:
-            return []
+            return Localizations()
         one_class = labels is None or isinstance(labels, Integral)
         known: list[Any] = [labels] * len(items) if one_class else list(labels)  # type: ignore[arg-type]
         if len(known) != len(items):
             raise ValueError(f"Expected {len(items)} labels but got {len(known)}")
-        localizations = []
-        for _, result in self.stream(items, known):
+        localizations = Localizations()
+        for item, result in self.stream(items, known):
             if isinstance(result, ImageError):
                 raise result
-            localizations.append(result)
+            localizations.append(_keep_image(result, item))
         return localizations[0] if one else localizations
 
     def class_name(self, label: int) -> str:
@@ -342,6 +352,14 @@ class Localizer:
             path=path,
             rule=rule,
         )
+
+
+def _keep_image(localization: Localization, item: Any) -> Localization:
+    """Let a localization of an image in memory keep it; a file is read again."""
+    if localization.path is not None:
+        return localization
+    others = tuple(replace(each, image=item) for each in localization.others)
+    return replace(localization, image=item, others=others)
 
 
 def explain_threshold(model: nn.Module, asked: float | None, threshold: float) -> str:

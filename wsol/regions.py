@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from eval.geometry import square_to_image
+from tdam.reprs import brief_repr
 from wsol.boxes import threshold_boxes, threshold_regions
 from wsol.heatmap import to_heatmap
 from wsol.outlines import outline_pixels
@@ -42,6 +43,8 @@ class Region:
 
     pixels: np.ndarray
     frame: tuple[float, float, float, float]
+
+    __repr__ = brief_repr
 
     def polygon(self) -> np.ndarray:
         """Outline the region by one polygon, whose bounding box is the region's.

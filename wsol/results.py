@@ -11,12 +11,22 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from eval.image_names import is_image_name
+from tdam.reprs import brief_repr
 from tdam.strict_json import dumps
 from wsol.heatmap import to_heatmap
 from wsol.out_files import save_file, write_file
+from wsol.pictures import find_photograph, to_png
+from wsol.text import count_things, list_choices
 
 if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+    from PIL import Image
+
     from wsol.regions import BoxRule
+
+_PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".pdf", ".svg")
+_MOST = 3  # boxes of a line
 
 
 @dataclass(frozen=True)
@@ -32,6 +42,8 @@ class Prediction:
     label: int
     name: str
     score: float
+
+    __repr__ = brief_repr
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,6 +65,8 @@ class Step:
     region: tuple[float, float, float, float]
     raw: np.ndarray | None = None
     top: Prediction | None = None
+
+    __repr__ = brief_repr
 
     def heatmap(self, size: tuple[int, int]) -> np.ndarray:
         """Upsample the map.
@@ -86,6 +100,11 @@ class Localization:
             searchlight maps in order, for the blocks that the localizer was asked for
         rule: how the boxes were cut out of the last step's map, for `wsol.regions.find_regions`;
             None where that is not known
+        image: what a call of the localizer was given, where that was no path: the array, tensor or
+            PIL image itself, not a copy; None for a file, which pictures read again, and for
+            results of `Localizer.stream`, which has the images beside them
+
+    In a notebook it shows itself as the picture that `draw` gives.
     """
 
     label: int
@@ -100,6 +119,7 @@ class Localization:
     others: tuple[Localization, ...] = field(default=(), repr=False)
     searchlights: dict[str, np.ndarray] = field(default_factory=dict, repr=False)
     rule: BoxRule | None = field(default=None, repr=False)
+    image: Any = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         if self.boxes.ndim != 2 or self.boxes.shape[1] != 4:
@@ -108,6 +128,18 @@ class Localization:
             raise ValueError(
                 f"Expected {len(self.boxes)} box_scores but got shape {self.box_scores.shape}"
             )
+
+    def __repr__(self) -> str:
+        others = f", others={[each.name for each in self.others]}" if self.others else ""
+        path = "" if self.path is None else f", path={str(self.path)!r}"
+        return (
+            f"Localization(name={self.name!r}, score={self.score:.3f}, "
+            f"boxes={write_boxes(self.boxes)}, width={self.width}, height={self.height}, "
+            f"steps={len(self.steps)}{others}{path})"
+        )
+
+    def _repr_png_(self) -> bytes | None:
+        return to_png(self)
 
     @property
     def classes(self) -> tuple[Localization, ...]:
@@ -161,28 +193,87 @@ class Localization:
             data={"class_name": np.repeat([each.name for each in self.classes], counts)},
         )
 
-    def save(self, folder: str | Path) -> Path:
-        """Write the maps as `step<t>.npy` and everything else as `localization.json`, last.
+    def draw(self, image: Any = None, true_boxes: np.ndarray | None = None) -> Image.Image:
+        """Draw the photograph with its boxes, and beside it the map that they came from.
+
+        It is the picture that `predict(..., save_images=True)` writes.
 
         Args:
-            folder: created; must not exist yet
+            image: the photograph, as the localizer takes one; None for the one that was kept, or
+                for its file, which is read again
+            true_boxes: (k, 4), x0 y0 x1 y1, outer edges in original pixels, to draw too
 
         Returns:
-            the folder
+            RGB
 
         Raises:
-            FileExistsError: the folder exists
+            ImageError: a file that can be read no more
+            ValueError: no photograph, or one of another size
         """
-        folder = Path(folder)
-        folder.mkdir(parents=True)
+        from wsol.figures import to_picture
+
+        return to_picture(self._draw(image, true_boxes))
+
+    def save(self, path: str | Path) -> Path:
+        """Write the picture that `draw` gives, or everything else into a folder.
+
+        Args:
+            path: of a picture, where it ends in .png, .jpg, .webp, .tif, .pdf or .svg: one that is
+                there is replaced; else of a folder, which must not exist yet, for the maps as
+                `step<t>.npy` and the rest as `localization.json`, which is written last
+
+        Returns:
+            the path
+
+        Raises:
+            FileExistsError: the folder exists, or the picture would replace the photograph
+            ImageError: a file that can be read no more
+            ValueError: a kind of picture that is not written, or no photograph to draw on
+        """
+        path = Path(path)
+        if path.suffix.lower() in _PICTURES:
+            return self._save_picture(path)
+        if is_image_name(path.name):
+            raise ValueError(f"Expected a picture to be {list_choices(_PICTURES)} but got {path}")
+        path.mkdir(parents=True)
         for number, step in enumerate(self.steps, start=1):
             save = partial(np.save, arr=step.map, allow_pickle=False)
-            save_file(folder / f"step{number}.npy", save)
+            save_file(path / f"step{number}.npy", save)
         record = {
             "schema": 1,
             "wsol-tdam": version("wsol-tdam"),
             "region": list(self.steps[-1].region),
             **self.to_dict(),
         }
-        write_file(folder / "localization.json", dumps(record, indent=2))
-        return folder
+        write_file(path / "localization.json", dumps(record, indent=2))
+        return path
+
+    def _draw(self, image: Any = None, true_boxes: np.ndarray | None = None) -> Figure:
+        from wsol.figures import draw_localization
+
+        if not self.steps:
+            raise ValueError("Expected the map that the boxes came from but this result has none")
+        return draw_localization(find_photograph(self, image), self, true_boxes)
+
+    def _save_picture(self, path: Path) -> Path:
+        from wsol.figures import save_figure
+
+        own = self.path or getattr(self.image, "filename", None)
+        if own and path.exists() and Path(own).exists() and path.samefile(own):
+            raise FileExistsError(f"{path} is the photograph itself; choose another name")
+        figure = self._draw()
+        path.parent.mkdir(parents=True, exist_ok=True)
+        save_figure(figure, path)
+        return path
+
+
+def write_boxes(boxes: np.ndarray) -> str:
+    """Write boxes in a line, to a tenth of a pixel; of many the first ones, and their number.
+
+    >>> write_boxes(np.array([[1.25, 0, 30, 40]])), write_boxes(np.zeros((0, 4)))
+    ('[[1.2, 0.0, 30.0, 40.0]]', '[]')
+    """
+    shown = boxes[:_MOST].round(1).tolist()
+    if len(boxes) <= _MOST:
+        return str(shown)
+    return f"[{str(shown)[1:-1]}, ... {count_things(len(boxes), 'box', 'boxes')}]"

@@ -206,7 +206,7 @@ class StoredPrediction:
             self.events.say(f"{path}: {error}")
             return str(error)
         make_folder(self.folder / _PICTURES)
-        figure = draw_localization(image, localization, self.localizer.threshold)
+        figure = draw_localization(image, localization)
         target = self.folder / _PICTURES / f"{stem}.png"
         save_figure(figure, target)
         return None

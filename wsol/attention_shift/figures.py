@@ -17,7 +17,7 @@ from wsol.attention_shift.text import (
     step_lines,
 )
 from wsol.contours import contour_lines
-from wsol.figures import draw_boxes, draw_contours
+from wsol.figures import draw_boxes, draw_contours, save_figure
 from wsol.fonts import all_fonts, displayable
 from wsol.out_files import save_file
 from wsol.overlays import box_line, fit_view, overlay, value_limits
@@ -48,9 +48,7 @@ def save_strip(image: Image.Image, shift: Shift, path: Path, colours: str = DEFA
         path: of the file
         colours: name of a matplotlib colour map
     """
-    with all_fonts():
-        figure = draw_strip(image, shift, colours)
-        save_file(path, partial(figure.savefig, format="png"))
+    save_figure(draw_strip(image, shift, colours), path, trim=False)
 
 
 @all_fonts()

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from tdam.events import SILENT, working
+from tdam.spec import name_network
 from wsol.attention_shift.summary import ShiftCounter
 from wsol.blank_maps import BlankMaps
 from wsol.data_ranges import tells_stretched
@@ -164,7 +165,7 @@ def shift(
     if note := explain_threshold(network, threshold, localizer.threshold):
         events.say(note)
     free_folder(folder, force)
-    about_network = f"{_describe(network)}, threshold {localizer.threshold:.3g}"
+    about_network = f"{name_network(network)}, threshold {localizer.threshold:.3g}"
     with ShiftWriter(folder, about_network, colours) as writer:
         drawing = _Drawing(localizer, truth, writer, on_image, events)
         drawing.draw(paths, labels)
@@ -208,14 +209,6 @@ def _choose_blocks(network: Any, blocks: str | Sequence[str] | None) -> list[str
         what = f"{wrong[0]!r} has no searchlight" if wrong else "names no block"
         raise ArgumentError("blocks", f"{what}; {there}")
     return wanted
-
-
-def _describe(network: Any) -> str:
-    from tdam.spec import describe_network
-
-    if hasattr(network, "settings"):
-        return describe_network(network.settings)
-    return type(network).__name__
 
 
 class _Drawing:

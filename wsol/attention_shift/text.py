@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import math
-import unicodedata
 from typing import TYPE_CHECKING
 
 from wsol.attention_shift.trace import SAME_OBJECT
-from wsol.fonts import displayable
+from wsol.fonts import shorten
 from wsol.text import percent, write_beside
 
 if TYPE_CHECKING:
@@ -115,32 +114,3 @@ def scale_text(value: float, position: object = None, *, span: float) -> str:
     text = f"{value:.{max(digits, 0)}f}" if digits <= 7 else f"{value:.1e}"
     text = text if float(text) else text.lstrip("-")
     return text.replace("-", "\u2212") if position is not None else text
-
-
-def shorten(text: str, width: int) -> str:
-    """Cut a text that is too wide, in its middle; wide characters count twice.
-
-    Args:
-        text: any
-        width: in characters of a usual width
-
-    Returns:
-        text that can be shown, not wider
-
-    >>> shorten("a very long name of a class", 11)
-    'a ver…class'
-    """
-    text = displayable(text)
-    if _width(text) <= width:
-        return text
-    half = (width - 1) // 2
-    head, tail = text, text
-    while _width(head) > width - 1 - half:
-        head = head[:-1]
-    while _width(tail) > half:
-        tail = tail[1:]
-    return f"{head}\u2026{tail}"
-
-
-def _width(text: str) -> int:
-    return sum(1 + (unicodedata.east_asian_width(character) in "WF") for character in text)

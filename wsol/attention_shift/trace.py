@@ -8,14 +8,18 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from eval.geometry import pairwise_iou, square_to_image
+from tdam.reprs import brief_repr
 from wsol.attention_shift.steps import scale_steps
 from wsol.boxes import threshold_regions
 from wsol.levels import LEVELS, quantise
 from wsol.overlays import ROUNDING
+from wsol.pictures import find_photograph, to_png
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
+
+    from PIL import Image
 
     from tdam.preprocessing import Preprocessing
     from wsol.results import Localization, Prediction
@@ -57,6 +61,8 @@ class ShiftStep:
     iou_true: float | None
     another_object: bool
 
+    __repr__ = brief_repr
+
 
 @dataclass(frozen=True, eq=False)
 class Shift:
@@ -77,6 +83,9 @@ class Shift:
         searchlights: (M, h, w), in [0, 1], by the name of a block; M = T - 1, or T for m = 0
         regions: (k, 4), boxes around all regions of the last step's map above the threshold, outer
             edges in pixels of the original image, that of most pixels first
+        image: as a `Localization` has it
+
+    In a notebook it shows itself as the picture that `draw` gives.
     """
 
     label: int
@@ -92,6 +101,37 @@ class Shift:
     true_boxes: np.ndarray | None = None
     searchlights: dict[str, np.ndarray] = field(default_factory=dict)
     regions: np.ndarray = field(default_factory=lambda: np.zeros((0, 4)))
+    image: Any = field(default=None, repr=False)
+
+    def __repr__(self) -> str:
+        path = "" if self.path is None else f", path={str(self.path)!r}"
+        boxes = [None if step.box is None else step.box.round(1).tolist() for step in self.steps]
+        return (
+            f"Shift(name={self.name!r}, "
+            f"scores=[{', '.join(f'{step.score:.3f}' for step in self.steps)}], boxes={boxes}, "
+            f"path_length={self.path_length:.1f}, width={self.width}, height={self.height}{path})"
+        )
+
+    def _repr_png_(self) -> bytes | None:
+        return to_png(self)
+
+    def draw(self, image: Any = None) -> Image.Image:
+        """Draw the strip that `wsol.shift` writes: input, steps, difference, searchlights.
+
+        Args:
+            image: the photograph, as `Localization.draw` takes it
+
+        Returns:
+            RGB
+
+        Raises:
+            ImageError: a file that can be read no more
+            ValueError: no photograph, or one of another size
+        """
+        from wsol.attention_shift.figures import draw_strip
+        from wsol.figures import to_picture
+
+        return to_picture(draw_strip(find_photograph(self, image), self), trim=False)
 
     @property
     def difference(self) -> np.ndarray:
@@ -194,6 +234,7 @@ def trace_shift(
         true_boxes=true_boxes,
         searchlights=localization.searchlights,
         regions=_box_regions(scaled.steps[-1].heat, threshold, region),
+        image=localization.image,
     )
 
 

@@ -13,6 +13,7 @@ from tdam.layout import hooked
 from tdam.outputs import find_scores, fit_images, uncompiled, unwrap
 from tdam.precision import autocast, warn_of_few_bits
 from tdam.recurrence import TopDownBlock
+from tdam.spec import name_network
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -96,6 +97,16 @@ class MapExtractor(ABC):
                 f"Expected a network of one step for the method {cls.__name__}, which runs it by "
                 f"itself, but this one has {steps}; gradcampp, layercam and others see each"
             )
+
+    @property
+    def layer_names(self) -> list[str]:
+        """Names of the target layers in the model."""
+        names = {id(module): name for name, module in self.model.named_modules()}
+        return [names[id(layer)] for layer in self.layers]
+
+    def __repr__(self) -> str:
+        layers = ", ".join(map(repr, self.layer_names))
+        return f"{type(self).__name__}({name_network(self.model)}, {layers})"
 
     def run(self, images: Tensor) -> Tensor:
         """Run the network in the extractor's precision and memory layout.

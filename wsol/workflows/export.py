@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tdam.events import SILENT, working
+from tdam.spec import name_network
 from tdam.strict_json import dumps
 from wsol.errors import ArgumentError, EngineError, about
 from wsol.maps.names import settle_method
@@ -122,7 +123,7 @@ def export_network(
     method = settle_method(method, network)
     text = dumps(
         {
-            "network": _name(network),
+            "network": name_network(network),
             "version": f"wsol-tdam {version('wsol-tdam')}",
             "file": path.name,
             "sha256": hashlib.sha256(content).hexdigest(),
@@ -189,17 +190,19 @@ def _make(localizer: Localizer, every_step: bool) -> tuple[bytes, float, dict[st
         content = to_onnx(trace(network, shown.size), every_step)
     except Exception as error:  # whatever layers and exporter have to say, in errors of many kinds
         raise ArgumentError(
-            "model", f"{_name(extractor.model)} cannot be written as ONNX: {_first_cause(error)}"
+            "model",
+            f"{name_network(extractor.model)} cannot be written as ONNX: {_first_cause(error)}",
         ) from error
     if len(content) > _LARGEST:
-        raise ArgumentError("model", f"{_name(extractor.model)} is larger than an ONNX file can be")
+        raise ArgumentError(
+            "model", f"{name_network(extractor.model)} is larger than an ONNX file can be"
+        )
     apart = _compare(content, network, images)
-    layers = (name for name, each in extractor.model.named_modules() if each is extractor.layers[0])
     return (
         content,
         apart,
         {
-            "layer": next(layers),
+            "layer": extractor.layer_names[0],
             "input": {**asdict(shown), "share": shown.share},
             "topk": network.topk,
             "steps": count_steps(extractor.model) if every_step else 1,
@@ -230,17 +233,10 @@ def _compare(content: bytes, network: MapNetwork, images: Tensor) -> float:
             apart = max(apart, float(gap / max(np.abs(other).max(), np.finfo(np.float32).tiny)))
     if not apart < _LOOSE:
         raise ArgumentError(
-            "model", f"{_name(network.network)} gives other numbers as ONNX, {apart:.2g} apart"
+            "model",
+            f"{name_network(network.network)} gives other numbers as ONNX, {apart:.2g} apart",
         )
     return apart
-
-
-def _name(network: Any) -> str:
-    """Name a network with its attention, or by its class."""
-    from tdam.spec import describe_network
-
-    settings = getattr(network, "settings", None)
-    return type(network).__name__ if settings is None else describe_network(settings)
 
 
 def _first_cause(error: BaseException) -> str:

@@ -1,0 +1,213 @@
+import io
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from bright_objects import SIZE, Bright, localizer, picture
+from PIL import Image
+from small_shifts import SQUARE, blob, localized, network
+
+from tdam import create_model
+from tdam.preprocessing import Preprocessing
+from wsol import Localizer
+from wsol.attention_shift.files import ShiftWriter
+from wsol.attention_shift.trace import trace_shift
+from wsol.figures import draw_localization
+from wsol.images import ImageError
+from wsol.prediction import predict
+from wsol.regions import find_regions
+from wsol.results import Localization, Step
+
+BOX = (8, 4, 20, 28)
+PHOTO = picture(SIZE, SIZE, BOX)
+
+
+def locate(image, **options):
+    with localizer(threshold=0.5, **options) as localize:
+        return localize(image, labels=1)
+
+
+def pixels(image):
+    return np.asarray(image.convert("RGB"))
+
+
+def test_a_result_is_a_line(tmp_path):
+    PHOTO.save(tmp_path / "a.png")
+    found = locate(tmp_path / "a.png")
+    assert repr(found) == (
+        f"Localization(name='bright', score={found.score:.3f}, boxes=[[8.0, 4.0, 20.0, 28.0]], "
+        f"width=32, height=32, steps=1, path='{tmp_path / 'a.png'}')"
+    )
+    several = replace(found, boxes=np.tile(found.boxes, (12, 1)), box_scores=np.ones(12))
+    assert "[8.0, 4.0, 20.0, 28.0], ... 12 boxes], width" in repr(several)
+    assert ", others=['dark']" in repr(locate(PHOTO, topk=2))
+    assert repr(replace(found, name="a\n\x1b[2J\u202e")).isprintable()
+    assert repr(found.steps[0]).startswith("Step(map=float64 (32, 32), score=")
+
+
+def test_no_result_or_localizer_writes_its_arrays():
+    model = network(2)
+    with Localizer(model, "gradcampp", 0.25, searchlights=["blocks.6.0"]) as localize:
+        found = localize(Image.new("RGB", (64, 48)))
+        outputs = model.forward_steps(torch.zeros(1, 3, 64, 64))
+    shift = trace_shift(found, 0.25, localize.preprocessing)
+    for each in (found, *found.steps, *find_regions(found), shift, *shift.steps, outputs):
+        assert repr(each).isprintable()  # an array goes over several lines
+        assert len(repr(each)) < 400, repr(each)
+    assert repr(outputs).startswith(
+        "StepOutputs(logits=float32 (1, 2, 5), features=float32 (1, 2, 1280, 2, 2), searchlights=<"
+    )
+    assert repr(localize) == (
+        "Localizer(network='efficientnet_lite0 + tdam (joint, T2, m1)', method='gradcampp', "
+        f"layer='{model.spec.map_layer}', threshold=0.25)"
+    )
+    with localizer(threshold=0.5) as plain:
+        assert repr(plain) == (
+            "Localizer(network='Bright', method='cam', layer='features', threshold=0.5)"
+        )
+
+
+def test_every_kind_of_image_is_drawn_as_predict_draws_it(tmp_path):
+    PHOTO.save(tmp_path / "a.png")
+    array = np.asarray(PHOTO)
+    tensor = torch.from_numpy(array.copy()).permute(2, 0, 1)
+    shown = Preprocessing(size=SIZE, mean=(0, 0, 0), std=(1, 1, 1))
+    options = {"preprocessing": shown, "layer": "features", "fc_layer": "fc", "threshold": 0.5}
+    predict(
+        Bright(), tmp_path / "a.png", tmp_path / "out", save_images=True, method="cam",
+        class_name="bright", names=["dark", "bright"], **options,
+    )  # fmt: skip
+    wanted = pixels(Image.open(tmp_path / "out" / "pictures" / "a.png"))
+    for image in (tmp_path / "a.png", tensor / 255):
+        np.testing.assert_array_equal(pixels(locate(image).draw()), wanted)
+    (one,) = locate(array[None], topk=2)
+    np.testing.assert_array_equal(pixels(Image.open(io.BytesIO(one._repr_png_()))), wanted)
+    assert (pixels(one.others[0].draw()) != wanted).any()
+
+
+def test_photographs_that_lie_are_drawn_upright(tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    picture(60, 30, (5, 5, 20, 20)).save(tmp_path / "turned.png", exif=exif)
+    of_file = locate(tmp_path / "turned.png").draw()
+    of_memory = locate(Image.open(tmp_path / "turned.png")).draw()
+    np.testing.assert_array_equal(pixels(of_file), pixels(of_memory))
+
+
+def test_a_stream_keeps_no_image_and_says_what_is_missing(tmp_path):
+    PHOTO.save(tmp_path / "a.png")
+    with localizer(threshold=0.5) as localize:
+        pairs = list(localize.stream([PHOTO, tmp_path / "a.png"], [1, 1]))
+        called = localize([PHOTO, tmp_path / "a.png"], labels=1)
+    assert [found.image for _, found in pairs] == [None, None]
+    assert [found.image for found in called] == [PHOTO, None]  # itself, and what a file has
+    item, found = pairs[0]
+    with pytest.raises(ValueError, match=r"draw\(image\).*stream"):
+        found.draw()
+    assert found._repr_png_() is None
+    np.testing.assert_array_equal(pixels(found.draw(item)), pixels(called[0].draw()))
+    with pytest.raises(ValueError, match="32 x 32 pixels, but got one of 16 x 16"):
+        found.draw(PHOTO.resize((16, 16)))
+    (tmp_path / "a.png").unlink()
+    with pytest.raises(ImageError, match=r"a\.png: .*draw\(image\)"):
+        called[1].draw()
+    assert called[1]._repr_png_() is None
+    np.testing.assert_array_equal(pixels(called[1].draw(PHOTO)), pixels(called[0].draw()))
+
+
+@pytest.mark.parametrize("side", [SIZE, 48])
+def test_the_contour_is_cut_where_the_box_is(side):
+    """The map is brought to the network's own square, whatever its side."""
+    shown = Preprocessing(size=side, mean=(0, 0, 0), std=(1, 1, 1))
+    found = locate(picture(96, 96, (24, 12, 60, 84)), preprocessing=shown)
+    figure = draw_localization(found.image, found)
+    lines = [patch.get_xy() for patch in figure.axes[1].patches if len(patch.get_xy()) > 5]
+    assert lines
+    ends = np.concatenate([lines[0].min(axis=0), lines[0].max(axis=0)])
+    np.testing.assert_allclose(ends, found.boxes[0], atol=96 / side / 2)
+    unruled = draw_localization(found.image, replace(found, rule=None))
+    assert not [p for p in unruled.axes[1].patches if len(p.get_xy()) > 5]
+
+
+@pytest.mark.parametrize(
+    ("name", "begins"), [("a.png", b"\x89PNG"), ("b.JPG", b"\xff\xd8"), ("below/c.pdf", b"%PDF")]
+)
+def test_a_picture_is_saved_by_its_name(tmp_path, name, begins):
+    found = locate(PHOTO)
+    for _ in range(2):  # it is replaced
+        assert found.save(tmp_path / name) == tmp_path / name
+    assert (tmp_path / name).read_bytes().startswith(begins)
+    if name == "a.png":
+        np.testing.assert_array_equal(pixels(Image.open(tmp_path / name)), pixels(found.draw()))
+
+
+def test_other_names_are_folders_but_for_pictures_that_nobody_writes(tmp_path):
+    found = locate(PHOTO)
+    assert (found.save(tmp_path / "v1.2") / "localization.json").is_file()
+    with pytest.raises(FileExistsError):
+        found.save(tmp_path / "v1.2")
+    with pytest.raises(ValueError, match=r"\.png, \.jpg.*but got .*a\.bmp"):
+        found.save(tmp_path / "a.bmp")
+    assert not (tmp_path / "a.bmp").exists()
+
+
+def test_no_picture_replaces_the_photograph(tmp_path):
+    path = tmp_path / "a.png"
+    PHOTO.save(path)
+    before = path.read_bytes()
+    for image in (path, Image.open(path)):
+        with pytest.raises(FileExistsError, match="the photograph itself"):
+            locate(image).save(path)
+    assert path.read_bytes() == before
+
+
+def test_boxes_that_came_without_a_map_are_not_drawn():
+    bare = Localization(0, "x", 0.5, np.zeros((0, 4)), np.zeros(0), (), 32, 32, image=PHOTO)
+    with pytest.raises(ValueError, match="has none"):
+        bare.draw()
+    step = Step(np.eye(4), 0.5, (0, 0, 32, 32))
+    assert replace(bare, steps=(step,)).draw().width > 600
+
+
+def test_several_results_are_a_list_with_a_sheet():
+    found = locate([PHOTO, picture(60, 20, (5, 5, 20, 15)), PHOTO])
+    assert repr(found).count("\n") == 2
+    assert isinstance(found, list)
+    assert found == list(found)
+    one, sheet = found[:1].draw(), Image.open(io.BytesIO(found._repr_jpeg_()))
+    assert sheet.size == (2 * one.width + 10, 2 * one.height + 10)  # the second is lower
+    apart = pixels(sheet)[-one.height :, : one.width].astype(int) - pixels(one)
+    assert np.abs(apart).mean() < 3
+    found[0] = replace(found[0], image=None)
+    assert found._repr_jpeg_() is None
+    with pytest.raises(ValueError, match="empty"):
+        found[:0].draw()
+
+
+def test_a_shift_shows_its_strip(tmp_path):
+    photo = Image.new("RGB", (200, 100), (120, 90, 60))
+    photo.save(tmp_path / "a.png")
+    found = localized(blob(0.25, 0.5), blob(0.75, 0.5), path=tmp_path / "a.png")
+    shift = trace_shift(found, 0.3, SQUARE)
+    first, last = (step.box.round(1).tolist() for step in shift.steps)
+    assert repr(shift) == (
+        f"Shift(name='class 1', scores=[0.500, 0.500], boxes=[{first}, {last}], "
+        f"path_length=100.0, width=200, height=100, path='{tmp_path / 'a.png'}')"
+    )
+    (tmp_path / "out").mkdir()
+    with ShiftWriter(tmp_path / "out", "") as writer:
+        writer.add(shift)
+    drawn = shift.draw()
+    for same in (tmp_path / "out" / "a.png", io.BytesIO(shift._repr_png_())):
+        np.testing.assert_array_equal(pixels(Image.open(same)), pixels(drawn))
+    memory = trace_shift(replace(found, path=None, image=photo), 0.3, SQUARE)
+    assert memory.image is photo
+    assert memory.draw().width < drawn.width + 5
+    with pytest.raises(ValueError, match=r"draw\(image\)"):
+        trace_shift(replace(found, path=None), 0.3, SQUARE).draw()
+
+
+def test_a_registered_network_without_a_name_is_named():
+    with Localizer(create_model("resnet18"), "cam") as localize:
+        assert repr(localize).startswith("Localizer(network='resnet18', method='cam', layer=")
