@@ -42,6 +42,10 @@ class DataSet:
         self.root = root
         self._loaded: dict[str, Split] = {}
 
+    def __repr__(self) -> str:
+        root = None if self.root is None else str(self.root)
+        return f"DataSet(path={str(self.path)!r}, root={root!r})"
+
     @cached_property
     def splits(self) -> tuple[str, ...]:
         """Names of the splits; an only one without a name of its own is `test`."""

@@ -58,6 +58,9 @@ class Split:
     repeated_boxes: int = 0
     wnids: tuple[str, ...] | None = None
 
+    def __repr__(self) -> str:
+        return f"Split({self.summary})"
+
     def __len__(self) -> int:
         return len(self.ids)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
+from pathlib import PurePath
 from typing import Any
 
 _MOST = 4  # things that are written one by one
@@ -39,6 +40,8 @@ def _brief(value: Any) -> str:
         return f"{str(value.dtype).removeprefix('torch.')} {tuple(shape)}"
     if isinstance(value, float):
         return f"{value:.4g}"
+    if isinstance(value, PurePath):
+        return repr(str(value))
     if isinstance(value, Mapping):
         parts = [f"{key!r}: {_brief(each)}" for key, each in list(value.items())[:_MOST]]
         more = ["..."] if len(value) > _MOST else []

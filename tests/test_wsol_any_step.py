@@ -163,7 +163,7 @@ def test_a_partner_names_as_many_classes(network, partner, score, tmp_path, caps
     assert gap.first == pytest.approx(told["partner"].scores["top1_cls"])
     assert gap.second == pytest.approx(told["any_step"].scores["top1_cls"])
     assert gap.gained - gap.lost == pytest.approx(len(rows) * gap.difference / 100)
-    print_evaluation(evaluation, "shapes")
+    print_evaluation(evaluation)
     lines = capsys.readouterr().out.splitlines()
     for name, row in (("step 2", "step_2"), ("any step, boxes merged", "any_step")):
         line = next(line for line in lines if line.strip().startswith(name))

@@ -106,6 +106,15 @@ def write_ends(low: float, high: float) -> str:
     return f"{write_beside(low, 0, 1, '+')} to {write_beside(high, 0, 1, '+')}"
 
 
+def write_gap(points: float, low: float, high: float) -> str:
+    """Write a difference with its interval.
+
+    >>> write_gap(7.04, 3.7, 10.1)
+    '+7.0 (+3.7 to +10.1)'
+    """
+    return f"{points:+.1f} ({write_ends(low, high)})"
+
+
 def percent(share: float, limit: float = 0.0) -> str:
     """Write a share of one in percent, so that only none is 0 and only all of it is 100.
 

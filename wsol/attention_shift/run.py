@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from tdam.events import SILENT, working
+from tdam.reprs import brief_repr
 from tdam.spec import name_network
 from wsol.attention_shift.summary import ShiftCounter
 from wsol.blank_maps import BlankMaps
@@ -16,6 +18,7 @@ from wsol.folder_lock import holds
 from wsol.networks import get_network
 from wsol.out_folders import free_folder
 from wsol.sources import list_photographs
+from wsol.text import count_things
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -36,6 +39,7 @@ if TYPE_CHECKING:
     from wsol.results import Localization
 
 DEFAULT_FOLDER = "wsol-shift"
+_NAMED = 5  # images that could not be read, in a notebook
 
 
 @dataclass(frozen=True)
@@ -58,6 +62,15 @@ class ShiftRun:
     one_step: bool
     without_true_box: int
     summary: ShiftSummary
+
+    __repr__ = brief_repr
+
+    def _repr_html_(self) -> str:
+        lines = [f"{count_things(self.done, 'image')} drawn: {self.page}"]
+        lines += [f"{path}: {reason}" for path, reason in self.failed[:_NAMED]]
+        if len(self.failed) > _NAMED:
+            lines.append(f"and {len(self.failed) - _NAMED} more that could not be read")
+        return "".join(f"<p>{escape(line)}</p>\n" for line in lines + self.summary.describe())
 
 
 @holds("out")

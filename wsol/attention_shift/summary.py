@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from eval.geometry import pairwise_iou
+from tdam.reprs import brief_repr
 from wsol.text import count_things
 
 if TYPE_CHECKING:
@@ -70,6 +71,8 @@ class ShiftSummary:
     found_by_step: tuple[int, ...]
     found_by_all: int
     found_by_regions: tuple[int, ...]
+
+    __repr__ = brief_repr
 
     def describe(self) -> list[str]:
         """Say it in some lines."""

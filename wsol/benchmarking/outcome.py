@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from html import escape
 from typing import TYPE_CHECKING, Any
 
 from wsol.benchmarking.expected import list_faults
 from wsol.benchmarking.score_weights import MAPS
 from wsol.benchmarking.summary import judge
-from wsol.benchmarking.tables import to_plain
+from wsol.benchmarking.tables import difference_table, score_table, to_plain
 from wsol.evaluation.kept_maps import MapKeeper
 from wsol.report import choose_images, read_run
 
@@ -59,6 +60,19 @@ class Outcome:
     unreadable_chosen_on: tuple[str, ...] = ()
     departures: tuple[str, ...] = ()
     given: tuple[str, ...] = ()
+
+    def __repr__(self) -> str:
+        models = list(dict.fromkeys(row.model for row in self.rows))
+        return (
+            f"Outcome(title={self.title!r}, models={models}, verdicts={list(self.verdicts)}, "
+            f"failed={len(self.failed)}, good={self.good})"
+        )
+
+    def _repr_html_(self) -> str:
+        tables = (score_table(self.rows), difference_table(self.rows))
+        told = [self.title, *self.verdicts, *self.failures, *self.departures, *self.faults]
+        texts = [f"<p>{escape(line)}</p>\n" for line in told]
+        return texts[0] + "".join(each.to_html() for each in tables if each) + "".join(texts[1:])
 
     @property
     def failures(self) -> tuple[str, ...]:

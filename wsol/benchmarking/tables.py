@@ -12,7 +12,7 @@ from wsol.evaluation.threshold_rules import NO_BOXES, UNLABELLED
 from wsol.evaluation.unreadable import pair_unreadable
 from wsol.out_files import write_file
 from wsol.report.tables import Table, plain
-from wsol.text import count_things, write_ends
+from wsol.text import count_things, write_gap
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -154,7 +154,7 @@ def write_difference(value: Value) -> str | None:
     """Write a difference with the interval that it is judged by."""
     if value.difference is None:
         return None
-    return f"{value.difference.difference:+.1f} ({write_ends(*value.ends)})"
+    return write_gap(value.difference.difference, *value.ends)
 
 
 def full_table(rows: Sequence[Row], failed: Sequence[FailedRun] = ()) -> Table:

@@ -267,21 +267,6 @@ def choose_device(name: str) -> str:
         return str(find_device(name))
 
 
-def describe_threshold(scores: dict[str, Any]) -> str:
-    """Say which threshold an evaluation took, and where from.
-
-    Args:
-        scores: the JSON output
-    """
-    threshold = scores["threshold"]
-    if threshold["rule"] is None:
-        return "no threshold"
-    from wsol.evaluation.threshold_rules import explain_rule
-
-    said = explain_rule(threshold["rule"], threshold["chosen_on"])
-    return f"threshold {threshold['value']:.3f}, {said}"
-
-
 def print_table(title: str, header: list[str], rows: list[list[str]]) -> None:
     """Print a table on stdout, the first column to the left and the others to the right."""
     from rich import box

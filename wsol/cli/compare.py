@@ -17,6 +17,7 @@ from wsol.cli.score_tables import print_overlaps
 from wsol.cli.usage import usage
 from wsol.errors import about
 from wsol.evaluation.metric_names import name_score
+from wsol.evaluation.told import describe_threshold
 from wsol.evaluation.unreadable import (
     UNREADABLE,
     UNREADABLE_CHOSEN_ON,
@@ -25,7 +26,7 @@ from wsol.evaluation.unreadable import (
 )
 from wsol.out_files import write_named
 from wsol.out_folders import free_file
-from wsol.text import count_things, escape, write_ends
+from wsol.text import count_things, escape, write_ends, write_gap
 
 if TYPE_CHECKING:
     from wsol.workflows.compare import Comparison
@@ -124,7 +125,7 @@ def _print_groups(by: str, comparison: Comparison) -> None:
                 cells += ["", ""]
                 continue
             cells.append(f"{gap.first:.1f} to {gap.second:.1f}")
-            cells.append(f"{gap.difference:+.1f} ({write_ends(gap.low, gap.high)})")
+            cells.append(write_gap(gap.difference, gap.low, gap.high))
         rows.append(cells)
     heads = [head for score in shown for head in (name_score(score), "difference (95 %)")]
     common.print_table(f"By {by}", [by, "images", *heads], rows)
@@ -154,7 +155,7 @@ def _print_difference(first: Path, second: Path, comparison: Comparison) -> None
         ["score", "first", "second", "difference", "95 % interval", "only one right", "McNemar p"],
         rows,
     )
-    rules = [common.describe_threshold(run.scores) for run in (before, after)]
+    rules = [describe_threshold(run.scores) for run in (before, after)]
     typer.echo(f"thresholds: first {rules[0]}; second {rules[1]}")
     print_overlaps([line for run in (before, after) for line in run.scores.get("overlaps") or ()])
     taken = [run.scores["threshold"] for run in (before, after)]

@@ -318,7 +318,7 @@ def _print(evaluations: list[Evaluation], several: bool) -> None:
     if several:
         print_protocols(evaluations, first.subject)
     else:
-        print_evaluation(first, first.subject)
+        print_evaluation(first)
 
 
 def _threshold(text: str | None) -> float | str | None:

@@ -7,15 +7,20 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from eval.metrics.classes import ClassResult
 from wsol.cli import common
 from wsol.cli.step_tables import print_steps
 from wsol.evaluation.metric_names import (
-    OF_MAPS,
     is_of_given_boxes,
     list_scores,
     name_score,
     tell_missing_truth,
+)
+from wsol.evaluation.told import (
+    tell_choices,
+    tell_evaluation,
+    tell_overlaps,
+    write_interval,
+    write_percent,
 )
 from wsol.text import count_things
 
@@ -26,63 +31,20 @@ if TYPE_CHECKING:
     from wsol.evaluation.result import Evaluation
 
 
-def _percent(value: float | None) -> str:
-    return "-" if value is None else f"{value:.1f}"
-
-
-def _interval(evaluation: Evaluation, name: str) -> str:
-    ends = evaluation.result.intervals95.get(name)
-    return "" if ends is None else f"{ends[0]:.1f} - {ends[1]:.1f}"
-
-
-def _choices(evaluation: Evaluation) -> str:
-    content = evaluation.to_dict()
-    grid = "" if is_of_given_boxes(content) else f"grid {evaluation.protocol.interval}; "
-    return f"{common.describe_threshold(content)}; {grid}class map {evaluation.class_map}"
-
-
-def print_evaluation(evaluation: Evaluation, what: str) -> None:
-    """Print the scores of one split under one protocol.
-
-    Args:
-        evaluation: the scores
-        what: was scored
-    """
-    content = evaluation.to_dict()
-    given = is_of_given_boxes(content)
-    rows = [
-        [name_score(name, given), _percent(value), _interval(evaluation, name)]
-        for name, value in list_scores(content).items()
-        if not (given and name in OF_MAPS)
-    ]
-    images = count_things(evaluation.result.images, "image")
-    where = f"{images} of {evaluation.split}"
-    title = f"{what}: {where}, protocol {evaluation.protocol.name}"
-    common.print_table(title, ["score", "percent", "95 % interval"], rows)
+def print_evaluation(evaluation: Evaluation) -> None:
+    """Print the scores of one split under one protocol."""
+    table = tell_evaluation(evaluation)
+    common.print_table(table.title, list(table.header), table.texts())
     if evaluation.steps is not None:
         print_steps(evaluation.steps, evaluation)
-    if isinstance(evaluation.result, ClassResult):
-        typer.echo(f"no boxes, so that nothing is localized; image {evaluation.image}")
-    else:
-        typer.echo(_choices(evaluation))
-    print_overlaps(evaluation.overlaps)
-    if content["errors"] is not None:
-        counts = {name: count for name, count in content["errors"].items() if count is not None}
-        wrong = counts.pop("misclassified", None)
-        text = ", ".join(f"{name} {count}" for name, count in counts.items())
-        where = "" if given else " at this threshold"
-        typer.echo(f"misses{where}, of {images}: {text}")
-        if wrong is not None:
-            typer.echo(f"misclassified: {count_things(wrong, 'image')}")
-        typer.echo(f"several true boxes on {content['several_true_boxes']:.1%} of the images")
-    for line in tell_missing_truth(content):
+    for line in table.notes:
         typer.echo(line)
 
 
 def print_overlaps(lines: Sequence[str] | None) -> None:
     """Print what is told of images that were not only scored, each line once."""
-    for line in dict.fromkeys(lines or ()):
-        typer.echo(f"not apart: {line}")
+    for line in tell_overlaps(lines):
+        typer.echo(line)
 
 
 def print_protocols(evaluations: list[Evaluation], what: str) -> None:
@@ -99,7 +61,9 @@ def print_protocols(evaluations: list[Evaluation], what: str) -> None:
         values = [scores.get(name) for scores in every]
         if any(value is not None for value in values):
             cells = [
-                f"{_percent(value)} ({_interval(each, name)})" if value is not None else "-"
+                f"{write_percent(value)} ({write_interval(each, name)})"
+                if value is not None
+                else "-"
                 for value, each in zip(values, evaluations, strict=True)
             ]
             rows.append([name_score(name, given), *cells])
@@ -111,7 +75,7 @@ def print_protocols(evaluations: list[Evaluation], what: str) -> None:
     for each in evaluations:
         if each.steps is not None:
             print_steps(each.steps, each)
-        typer.echo(f"{each.protocol.name}: {_choices(each)}")
+        typer.echo(f"{each.protocol.name}: {tell_choices(each)}")
     print_overlaps(first.overlaps)
     for line in tell_missing_truth(first.to_dict()):
         typer.echo(line)

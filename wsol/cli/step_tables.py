@@ -9,7 +9,6 @@ import typer
 from wsol.cli import common
 
 if TYPE_CHECKING:
-    from eval.statistics import Difference
     from wsol.evaluation.any_step import AnyStepResult
     from wsol.evaluation.result import Evaluation
 
@@ -26,10 +25,6 @@ def _with_interval(value: float | None, ends: list[float] | None) -> str:
     if value is None:
         return "-"
     return f"{value:.1f}" if ends is None else f"{value:.1f} ({ends[0]:.1f} - {ends[1]:.1f})"
-
-
-def _with_signs(gap: Difference) -> str:
-    return f"{gap.difference:+.1f} ({gap.low:+.1f} to {gap.high:+.1f})"
 
 
 def print_steps(result: AnyStepResult, evaluation: Evaluation) -> None:
@@ -61,7 +56,7 @@ def print_steps(result: AnyStepResult, evaluation: Evaluation) -> None:
     rows = []
     for name, gaps in result.differences.items():
         told = [gaps.get(score) for score in _SCORES]
-        cells = [_with_signs(gap) if gap is not None else "-" for gap in told]
+        cells = [gap.describe() if gap is not None else "-" for gap in told]
         rows.append([words[name], *cells])
     common.print_table(f"minus {words['partner']}: {where} (95 % interval)", ["", *header], rows)
     levels = ", ".join(f"{each:.3f}" for each in result.thresholds)

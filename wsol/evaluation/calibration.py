@@ -13,6 +13,7 @@ import numpy as np
 from eval.protocols import find_protocol
 from eval.statistics import image_weights
 from tdam.events import SILENT, Events
+from tdam.reprs import brief_repr
 from wsol.boxes import DEFAULT_THRESHOLD
 from wsol.evaluation.box_scorer import BoxScorer
 from wsol.evaluation.level_scores import levels_of
@@ -53,6 +54,8 @@ class Calibration:
     path: Path | None = None
     method: str = ""
     overlaps: tuple[str, ...] | None = ()
+
+    __repr__ = brief_repr
 
 
 def choose_threshold(source: MapSource, events: Events = SILENT) -> Calibration:

@@ -60,6 +60,9 @@ class Results:
     scores: dict[str, Any]
     rows: dict[str, dict[str, Any]]
 
+    def __repr__(self) -> str:
+        return f"Results(folder={str(self.folder)!r}, images={len(self.rows)})"
+
 
 def read_results(path: str | Path, slim: bool = False) -> Results:
     """Read the results of an evaluation.

@@ -55,6 +55,22 @@ class Evaluation:
     origin: Mapping[str, Any] = field(default_factory=dict)
     steps: AnyStepResult | None = None
 
+    def __repr__(self) -> str:
+        found = {name: getattr(self.result, name, None) for name in _SHOWN}
+        scores = "".join(f", {k}={value:.1f}" for k, value in found.items() if value is not None)
+        level = getattr(self.result, "threshold", None)
+        threshold = "" if level is None else f", threshold={level:.3g}"
+        return (
+            f"Evaluation(subject={self.subject!r}, split={self.split!r}, "
+            f"images={self.result.images}, protocol={self.protocol.name!r}, "
+            f"rule={self.rule!r}{threshold}{scores})"
+        )
+
+    def _repr_html_(self) -> str:
+        from wsol.evaluation.told import tell_evaluation
+
+        return tell_evaluation(self).to_html()
+
     def to_dict(self) -> dict[str, Any]:
         """Return the JSON output: scores in percent, null for what was not asked or not known."""
         scores = {**dict.fromkeys(_KEYS), **self.result.to_dict()}
@@ -81,6 +97,7 @@ class Evaluation:
         }
 
 
+_SHOWN = ("max_box_acc_v2", "gt_known_loc", "top1_loc", "top1_cls", "pxap")  # in a line
 ORIGIN = (
     "weights_sha256", "images_sha256", "contents_sha256", "precision", "channels_last"
 )  # fmt: skip

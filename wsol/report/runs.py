@@ -49,6 +49,9 @@ class Run:
     root: Path | None = None
     by_number: str = ""
 
+    def __repr__(self) -> str:
+        return f"Run(name={self.name!r}, what={self.what!r}, results={self.results!r})"
+
     @property
     def scores(self) -> dict[str, Any]:
         """The JSON output."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import html
 from collections import defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -74,6 +75,23 @@ class Table:
         if markdown:
             path = folder / f"{self.key}.md"
             write_file(path, self.to_markdown().encode("utf-8", "backslashreplace"))
+
+    def to_html(self) -> str:
+        """Write the table for a notebook, which has a style of its own for tables."""
+        left = ' style="text-align: left"'
+        head = "".join(f"<th{left}>{html.escape(name)}</th>" for name in self.header)
+        rows = [
+            f"<th{left}>{html.escape(first)}</th>"
+            + "".join(f"<td{left}>{html.escape(cell)}</td>" for cell in others)
+            for first, *others in self.texts()
+        ]
+        lines = [
+            f"<p><strong>{html.escape(self.title)}</strong></p>",
+            f"<table><thead><tr>{head}</tr></thead>",
+            f"<tbody>{''.join(f'<tr>{row}</tr>' for row in rows)}</tbody></table>",
+            *(f"<p>{html.escape(note)}</p>" for note in self.notes),
+        ]
+        return "\n".join(lines) + "\n"
 
     def to_markdown(self) -> str:
         """Write the table under its title, with its notes below."""

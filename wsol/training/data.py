@@ -12,6 +12,7 @@ import numpy as np
 from eval.manifest import DataSet, ManifestError, open_data_set
 from eval.splits import choose_share, join_splits, take_rows
 from tdam.metadata import check_class_names
+from tdam.reprs import brief_repr
 from wsol.fingerprints import hash_files
 from wsol.images import ImageError, read_image
 
@@ -42,6 +43,8 @@ class TrainingData:
     val: Split
     held_out: bool
     class_names: tuple[str, ...]
+
+    __repr__ = brief_repr
 
     @property
     def root(self) -> Path:

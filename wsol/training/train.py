@@ -17,6 +17,7 @@ from tdam import load_checkpoint, save_checkpoint
 from tdam.events import SILENT, Events
 from tdam.job import find_ranks
 from tdam.precision import check_precision
+from tdam.reprs import brief_repr
 from tdam.training.errors import TrainingError
 from tdam.training.loop import train
 from tdam.training.recipe import Recipe
@@ -82,6 +83,8 @@ class TrainedRun:
     unreadable: dict[str, str]
     calibration: Calibration | None
     overlaps: tuple[str, ...] = ()
+
+    __repr__ = brief_repr
 
 
 def prepare_recipe(recipe: Recipe, device: torch.device) -> Recipe:

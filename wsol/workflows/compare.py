@@ -13,6 +13,8 @@ from wsol.evaluation.groups import GROUPINGS, compare_groups
 from wsol.evaluation.unreadable import list_missed
 from wsol.folder_lock import holds
 from wsol.overlap import describe_unknown
+from wsol.result_list import Tables
+from wsol.text import write_gap
 from wsol.workflows.report_job import free_report, write_page
 
 if TYPE_CHECKING:
@@ -45,6 +47,23 @@ class Comparison:
     unreadable: tuple[str, ...] = ()
     unreadable_chosen_on: tuple[str, ...] = ()
     groups: dict[str, tuple[int, dict[str, Difference]]] = field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        gaps = {name: self.differences.get(name) for name in ("gt_known_loc", "top1_loc")}
+        shown = "".join(
+            f", {name}={write_gap(gap.difference, gap.low, gap.high)!r}"
+            for name, gap in gaps.items()
+            if gap is not None
+        )
+        return (
+            f"Comparison(first={self.first.name!r}, second={self.second.name!r}, "
+            f"images={self.first.scores['images']}{shown})"
+        )
+
+    def _repr_html_(self) -> str:
+        from wsol.report.tables import difference_table
+
+        return difference_table(self.first, self.second, self.differences).to_html()
 
 
 @holds("report")
@@ -110,7 +129,7 @@ def _compare(
     if page is not None:
         root = _find_root(runs) if home is None else home
         write_page(page.folder, runs, root, events, differences=differences)
-    return [
+    return Tables(
         Comparison(
             runs[0],
             run,
@@ -121,7 +140,7 @@ def _compare(
             **{key: tuple(lines) for key, lines in list_missed([runs[0], run]).items()},
         )
         for run, by_score in zip(runs[1:], differences or [{}] * (len(runs) - 1), strict=True)
-    ]
+    )
 
 
 def _find_root(runs: Sequence[Run]) -> Path | None:

@@ -21,7 +21,7 @@ from wsol.text import count_things, list_few
 from wsol.workflows.any_step_job import check_steps_rule, plan_any_step
 from wsol.workflows.evaluation_data import list_other_ids, open_predictions
 from wsol.workflows.evaluation_job import open_job
-from wsol.workflows.evaluation_options import Wanted
+from wsol.workflows.evaluation_options import Wanted, one_or_all
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -159,7 +159,7 @@ def evaluate(
         sources, subject, outputs, names, labels, by_network=True,
         by_number=note if BY_NUMBER in note else "", any_step=any_step,
     )  # fmt: skip
-    return _one_or_all(evaluations, protocol)
+    return one_or_all(evaluations, protocol)
 
 
 def _settle_settings(
@@ -364,10 +364,4 @@ def evaluate_maps(
     labels = name_labels(job.scored, None, ())
     names = job.scored.class_names or ()
     evaluations = job.run(sources, f"maps of {maps}", None, names, labels, by_network=False)
-    return _one_or_all(evaluations, protocol)
-
-
-def _one_or_all(evaluations: list[Evaluation], protocol: Protocols) -> Any:
-    """Give one evaluation for one protocol, and a list for several."""
-    several = protocol == "all" or isinstance(protocol, (list, tuple))
-    return evaluations if several else evaluations[0]
+    return one_or_all(evaluations, protocol)

@@ -28,7 +28,7 @@ from wsol.workflows.evaluation_data import (
     read_given,
 )
 from wsol.workflows.evaluation_job import open_job
-from wsol.workflows.evaluation_options import Wanted
+from wsol.workflows.evaluation_options import Wanted, one_or_all
 from wsol.workflows.report_job import write_page
 
 if TYPE_CHECKING:
@@ -123,8 +123,7 @@ def evaluate_boxes(
         evaluations = [replace(each, coco=found) for each in evaluations]
     if job.report is not None:
         _write_report(job, evaluations)
-    several = protocol == "all" or isinstance(protocol, (list, tuple))
-    return evaluations if several else evaluations[0]
+    return one_or_all(evaluations, protocol)
 
 
 def open_boxes(

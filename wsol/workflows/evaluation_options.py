@@ -10,12 +10,14 @@ from eval.manifest import Split
 from eval.protocols import PROTOCOLS, Protocol, find_protocol
 from wsol.errors import ArgumentError, about
 from wsol.evaluation.threshold_rules import ORACLE, UNLABELLED, VAL
+from wsol.result_list import Tables
 from wsol.writers import check_format, find_writer
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from tdam.events import Events
+    from wsol.evaluation.result import Evaluation
 
 Protocols = str | Protocol | Sequence[str | Protocol]
 RULES = (ORACLE, VAL, UNLABELLED)
@@ -161,3 +163,9 @@ def check_labels_only(wanted: Wanted, protocols: tuple[Protocol, ...], what: str
         if value:
             message = f"{what} has no boxes: its classes can be scored, but nothing is localized"
             raise ArgumentError(argument, message)
+
+
+def one_or_all(evaluations: list[Evaluation], protocol: Protocols) -> Any:
+    """Give one evaluation for one protocol, and a list for several."""
+    several = protocol == "all" or isinstance(protocol, (list, tuple))
+    return Tables(evaluations) if several else evaluations[0]
