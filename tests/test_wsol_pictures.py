@@ -199,8 +199,10 @@ def test_a_shift_shows_its_strip(tmp_path):
     with ShiftWriter(tmp_path / "out", "") as writer:
         writer.add(shift)
     drawn = shift.draw()
-    for same in (tmp_path / "out" / "a.png", io.BytesIO(shift._repr_png_())):
-        np.testing.assert_array_equal(pixels(Image.open(same)), pixels(drawn))
+    written = Image.open(tmp_path / "out" / "a.png")
+    np.testing.assert_array_equal(pixels(written), pixels(drawn))
+    shown = Image.open(io.BytesIO(shift._repr_png_()))
+    assert (shown.width, shown.height) == (1280, round(1280 * drawn.height / drawn.width))
     memory = trace_shift(replace(found, path=None, image=photo), 0.3, SQUARE)
     assert memory.image is photo
     assert memory.draw().width < drawn.width + 5

@@ -63,7 +63,8 @@ def test_a_notebook_is_told_what_the_terminal_is(scored, capsys):
     printed, html = capsys.readouterr().out, unescape(first._repr_html_())
     lines = [line.strip() for line in printed.splitlines() if line.strip() and "\u2500" not in line]
     cells = [re.split(r"\s{2,}", line) for line in lines]
-    told = re.findall(r"<p>(?:<strong>)?(.*?)(?:</strong>)?</p>", html)
+    title, notes = re.findall(r"<p>(.*?)</p>", html, re.DOTALL)
+    told = [re.sub("</?strong>", "", title), *notes.split("<br>\n")]
     assert [each for each in cells if len(each) == 3] == [
         row for row in read_table(html) if all(row)
     ]

@@ -5,12 +5,16 @@ from __future__ import annotations
 from io import BytesIO
 from typing import TYPE_CHECKING, Any, Protocol
 
+from PIL.Image import Resampling
+
 from wsol.images import ImageError
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from PIL import Image
+
+_WIDEST = 1280  # pixels of a notebook's picture
 
 
 class Depicted(Protocol):
@@ -79,12 +83,15 @@ def to_png(result: Depicted) -> bytes | None:
         result: what was found on a photograph
 
     Returns:
-        a PNG file, or None where the photograph is not at hand
+        a PNG file, no wider than a notebook shows it; None where the photograph is not at hand
     """
     try:
         picture = result.draw()
     except ValueError:  # an ImageError, too
         return None
+    if picture.width > _WIDEST:
+        size = (_WIDEST, round(picture.height * _WIDEST / picture.width))
+        picture = picture.resize(size, Resampling.LANCZOS)
     file = BytesIO()
     picture.save(file, "png", optimize=True)
     return file.getvalue()

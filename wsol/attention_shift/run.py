@@ -70,7 +70,8 @@ class ShiftRun:
         lines += [f"{path}: {reason}" for path, reason in self.failed[:_NAMED]]
         if len(self.failed) > _NAMED:
             lines.append(f"and {len(self.failed) - _NAMED} more that could not be read")
-        return "".join(f"<p>{escape(line)}</p>\n" for line in lines + self.summary.describe())
+        told = "<br>\n".join(map(escape, lines + self.summary.describe()))
+        return f"<p>{told}</p>\n"
 
 
 @holds("out")

@@ -70,9 +70,10 @@ class Outcome:
 
     def _repr_html_(self) -> str:
         tables = (score_table(self.rows), difference_table(self.rows))
-        told = [self.title, *self.verdicts, *self.failures, *self.departures, *self.faults]
-        texts = [f"<p>{escape(line)}</p>\n" for line in told]
-        return texts[0] + "".join(each.to_html() for each in tables if each) + "".join(texts[1:])
+        told = [*self.verdicts, *self.failures, *self.departures, *self.faults]
+        notes = "<br>\n".join(map(escape, told))
+        shown = "".join(table.to_html() for table in tables if table is not None)
+        return f"<p>{escape(self.title)}</p>\n{shown}<p>{notes}</p>\n"
 
     @property
     def failures(self) -> tuple[str, ...]:

@@ -89,9 +89,9 @@ class Table:
             f"<p><strong>{html.escape(self.title)}</strong></p>",
             f"<table><thead><tr>{head}</tr></thead>",
             f"<tbody>{''.join(f'<tr>{row}</tr>' for row in rows)}</tbody></table>",
-            *(f"<p>{html.escape(note)}</p>" for note in self.notes),
         ]
-        return "\n".join(lines) + "\n"
+        notes = "<br>\n".join(map(html.escape, self.notes))
+        return "\n".join([*lines, f"<p>{notes}</p>"] if notes else lines) + "\n"
 
     def to_markdown(self) -> str:
         """Write the table under its title, with its notes below."""
