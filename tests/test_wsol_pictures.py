@@ -175,6 +175,9 @@ def test_several_results_are_a_list_with_a_sheet():
     assert repr(found).count("\n") == 2
     assert isinstance(found, list)
     assert found == list(found)
+    many = repr(type(found)([found[0]] * 500))
+    assert many.count("\n") == 12
+    assert many.endswith(",\n ... and 488 more]")
     one, sheet = found[:1].draw(), Image.open(io.BytesIO(found._repr_jpeg_()))
     assert sheet.size == (2 * one.width + 10, 2 * one.height + 10)  # the second is lower
     apart = pixels(sheet)[-one.height :, : one.width].astype(int) - pixels(one)

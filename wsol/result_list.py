@@ -11,18 +11,21 @@ if TYPE_CHECKING:
     from PIL import Image
 
 T = TypeVar("T")
-_MOST = 12  # photographs that a notebook shows
+_MOST = 12  # results that are shown
 _COLUMNS = 2
 _PANEL = 2.6  # inches: width of a picture
 _GAP = 10  # pixels between pictures
 
 
 class ResultList(list[T]):
-    """A list whose results stand on a line each, and stay so in its parts."""
+    """A list whose results stand on a line each, of many the first dozen; its parts do so too."""
 
     def __repr__(self) -> str:
-        lines = ",\n ".join(map(repr, self))
-        return f"[{lines}]"
+        lines = [repr(each) for each in list(self)[:_MOST]]
+        if len(self) > _MOST:
+            lines.append(f"... and {len(self) - _MOST} more")
+        text = ",\n ".join(lines)
+        return f"[{text}]"
 
     def __getitem__(self, index: Any) -> Any:
         found = super().__getitem__(index)
