@@ -137,6 +137,21 @@ def _read_box(annotations: Records, i: int, size: list[int]) -> list[float]:
     return [corners[0], corners[1], corners[2] - 1, corners[3] - 1]
 
 
+def head_coco(description: str, **more: str) -> dict[str, Any]:
+    """Begin the content of a COCO file.
+
+    Readers copy or page through both keys, and some fail where one is missing.
+
+    Args:
+        description: of the file, for people
+        more: further entries of `info`
+
+    >>> head_coco("Two cats", image_root="cats")
+    {'info': {'description': 'Two cats', 'image_root': 'cats'}, 'licenses': []}
+    """
+    return {"info": {"description": description, **more}, "licenses": []}
+
+
 def to_coco(split: Split) -> dict[str, Any]:
     """Describe a split as a COCO data set.
 
@@ -163,6 +178,7 @@ def to_coco(split: Split) -> dict[str, Any]:
     boxes = split.boxes or ()
     row_boxes = [(row, box) for row, each in enumerate(boxes) for box in each.tolist()]
     return {
+        **head_coco(f"Split {split.name}"),
         "images": [
             {
                 "id": row + 1,

@@ -163,7 +163,9 @@ def test_a_file_is_one_split(tmp_path):
 
 def test_out_and_in_again(tmp_path):
     split = load_split(write(tmp_path, changed(annotations__1__bbox=[5.5, 6, 3, 4])))
-    again = load_split(write(tmp_path, to_coco(split)))
+    content = to_coco(split)
+    assert (content["info"], content["licenses"]) == ({"description": "Split test"}, [])
+    again = load_split(write(tmp_path, content))
     assert again.ids == split.ids
     assert again.class_names == split.class_names
     assert np.array_equal(again.labels, split.labels)

@@ -1,6 +1,7 @@
 import csv
 import json
 from dataclasses import replace
+from importlib.metadata import version
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -109,6 +110,18 @@ def test_coco_data_set(tmp_path):
     ]  # fmt: skip
     assert truth.loadImgs([2]) == [{"id": 2, "file_name": "b/x.jpg", "width": 60, "height": 40}]
     assert truth.dataset["errors"] == [{"file_name": "bad.jpg", "error": "the file is empty"}]
+
+
+@pytest.mark.parametrize(
+    ("name", "file"), [("coco", "coco_images.json"), ("coco-dataset", "coco_dataset.json")]
+)
+def test_coco_objects_have_what_readers_ask_for(tmp_path, name, file):
+    """Also with nothing in them: some readers fail without these keys."""
+    for images in ([FIRST, SECOND], [SECOND]):
+        write(tmp_path, name, images)
+        content = json.loads((tmp_path / file).read_text())
+        assert content["info"]["description"].endswith(f"wsol-tdam {version('wsol-tdam')}")
+        assert content["licenses"] == []
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 from abc import ABC, abstractmethod
 from contextlib import suppress
+from importlib.metadata import version
 from tempfile import TemporaryFile
 from typing import IO, TYPE_CHECKING, Any, ClassVar
 
@@ -138,6 +139,11 @@ class Records:
         """Forget them."""
         with suppress(OSError):
             self._file.close()
+
+
+def describe_writer() -> str:
+    """Name this program and its version, for files that say what wrote them."""
+    return f"wsol-tdam {version('wsol-tdam')}"
 
 
 def write_list(items: Iterable[Any], file: IO[str]) -> None:

@@ -11,7 +11,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from wsol.writers.base import Records, Writer, each_region, write_list, write_object
+from eval.coco import head_coco
+from wsol.writers.base import (
+    Records,
+    Writer,
+    describe_writer,
+    each_region,
+    write_list,
+    write_object,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -97,6 +105,7 @@ class CocoWriter(CocoRecords):
     def close(self) -> None:
         """Write both files, the results last."""
         images = {
+            **head_coco(f"Images and categories of coco_results.json, {describe_writer()}"),
             "images": iter(self._images),
             "categories": self._categories(),
             "annotations": [],

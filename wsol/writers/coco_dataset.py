@@ -9,13 +9,13 @@ folder that holds all images, which `info.image_root` names.
 from __future__ import annotations
 
 import os
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from wsol.writers.base import list_classes, write_object
+from eval.coco import head_coco
+from wsol.writers.base import describe_writer, list_classes, write_object
 from wsol.writers.coco import CocoRecords
 
 if TYPE_CHECKING:
@@ -50,10 +50,7 @@ class CocoDatasetWriter(CocoRecords):
         occurring = {result["category_id"] - 1 for result in self._results}
         listed = list_classes(self.names, occurring, self._classes)
         dataset = {
-            "info": {
-                "description": f"Boxes predicted by wsol-tdam {version('wsol-tdam')}",
-                "image_root": root,
-            },
+            **head_coco(f"Boxes predicted by {describe_writer()}", image_root=root),
             "images": (
                 {**image, "file_name": name_below(root, image["file_name"])}
                 for image in self._images

@@ -11,12 +11,19 @@ percent of the image; the score of an image's first class sorts the tasks.
 
 from __future__ import annotations
 
-from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, ClassVar
 from xml.etree.ElementTree import Element, SubElement
 
 from tdam.strict_json import dumps
-from wsol.writers.base import ErrorTable, Writer, clip_box, each_box, each_region, list_classes
+from wsol.writers.base import (
+    ErrorTable,
+    Writer,
+    clip_box,
+    describe_writer,
+    each_box,
+    each_region,
+    list_classes,
+)
 from wsol.writers.xml_files import write_xml, xml_text
 
 if TYPE_CHECKING:
@@ -46,7 +53,7 @@ class LabelStudioWriter(Writer):
     def __init__(self, folder: Path, names: tuple[str, ...], classes: Sequence[int] = ()) -> None:
         super().__init__(folder, names)
         self._errors = ErrorTable(folder / f"{self.stem}_errors.csv", self._files)
-        self._model = f"wsol-tdam {version('wsol-tdam')}"
+        self._model = describe_writer()
         self._tasks = self._open(f"{self.stem}.json")
         self._count = 0
         self._classes = classes
