@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from eval.image_decoding import decode
 from eval.image_errors import ImageError
-from eval.image_files import image_errors, open_image, read_orientation
+from eval.image_files import OpenImage, image_errors, open_image, read_orientation
 from eval.splits import ManifestError
 
 if TYPE_CHECKING:
@@ -45,14 +45,18 @@ def read_header(path: Path) -> Header:
     """
     try:
         with image_errors(), open_image(path) as opened:
-            orientation = opened.orientation()
-            if opened.late:  # EXIF after the pixels is only found behind them
-                orientation = read_orientation(decode(opened))
-            return Header(*opened.size, turned=orientation in QUARTER_TURNS)
+            return Header(*opened.size, turned=find_orientation(opened) in QUARTER_TURNS)
     except ImageError as error:
         reasons = {"no such file": "there is no such file", "not an image": "it is none"}
         reason = reasons.get(str(error), str(error))
         raise ManifestError(f"{path}: expected an image but {reason}") from error
+
+
+def find_orientation(opened: OpenImage) -> int:
+    """Tell the EXIF orientation of an open image, 1 to 8; to be used within `image_errors`."""
+    if opened.late:  # EXIF after the pixels is only found behind them
+        return read_orientation(decode(opened))
+    return opened.orientation()
 
 
 def read_headers(paths: Iterable[Path]) -> list[Header]:

@@ -188,7 +188,7 @@ def test_voc_annotations(tmp_path):
     write(tmp_path, "voc")
     root = ElementTree.parse(tmp_path / "voc/Annotations/x.xml").getroot()
     assert [root.findtext(tag) for tag in ("folder", "filename", "path")] == [
-        "a", "x.jpg", str(Path("a/x.jpg")),
+        "JPEGImages", "x.jpg", str(Path("a/x.jpg")),
     ]  # fmt: skip
     assert [each.text for each in root.find("size")] == ["60", "40", "3"]
     first, full, other = root.iter("object")

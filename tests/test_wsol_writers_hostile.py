@@ -48,8 +48,8 @@ def test_hostile_names_in_xml(tmp_path, hostile):
     (path,) = (tmp_path / "voc/Annotations").iterdir()
     root = ElementTree.parse(path).getroot()
     assert [each.findtext("name") for each in root.iter("object")] == wanted
-    assert root.findtext("folder") == "<a&b>"
-    assert root.findtext("filename") == '"x" \ufffd é\ufffd.jpg'
+    assert root.findtext("path") == '<a&b>/"x" \ufffd é\ufffd.jpg'
+    assert root.findtext("filename") == path.stem + ".jpg" == '"x" \ufffd é\ufffd.jpg'
     assert [row[0] for row in read_label_studio(tmp_path)[0]] == wanted
     view = ElementTree.parse(tmp_path / "labelstudio_config.xml").getroot()
     assert [label.get("value") for label in view.find("RectangleLabels")] == wanted

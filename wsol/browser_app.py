@@ -110,10 +110,10 @@ class BrowserApp:
         (home / "boxes").mkdir()
         with listing(home / "boxes"):  # so that no search takes its pictures for photographs
             writer = create_writer(kind, home / "boxes", self.names)
-            for note in writer.notes:
-                self.notes(note)
             writer.add(localization)
             writer.close()
+        for note in writer.notes:
+            self.notes(note)
         if kind in _WITH_PHOTOGRAPH:  # readers then take the folder that the file lies in
             _drop_path(home / "boxes" / kind / "data.yaml")
         archive = shutil.make_archive(

@@ -241,12 +241,14 @@ def save_file(path: Path, save: Callable[[BinaryIO], object], *, sync: bool = Fa
     write_file(path, content.getvalue(), sync=sync)
 
 
-def link_file(source: Path, path: Path) -> None:
+def link_file(source: Path, path: Path, hard: bool = False) -> None:
     """Make a file a link to another one, or a copy of it where links are impossible.
 
     Args:
         source: of the link
         path: overwritten, unless it is the source already: then it is nobody's but its owner's
+        hard: make it a second name of the same file where the disk can, for programs that follow no
+            link out of a folder
 
     Raises:
         OSError: it cannot be written
@@ -254,11 +256,12 @@ def link_file(source: Path, path: Path) -> None:
     if path.exists() and path.samefile(source):
         return
     claim(path)
-    unfinished = name_unfinished(path)
-    try:
-        unfinished.symlink_to(source.resolve())
-        unfinished.replace(path)
-    except (OSError, NotImplementedError):
+    unfinished, target = name_unfinished(path), source.resolve()
+    for link in (unfinished.hardlink_to, unfinished.symlink_to)[0 if hard else 1 :]:
+        with suppress(OSError, NotImplementedError):
+            link(target)
+            unfinished.replace(path)
+            return
         unfinished.unlink(missing_ok=True)
-        with source.open("rb") as content, open_atomic(path, sync=False, mode="wb") as copy:
-            shutil.copyfileobj(content, copy)
+    with source.open("rb") as content, open_atomic(path, sync=False, mode="wb") as copy:
+        shutil.copyfileobj(content, copy)

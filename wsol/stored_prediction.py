@@ -224,13 +224,13 @@ class StoredPrediction:
                     naming(self.folder),
                     create_writer(kind, self.folder, self.names, **self.options) as writer,
                 ):
-                    for note in writer.notes:
-                        self.events.say(note)
                     for path, result, _ in journal.read(self.uncertain):
                         if isinstance(result, ImageError):
                             writer.add_error(path, str(result).removeprefix(f"{path}: "))
                         else:
                             writer.add(result)
+                for note in writer.notes:
+                    self.events.say(note)
             except OSError as error:
                 problem = problem or error
         if problem is not None:

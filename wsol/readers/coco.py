@@ -61,7 +61,7 @@ def _join(
     found = {
         key: FoundBoxes(
             f"{truth}: images[{i}]",
-            (file,),
+            (*_list_original(images[i]), file),
             size=(images.whole(i, "width", least=1), images.whole(i, "height", least=1)),
         )
         for i, (key, file) in enumerate(zip(keys, images.texts("file_name"), strict=True))
@@ -73,6 +73,12 @@ def _join(
         kind = kinds[results.known(i, "category_id", ranks)]
         image.boxes.append(FoundBox(_read_edges(results, i), _read_score(results, i), kind))
     yield from found.values()
+
+
+def _list_original(image: dict[str, Any]) -> Iterator[str]:
+    """Give the name of what an image is an upright copy of, where its record tells."""
+    if isinstance(name := image.get("original"), str) and name:
+        yield name
 
 
 def _by_name(path: Path, results: Records) -> Iterator[FoundBoxes]:

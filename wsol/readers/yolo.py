@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from eval.tables import read_table
 from eval.yolo import pair_images, read_label_file, read_names
 from wsol.readers.found_boxes import FoundBox, FoundBoxes, FoundClass
 
@@ -15,20 +16,30 @@ if TYPE_CHECKING:
 def read_yolo_boxes(folder: Path) -> Iterator[FoundBoxes]:
     """Read every label file of a folder, at any depth, with a sixth column as the score.
 
-    An image is known by the file or link in `images/` that belongs to a label file, and without one
-    by the label file's own path below `labels/`.
+    An image is known by the file or link in `images/` that belongs to a label file, of which
+    `originals.csv` may tell what it is a copy of, and without one by the label file's own path
+    below `labels/`.
 
     Raises:
         ManifestError: no label file, or one that breaks a rule
     """
     folder = folder.absolute()
     class_names = read_names(folder, 0) or ()
+    originals = _read_originals(folder)
     for path, image in pair_images(folder, None):
         inside = [p for p in path.relative_to(folder).with_suffix("").parts if p != "labels"]
-        names = [] if image is None else [str(image.resolve())]
+        names = [] if image is None else [originals.get(image) or str(image.resolve())]
         names += ["/".join(inside[first:]) for first in range(len(inside))]
         boxes = [
             FoundBox(edges, score, FoundClass(number, "".join(class_names[number : number + 1])))
             for _, number, edges, score in read_label_file(path)
         ]
         yield FoundBoxes(str(path), tuple(names), boxes, (1, 1))
+
+
+def _read_originals(folder: Path) -> dict[Path, str]:
+    """Read which files are copies of which images, where a table tells."""
+    path = folder / "originals.csv"
+    if not path.is_file():
+        return {}
+    return {folder / row["image"]: row["file"] for _, row in read_table(path, ("image", "file"))}

@@ -87,27 +87,40 @@ class Writer(ABC):
             file.discard()
 
 
-class ErrorTable:
-    """A table of the images that could not be read, where a format has no place for them.
+class PathTable:
+    """A table of two columns, the first of which names a file.
 
     Args:
-        path: of the table, which there is only where there are errors; an earlier one is removed
+        path: of the table, which there is only where it has a row; an earlier one is removed
+        header: of the columns
         files: of the writer, which puts them in their places
     """
 
-    def __init__(self, path: Path, files: list[AtomicFile]) -> None:
-        self._path, self._files = path, files
+    def __init__(self, path: Path, header: tuple[str, str], files: list[AtomicFile]) -> None:
+        self._path, self._header, self._files = path, header, files
         self._table: Any = None
         path.unlink(missing_ok=True)
 
-    def add(self, path: Path, reason: str) -> None:
-        """Append a line: the image's path and why it could not be read."""
+    def add(self, *row: object) -> None:
+        """Append a row."""
         if self._table is None:
             file = open_file(self._path, encoding="utf-8", errors="surrogateescape", newline="")
             self._files.append(file)
             self._table = csv.writer(file.file)
-            self._table.writerow(["file", "error"])
-        self._table.writerow(map(guard_cell, (path, reason)))
+            self._table.writerow(self._header)
+        self._table.writerow(map(guard_cell, row))
+
+
+class ErrorTable(PathTable):
+    """A table of the images that could not be read, where a format has no place for them.
+
+    Args:
+        path: as for `PathTable`, like the next one
+        files: of the writer
+    """
+
+    def __init__(self, path: Path, files: list[AtomicFile]) -> None:
+        super().__init__(path, ("file", "error"), files)
 
 
 class Records:
@@ -122,7 +135,7 @@ class Records:
         self._file = TemporaryFile("w+", encoding="ascii", dir=folder)  # noqa: SIM115
         self.count = 0
 
-    def append(self, record: dict[str, Any]) -> None:
+    def append(self, record: Any) -> None:
         """Keep a record, in values that `json` can write."""
         with naming(self._folder):
             self._file.write(dumps(record) + "\n")

@@ -2,7 +2,8 @@
 
 A box is x, y, width, height in original pixels. A category's id is the class's index + 1, since
 many readers keep 0 for the background; images are numbered from 1 in the order of prediction. The
-`segmentation` outlines the region that the box is drawn around, where a map made it.
+`segmentation` outlines the region that the box is drawn around, where a map made it. An image in
+the folder `images` of upright copies has the path of its `original` too.
 """
 
 from __future__ import annotations
@@ -14,12 +15,13 @@ import numpy as np
 from eval.coco import head_coco
 from wsol.writers.base import (
     Records,
-    Writer,
     describe_writer,
     each_region,
     write_list,
     write_object,
 )
+from wsol.writers.names import unique_stem
+from wsol.writers.photographs import PhotographWriter
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -28,20 +30,30 @@ if TYPE_CHECKING:
     from wsol.results import Localization
 
 
-class CocoRecords(Writer):
+class CocoRecords(PhotographWriter):
     """Collects images, results and errors as COCO describes them; subclasses write them.
 
     Args:
         folder: that the files go to; exists
         names: of all classes
         rle: segments are masks, run-length encoded as pycocotools does it, and not polygons
+        upright_copies: write a folder `images` of all images, which the files then name: upright
+            copies of those that EXIF turns, links to the others
     """
 
-    options = frozenset({"rle"})
+    options = PhotographWriter.options | {"rle"}
+    hard_links = True  # Datumaro refuses images that lie outside of the folder
 
-    def __init__(self, folder: Path, names: tuple[str, ...], rle: bool = False) -> None:
-        super().__init__(folder, names)
+    def __init__(
+        self,
+        folder: Path,
+        names: tuple[str, ...],
+        rle: bool = False,
+        upright_copies: bool = False,
+    ) -> None:
+        super().__init__(folder, names, upright_copies)
         self._rle = rle
+        self._taken: set[str] = set()
         self._images, self._results, self._errors = (Records(folder) for _ in range(3))
 
     def add(self, localization: Localization) -> None:
@@ -50,7 +62,7 @@ class CocoRecords(Writer):
         self._images.append(
             {
                 "id": image_id,
-                "file_name": self._reference(localization),
+                **self._name(localization),
                 "width": localization.width,
                 "height": localization.height,
             }
@@ -67,6 +79,16 @@ class CocoRecords(Writer):
                     **segment,
                 }
             )
+
+    def _name(self, localization: Localization) -> dict[str, str]:
+        """Name the image's file, and the original of one in the folder `images`."""
+        path = localization.path
+        if self._upright:
+            stem = unique_stem(path, self._taken)
+            placed = self._place(path, self.folder / "images", stem)
+            if placed is not None:
+                return {"file_name": str(placed.path), "original": str(path)}
+        return {"file_name": self._reference(localization)}
 
     def _segment(self, region: Region, width: int, height: int) -> Any:
         if not self._rle:

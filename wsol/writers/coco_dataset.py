@@ -28,7 +28,8 @@ class CocoDatasetWriter(CocoRecords):
     Args:
         folder: that the file goes to; exists
         names: of all classes
-        rle: as for `CocoRecords`
+        rle: as for `CocoRecords`, like the next one
+        upright_copies: in a folder `images`
         classes: that are listed whether they occur or not
     """
 
@@ -39,9 +40,10 @@ class CocoDatasetWriter(CocoRecords):
         folder: Path,
         names: tuple[str, ...],
         rle: bool = False,
+        upright_copies: bool = False,
         classes: Sequence[int] = (),
     ) -> None:
-        super().__init__(folder, names, rle)
+        super().__init__(folder, names, rle, upright_copies)
         self._classes = classes
 
     def close(self) -> None:

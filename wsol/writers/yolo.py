@@ -1,5 +1,8 @@
 """YOLO labels in the layout of Ultralytics: `yolo/data.yaml`, `labels/train` and `images/train`.
 
+With a share to validate on there are `labels/val` and `images/val` too. `classes.txt` has the names
+once more, one a line, for tools that read no YAML.
+
 A line is `class xc yc w h`, in shares of the image's width and height; with `confidence` the score
 follows, which trainers refuse. The class is the network's own index, so `data.yaml` names all
 classes. An image without a box has an empty file, which makes it a background. Beside the labels
@@ -13,9 +16,11 @@ import json
 import re
 from typing import TYPE_CHECKING, ClassVar
 
-from wsol.out_files import link_file, make_folder, write_file
-from wsol.writers.base import ErrorTable, Writer, clip_box, each_box
-from wsol.writers.names import plain_name, unique_stem
+from wsol.out_files import make_folder, write_file
+from wsol.writers.base import ErrorTable, PathTable, clip_box, each_box
+from wsol.writers.names import plain_name
+from wsol.writers.photographs import DataSetWriter
+from wsol.writers.splits import TRAIN, VAL
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -31,39 +36,43 @@ _UNPRINTABLE = re.compile(
 )
 
 
-class YoloWriter(Writer):
+class YoloWriter(DataSetWriter):
     """Writes the folder `yolo`; images that could not be read are in `yolo/errors.csv`.
 
-    `close` removes the trainer's cache of the labels.
+    The originals of upright copies are in `yolo/originals.csv`. `close` removes the trainer's cache
+    of the labels.
 
     Args:
         folder: that the files go to; exists
         names: of all classes
         confidence: append the score to every line, which trainers refuse
+        upright_copies: as for `DataSetWriter`, like the next one
+        val: share of the images that is kept to validate on
     """
 
-    options = frozenset({"confidence"})
+    options = DataSetWriter.options | {"confidence"}
     home: ClassVar[str] = "yolo"  # folder
 
-    def __init__(self, folder: Path, names: tuple[str, ...], confidence: bool = False) -> None:
-        super().__init__(folder, names)
+    def __init__(
+        self,
+        folder: Path,
+        names: tuple[str, ...],
+        confidence: bool = False,
+        upright_copies: bool = False,
+        val: float = 0.0,
+    ) -> None:
+        super().__init__(folder, names, upright_copies, val)
         self._confidence = confidence
         self._home = folder / self.home
-        self._labels = self._home / "labels" / "train"
-        self._images = self._home / "images" / "train"
-        for each in (self._labels, self._images):
-            make_folder(each)
+        for part in (TRAIN, VAL) if val else (TRAIN,):
+            make_folder(self._home / "labels" / part)
+            make_folder(self._home / "images" / part)
         self._errors = ErrorTable(self._home / "errors.csv", self._files)
-        self._taken: set[str] = set()
+        self._originals = PathTable(self._home / "originals.csv", ("image", "file"), self._files)
 
     def add(self, localization: Localization) -> None:
-        """Write the labels of one image, and link to it if it is a file."""
-        stem = unique_stem(localization.path, self._taken)
-        text = "".join(self._lines(localization))
-        write_file(self._labels / f"{stem}.txt", text, sync=False)
-        if localization.path is not None and localization.path.is_file():
-            suffix = plain_name(localization.path.suffix)
-            link_file(localization.path, self._images / (stem + suffix))
+        """Describe the labels of one image."""
+        self._keep(localization, "".join(self._lines(localization)))
 
     def _lines(self, localization: Localization) -> Iterator[str]:
         for each, box, score in each_box(localization):
@@ -81,16 +90,31 @@ class YoloWriter(Writer):
         self._errors.add(path, reason)
 
     def close(self) -> None:
-        """Write `data.yaml`."""
-        self._labels.with_suffix(".cache").unlink(missing_ok=True)
+        """Write the labels, link to the images that are files, and write `data.yaml`."""
+        counts = {TRAIN: 0, VAL: 0}
+        for part, stem, path, text in self._parts():
+            counts[part] += 1
+            write_file(self._home / "labels" / part / f"{stem}.txt", text, sync=False)
+            placed = self._place(path, self._home / "images" / part, stem)
+            if placed is not None and placed.copied:
+                self._originals.add(placed.path.relative_to(self._home).as_posix(), path)
+        for part in counts:
+            (self._home / "labels" / f"{part}.cache").unlink(missing_ok=True)
+        validates = "val: images/train  # trainers ask for it: split the images, or add --val 0.1"
+        if counts[VAL]:
+            total = sum(counts.values())
+            validates = f"val: images/val  # {counts[VAL]} of {total} images, of all classes alike"
         lines = [
             "# These labels are predictions. If you move this folder, change `path`.",
             f"path: {yaml_text(str(self._home.absolute()))}",
             "train: images/train",
-            "val: images/train  # trainers ask for it: split the images before you trust a score",
+            validates,
             "names:",
             *(f"  {index}: {yaml_text(name)}" for index, name in enumerate(self.names)),
         ]
+        names = "".join(f"{plain_name(name)}\n" for name in self.names)
+        whole = names.encode("utf-8", "replace").decode()  # half a character becomes ?
+        self._open(f"{self.home}/classes.txt").write(whole)
         self._open(f"{self.home}/data.yaml").write("\n".join(lines) + "\n")
         super().close()
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from wsol.writers.base import each_region
+from wsol.writers.photographs import DataSetWriter
 from wsol.writers.yolo import DIGITS, YoloWriter
 
 if TYPE_CHECKING:
@@ -23,12 +24,18 @@ if TYPE_CHECKING:
 class YoloSegmentsWriter(YoloWriter):
     """Writes the folder `yolo-seg`; images that could not be read are in `yolo-seg/errors.csv`."""
 
-    options = frozenset()
+    options = DataSetWriter.options
     of_maps = True
     home = "yolo-seg"
 
-    def __init__(self, folder: Path, names: tuple[str, ...]) -> None:
-        super().__init__(folder, names)
+    def __init__(
+        self,
+        folder: Path,
+        names: tuple[str, ...],
+        upright_copies: bool = False,
+        val: float = 0.0,
+    ) -> None:
+        super().__init__(folder, names, upright_copies=upright_copies, val=val)
 
     def _lines(self, localization: Localization) -> Iterator[str]:
         size = localization.width, localization.height
