@@ -10,10 +10,11 @@ from tdam.events import SILENT
 from wsol.classes import name_outputs
 from wsol.data_ranges import tells_stretched
 from wsol.errors import ArgumentError, about
+from wsol.format_choices import check_formats
 from wsol.networks import get_network, settle_input
 from wsol.own_threshold import AUTO
 from wsol.prediction_run import PredictionRun
-from wsol.sources import list_photographs
+from wsol.sources import find_root, list_photographs
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -60,6 +61,10 @@ def predict(
     page: str | Path | DraftPage | None = None,
     confidence: bool = False,
     rle: bool = False,
+    zero_based: bool = False,
+    val: float = 0.0,
+    image_prefix: str | None = None,
+    upright_copies: bool = False,
     method: str | type[MapExtractor] = "auto",
     layer: str | None = None,
     fc_layer: str | nn.Module | None = None,
@@ -101,6 +106,10 @@ def predict(
             `wsol/writers/README.md` tells
         confidence: add the score in formats that leave it out
         rle: segments of COCO files are masks, run-length encoded, and not polygons
+        zero_based: pixels of VOC files count from 0, for readers that do not subtract 1
+        val: share of the images that goes into the part val of YOLO's and VOC's folders
+        image_prefix: what Label Studio opens images by, before their paths below the source
+        upright_copies: files name upright copies of the images that EXIF turns
         method: as `Localizer` takes it
         layer: module of the network to make the maps of; None for a registered network's own
         fc_layer: the classifier's linear layer, which `cam` needs; as `layer`
@@ -146,9 +155,13 @@ def predict(
     ...     predict(create_model("resnet18"), folder)
     PredictionSummary(images=1, failed=0, folder=None)
     """
-    extras = {"confidence": confidence, "rle": rle}
+    extras = {"confidence": confidence, "rle": rle, "zero_based": zero_based, "val": val,
+              "image_prefix": image_prefix, "upright_copies": upright_copies}  # fmt: skip
     others = {"save_images": save_images, "page": page, "sort": sort, "on_result": on_result}
-    kinds = _check_formats(formats, extras, engine, others)
+    kinds = check_formats(formats, extras, engine, others)
+    sources = [sources] if isinstance(sources, (str, Path)) else list(sources)
+    if image_prefix:
+        extras["image_root"] = find_root(sources)
     folder, page = _choose_folders(out, bool(kinds) or save_images, page, resume, force)
     _check_choices(method, smooth, sort, device if engine is None else "cpu", precision)
     paths, states = _list_images(sources, folder, events, engine)
@@ -191,28 +204,6 @@ def _check_choices(
     with about("smooth"):
         check_smooth(smooth)
     settle_device(device, precision)
-
-
-def _check_formats(
-    formats: str | type[Writer] | Iterable[str | type[Writer]],
-    extras: dict[str, bool],
-    engine: str | None,
-    others: dict[str, Any],
-) -> list[Any]:
-    """Drop what comes twice, and see to it that all formats exist and one takes each extra."""
-    from wsol.engines.prediction import check_engine
-    from wsol.writers import find_writer, formats_with
-
-    if engine is not None:
-        return check_engine(engine, formats, {**extras, **others})
-    kinds = list(dict.fromkeys([formats] if isinstance(formats, (str, type)) else formats))
-    with about("formats"):
-        writers = [find_writer(kind) for kind in kinds]
-    for name, asked in extras.items():
-        if asked and not any(name in writer.options for writer in writers):
-            wanted = " or ".join(formats_with(name))
-            raise ArgumentError(name, f"goes only with format {wanted}")
-    return kinds
 
 
 def _choose_folders(

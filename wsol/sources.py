@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,7 +12,7 @@ from wsol.out_folders import keep_apart
 from wsol.text import count_things
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from tdam.events import Events
 
@@ -54,3 +55,32 @@ def list_photographs(
         if left_out:
             events.say(f"passed over, since in {folder}: {count_things(left_out, 'file')}")
     return paths
+
+
+def find_root(sources: Sequence[str | Path]) -> str:
+    """Find the folder that the images of all sources are below.
+
+    Args:
+        sources: as `find_images` takes them
+
+    Returns:
+        of one source the folder that it names: itself, that of the file or list, or what stands
+        before the first `*` of a pattern; of several the deepest one that holds those of all; `.`
+        where none does
+
+    >>> find_root(["photos/*/*.jpg"]), find_root(["photos/cats", "photos/dogs"])
+    ('photos', 'photos')
+    """
+    from wsol.writers.coco_dataset import common_folder
+
+    return common_folder(str(_find_home(source) / "image") for source in map(Path, sources))
+
+
+def _find_home(source: Path) -> Path:
+    """Name the folder that a source looks for images in."""
+    if source.is_dir():
+        return source
+    fixed = list(takewhile(lambda part: not any(sign in part for sign in "*?["), source.parts))
+    if source.exists() or len(fixed) == len(source.parts):
+        return source.parent
+    return Path(*fixed)

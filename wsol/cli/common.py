@@ -179,6 +179,12 @@ ClassTable = Annotated[
 ]
 Cache = Annotated[Path | None, typer.Option(help="Folder of packed images, which runs may share.")]
 Readers = Annotated[int, typer.Option(help="Processes that read images.", min=0)]
+ZeroBased = Annotated[
+    bool,
+    typer.Option(
+        "--zero-based", help="Pixels of voc files from 0, for programs that do not subtract 1."
+    ),
+]
 AllowOverlap = Annotated[
     bool,
     typer.Option(

@@ -163,6 +163,7 @@ def evaluate(
         typer.Option(help="Folder for results of every image; a run that was cut off goes on."),
     ] = None,
     formats: Formats = None,
+    zero_based: common.ZeroBased = False,
     save_maps: SaveMaps = None,
     report: common.Report = None,
     coco: Annotated[bool, typer.Option("--coco", help="Add COCO's AP and AR.")] = False,
@@ -195,8 +196,9 @@ def evaluate(
         raise typer.BadParameter("goes with --maps or --boxes", param_hint="--predictions")
     if boxes is not None:
         _refuse_of_maps(
-            maps=maps, mask_root=mask_root, threshold=threshold, format=formats, save_maps=save_maps
-        )
+            maps=maps, mask_root=mask_root, threshold=threshold, format=formats,
+            zero_based=zero_based or None, save_maps=save_maps,
+        )  # fmt: skip
     if given:
         networks.refuse_flags(
             given, model=model, weights=weights, checkpoint=checkpoint, output_stride=output_stride,
@@ -216,8 +218,8 @@ def evaluate(
         shared: dict[str, Any] = {
             "split": split, "protocol": protocol, "threshold": _threshold(threshold),
             "class_map": class_map, "mask_root": mask_root, "out": out, "formats": formats or (),
-            "save_maps": save_maps, "report": report, "coco": coco, "workers": workers,
-            "force": force, "allow_overlap": allow_overlap,
+            "zero_based": zero_based, "save_maps": save_maps, "report": report, "coco": coco,
+            "workers": workers, "force": force, "allow_overlap": allow_overlap,
         }  # fmt: skip
         with telling_what_is_kept(partial(_tell_kept, out, force)), ConsoleEvents() as events:
             if boxes is not None:

@@ -55,6 +55,31 @@ Confidence = Annotated[
 Rle = Annotated[
     bool, typer.Option("--rle", help="Masks instead of polygons in coco and coco-dataset files.")
 ]
+Val = Annotated[
+    float,
+    typer.Option(
+        help="Share of the images, of all classes alike, for the part val of yolo, yolo-seg and "
+        "voc folders.",
+        min=0,
+        max=1,
+    ),
+]
+ImagePrefix = Annotated[
+    str | None,
+    typer.Option(
+        help="URL or path that labelstudio tasks have before an image's path below SOURCE, such as "
+        "/data/local-files/?d=photos/",
+        metavar="PREFIX",
+    ),
+]
+UprightCopies = Annotated[
+    bool,
+    typer.Option(
+        "--upright-copies",
+        help="Upright copies of photographs that EXIF turns, for programs that pass over it: in "
+        "the folders of images of yolo and voc, and in one beside coco files.",
+    ),
+]
 SaveMaps = Annotated[bool, typer.Option("--save-maps", help="As --format npy.")]
 SaveImages = Annotated[
     bool, typer.Option("--save-images", help="A picture of boxes and map for every image.")

@@ -26,6 +26,7 @@ def export_boxes(
     formats: Sequence[str],
     names: Sequence[str],
     root: Path | None,
+    options: Mapping[str, Any],
     events: Events = SILENT,
 ) -> None:
     """Write the boxes of an evaluation in the formats of `predict`, beside its results.
@@ -35,21 +36,22 @@ def export_boxes(
         formats: names of writers
         names: of the classes whose maps were scored
         root: of the images, or None
+        options: for the formats that take them
         events: told what people should know of the files
     """
     rows = read_results(folder).rows.values()
     last = max((row["map_class"] for row in rows if row["map_class"] is not None), default=0)
     every = (*names, *(f"class {i}" for i in range(len(names), last + 1)))
     for name in formats:
-        with naming(folder), create_writer(name, folder, every) as writer:
-            for note in writer.notes:
-                events.say(note)
+        with naming(folder), create_writer(name, folder, every, **options) as writer:
             for row in rows:
                 path = Path(row["id"]) if root is None else root / row["id"]
                 if row["unreadable"]:
                     writer.add_error(path, row["unreadable"])
                 else:
                     writer.add(_localize(row, every, path))
+        for note in writer.notes:
+            events.say(note)
 
 
 def _localize(row: dict[str, Any], names: Sequence[str], path: Path) -> Localization:

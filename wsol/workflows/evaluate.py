@@ -62,6 +62,7 @@ def evaluate(
     mask_root: str | Path | None = None,
     out: str | Path | None = None,
     formats: Sequence[str] = (),
+    zero_based: bool = False,
     save_maps: str | None = None,
     report: str | Path | None = None,
     coco: bool = False,
@@ -111,6 +112,7 @@ def evaluate(
         mask_root: folder that mask paths are relative to; None: `root`
         out: folder for per-image results; a run that was cut off in it goes on
         formats: of boxes to write into `out`, names of writers
+        zero_based: pixels of VOC files count from 0, for readers that do not subtract 1
         save_maps: write maps into `out`, as `float64`, `float16` or `uint8`
         report: folder for a page with tables, curves and pictures
         coco: whether to add COCO's AP and AR, which needs `out`
@@ -138,6 +140,7 @@ def evaluate(
         split, protocol, threshold, class_map, mask_root, out, formats, save_maps, report, coco,
         workers, force, events, allow_overlap, steps_rule == "any", {"method": method != "auto",
         "layer": layer, "fc_layer": fc_layer, "smooth": smooth != "none"},
+        {"zero_based": zero_based},
     )  # fmt: skip
     check_steps_rule(steps_rule, partner, step, layer)
     settings = _settle_settings(batch_size, workers, device, precision, channels_last, smooth)
@@ -288,6 +291,7 @@ def evaluate_maps(
     others: Iterable[str] = (),
     out: str | Path | None = None,
     formats: Sequence[str] = (),
+    zero_based: bool = False,
     save_maps: str | None = None,
     report: str | Path | None = None,
     coco: bool = False,
@@ -321,6 +325,7 @@ def evaluate_maps(
         others: ids of further images that have maps there, where `data` is a split
         out: folder for per-image results
         formats: of boxes to write into `out`
+        zero_based: as for `evaluate`
         save_maps: write the maps into `out` once more
         report: folder for a page
         coco: whether to add COCO's AP and AR
@@ -345,7 +350,7 @@ def evaluate_maps(
         mask_root = maps
     wanted = Wanted(
         split, protocol, threshold, class_map, mask_root, out, formats, save_maps, report, coco,
-        workers, force, events, allow_overlap,
+        workers, force, events, allow_overlap, format_options={"zero_based": zero_based},
     )  # fmt: skip
     job = open_job(data, root, choose, wanted, None, maps=folder)
 

@@ -168,7 +168,8 @@ class EvaluationJob:
             outputs_named = names if by_network else None
             name_results(results, subject, labels, outputs_named, by_number, self.known_root)
         if out is not None and (wanted.formats or wanted.coco):
-            export_boxes(out, wanted.formats, names, self.root, wanted.events)
+            of_formats = wanted.format_options
+            export_boxes(out, wanted.formats, names, self.root, of_formats, wanted.events)
         if out is not None and wanted.coco:
             coco = score_coco(out, self.scored, outputs)
             evaluations = [replace(each, coco=coco) for each in evaluations]

@@ -10,6 +10,7 @@ from eval.manifest import Split
 from eval.protocols import PROTOCOLS, Protocol, find_protocol
 from wsol.errors import ArgumentError, about
 from wsol.evaluation.threshold_rules import ORACLE, UNLABELLED, VAL
+from wsol.format_choices import check_options
 from wsol.result_list import Tables
 from wsol.writers import check_format, find_writer
 
@@ -45,6 +46,7 @@ class Wanted:
         any_step: whether every step's guess counts, each with a threshold of its own
         of_maps: what else was asked for of maps, by argument, which images without boxes and
             masks have none of; False or None for what was not
+        format_options: of formats, by name
     """
 
     split: str
@@ -63,6 +65,7 @@ class Wanted:
     allow_overlap: bool = False
     any_step: bool = False
     of_maps: Mapping[str, Any] = field(default_factory=dict)
+    format_options: Mapping[str, Any] = field(default_factory=dict)
 
 
 def find_protocols(protocol: Protocols) -> tuple[Protocol, ...]:
@@ -118,6 +121,7 @@ def check_outputs(wanted: Wanted, protocols: tuple[Protocol, ...]) -> list[Any]:
         if find_writer(kind).of_maps:
             message = f"{kind} needs the maps, and scores keep boxes: wsol predict writes it"
             raise ArgumentError("formats", message)
+    check_options(kinds, wanted.format_options)
     into_out: dict[str, Any] = {
         "formats": kinds,
         "save_maps": wanted.save_maps,

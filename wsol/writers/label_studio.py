@@ -1,17 +1,16 @@
 """Label Studio: tasks with predictions to review (`labelstudio.json`), and a matching project.
 
 Paste `labelstudio_config.xml` into a new project's labelling interface, then import
-`labelstudio.json`. Every task's `image` is the path as it was given, which a browser cannot open:
-name the images by full paths, and replace their beginning by that of your storage. Files that
-Label Studio serves itself (with LABEL_STUDIO_LOCAL_FILES_SERVING_ENABLED=true,
-LABEL_STUDIO_LOCAL_FILES_DOCUMENT_ROOT=/srv and a local storage in the project) are reached by
-`sed -i 's|"image": "/srv/|"image": "/data/local-files/?d=|g' labelstudio.json`. Boxes are in
-percent of the image; the score of an image's first class sorts the tasks.
+`labelstudio.json`. Every task's `image` is the path as it was given, which a browser cannot open,
+or what `image_address` makes of it with a prefix. Boxes are in percent of the image; the score of
+an image's first class sorts the tasks.
 """
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
+from urllib.parse import quote
 from xml.etree.ElementTree import Element, SubElement
 
 from tdam.strict_json import dumps
@@ -28,7 +27,6 @@ from wsol.writers.xml_files import write_xml, xml_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
-    from pathlib import Path
 
     import numpy as np
 
@@ -44,14 +42,24 @@ class LabelStudioWriter(Writer):
         folder: that the files go to; exists
         names: of all classes
         classes: that are listed whether they occur or not
+        image_prefix: as for `image_address`, like the next one; None for paths as they were given
+        image_root: folder that the images lie in
     """
 
-    options = frozenset({"classes"})
+    options = frozenset({"classes", "image_prefix", "image_root"})
     stem: ClassVar[str] = "labelstudio"  # of the files
     control: ClassVar[str] = "RectangleLabels"  # Label Studio's, which people correct with
 
-    def __init__(self, folder: Path, names: tuple[str, ...], classes: Sequence[int] = ()) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        names: tuple[str, ...],
+        classes: Sequence[int] = (),
+        image_prefix: str | None = None,
+        image_root: str = ".",
+    ) -> None:
         super().__init__(folder, names)
+        self._prefix, self._root = image_prefix, image_root
         self._errors = ErrorTable(folder / f"{self.stem}_errors.csv", self._files)
         self._model = describe_writer()
         self._tasks = self._open(f"{self.stem}.json")
@@ -80,8 +88,10 @@ class LabelStudioWriter(Writer):
                 }
             )
         prediction = {"model_version": self._model, "score": localization.score, "result": result}
-        data = {"image": self._reference(localization)}
-        record = {"data": data, "predictions": [prediction]}
+        image = self._reference(localization)
+        if self._prefix:
+            image = image_address(self._prefix, self._root, image)
+        record = {"data": {"image": image}, "predictions": [prediction]}
         self._tasks.write(("[" if task == 1 else ", ") + dumps(record))
 
     def _shapes(
@@ -126,6 +136,28 @@ class LabelStudioPolygonsWriter(LabelStudioWriter):
         for each, _, score, region in each_region(localization):
             points: np.ndarray = (100 * region.polygon() / size).clip(0, 100)
             yield each, {"points": points.tolist(), "closed": True}, score
+
+
+def image_address(prefix: str, root: str, path: str) -> str:
+    """Tell how Label Studio opens an image.
+
+    Args:
+        prefix: of the address, with a `/` behind it unless it ends in one or in `=`. Where it is
+            what a browser asks a server for, `http://`, `https://` or a path such as `/data/`,
+            signs that mean something in an address are escaped; of a storage, such as `s3://`, not
+        root: folder that the images lie in
+        path: of the image; one that does not lie there is taken whole
+
+    >>> image_address("/data/local-files/?d=birds/", "photos", "photos/a b/1.jpg")
+    '/data/local-files/?d=birds/a%20b/1.jpg'
+    >>> image_address("s3://bucket/", "photos", "photos/a b/1.jpg")
+    's3://bucket/a b/1.jpg'
+    """
+    inside = Path(path).is_relative_to(root)
+    below = (Path(path).relative_to(root) if inside else Path(path)).as_posix().lstrip("/")
+    if prefix.startswith(("http://", "https://", "/")):
+        below = quote(below, errors="surrogateescape")
+    return prefix + ("" if prefix.endswith(("/", "=")) else "/") + below
 
 
 def to_percent(box: list[float], width: int, height: int) -> dict[str, float]:
