@@ -22,6 +22,7 @@ FORMATS = {
     "coco": "coco_results.json",
     "coco-dataset": "coco_dataset.json",
     "csv": "predictions.csv",
+    "huggingface": "huggingface",
     "jsonl": "predictions.jsonl",
     "voc": "voc",
     "yolo": "yolo",
@@ -76,6 +77,18 @@ def test_boxes_of_every_format_give_the_same_scores(own, tmp_path, name):
         for key in ("max_box_acc", "max_box_acc_v2", "max_box_acc_threshold", "curves", "pxap"):
             assert second[key] is None
         assert second["threshold"] == {"rule": None, "value": None, "chosen_on": None}
+
+
+def test_voc_files_that_count_from_0_give_the_same_scores(own, tmp_path):
+    folder, data, scored = own
+    options = {"formats": ["voc"], "zero_based": True, "predictions": folder / "p.csv"}
+    evaluate_maps(data, folder / "maps", protocol=PLAIN, threshold=0.4, out=tmp_path, **options)
+    again = evaluate_boxes(data, tmp_path, protocol=PLAIN, predictions=folder / "p.csv")
+    first, second = scored[PLAIN.name].to_dict(), again.to_dict()
+    assert {key: first[key] for key in KEYS} == {key: second[key] for key in KEYS}
+    with pytest.raises(ArgumentError, match="goes only with format voc") as fault:
+        evaluate_maps(data, folder / "maps", out=tmp_path / "b", formats=["csv"], zero_based=True)
+    assert fault.value.argument == "zero_based"
 
 
 def test_boxes_are_compared_with_the_maps_that_they_are_of(own, tmp_path):

@@ -211,6 +211,7 @@ def test_voc_annotations(tmp_path):
         ("voc", "voc/errors.csv"),
         ("yolo", "yolo/errors.csv"),
         ("yolo-seg", "yolo-seg/errors.csv"),
+        ("huggingface", "huggingface/errors.csv"),
         ("labelstudio", "labelstudio_errors.csv"),
         ("labelstudio-polygons", "labelstudio_polygons_errors.csv"),
     ],

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypedDict
 
 from wsol.errors import ArgumentError, about
 
@@ -12,19 +12,42 @@ if TYPE_CHECKING:
     from wsol.writers import Writer
 
 
+class FormatOptions(TypedDict, total=False):
+    """What can be asked of formats; those that do not take an option pass over it.
+
+    Args:
+        confidence: add the score in formats that leave it out
+        rle: segments of COCO files are masks, run-length encoded, and not polygons
+        zero_based: pixels of VOC files count from 0, for readers that do not subtract 1
+        val: share of the images that goes into the part val of a trainer's folder
+        image_prefix: what Label Studio opens images by, before their paths below the source
+        upright_copies: files name upright copies of the images that EXIF turns
+    """
+
+    confidence: bool
+    rle: bool
+    zero_based: bool
+    val: float
+    image_prefix: str | None
+    upright_copies: bool
+
+
 def check_formats(
     formats: str | type[Writer] | Iterable[str | type[Writer]],
     options: Mapping[str, Any],
     engine: str | None,
     others: Mapping[str, Any],
-) -> list[Any]:
+) -> tuple[list[Any], dict[str, Any]]:
     """Drop what comes twice, and see to it that all formats exist and one takes each option.
 
     Args:
         formats: as for `wsol.prediction.predict`, like the next one
-        options: of formats by name
+        options: of formats by name; False, None and 0 ask for nothing
         engine: that writes instead, or None
         others: arguments that an engine does not follow
+
+    Returns:
+        the formats, and the options that are asked for
 
     Raises:
         ArgumentError: an unknown format, or an option that none of them takes, or not so
@@ -33,13 +56,13 @@ def check_formats(
     from wsol.writers import find_writer
 
     if engine is not None:
-        return check_engine(engine, formats, {**options, **others})
+        return check_engine(engine, formats, {**options, **others}), {}
     kinds = list(dict.fromkeys([formats] if isinstance(formats, (str, type)) else formats))
     with about("formats"):
         for kind in kinds:
             find_writer(kind)
     check_options(kinds, options)
-    return kinds
+    return kinds, {name: asked for name, asked in options.items() if asked}
 
 
 def check_options(kinds: Iterable[str | type[Writer]], options: Mapping[str, Any]) -> None:
@@ -51,13 +74,18 @@ def check_options(kinds: Iterable[str | type[Writer]], options: Mapping[str, Any
 
     Raises:
         ArgumentError: it names the option
+        TypeError: no format has an option of this name
     """
     from wsol.writers import find_writer, formats_with
     from wsol.writers.splits import check_val
 
     writers = [find_writer(kind) for kind in kinds]
     for name, asked in options.items():
-        if asked and not any(name in writer.options for writer in writers):
-            raise ArgumentError(name, f"goes only with format {' or '.join(formats_with(name))}")
+        if any(name in writer.options for writer in writers):
+            continue
+        if not (takers := formats_with(name)):
+            raise TypeError(f"Expected an option of a format but got {name!r}")
+        if asked:
+            raise ArgumentError(name, f"goes only with format {' or '.join(takers)}")
     with about("val"):
         check_val(options.get("val", 0))

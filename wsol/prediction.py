@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Unpack
 
 from tdam.events import SILENT
 from wsol.classes import name_outputs
 from wsol.data_ranges import tells_stretched
 from wsol.errors import ArgumentError, about
-from wsol.format_choices import check_formats
+from wsol.format_choices import FormatOptions, check_formats
 from wsol.networks import get_network, settle_input
 from wsol.own_threshold import AUTO
 from wsol.prediction_run import PredictionRun
@@ -59,12 +59,6 @@ def predict(
     formats: str | type[Writer] | Iterable[str | type[Writer]] = (),
     save_images: bool = False,
     page: str | Path | DraftPage | None = None,
-    confidence: bool = False,
-    rle: bool = False,
-    zero_based: bool = False,
-    val: float = 0.0,
-    image_prefix: str | None = None,
-    upright_copies: bool = False,
     method: str | type[MapExtractor] = "auto",
     layer: str | None = None,
     fc_layer: str | nn.Module | None = None,
@@ -88,6 +82,7 @@ def predict(
     on_result: Callable[[Path, Localization | ImageError], object] | None = None,
     engine: Literal["ray"] | None = None,
     events: Events = SILENT,
+    **options: Unpack[FormatOptions],
 ) -> PredictionSummary:
     """Localize the objects on photographs, and write files for the next tool.
 
@@ -104,12 +99,6 @@ def predict(
         save_images: also draw boxes and map of every image, into `pictures`
         page: folder for a page of all images with a slider for the threshold of their boxes, as
             `wsol/writers/README.md` tells
-        confidence: add the score in formats that leave it out
-        rle: segments of COCO files are masks, run-length encoded, and not polygons
-        zero_based: pixels of VOC files count from 0, for readers that do not subtract 1
-        val: share of the images that goes into the part val of YOLO's and VOC's folders
-        image_prefix: what Label Studio opens images by, before their paths below the source
-        upright_copies: files name upright copies of the images that EXIF turns
         method: as `Localizer` takes it
         layer: module of the network to make the maps of; None for a registered network's own
         fc_layer: the classifier's linear layer, which `cam` needs; as `layer`
@@ -134,6 +123,7 @@ def predict(
         on_result: called with each image's path and what was found, before too, or the error
         engine: `ray` for the workers of a cluster, as `wsol/engines/README.md` tells
         events: is told how far it is, and what people should know
+        options: of formats, as `wsol.format_choices.FormatOptions` names them
 
     Returns:
         the counts
@@ -155,12 +145,10 @@ def predict(
     ...     predict(create_model("resnet18"), folder)
     PredictionSummary(images=1, failed=0, folder=None)
     """
-    extras = {"confidence": confidence, "rle": rle, "zero_based": zero_based, "val": val,
-              "image_prefix": image_prefix, "upright_copies": upright_copies}  # fmt: skip
     others = {"save_images": save_images, "page": page, "sort": sort, "on_result": on_result}
-    kinds = check_formats(formats, extras, engine, others)
+    kinds, extras = check_formats(formats, options, engine, others)
     sources = [sources] if isinstance(sources, (str, Path)) else list(sources)
-    if image_prefix:
+    if "image_prefix" in extras:
         extras["image_root"] = find_root(sources)
     folder, page = _choose_folders(out, bool(kinds) or save_images, page, resume, force)
     _check_choices(method, smooth, sort, device if engine is None else "cpu", precision)
@@ -170,16 +158,16 @@ def predict(
     given: dict[str, Any] = {"preprocessing": preprocessing, "fc_layer": fc_layer}
     method = _check_maps(network, method, layer, smooth, events, **given)
     every = name_outputs(network, names)
-    options = {
+    settings = {
         "method": method, "threshold": threshold, "contours": "outer" if multi else "largest",
         "topk": topk, "target_layer": layer, "names": every, "batch_size": batch_size,
         "workers": workers, "precision": precision, "channels_last": channels_last,
         "min_score": min_score, "smooth": smooth, **given,
     }  # fmt: skip
     known = _find_classes(every, paths, sources, class_name, class_from_folder, topk)
-    localizer, options = _make_localizer(network, device, options, known, paths, states, events)
+    localizer, settings = _make_localizer(network, device, settings, known, paths, states, events)
     failed = PredictionRun(
-        localizer, options, paths, states, known, folder, kinds, extras, save_images, sort,
+        localizer, settings, paths, states, known, folder, kinds, extras, save_images, sort,
         {"layer": layer, "fc_layer": fc_layer}, device, on_result, page, events,
     ).do(resume, force)  # fmt: skip
     return PredictionSummary(len(paths), failed, folder)

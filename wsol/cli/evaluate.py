@@ -195,10 +195,8 @@ def evaluate(
     if predictions is not None and not given:
         raise typer.BadParameter("goes with --maps or --boxes", param_hint="--predictions")
     if boxes is not None:
-        _refuse_of_maps(
-            maps=maps, mask_root=mask_root, threshold=threshold, format=formats,
-            zero_based=zero_based or None, save_maps=save_maps,
-        )  # fmt: skip
+        _refuse_of_maps(maps=maps, mask_root=mask_root, threshold=threshold, format=formats,
+                        zero_based=zero_based or None, save_maps=save_maps)  # fmt: skip
     if given:
         networks.refuse_flags(
             given, model=model, weights=weights, checkpoint=checkpoint, output_stride=output_stride,

@@ -9,6 +9,7 @@ from eval.splits import ManifestError
 from wsol.readers.coco import read_coco_boxes
 from wsol.readers.csv_table import read_csv_boxes
 from wsol.readers.found_boxes import FoundBoxes
+from wsol.readers.hugging_face import read_hugging_face_boxes
 from wsol.readers.json_lines import read_json_line_boxes
 from wsol.readers.voc import read_voc_boxes
 from wsol.readers.yolo import read_yolo_boxes
@@ -24,6 +25,7 @@ _FILES = {".csv": read_csv_boxes, ".jsonl": read_json_line_boxes}
 _INSIDE = ("coco_results.json", "coco_dataset.json", "predictions.csv", "predictions.jsonl")
 _FOLDERS = (
     ("voc", ("Annotations", "*.xml"), read_voc_boxes),
+    ("huggingface", ("metadata.jsonl", "*/metadata.jsonl"), read_hugging_face_boxes),
     ("yolo", ("labels", "data.yaml", "*.txt"), read_yolo_boxes),
 )
 
@@ -33,7 +35,8 @@ def read_boxes(path: Path, data: Path | None = None) -> Iterator[FoundBoxes]:
 
     Args:
         path: COCO results or data set (`.json`), a table (`.csv`), JSON Lines (`.jsonl`), a folder
-            of VOC's XML or of YOLO's label files, or a folder that holds one of these
+            of VOC's XML, of YOLO's label files or of Hugging Face's metadata, or a folder that
+            holds one of these
         data: file of a COCO data set, whose numbers of images and categories results have that no
             file of images lies beside; or None
 

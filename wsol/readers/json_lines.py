@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from math import isfinite
 from typing import TYPE_CHECKING, Any
 
 from eval.parsing import read_json_lines, show
 from eval.splits import ManifestError
 from wsol.readers.found_boxes import FoundBox, FoundBoxes, FoundClass
+from wsol.readers.json_values import read_number, read_text, read_whole
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -24,8 +24,8 @@ def read_json_line_boxes(path: Path) -> Iterator[FoundBoxes]:
         try:
             if "error" not in record:
                 boxes = [box for each in record["predictions"] for box in _read_class(each)]
-                size = tuple(map(_whole, (record["width"], record["height"])))
-                yield FoundBoxes(where, (_text(record["file"]),), boxes, size)  # type: ignore[arg-type]
+                size = tuple(map(read_whole, (record["width"], record["height"])))
+                yield FoundBoxes(where, (read_text(record["file"]),), boxes, size)  # type: ignore[arg-type]
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise ManifestError(
                 f"{where}: expected an image's predictions but got {show(record)} "
@@ -34,28 +34,10 @@ def read_json_line_boxes(path: Path) -> Iterator[FoundBoxes]:
 
 
 def _read_class(each: dict[str, Any]) -> list[FoundBox]:
-    kind = FoundClass(_whole(each["label"]), _text(each.get("name", "")))
-    scores = [_number(score) for score in each["box_scores"]]
+    kind = FoundClass(read_whole(each["label"]), read_text(each.get("name", "")))
+    scores = [read_number(score) for score in each["box_scores"]]
     boxes = []
     for box, score in zip(each["boxes"], scores, strict=True):
-        x0, y0, x1, y1 = map(_number, box)
+        x0, y0, x1, y1 = map(read_number, box)
         boxes.append(FoundBox((x0, y0, x1, y1), score, kind))
-    return boxes or [FoundBox(None, _number(each["score"]), kind)]
-
-
-def _number(value: Any) -> float:
-    if type(value) not in (int, float) or not isfinite(value):
-        raise TypeError(f"{show(value)} is no number")
-    return float(value)
-
-
-def _whole(value: Any) -> int:
-    if type(value) is not int:
-        raise TypeError(f"{show(value)} is no whole number")
-    return value
-
-
-def _text(value: Any) -> str:
-    if type(value) is not str:
-        raise TypeError(f"{show(value)} is no text")
-    return value
+    return boxes or [FoundBox(None, read_number(each["score"]), kind)]

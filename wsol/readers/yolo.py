@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from eval.tables import read_table
 from eval.yolo import pair_images, read_label_file, read_names
 from wsol.readers.found_boxes import FoundBox, FoundBoxes, FoundClass
+from wsol.readers.originals import name_original, read_originals
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,21 +25,13 @@ def read_yolo_boxes(folder: Path) -> Iterator[FoundBoxes]:
     """
     folder = folder.absolute()
     class_names = read_names(folder, 0) or ()
-    originals = _read_originals(folder)
+    originals = read_originals(folder)
     for path, image in pair_images(folder, None):
         inside = [p for p in path.relative_to(folder).with_suffix("").parts if p != "labels"]
-        names = [] if image is None else [originals.get(image) or str(image.resolve())]
+        names = [] if image is None else [name_original(image, originals)]
         names += ["/".join(inside[first:]) for first in range(len(inside))]
         boxes = [
             FoundBox(edges, score, FoundClass(number, "".join(class_names[number : number + 1])))
             for _, number, edges, score in read_label_file(path)
         ]
         yield FoundBoxes(str(path), tuple(names), boxes, (1, 1))
-
-
-def _read_originals(folder: Path) -> dict[Path, str]:
-    """Read which files are copies of which images, where a table tells."""
-    path = folder / "originals.csv"
-    if not path.is_file():
-        return {}
-    return {folder / row["image"]: row["file"] for _, row in read_table(path, ("image", "file"))}

@@ -93,16 +93,14 @@ def evaluate(
         threshold: share of the map's range; `oracle` for the best on the scored split itself;
             `val` for the best on `choose`; `unlabelled` for the one that the scored images ask
             for without their boxes; or None for the protocol's own if it has one, else `oracle`
-        choose: name of the split that `val` chooses on, or that split, which must be given where
-            `data` is a split
+        choose: name of the split that `val` chooses on; that split itself where `data` is one
         method: map method, by name or as a class; `auto` for the network's own
         layer: module that the maps are made of; None for the network's own, like the next
         fc_layer: the classifier's linear layer, which class activation maps need
         step: whose map and classes to score, 1 to T; None: the last
         steps_rule: `any` also scores by TDAM's published rule that any step may be right, each step
             with a threshold of its own, beside a partner with as many guesses; `last` does not
-        partner: with `any`, the network that is the partner, as for `model`; None: the network's
-            own last step
+        partner: with `any`, the partner, as for `model`; None: the network's own last step
         classes: index among the network's outputs by label, or the path of such a table (CSV with
             the columns label, imagenet1k_index); None: as data set and network tell by a
             `classes.csv`, by names, or by as many classes

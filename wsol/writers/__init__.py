@@ -20,6 +20,7 @@ WRITERS: dict[str, str] = {
     "npy": "wsol.writers.npy:NpyWriter",
     # data sets, for labelling tools and trainers
     "coco-dataset": "wsol.writers.coco_dataset:CocoDatasetWriter",
+    "huggingface": "wsol.writers.hugging_face:HuggingFaceWriter",
     "labelstudio": "wsol.writers.label_studio:LabelStudioWriter",
     "labelstudio-polygons": "wsol.writers.label_studio:LabelStudioPolygonsWriter",
     "masks": "wsol.writers.masks:MasksWriter",

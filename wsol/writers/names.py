@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from unicodedata import normalize
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from pathlib import Path
 
 # control characters, ends of lines, and marks that turn the direction of writing
@@ -51,3 +52,13 @@ def unique_stem(path: Path | None, taken: set[str]) -> str:
         name = f"{stem}-{number}"
     taken.add(key)
     return name
+
+
+def list_names(names: Iterable[str]) -> str:
+    r"""Write a list with a name a line, plain, and in whole characters.
+
+    >>> list_names(["cat", "a\nb"])
+    'cat\na_b\n'
+    """
+    text = "".join(f"{plain_name(name)}\n" for name in names)
+    return text.encode("utf-8", "replace").decode()

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from wsol.out_files import make_folder, write_file
 from wsol.writers.base import ErrorTable, PathTable, clip_box, each_box
-from wsol.writers.names import plain_name
+from wsol.writers.names import list_names
 from wsol.writers.photographs import DataSetWriter
 from wsol.writers.splits import TRAIN, VAL
 
@@ -112,9 +112,7 @@ class YoloWriter(DataSetWriter):
             "names:",
             *(f"  {index}: {yaml_text(name)}" for index, name in enumerate(self.names)),
         ]
-        names = "".join(f"{plain_name(name)}\n" for name in self.names)
-        whole = names.encode("utf-8", "replace").decode()  # half a character becomes ?
-        self._open(f"{self.home}/classes.txt").write(whole)
+        self._open(f"{self.home}/classes.txt").write(list_names(self.names))
         self._open(f"{self.home}/data.yaml").write("\n".join(lines) + "\n")
         super().close()
 
