@@ -1,6 +1,7 @@
 """Folders of photographs and labels: names, links, parts, upright copies, and the way back."""
 
 import json
+import warnings
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -11,13 +12,15 @@ from PIL import Image, ImageCms
 from small_results import NAMES, found, image_file, write
 
 from eval.image_errors import ImageError
+from tdam import create_model
 from wsol.cli import main
 from wsol.images import read_image
 from wsol.out_files import listing
+from wsol.prediction import predict
 from wsol.readers import read_boxes
 from wsol.sources import find_root
 from wsol.upright_copies import is_turned, save_upright
-from wsol.writers import create_writer
+from wsol.writers import WRITERS, create_writer
 from wsol.writers.label_studio import image_address
 from wsol.writers.splits import choose_val
 
@@ -333,3 +336,23 @@ def test_images_without_a_box_are_read_back_without_any(tmp_path):
         write(tmp_path, name, [found("a/x.jpg", [])])
         (image,) = read_boxes(tmp_path / name)
         assert image.boxes == []
+
+
+def test_images_over_the_limit_of_pil_are_read_without_its_warning(tmp_path, spot, monkeypatch):
+    """PIL warns above its own limit, and fails above twice that; `max_pixels` is the limit here."""
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", spot.width * spot.height - 1)
+    (tmp_path / "in").mkdir()
+    exif = Image.Exif()
+    exif[274] = 6
+    for suffix in ("jpg", "png", "tif", "webp"):
+        spot.save(tmp_path / f"in/{suffix}.{suffix}", exif=exif)
+    for suffix in ("bmp", "gif", "ppm"):
+        spot.save(tmp_path / f"in/{suffix}.{suffix}")
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        predict(
+            create_model("resnet18"), tmp_path / "in", tmp_path / "out", formats=list(WRITERS),
+            upright_copies=True, page=tmp_path / "page",
+        )  # fmt: skip
+    assert [each for each in told if each.category is Image.DecompressionBombWarning] == []
+    assert len(list((tmp_path / "out/voc/JPEGImages").iterdir())) == 7
