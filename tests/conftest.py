@@ -33,6 +33,8 @@ def pytest_collection_modifyitems(config, items):
 
 
 def pytest_runtest_setup(item):
+    for client in item.iter_markers("clients"):
+        pytest.importorskip(client.args[0], exc_type=ImportError)
     mark = item.get_closest_marker("fault")
     if mark is not None:
         item.user_properties.append(("fault", mark.args[0]))

@@ -2,6 +2,7 @@
 
 import json
 import warnings
+from dataclasses import replace
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -12,6 +13,7 @@ from PIL import Image, ImageCms
 from small_results import NAMES, found, image_file, write
 
 from eval.image_errors import ImageError
+from eval.splits import Split
 from tdam import create_model
 from wsol.cli import main
 from wsol.images import read_image
@@ -20,7 +22,8 @@ from wsol.prediction import predict
 from wsol.readers import read_boxes
 from wsol.sources import find_root
 from wsol.upright_copies import is_turned, save_upright
-from wsol.writers import WRITERS, create_writer
+from wsol.workflows.evaluate_boxes import evaluate_boxes
+from wsol.writers import create_writer
 from wsol.writers.label_studio import image_address
 from wsol.writers.splits import choose_val
 
@@ -222,6 +225,27 @@ def test_turned_photographs_come_upright_and_the_others_as_links(pictures, name,
             assert sum(result.path.as_posix() in names for names in known) == 1
 
 
+@pytest.mark.parametrize("name", ["coco", "coco-dataset", "voc", "yolo", "huggingface"])
+def test_all_options_together_give_the_scores_of_plain_boxes(pictures, tmp_path, name):
+    _, results = pictures
+    shifts = ([0, 0, 0, 0], [3, 1, 0, 2], [9, 9, 5, 0])
+    results = [replace(r, boxes=r.boxes + shift) for r, shift in zip(results, shifts, strict=True)]
+    ids = tuple("/".join(each.path.parts[-2:]) for each in results)
+    sizes = np.array([[each.width, each.height] for each in results])
+    truth = tuple(np.array([BOX]) - [0, 0, 1, 1] for _ in ids)
+    data = Split("test", ids, np.ones(3, np.int64), sizes, truth, class_names=NAMES)
+    options = {"upright_copies": True, "val": 0.3, "zero_based": True, "confidence": True}
+    scores = {}
+    for kind, more in (("jsonl", {}), (name, options)):
+        (tmp_path / kind).mkdir()
+        with create_writer(kind, tmp_path / kind, NAMES, **more) as writer:
+            for each in results:
+                writer.add(each)
+        scores[kind] = evaluate_boxes(data, tmp_path / kind, protocol="clean").to_dict()
+    assert scores[name] == scores["jsonl"]
+    assert 0 < scores[name]["gt_known_loc"] < 100
+
+
 def test_coco_names_the_copies_and_their_originals(pictures):
     out, results = pictures
     write(out, "coco", results, upright_copies=True)
@@ -351,8 +375,8 @@ def test_images_over_the_limit_of_pil_are_read_without_its_warning(tmp_path, spo
     with warnings.catch_warnings(record=True) as told:
         warnings.simplefilter("always")
         predict(
-            create_model("resnet18"), tmp_path / "in", tmp_path / "out", formats=list(WRITERS),
-            upright_copies=True, page=tmp_path / "page",
+            create_model("resnet18"), tmp_path / "in", tmp_path / "out",
+            formats=["voc", "masks", "yolo-seg"], upright_copies=True, page=tmp_path / "page",
         )  # fmt: skip
     assert [each for each in told if each.category is Image.DecompressionBombWarning] == []
     assert len(list((tmp_path / "out/voc/JPEGImages").iterdir())) == 7
