@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from wsol.cli import common
+from wsol.text import write_gap
 
 if TYPE_CHECKING:
     from wsol.evaluation.any_step import AnyStepResult
@@ -56,7 +57,9 @@ def print_steps(result: AnyStepResult, evaluation: Evaluation) -> None:
     rows = []
     for name, gaps in result.differences.items():
         told = [gaps.get(score) for score in _SCORES]
-        cells = [gap.describe() if gap is not None else "-" for gap in told]
+        cells = [
+            "-" if gap is None else write_gap(gap.difference, gap.low, gap.high) for gap in told
+        ]
         rows.append([words[name], *cells])
     common.print_table(f"minus {words['partner']}: {where} (95 % interval)", ["", *header], rows)
     levels = ", ".join(f"{each:.3f}" for each in result.thresholds)
