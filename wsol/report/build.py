@@ -41,6 +41,7 @@ def write_report(
     workers: int = 2,
     progress: Callable[[int], None] | None = None,
     without: dict[str, str] | None = None,
+    measured: tables.Table | None = None,
 ) -> Path:
     """Write the report of one evaluation, or of several of the same images.
 
@@ -59,6 +60,7 @@ def write_report(
         workers: threads that read images
         progress: called with the number of pictures done since the last call
         without: gets the images that the page has no picture of, and why
+        measured: scores on other images, in place of those of these, which are too few to score
 
     Returns:
         the page
@@ -74,7 +76,7 @@ def write_report(
     if differences is None:
         compared = pairs if first.of_boxes else []
         differences = [compare_results(one.results, other.results) for one, other in compared]
-    shown: list[tables.Table] = [tables.score_table(runs)]
+    scores = measured or tables.score_table(runs)
     keys = ["differences", *(f"differences-{number}" for number in range(2, len(runs)))]
     paired = [
         tables.difference_table(*pair, of_pair, key)
@@ -86,10 +88,11 @@ def write_report(
     make_folder(folder / TABLES)
     for old in (folder / TABLES).glob("differences*"):
         old.unlink()
-    shown += [*paired, *([] if errors is None else [errors]), classes]
-    for table in shown:
-        table.save(folder / TABLES)
-    tables.curve_table(runs).save(folder / TABLES, markdown=False)
+    for table in (scores, *paired, *([] if errors is None else [errors]), classes):
+        if measured is None or table is measured:
+            table.save(folder / TABLES)
+    if measured is None:
+        tables.curve_table(runs).save(folder / TABLES, markdown=False)
     tables.image_table(runs).save(folder / TABLES, markdown=False)
     stops = colour_stops(DEFAULT_MAP)
     channels = zip(*(to_rgb(colour) for _, colour in stops), strict=True)  # red, green, blue
@@ -112,7 +115,8 @@ def write_report(
         note=note,
         runs=[_introduce(run) for run in runs],
         facts=_facts(first),
-        scores=shown[0],
+        scores=scores,
+        measured=measured is not None,
         paired=paired,
         compares=bool(pairs) and not paired,
         errors=errors,
