@@ -294,6 +294,20 @@ def test_the_citation_names_this_version():
     )
 
 
+def test_the_page_of_the_package_index_leads_to_no_file_beside_it():
+    hook = tomllib.loads(read("pyproject.toml"))["tool"]["hatch"]["metadata"]["hooks"]
+    text = given = read("README.md")
+    for each in hook["fancy-pypi-readme"]["substitutions"]:
+        text = re.sub(each["pattern"], each["replacement"], text)
+    assert "![" not in text
+    assert "The picture" not in text  # that is gone
+    links = re.findall(r"\]\(([^)]+)\)", re.sub(r"(?s)```.*?```|`[^`]*`", "", text))
+    assert len(links) > 5
+    assert all(link.startswith(("https://", "#")) for link in links)
+    code = re.compile(r"(?s)```.*?```")
+    assert code.findall(text) == code.findall(given)
+
+
 def test_the_workflow_runs_the_gate_on_every_python_that_is_promised():
     project = tomllib.loads(read("pyproject.toml"))["project"]
     workflow = yaml.safe_load(read(".github/workflows/ci.yml"))
