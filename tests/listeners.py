@@ -1,5 +1,7 @@
 """Listeners to long work: one that counts, one that stops it."""
 
+import re
+
 from tdam.events import Events
 
 
@@ -37,3 +39,27 @@ class Stopper(Counter):
 
 class KillError(Exception):
     """What a listener raises to cut a run off."""
+
+
+class Watchful(Counter):
+    """Lets no task do more than it has announced, nor be the third of two."""
+
+    left = None  # items of the task that is open; None where their number is not known
+    short = None  # items that the last task was short of when it ended
+
+    def begin(self, task, total=None, done=0):
+        super().begin(task, total, done)
+        numbers = re.search(r"(\d+)/(\d+)", task)
+        assert numbers is None or int(numbers[1]) <= int(numbers[2]), task
+        self.left = None if total is None else total - done
+        assert self.left is None or self.left >= 0, (task, total, done)
+
+    def advance(self, count=1, **figures):
+        super().advance(count)
+        if self.left is not None:
+            self.left -= count
+            assert self.left >= 0, self.tasks[-1]
+
+    def end(self):
+        if self.left is not None:
+            self.short, self.left = self.left, None
