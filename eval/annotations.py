@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
-from xml.parsers import expat
 
-from eval.parsing import MOST_SETTINGS, read_limited, show
+from eval.parsing import show
 from eval.splits import ManifestError
 from eval.tables import parse_int, read_table, to_int
+from eval.xml_files import read_xml_file
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -78,8 +78,9 @@ def read_objects(
     """Read what one image's file says, in texts.
 
     Returns:
-        the fields of the image, such as `filename`; its width and height, None where they are not
-        told; and of each object its line, and its fields with those of its `bndbox`
+        the fields of the image, such as `filename`, and those of its owner, as `owner/name`; its
+        width and height, None where they are not told; and of each object its line, and its fields
+        with those of its `bndbox`
 
     Raises:
         ManifestError: no XML
@@ -87,37 +88,22 @@ def read_objects(
     image: dict[str, str] = {}
     size: dict[str, str] = {}
     objects: list[tuple[int, dict[str, str]]] = []  # line, fields
-    open_tags: list[str] = []
-    text: list[str] = []
-    parser = expat.ParserCreate()
 
-    def start(tag: str, _: dict[str, str]) -> None:
-        open_tags.append(tag)
-        text.clear()
-        if open_tags[1:] == ["object"]:
-            objects.append((parser.CurrentLineNumber, {}))
+    def start(tags: list[str], _: dict[str, str], line: int) -> None:
+        if tags[1:] == ["object"]:
+            objects.append((line, {}))
 
-    def end(tag: str) -> None:
-        value = "".join(text).strip()
-        if open_tags[1:-1] == ["size"]:
-            size[tag] = value
-        elif open_tags[1:-1] in (["object"], ["object", "bndbox"]):
-            objects[-1][1][tag] = value
-        elif len(open_tags) == 2:
-            image[tag] = value
-        open_tags.pop()
+    def end(tags: list[str], value: str) -> None:
+        if tags[1:-1] == ["size"]:
+            size[tags[-1]] = value
+        elif tags[1:-1] in (["object"], ["object", "bndbox"]):
+            objects[-1][1][tags[-1]] = value
+        elif tags[1:-1] == ["owner"]:
+            image[f"owner/{tags[-1]}"] = value
+        elif len(tags) == 2:
+            image[tags[-1]] = value
 
-    parser.StartElementHandler, parser.EndElementHandler = start, end
-    parser.CharacterDataHandler = text.append
-    try:
-        parser.Parse(read_limited(path, MOST_SETTINGS), True)
-    except ManifestError:
-        raise
-    except (ValueError, LookupError) as error:  # of an encoding that is none
-        raise ManifestError(f"{path}: expected XML but {error}") from error
-    except expat.ExpatError as error:
-        message = expat.ErrorString(error.code)
-        raise ManifestError(f"{path}:{error.lineno}: expected XML but {message}") from error
+    read_xml_file(path, start, end)
     width, height = (to_int(size.get(side, "")) for side in ("width", "height"))
     return image, (width, height) if width > 0 and height > 0 else None, objects
 

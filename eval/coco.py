@@ -2,8 +2,7 @@
 
 COCO gives a box as x, y, width, height between outer edges. A split names the first and the last
 pixel, so that box is x, y, x + width - 1, y + height - 1 there. WSOL asks for one label an image:
-that of its annotations, or the `category_id` of the image's own record where it has none. Paths
-that Label Studio serves from a disk are read as the paths that they mean.
+that of its annotations, or the `category_id` of the image's own record where it has none.
 """
 
 from __future__ import annotations
@@ -11,13 +10,14 @@ from __future__ import annotations
 import io
 from contextlib import redirect_stdout
 from typing import TYPE_CHECKING, Any
-from urllib.parse import unquote
 
 import numpy as np
 
+from eval.image_paths import settle_id
 from eval.parsing import show
 from eval.records import Records, read_coco
-from eval.splits import ManifestError, Split, leaves_root, tidy_path
+from eval.splits import ManifestError, Split, leaves_root
+from eval.turned_boxes import find_upright, sticks_out
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -25,12 +25,18 @@ if TYPE_CHECKING:
 
     from numpy.typing import ArrayLike
 
-_ROUNDING = 1  # pixels by which a box may stick out of its image, to be clipped
-_SERVED = "/data/local-files/?d="  # Label Studio's address of a file on its disk
+    from eval.image_paths import ImageFinder
+
+LABEL_STUDIO = "Label Studio"  # what it calls itself in the files that it exports
 _STATS = {"ap": 0, "ap50": 1, "ar1": 6, "ar10": 7, "ar100": 8}  # where COCOeval keeps them
 
 
-def load_coco(path: Path, name: str, skip: Callable[[str], object] | None = None) -> Split:
+def load_coco(
+    path: Path,
+    name: str,
+    skip: Callable[[str], object] | None = None,
+    finder: ImageFinder | None = None,
+) -> Split:
     """Read a COCO data set file as one split.
 
     Args:
@@ -38,11 +44,12 @@ def load_coco(path: Path, name: str, skip: Callable[[str], object] | None = None
         name: of the split
         skip: is told of every image with no label or several, which is then left out; default:
             such an image is a fault
+        finder: of the image root; None where it is not known
 
     Returns:
-        ids are the `file_name`s, or what these are addresses of; a label is the rank of the
-        category's id among all ids that the file lists; boxes are float64 where the file has
-        fractions of a pixel, and None where it has no box at all; a box with `iscrowd` is left
+        ids are the `file_name`s, or the files that these mean below the root; a label is the rank
+        of the category's id among all ids that the file lists; boxes are float64 where the file
+        has fractions of a pixel, and None where it has no box at all; a box with `iscrowd` is left
         out
 
     Raises:
@@ -56,25 +63,53 @@ def load_coco(path: Path, name: str, skip: Callable[[str], object] | None = None
     ranks = {category: rank for rank, category in enumerate(sorted(ids))}
 
     images = Records(path, content, "images")
+    files = _read_files(path, images, finder)
+    annotations = Records(path, content, "annotations")
+    labels, rows_of, unlike = _read_labels(images, annotations, files, ranks)
+    for fault in unlike.values():
+        if skip is None or len(unlike) == len(images):
+            raise fault
+        skip(str(fault))
+    kept = [row for row in range(len(images)) if row not in unlike]
+    sizes, boxes = _read_boxes(content, images, annotations, files, kept, rows_of, finder)
+    whole = all(float(v).is_integer() for each in boxes for box in each for v in box)
+    dtype = np.int64 if whole else np.float64
+    arrays = tuple(np.array(each, dtype=dtype).reshape(-1, 4) for each in boxes)
+    return Split(
+        name,
+        tuple(files[row] for row in kept),
+        np.array([labels[row] for row in kept], dtype=np.int64),
+        np.array(sizes, dtype=np.int64),
+        arrays if any(boxes) else None,
+        class_names=tuple(names[category] for category in sorted(ids)),
+    )
+
+
+def _read_files(path: Path, images: Records, finder: ImageFinder | None) -> list[str]:
+    """Read the ids of all images."""
     if not len(images):
         raise ManifestError(f"{path}: expected at least one image")
-    files = [tidy_path(_find_path(text)) for text in images.texts("file_name")]
+    files = [settle_id(text, finder) for text in images.texts("file_name")]
     images.once("file_name", files)
     for i, file in enumerate(files):
         if not file or leaves_root(file):
             raise images.fault(i, f"expected a path below the image root but got {file!r}")
+    return files
+
+
+def _read_labels(
+    images: Records, annotations: Records, files: list[str], ranks: dict[int, int]
+) -> tuple[list[int | None], list[list[int]], dict[int, ManifestError]]:
+    """Read the label of every image, the annotations of it, and what is wrong by image."""
     keys = [images.key(i, "id") for i in range(len(images))]
     images.once("id", keys)
     rows = {key: row for row, key in enumerate(keys)}
-    size = [[images.whole(i, k, least=1) for k in ("width", "height")] for i in range(len(images))]
-
     labels: list[int | None] = [None] * len(images)
     for i in range(len(images)):
         if images[i].get("category_id") is not None:
             labels[i] = ranks[images.known(i, "category_id", ranks)]
-    boxes: list[list[list[float]]] = [[] for _ in keys]
+    rows_of: list[list[int]] = [[] for _ in keys]
     unlike: dict[int, ManifestError] = {}
-    annotations = Records(path, content, "annotations")
     keyed = [i for i in range(len(annotations)) if annotations[i].get("id") is not None]
     annotations.once("id", [annotations.key(i, "id") for i in keyed], keyed)
     for i in range(len(annotations)):
@@ -84,39 +119,50 @@ def load_coco(path: Path, name: str, skip: Callable[[str], object] | None = None
             message = f"expected one category an image, its label, but {files[row]!r} has several"
             unlike.setdefault(row, annotations.fault(i, message))
         labels[row] = label
-        if not annotations[i].get("iscrowd"):
-            boxes[row].append(_read_box(annotations, i, size[row]))
+        rows_of[row].append(i)
     for row, known in enumerate(labels):
         if known is None:
             message = "expected an annotation, or a category_id in the image's record"
             unlike[row] = images.fault(row, message)
-    for fault in unlike.values():
-        if skip is None or len(unlike) == len(images):
-            raise fault
-        skip(str(fault))
-    kept = [row for row in range(len(images)) if row not in unlike]
-    boxes = [boxes[row] for row in kept]
-    whole = all(float(v).is_integer() for each in boxes for box in each for v in box)
-    dtype = np.int64 if whole else np.float64
-    arrays = tuple(np.array(each, dtype=dtype).reshape(-1, 4) for each in boxes)
-    return Split(
-        name,
-        tuple(files[row] for row in kept),
-        np.array([labels[row] for row in kept], dtype=np.int64),
-        np.array([size[row] for row in kept], dtype=np.int64),
-        arrays if any(boxes) else None,
-        class_names=tuple(names[category] for category in sorted(ids)),
-    )
+    return labels, rows_of, unlike
 
 
-def _find_path(text: str) -> str:
-    """Tell which path a file name means, below the image root."""
-    _, served, path = text.partition(_SERVED)
-    return unquote(path) if served else text
+def _read_boxes(
+    content: dict[str, Any],
+    images: Records,
+    annotations: Records,
+    files: list[str],
+    kept: list[int],
+    rows_of: list[list[int]],
+    finder: ImageFinder | None,
+) -> tuple[list[tuple[int, int]], list[list[list[float]]]]:
+    """Read sizes and boxes of the images that are kept, in one frame for each."""
+    info = content.get("info")
+    studio = isinstance(info, dict) and info.get("contributor") == LABEL_STUDIO
+    sizes = [
+        (images.whole(row, "width", least=1), images.whole(row, "height", least=1)) for row in kept
+    ]
+    objects = [[i for i in rows_of[row] if not annotations[i].get("iscrowd")] for row in kept]
+    edges = [[_read_edges(annotations, i) for i in each] for each in objects]
+    root = None if finder is None else finder.root
+    for k in find_upright([files[row] for row in kept], sizes, edges, root, studio):
+        width, height = sizes[k]
+        sizes[k] = height, width
+        for number, i in enumerate(objects[k]):
+            if studio and annotations[i].get("segmentation"):
+                # Its polygons are in shares of the stored size, its rectangles in upright pixels.
+                x0, y0, x1, y1 = edges[k][number]
+                across, down = height / width, width / height
+                edges[k][number] = [x0 * across, y0 * down, x1 * across, y1 * down]
+    boxes = [
+        [_clip(annotations, i, box, size) for i, box in zip(numbers, each, strict=True)]
+        for numbers, each, size in zip(objects, edges, sizes, strict=True)
+    ]
+    return sizes, boxes
 
 
-def _read_box(annotations: Records, i: int, size: list[int]) -> list[float]:
-    """Turn a `bbox` into first and last pixel, clipped where rounding made it stick out."""
+def _read_edges(annotations: Records, i: int) -> list[float]:
+    """Turn a `bbox` into outer edges, x0 y0 x1 y1."""
     box = annotations[i].get("bbox")
     if not (
         isinstance(box, list)
@@ -127,14 +173,19 @@ def _read_box(annotations: Records, i: int, size: list[int]) -> list[float]:
     x, y, w, h = box
     if w <= 0 or h <= 0:
         raise annotations.fault(i, f"expected bbox to have an area but got {show(box)}")
-    width, height = size
-    corners = [max(x, 0), max(y, 0), min(x + w, width), min(y + h, height)]
-    sticks_out = max(-x, -y, x + w - width, y + h - height)
-    if sticks_out > _ROUNDING or corners[0] >= corners[2] or corners[1] >= corners[3]:
+    return [x, y, x + w, y + h]
+
+
+def _clip(annotations: Records, i: int, edges: list[float], size: tuple[int, int]) -> list[float]:
+    """Turn outer edges into first and last pixel, clipped where rounding made them stick out."""
+    (x0, y0, x1, y1), (width, height) = edges, size
+    x0, y0, x1, y1 = max(x0, 0), max(y0, 0), min(x1, width), min(y1, height)
+    if sticks_out(edges, size) or x0 >= x1 or y0 >= y1:
+        box = show(annotations[i].get("bbox"))
         raise annotations.fault(
-            i, f"expected bbox to lie in an image of {width} x {height} but got {show(box)}"
+            i, f"expected bbox to lie in an image of {width} x {height} but got {box}"
         )
-    return [corners[0], corners[1], corners[2] - 1, corners[3] - 1]
+    return [x0, y0, x1 - 1, y1 - 1]
 
 
 def head_coco(description: str, **more: str) -> dict[str, Any]:

@@ -1,0 +1,150 @@
+"""Which file below an image root a path in another program's file means.
+
+Programs name images as they saw them: by a path on another machine, by an address that they
+served, by a copy with a code in front of its name, or below a folder of their own. As much of the
+path counts as there is below the root.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, NoReturn
+from unicodedata import normalize
+from urllib.parse import unquote, urlsplit
+
+from eval.image_names import is_image_name, walk_folders
+from eval.splits import ManifestError, is_text, leaves_root, tidy_path
+from eval.written_files import WrittenFiles
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_SERVED = re.compile(r"/data/local-files/?\?d=")  # Label Studio's address of a file on its disk
+_CODE = re.compile(r"[0-9a-f]{8}(-|__)(?=.)")  # in front of the name of its copies
+
+
+def read_address(text: str) -> str:
+    """Give the path in what may be an address.
+
+    >>> read_address("/data/local-files/?d=mine/ein%20Bild.jpg"), read_address("s3://b/a.jpg?x=1")
+    ('mine/ein Bild.jpg', 'a.jpg')
+    >>> read_address("100%20.jpg")
+    '100%20.jpg'
+    """
+    served = _SERVED.search(text)
+    if served is not None:
+        return unquote(text[served.end() :])
+    if "://" not in text:
+        return text
+    try:
+        return unquote(urlsplit(text).path).lstrip("/")
+    except ValueError:  # no address
+        return text
+
+
+def list_ends(text: str) -> Iterator[str]:
+    r"""List the ends of a path that may be a file's path below a root, the longest first.
+
+    >>> list(list_ends(r"C:\me\new\..\p.jpg"))
+    ['p.jpg']
+    >>> list(list_ends("../media/1a2b3c4d-p.jpg"))
+    ['media/1a2b3c4d-p.jpg', '1a2b3c4d-p.jpg', 'media/p.jpg', 'p.jpg']
+    """
+    path = read_address(text).replace("\\", "/")
+    parts = [part for part in path.split("/") if part not in ("", ".")]
+    if ".." in parts:
+        parts = parts[len(parts) - parts[::-1].index("..") :]
+    if parts and re.fullmatch("[A-Za-z]:", parts[0]):
+        parts = parts[1:]
+    if not parts:
+        return
+    plain = _CODE.sub("", parts[-1], count=1) if _CODE.match(parts[-1]) else parts[-1]
+    for name in dict.fromkeys((parts[-1], plain)):
+        for first in range(len(parts)):
+            yield "/".join([*parts[first:-1], name])
+
+
+class ImageFinder:
+    """Finds the images below a root.
+
+    Args:
+        root: that ids are relative to
+        anywhere: an image that is not found by its path may be found by its name alone, in any
+            folder below the root, where no other has this name
+    """
+
+    def __init__(self, root: Path, anywhere: bool = False) -> None:
+        self.root = root
+        self._anywhere = anywhere
+        # By name and by stem; None where several files have it.
+        self._names: dict[str, str | None] | None = None
+
+    def find(self, text: str) -> str | None:
+        """Find the image that a path means.
+
+        Args:
+            text: the path, or an address, of an image
+
+        Returns:
+            the id, or None where there is no such file
+        """
+        as_told = tidy_path(read_address(text))
+        if not is_text(as_told):
+            return None
+        if self._is_file(as_told):
+            return as_told
+        ends = list(list_ends(text))
+        found = next(filter(self._is_file, ends), None)
+        if found is None and self._anywhere:
+            names = dict.fromkeys(end.rsplit("/", 1)[-1] for end in ends)
+            found = next(filter(None, map(self._look_for, names)), None)
+        return found
+
+    def find_stem(self, text: str) -> str | None:
+        """Find the image that a path without a suffix means, in any folder, under any suffix."""
+        names = dict.fromkeys(end.rsplit("/", 1)[-1] for end in list_ends(text))
+        return next(filter(None, (self._look_for(name, stem=True) for name in names)), None)
+
+    def _is_file(self, path: str) -> bool:
+        try:
+            return bool(path) and not leaves_root(path) and (self.root / path).is_file()
+        except OSError:  # a name that no file can have
+            return False
+
+    def _look_for(self, name: str, stem: bool = False) -> str | None:
+        if self._names is None:
+            self._names = self._list_names()
+        key = normalize("NFC", name)
+        return self._names.get(f"{key}/" if stem else key)
+
+    def _list_names(self) -> dict[str, str | None]:
+        names: dict[str, str | None] = {}
+        for folder, files in walk_folders(self.root, _raise, WrittenFiles()):
+            for file in filter(is_image_name, files):
+                path = (folder / file).relative_to(self.root).as_posix()
+                name = normalize("NFC", file)
+                for key in (name, f"{PurePosixPath(name).stem}/"):  # no file's name ends so
+                    known = names.setdefault(key, path)
+                    if known != path:
+                        names[key] = None
+        return names
+
+
+def settle_id(text: str, finder: ImageFinder | None) -> str:
+    """Spell the path of an image as an id, as far as it is known where images lie.
+
+    Args:
+        text: the path, or an address, of an image
+        finder: of the root; None where it is not known
+
+    Returns:
+        the id of the file that is there; without one, the path as it is told, which may leave the
+        root or be empty
+    """
+    found = None if finder is None else finder.find(text)
+    return tidy_path(read_address(text)) if found is None else found
+
+
+def _raise(error: OSError) -> NoReturn:
+    raise ManifestError(f"{error.filename}: cannot be read ({error.strerror})") from error
