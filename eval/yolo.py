@@ -1,36 +1,32 @@
 """YOLO label files as one split: what people correct boxes in, back into a data set.
 
-A label file lies below `labels/` and its image at the same path below `images/`; or both lie side
-by side; or the images lie below a root of their own, where as much of the label file's path
-counts as there is. A line is `class xc yc w h`, in shares of the image's width and height, outer
-edges; a sixth column, the confidence, is passed over. The classes' names are those of a
-`data.yaml`, `obj.names` or `classes.txt` in the folder or above; lists such as `train.txt` and
-notes are no label files unless an image has their name and they begin with a box.
+Where a label file's image lies is told in `eval.label_files`. A line is `class xc yc w h`, in
+shares of the image's width and height, outer edges; a sixth column, the confidence, is passed over.
+Of a line of three points or more, a segment or a turned box, the box around it counts. The classes'
+names are those of a `data.yaml`, `obj.names` or `classes.txt` in the folder or above; lists such as
+`train.txt` and notes are no label files unless an image has their name and they begin with a box.
 """
 
 from __future__ import annotations
 
-import os
-from functools import cache
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
-from unicodedata import normalize
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from eval.headers import read_headers
-from eval.image_names import SUFFIXES, is_passed_over, walk_folders
+from eval.label_files import ImagePairs, SeveralClassesError, list_label_files, make_split
 from eval.parsing import read_yaml, show
 from eval.splits import MOST_CLASSES, ManifestError, Split, is_text
 from eval.tables import parse_float, parse_int, read_lines, read_text
-from eval.written_files import WrittenFiles, warn_of_written
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-_LISTS = ("classes", "train", "val", "test")  # names of lists of classes and images
+_LISTS = ("classes", "train", "val", "valid", "test")  # names of lists of classes and images
 _PROSE = ("readme", "notes")  # names of files for people begin so, such as README.roboflow.txt
-_NAMES = ("data.yaml", "obj.names", "classes.txt")
+_NAMES = ("data.yaml", "data.yml", "obj.names", "classes.txt")
+_ROUNDING = 0.01  # shares by which a box may stick out of its image, to be clipped
 
 
 def load_yolo(
@@ -38,15 +34,17 @@ def load_yolo(
     name: str,
     root: Path | None = None,
     skip: Callable[[str], object] | None = None,
+    data: Path | None = None,
 ) -> tuple[Split, Path]:
     """Read a folder of label files.
 
     Args:
         folder: holds `.txt` files at any depth
         name: of the split
-        root: where images lie that are not found by the rule above, by the same stem
+        root: where images lie that are not found beside the labels
         skip: is told of every image with boxes of several classes, and leaves it out; default:
             such an image is a fault
+        data: as for `eval.label_files.ImagePairs`; ids are relative to the root then
 
     Returns:
         a split with boxes as first and last pixel, float64; an image whose file is empty has none
@@ -57,14 +55,15 @@ def load_yolo(
             a file, one image for two files, or no box at all
     """
     folder = folder.absolute()
-    pairs = pair_images(folder, None if root is None else root.absolute())
+    root = None if root is None else root.absolute()
+    pairs = pair_images(folder, root, data)
     labels: list[int] = []
     shares: list[np.ndarray] = []
     images: list[Path] = []
     for path, image in pairs:
         try:
             label, boxes = _read_labels(path)
-        except _SeveralClassesError as error:
+        except SeveralClassesError as error:
             if skip is None:
                 raise
             skip(str(error))
@@ -83,91 +82,35 @@ def load_yolo(
             f"{folder}: expected boxes of one class an image but none of {len(pairs)} label files "
             "has any"
         )
-    sizes = np.array([header.upright for header in read_headers(images)], np.int64)
-    home = Path(os.path.commonpath([path.parent for path in images]))
-    split = Split(
-        name,
-        tuple(path.relative_to(home).as_posix() for path in images),
-        np.array(labels, np.int64),
-        sizes,
-        tuple(_to_pixels(each, size) for each, size in zip(shares, sizes, strict=True)),
-        class_names=read_names(folder, max(labels)),
-    )
-    return split, home
+    home = None if data is None else root
+    split, home = make_split(name, images, labels, None, shares, home)
+    return replace(split, class_names=read_names(folder, max(labels))), home
 
 
-class _SeveralClassesError(ManifestError):
-    """An image has boxes of more than one class."""
-
-
-def pair_images(folder: Path, root: Path | None) -> list[tuple[Path, Path | None]]:
+def pair_images(
+    folder: Path, root: Path | None, data: Path | None = None
+) -> list[tuple[Path, Path | None]]:
     """List the label files, each with its image, or None where there is none."""
-    images_of = cache(_list_images)
-    owners: dict[Path, Path] = {}
+    finder = ImagePairs(folder, root, data)
     pairs: list[tuple[Path, Path | None]] = []
-    for path in sorted(_list_texts(folder)):
-        images = (_find_image(each, images_of) for each in _list_candidates(path, folder, root))
-        image = next((each for each in images if each is not None), None)
-        if _is_list(path.stem.lower()) and (image is None or not _begins_with_a_box(path)):
+    for path in sorted(list_label_files(folder, ".txt")):
+        image = finder.find(path)
+        if _is_list(path.stem.lower()) and (image is None or not begins_with_a_box(path)):
             continue
-        if image is not None and owners.setdefault(image, path) != path:
-            raise ManifestError(
-                f"{path}: expected an image of its own but {image} is that of {owners[image]}; "
-                "images below --root must lie in the same folders as their labels"
-            )
+        if image is not None:
+            finder.claim(image, path)
         pairs.append((path, image))
     if not pairs:
         raise ManifestError(f"{folder}: expected label files (.txt) but there are none")
     return pairs
 
 
-def _list_texts(folder: Path) -> Iterator[Path]:
-    told: list[Path] = []
-    written = WrittenFiles(told.append, ".txt")
-    for current, names in walk_folders(folder, _raise, written):
-        yield from (current / name for name in names if name.endswith(".txt"))
-    warn_of_written(told)
-
-
-def _raise(error: OSError) -> NoReturn:
-    raise ManifestError(f"{error.filename}: cannot be read ({error.strerror})") from error
-
-
-def _find_image(candidate: Path, images_of: Callable[[Path], dict[str, Path]]) -> Path | None:
-    """Find the image at a path, under any suffix."""
-    image = images_of(candidate.parent).get(normalize("NFC", candidate.stem))
-    alike = (candidate.with_name(f"{candidate.stem}{suffix}") for suffix in SUFFIXES)
-    return image or next((path for path in alike if path.is_file()), None)  # as the disk has it
-
-
-def _list_images(folder: Path) -> dict[str, Path]:
-    """List the images of a folder by their stems; of two with one stem the commoner format."""
-    order = {suffix: rank for rank, suffix in enumerate(SUFFIXES)}
-    files = folder.iterdir() if folder.is_dir() else ()
-    images = [p for p in files if p.suffix.lower() in order and not is_passed_over(p.name)]
-    images.sort(key=lambda path: (-order[path.suffix.lower()], path.name))
-    return {normalize("NFC", path.stem): path for path in images}
-
-
-def _list_candidates(path: Path, folder: Path, root: Path | None) -> list[Path]:
-    """List where the image of a label file may lie, under any suffix, the likeliest first."""
-    parts = path.parts
-    candidates = [path]
-    if "labels" in parts:
-        last = len(parts) - 1 - parts[::-1].index("labels")
-        candidates.append(Path(*parts[:last], "images", *parts[last + 1 :]))
-    if root is not None:
-        inside = path.relative_to(folder).parts
-        candidates += [root.joinpath(*inside[i:]) for i in range(len(inside))]
-    return candidates
-
-
-def _begins_with_a_box(path: Path) -> bool:
+def begins_with_a_box(path: Path) -> bool:
     """Tell whether the first line of a file is that of a box."""
     try:
         lines = read_text(path).splitlines()
         first = next((line.split() for line in lines if line.strip()), [])
-        return len([parse_float(field) for field in first]) in (5, 6)
+        return len([parse_float(field) for field in first]) >= 5
     except (OSError, ValueError):
         return False
 
@@ -182,7 +125,7 @@ def _read_labels(path: Path) -> tuple[int | None, list[tuple[float, float, float
     boxes: list[tuple[float, float, float, float]] = []
     for where, class_id, edges, _ in read_label_file(path):
         if label not in (None, class_id):
-            raise _SeveralClassesError(
+            raise SeveralClassesError(
                 f"{where}: expected boxes of one class an image, its label, but got "
                 f"{label} and {class_id}"
             )
@@ -207,26 +150,35 @@ def read_label_file(
         if not fields:
             continue
         try:
-            class_id = parse_int(fields[0])
-            xc, yc, width, height = (parse_float(field) for field in fields[1:5])
-            confidence = parse_float(fields[5]) if len(fields) == 6 else None
+            class_id = _parse_class(fields[0])
+            numbers = [parse_float(field) for field in fields[1:]]
         except ValueError:
-            class_id = -1
-        if not 0 <= class_id <= MOST_CLASSES or len(fields) not in (5, 6):
+            class_id, numbers = -1, []
+        if not 0 <= class_id <= MOST_CLASSES or len(numbers) < 4:
             raise ManifestError(f"{where}: expected class xc yc w h but got {show(line)}")
-        if not (0 < width <= 1 and 0 < height <= 1 and 0 <= xc <= 1 and 0 <= yc <= 1):
+        confidence = numbers.pop() if len(numbers) % 2 else None
+        if any(not -_ROUNDING <= each <= 1 + _ROUNDING for each in numbers):
             raise ManifestError(f"{where}: expected shares from 0 to 1 but got {show(line)}")
-        edges = xc - width / 2, yc - height / 2, xc + width / 2, yc + height / 2
-        if min(edges) < -0.01 or max(edges) > 1.01:
+        if len(numbers) == 4:
+            xc, yc, width, height = numbers
+            edges = xc - width / 2, yc - height / 2, xc + width / 2, yc + height / 2
+        else:
+            xs, ys = numbers[::2], numbers[1::2]
+            edges = min(xs), min(ys), max(xs), max(ys)
+        if edges[0] >= edges[2] or edges[1] >= edges[3]:
+            raise ManifestError(f"{where}: expected shares from 0 to 1 but got {show(line)}")
+        if min(edges) < -_ROUNDING or max(edges) > 1 + _ROUNDING:
             raise ManifestError(f"{where}: expected a box in the image but got {show(line)}")
         yield where, class_id, edges, confidence
 
 
-def _to_pixels(edges: np.ndarray, size: np.ndarray) -> np.ndarray:
-    """Turn shares between outer edges into first and last pixel."""
-    limits = np.tile(size, 2).astype(np.float64)
-    boxes = np.clip(edges * limits, 0, limits)
-    return boxes - np.array([0, 0, 1, 1])
+def _parse_class(text: str) -> int:
+    """Read the number of a class, which some programs write as 1.0."""
+    try:
+        return parse_int(text)
+    except ValueError:
+        value = parse_float(text)
+        return int(value) if value.is_integer() and abs(value) <= MOST_CLASSES else -1
 
 
 def read_names(folder: Path, last: int) -> tuple[str, ...] | None:
@@ -235,13 +187,15 @@ def read_names(folder: Path, last: int) -> tuple[str, ...] | None:
     path = next((f / name for f in above for name in _NAMES if (f / name).is_file()), None)
     if path is None:
         return None
-    if path.suffix == ".yaml":
+    if path.suffix in (".yaml", ".yml"):
         content = read_yaml(path)
         names = content.get("names") if isinstance(content, dict) else None
     else:
         names = [line for _, line in read_lines(path) if line]
     if isinstance(names, list):
         names = dict(enumerate(names))
+    if isinstance(names, dict):
+        names = _number_names(path, names)
     if not isinstance(names, dict) or any(label not in names for label in range(last + 1)):
         raise ManifestError(f"{path}: expected `names` for classes 0 to {last}")
     for label, name in names.items():
@@ -252,3 +206,17 @@ def read_names(folder: Path, last: int) -> tuple[str, ...] | None:
         if not is_text(str(name)):
             raise ManifestError(f"{path}: expected `names` to be texts but got {show(name)}")
     return tuple(str(names[label]) for label in sorted(names))
+
+
+def _number_names(path: Path, names: dict[object, object]) -> dict[object, object]:
+    """Turn keys that are numbers in quotes into numbers."""
+    numbered: dict[object, object] = {}
+    for key, name in names.items():
+        try:
+            number: object = parse_int(key) if isinstance(key, str) else key
+        except ValueError:
+            number = key
+        if number in numbered:
+            raise ManifestError(f"{path}: expected every class of `names` once but got {show(key)}")
+        numbered[number] = name
+    return numbered
