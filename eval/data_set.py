@@ -1,9 +1,10 @@
 """An opened data set: where it lies, where its images lie, its splits, its ids, its class table.
 
-A data set has one of three forms: a folder with one folder of text files a split
-(`four_files.py`), a COCO data set file (`coco.py`), or a folder of class folders (`folders.py`).
-The first has boxes or masks, the second boxes, the third classes only. The first may also lie in
-`manifest/` beside its images.
+A data set has one of four forms: a folder with one folder of text files a split
+(`four_files.py`), a COCO data set file (`coco.py`), a folder of images with boxes in COCO, YOLO or
+VOC files (`box_folders.py`), or a folder of class folders (`folders.py`). The first has boxes or
+masks, the next two boxes, the last classes only. The first may also lie in `manifest/` beside its
+images.
 """
 
 from __future__ import annotations
@@ -13,9 +14,11 @@ from functools import cached_property
 from pathlib import Path
 
 from eval.benchmark_metadata import refuse_box_list
+from eval.box_folders import BoxFolder, find_box_folder, name_split
 from eval.coco import load_coco
 from eval.folders import list_folders, list_split_folders, load_folders
 from eval.four_files import load_four_files
+from eval.image_paths import ImageFinder
 from eval.parsing import read_toml, show
 from eval.splits import (
     MOST_CLASSES,
@@ -32,8 +35,8 @@ class DataSet:
     """A data set on disk, opened: each of its files is read at most once.
 
     Args:
-        path: the data set itself: folder with one folder a split, COCO data set file, or folder of
-            class folders
+        path: the data set itself: folder with one folder a split, COCO data set file, folder of
+            images with boxes, or folder of class folders
         root: folder that the ids are relative to; None where it is not known
     """
 
@@ -51,14 +54,38 @@ class DataSet:
         """Names of the splits; an only one without a name of its own is `test`."""
         if not self.path.is_dir():
             return ("test",) if self.path.is_file() else ()
-        return self._named or (("test",) if list_folders(self.path) else ())
+        return self._named or (("test",) if self._boxes or list_folders(self.path) else ())
 
     @cached_property
     def _named(self) -> tuple[str, ...]:
         """Names of splits that have one of their own."""
         if self.path.is_file():
             return ()
+        if self._boxes is not None:
+            return tuple(sorted(filter(None, self._boxes.parts)))
         return tuple(_four_file_splits(self.path) or list_split_folders(self.path))
+
+    @cached_property
+    def _boxes(self) -> BoxFolder | None:
+        """The folder of images with boxes that it is, if it is one."""
+        return None if _four_file_splits(self.path) else find_box_folder(self.path)
+
+    def settle_name(self, split: str) -> str:
+        """Give the name that a split has here, where folders with boxes name theirs otherwise.
+
+        Args:
+            split: such as `valid`, or several joined by `+`
+        """
+        if self._boxes is None:
+            return split
+        names = split.split("+")
+        return "+".join(name if name in self._named else name_split(name) for name in names)
+
+    def coco_file(self, split: str) -> Path | None:
+        """Give the COCO file whose numbers of images and categories results of a split have."""
+        if self.path.is_file():
+            return self.path
+        return None if self._boxes is None else self._boxes.coco_file(self.settle_name(split))
 
     def load(self, split: str = "test") -> Split:
         """Read a split, or several disjoint ones joined by `+`.
@@ -73,6 +100,7 @@ class DataSet:
         Raises:
             ManifestError: a missing folder or file, or a line or record that breaks a rule
         """
+        split = self.settle_name(split)
         names = split.split("+")
         if len(names) > 1 and not self._named:
             raise ManifestError(
@@ -85,9 +113,23 @@ class DataSet:
 
     def _load_one(self, name: str) -> Split:
         if name not in self._loaded:
-            read = drop_repeated_boxes(_read_split(self.path, name))
+            read = drop_repeated_boxes(self._read(name))
             self._loaded[name] = replace(read, name=name)
         return self._loaded[name]
+
+    def _read(self, name: str) -> Split:
+        if self.path.is_file():
+            refuse_box_list(self.path)
+            finder = None if self.root is None else ImageFinder(self.root)
+            return load_coco(self.path, name, finder=finder)
+        if self._boxes is None:
+            return _read_split(self.path, name)
+        if self._named and name not in self._named:
+            raise ManifestError(
+                f"{self.path}: expected a split of {self._boxes.form} files but got {name!r}; "
+                f"splits here: {', '.join(self._named)}"
+            )
+        return self._boxes.load(name, self.root or self.path)
 
     @property
     def image_root(self) -> Path:
@@ -135,10 +177,11 @@ def open_data_set(data: str | Path | DataSet, root: str | Path | None = None) ->
 
     Args:
         data: folder with one folder a split; folder of images with these in `manifest/`; COCO data
-            set file; folder of class folders; or a data set that is open already
+            set file; folder of images with boxes in COCO, YOLO or VOC files; folder of class
+            folders; or a data set that is open already
         root: folder that the ids are relative to; None: as the data set has it, which is the folder
-            that holds `manifest/` or a COCO file, that of class folders, or what `manifest.toml`
-            names, as long as it is there
+            that holds `manifest/` or a COCO file, that of images with boxes or class folders, or
+            what `manifest.toml` names, as long as it is there
 
     Returns:
         the data set, of which nothing is read yet
@@ -182,13 +225,13 @@ def _find_root(data: Path) -> Path | None:
     """Tell which folder the ids of a data set are relative to.
 
     Returns:
-        the folder of a COCO file; that of class folders; what `manifest.toml` names, as long as it
-        is there; else None
+        the folder of a COCO file; that of images with boxes, or of class folders; what
+        `manifest.toml` names, as long as it is there; else None
     """
     if data.is_file():
         return data.parent
     if not _four_file_splits(data):
-        return data if list_folders(data) else None
+        return data if find_box_folder(data) or list_folders(data) else None
     try:
         content = read_toml(data / "manifest.toml")
     except ManifestError:
@@ -204,9 +247,6 @@ def _four_file_splits(data: Path) -> list[str]:
 
 
 def _read_split(data: Path, name: str) -> Split:
-    if data.is_file():
-        refuse_box_list(data)
-        return load_coco(data, name)
     if (data / "image_ids.txt").is_file():
         raise ManifestError(f"{data}: expected the folder above this one, which holds the splits")
     known = _four_file_splits(data)

@@ -72,11 +72,15 @@ class ImageFinder:
         root: that ids are relative to
         anywhere: an image that is not found by its path may be found by its name alone, in any
             folder below the root, where no other has this name
+        within: folders below the root that paths may be relative to, the likeliest first
     """
 
-    def __init__(self, root: Path, anywhere: bool = False) -> None:
+    def __init__(
+        self, root: Path, anywhere: bool = False, within: tuple[str, ...] = (".",)
+    ) -> None:
         self.root = root
         self._anywhere = anywhere
+        self._within = within
         # By name and by stem; None where several files have it.
         self._names: dict[str, str | None] | None = None
 
@@ -89,17 +93,21 @@ class ImageFinder:
         Returns:
             the id, or None where there is no such file
         """
-        as_told = tidy_path(read_address(text))
+        as_told = self.spell(text)
         if not is_text(as_told):
             return None
-        if self._is_file(as_told):
-            return as_told
         ends = list(list_ends(text))
-        found = next(filter(self._is_file, ends), None)
+        places = [f"{folder}/{end}" for end in ends for folder in self._within]
+        found = next(filter(self._is_file, (as_told, *map(tidy_path, places), *ends)), None)
         if found is None and self._anywhere:
             names = dict.fromkeys(end.rsplit("/", 1)[-1] for end in ends)
             found = next(filter(None, map(self._look_for, names)), None)
         return found
+
+    def spell(self, text: str) -> str:
+        """Spell a path as the id of an image, whether it is there or not; it may leave the root."""
+        path = tidy_path(read_address(text))
+        return path if not path or leaves_root(path) else tidy_path(f"{self._within[0]}/{path}")
 
     def find_stem(self, text: str) -> str | None:
         """Find the image that a path without a suffix means, in any folder, under any suffix."""
@@ -142,8 +150,9 @@ def settle_id(text: str, finder: ImageFinder | None) -> str:
         the id of the file that is there; without one, the path as it is told, which may leave the
         root or be empty
     """
-    found = None if finder is None else finder.find(text)
-    return tidy_path(read_address(text)) if found is None else found
+    if finder is None:
+        return tidy_path(read_address(text))
+    return finder.find(text) or finder.spell(text)
 
 
 def _raise(error: OSError) -> NoReturn:

@@ -15,7 +15,6 @@ from unicodedata import normalize
 
 import numpy as np
 
-from eval.headers import read_headers
 from eval.image_names import SUFFIXES, is_passed_over, walk_folders
 from eval.image_paths import ImageFinder
 from eval.splits import ManifestError, Split
@@ -146,6 +145,8 @@ def make_split(
     if home is None:
         home = Path(os.path.commonpath([path.parent for path in images]))
     if sizes is None:
+        from eval.headers import read_headers  # and what decodes images
+
         sizes = [header.upright for header in read_headers(images)]
         edges = [each * np.tile(size, 2) for each, size in zip(edges, sizes, strict=True)]
     boxes = tuple(_to_pixels(each, size) for each, size in zip(edges, sizes, strict=True))

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from eval.annotations import CORNERS, read_objects
-from eval.headers import read_header
 from eval.label_files import ImagePairs, SeveralClassesError, list_label_files, make_split
 from eval.parsing import show
 from eval.splits import ManifestError, Split, is_text
@@ -87,6 +86,8 @@ def load_voc(
         ManifestError: a file that breaks a rule, an image with objects of two classes, no image
             for a file, one image for two files, or no object at all
     """
+    from eval.headers import read_header  # and what decodes images
+
     folder = folder.absolute()
     root = None if root is None else root.absolute()
     pairs = ImagePairs(folder, root, data)
@@ -139,6 +140,12 @@ def _check(each: VocObject, size: tuple[int, int]) -> Edges:
             f"edges {show(each.edges)}"
         )
     return each.edges
+
+
+def list_voc_names(folder: Path) -> set[str]:
+    """List the names of classes that occur in the XML files of a folder, at any depth."""
+    paths = list_label_files(folder.absolute(), ".xml")
+    return {each.name for path in paths for each in read_voc(path).objects}
 
 
 def read_voc(path: Path) -> VocFile:

@@ -2,20 +2,41 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from functools import reduce
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
+from eval.box_folders import BoxFolder, find_box_folder
 from eval.coco import load_coco
+from eval.image_paths import ImageFinder
 from eval.manifest import ManifestError
+from eval.parsing import read_json, show
+from eval.splits import Split, join_splits, leaves_root
+from eval.turned_boxes import list_doubtful
+from eval.voc import load_voc
 from eval.yolo import load_yolo
 from tdam.events import SILENT, Events
 from wsol.errors import ArgumentError
+from wsol.readers import read_cvat_boxes, read_tool
 from wsol.text import count_things
 
 if TYPE_CHECKING:
-    from eval.splits import Split
+    from collections.abc import Callable, Iterable, Sequence
+
+    from wsol.readers import FoundBoxes
 
 _SHOWN = 5  # images that are named
+_SHARES = (1, 1)
+# Where exports have their file, the first that is there, and where images lie beside it.
+_FILES = (
+    "annotations.xml", "result.json", "*coco*.json", "annotations/instances*.json",
+    "annotations/*.json",
+)  # fmt: skip
+_WITHIN = (".", "images", "images/default")
 
 
 def load_drawn_boxes(
@@ -23,11 +44,13 @@ def load_drawn_boxes(
 ) -> tuple[Split, Path]:
     """Read boxes that people drew or corrected.
 
-    Images with boxes of several classes are left out, and so are those of a COCO file that have
-    neither an annotation nor a label of their own.
+    Images with boxes of several classes are left out, and so are those of a file of all images that
+    have neither a box nor a label.
 
     Args:
-        boxes: a COCO data set file, or a folder of YOLO label files
+        boxes: a file: a COCO data set, Label Studio's JSON, CVAT's XML (for images) or Datumaro's
+            JSON; or a folder: of YOLO's label files, VOC's XML files, COCO files of several
+            splits, all of which count, or with one of the files
         name: of the split
         root: of the images; None: as the boxes have it
         events: told which images are left out
@@ -42,19 +65,142 @@ def load_drawn_boxes(
     boxes = Path(boxes)
     skipped: list[str] = []
     try:
-        if boxes.is_dir():
-            home = None if root is None else Path(root)
-            split, home = load_yolo(boxes, name, home, skipped.append)
-        else:
-            split = load_coco(boxes, name, skipped.append)
-            home = boxes.parent if root is None else Path(root)
-    except ManifestError:
+        home = None if root is None else Path(root)
+        form, split, home = _load(boxes, name, home, skipped.append)
+    finally:
         _tell(skipped, events)
-        raise
-    _tell(skipped, events)
-    if split.boxes is None:
+    if not any(map(len, split.boxes or ())):
         raise ArgumentError("boxes", f"{boxes} holds no box")
+    doubtful = list_doubtful(split, home) if form == "COCO" else []
+    if doubtful:
+        events.say(
+            f"{count_things(len(doubtful), 'photograph')} that EXIF turns, such as {doubtful[0]}: "
+            "boxes are taken for those of the stored pixels, whose sizes are given; if they were "
+            'drawn on the upright photograph, put "contributor": "Label Studio" into "info"'
+        )
     return split, home
+
+
+def _load(
+    boxes: Path, name: str, root: Path | None, skip: Callable[[str], object]
+) -> tuple[str, Split, Path]:
+    """Read a file, or a folder of whichever form, and tell which."""
+    if not boxes.is_dir():
+        return _load_files([boxes], name, root or boxes.parent, skip)
+    folder = find_box_folder(boxes)
+    if folder is not None and folder.form == "COCO":
+        return "COCO", _load_parts(folder, name, root or boxes, skip), root or boxes
+    files = () if folder is not None else _list_files(boxes)
+    if files:
+        return _load_files(files, name, root or boxes, skip)
+    bare = folder is None and any(boxes.rglob("*.xml")) and not any(boxes.rglob("*.txt"))
+    if bare or (folder is not None and folder.form == "VOC"):
+        return "VOC", *load_voc(boxes, name, root, skip)
+    return "YOLO", *load_yolo(boxes, name, root, skip)
+
+
+def _list_files(folder: Path) -> list[Path]:
+    found = (sorted(folder.glob(pattern)) for pattern in _FILES)
+    return next(filter(None, found), [])
+
+
+def _load_parts(folder: BoxFolder, name: str, root: Path, skip: Callable[[str], object]) -> Split:
+    """Read all splits of a folder as one."""
+    splits = [folder.load(part, root, skip, anywhere=True) for part in sorted(folder.parts)]
+    return replace(reduce(join_splits, splits), name=name)
+
+
+def _load_files(
+    files: Sequence[Path], name: str, root: Path, skip: Callable[[str], object]
+) -> tuple[str, Split, Path]:
+    """Read a file of all images, or several of one tool."""
+    finder = ImageFinder(root, anywhere=True, within=_WITHIN)
+    found: list[Iterable[FoundBoxes]] = []
+    for path in files:
+        if path.suffix.lower() == ".xml":
+            found.append(read_cvat_boxes(path))
+            continue
+        tool = read_tool(path, read_json(path))
+        if tool is not None:
+            found.append(tool)
+        elif len(files) == 1:
+            return "COCO", load_coco(path, name, skip, finder), root
+        else:
+            raise ManifestError(f"{path}: expected one file of boxes beside it: name the one")
+    return "tool", _to_split(chain.from_iterable(found), name, finder, skip, files[0]), root
+
+
+def _to_split(
+    found: Iterable[FoundBoxes],
+    name: str,
+    finder: ImageFinder,
+    skip: Callable[[str], object],
+    path: Path,
+) -> Split:
+    """Put the images of one class each together."""
+    ids: dict[str, str] = {}  # each with the place that it was read from
+    names: list[str] = []
+    sizes: list[tuple[int, int]] = []
+    boxes: list[np.ndarray] = []
+    for image in found:
+        kinds = sorted({box.kind.name for box in image.boxes if box.kind is not None})
+        if len(kinds) != 1:
+            got = show(kinds) if kinds else "none"
+            skip(f"{image.where}: expected boxes of one class, the image's label, but got {got}")
+            continue
+        image_id, size = _find_id(image, finder), image.size
+        if size in (None, _SHARES):
+            try:
+                size = _read_size(finder.root / image_id)
+            except ManifestError as error:
+                skip(f"{image.where}: {error}")
+                continue
+        if ids.setdefault(image_id, image.where) != image.where:
+            raise ManifestError(
+                f"{image.where}: expected every image once but {image_id!r} is that of "
+                f"{ids[image_id]} too"
+            )
+        scale = np.tile(size, 2) if image.size == _SHARES else 1
+        edges = [box.edges for box in image.boxes if box.edges is not None]
+        names += kinds
+        sizes.append(size)
+        boxes.append(_clip(np.reshape(np.array(edges, np.float64), (-1, 4)) * scale, size, image))
+    if not names:
+        raise ManifestError(f"{path}: expected boxes of one class an image but no image has any")
+    classes = tuple(sorted(set(names)))
+    labels = np.array([classes.index(each) for each in names], np.int64)
+    of = np.array(sizes, np.int64)
+    return Split(name, tuple(ids), labels, of, tuple(boxes), class_names=classes)
+
+
+def _find_id(image: FoundBoxes, finder: ImageFinder) -> str:
+    """Find the image below the root, or spell where it should be."""
+    found = next(filter(None, map(finder.find, image.names)), None)
+    found = found or finder.find_stem(image.names[-1]) or finder.spell(image.names[0])
+    if not found or leaves_root(found):
+        raise ManifestError(
+            f"{image.where}: expected an image below {finder.root} but {show(image.names[0])} is "
+            "none there; --root names the folder of the images"
+        )
+    return found
+
+
+def _read_size(path: Path) -> tuple[int, int]:
+    from eval.headers import read_header
+
+    return read_header(path).upright
+
+
+def _clip(edges: np.ndarray, size: tuple[int, int], image: FoundBoxes) -> np.ndarray:
+    """Turn outer edges into first and last pixel; what turned boxes have outside is cut off."""
+    clipped = edges.clip(0, np.tile(size, 2))
+    if (clipped[:, :2] >= clipped[:, 2:]).any():
+        row = int(np.argmax((clipped[:, :2] >= clipped[:, 2:]).any(axis=1)))
+        raise ManifestError(
+            f"{image.where}: expected a box in an image of {size[0]} x {size[1]} but got outer "
+            f"edges {show(edges[row].tolist())}"
+        )
+    return clipped - [0, 0, 1, 1]
 
 
 def _tell(skipped: list[str], events: Events) -> None:

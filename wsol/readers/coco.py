@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-def read_coco_boxes(path: Path, data: Path | None = None) -> Iterator[FoundBoxes]:
+def read_coco_boxes(path: Path, data: Path | None, content: Any) -> Iterator[FoundBoxes]:
     """Read results (a list), or a data set (`images`, `annotations`, `categories`).
 
     Images and categories of results are those of the file beside that is called alike, with
@@ -25,11 +25,11 @@ def read_coco_boxes(path: Path, data: Path | None = None) -> Iterator[FoundBoxes
     Args:
         path: of the file
         data: file of a COCO data set that is scored, or None
+        content: of the file
 
     Raises:
         ManifestError: something else, or a record that breaks a rule
     """
-    content = read_json(path)
     if isinstance(content, dict):
         yield from _join(path, content, Records(path, content, "annotations"), path, content)
         return

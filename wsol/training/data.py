@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
@@ -36,6 +36,8 @@ class TrainingData:
         val: images to choose by, in no case the test images
         held_out: whether `val` is a part of the data set's training images
         class_names: by label
+        unused: names of classes of the data set that no image of either has, and that have no label
+            here
     """
 
     source: DataSet
@@ -43,6 +45,7 @@ class TrainingData:
     val: Split
     held_out: bool
     class_names: tuple[str, ...]
+    unused: tuple[str, ...] = ()
 
     __repr__ = brief_repr
 
@@ -122,17 +125,18 @@ def load_training_data(
         )
     train = _take_first(source.load(train_name or names[0]), per_class)
     val = None if val_name is None else source.load(val_name)
+    train, val, unused = _drop_unused(train, val)
     classes = _name_classes(data, train, val)
     _check_classes(data, train, val, classes)
     _check_readable(source, train, classes)
     if val is not None:
-        return TrainingData(source, train, val, False, classes)
+        return TrainingData(source, train, val, False, classes, unused)
     chosen = choose_share(train.ids, train.labels.tolist(), val_share, seed)
     rest = np.setdiff1d(np.arange(len(train)), chosen).tolist()
     if not chosen:
         raise ManifestError(f"{data}: expected a class with two images, to hold one out")
     held = take_rows(train, chosen, "held out")
-    return TrainingData(source, take_rows(train, rest, train.name), held, True, classes)
+    return TrainingData(source, take_rows(train, rest, train.name), held, True, classes, unused)
 
 
 def _take_first(train: Split, per_class: int) -> Split:
@@ -140,6 +144,34 @@ def _take_first(train: Split, per_class: int) -> Split:
         return train
     rows = [np.flatnonzero(train.labels == label)[:per_class] for label in np.unique(train.labels)]
     return take_rows(train, np.sort(np.concatenate(rows)).tolist(), train.name)
+
+
+def _drop_unused(train: Split, val: Split | None) -> tuple[Split, Split | None, tuple[str, ...]]:
+    """Leave out the classes that no image has, such as the root of a tree of classes.
+
+    Classes without names stay, since only their numbers tell what they are.
+    """
+    splits = [train] if val is None else [train, val]
+    names = train.class_names
+    if names is None or any(each.class_names != names for each in splits):
+        return train, val, ()
+    used = np.unique(np.concatenate([each.labels for each in splits]))
+    if len(used) == len(names):
+        return train, val, ()
+    kept = tuple(names[label] for label in used.tolist())
+    renumbered = []
+    for each in splits:
+        wnids = dict(enumerate(each.wnids or ()))
+        renumbered.append(
+            replace(
+                each,
+                labels=np.searchsorted(used, each.labels),
+                class_names=kept,
+                wnids=each.wnids and tuple(wnids.get(label, "") for label in used.tolist()),
+            )
+        )
+    unused = tuple(name for label, name in enumerate(names) if label not in used)
+    return renumbered[0], None if val is None else renumbered[1], unused
 
 
 def _name_classes(data: Path, train: Split, val: Split | None) -> tuple[str, ...]:

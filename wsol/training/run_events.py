@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from tdam.events import Events
 from tdam.training.history import is_measured
+from wsol.text import count_things, list_few
 from wsol.training.curves import CurveWriter
 
 if TYPE_CHECKING:
@@ -76,6 +77,10 @@ def describe_epoch(
 def announce(training_data: TrainingData, recipe: Recipe, events: Events) -> None:
     """Say what is trained on and how the result will be chosen, and begin to prepare."""
     events.say(training_data.describe())
+    if training_data.unused:
+        classes = count_things(len(training_data.unused), "class", "classes")
+        named = list_few([*map(repr, training_data.unused)])
+        events.say(f"passed over, since no image has it: {classes}, {named}")
     count = len(training_data.val)
     if recipe.val_every > 1 or 0 < recipe.val_limit < count:
         often = "epoch" if recipe.val_every == 1 else f"{recipe.val_every} epochs"

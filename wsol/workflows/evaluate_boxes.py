@@ -155,7 +155,7 @@ def open_boxes(
     read = partial(
         read_given_boxes, Path(path), split, table=table, others=others,
         allow_missing=allow_missing, predicts=predicts,
-        data_file=data.path if data is not None and data.path.is_file() else None,
+        data_file=None if data is None else data.coco_file(split.name),
     )  # fmt: skip
     return read_given("boxes", read, split, data, events)
 

@@ -105,12 +105,15 @@ def load_splits(
         ArgumentError: a split that is not there
         ManifestError: a fault in one of them
     """
+    split = data.settle_name(split)
     unknown = set(split.split("+")) - set(data.splits) if data.path.is_dir() else set()
     if unknown:
         known = ", ".join(data.splits) or "none"
         raise ArgumentError("split", f"{data.path} has no split {min(unknown)!r}; it has {known}")
     if isinstance(choose, str) and choose not in data.splits:
         raise ArgumentError("threshold", f"{data.path} has no split {choose}")
+    if isinstance(choose, str) and choose in split.split("+"):
+        raise ArgumentError("threshold", f"{choose} cannot be chosen on while {split!r} scores it")
     return data.load(split), data.load(choose) if isinstance(choose, str) else choose
 
 
