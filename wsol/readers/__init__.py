@@ -28,9 +28,9 @@ _FILES = {".csv": read_csv_boxes, ".jsonl": read_json_line_boxes, ".xml": read_c
 # What a folder of each format holds: files, folders, and signs of the format itself.
 _INSIDE = ("coco_results.json", "coco_dataset.json", "predictions.csv", "predictions.jsonl")
 _FOLDERS = (
+    ("huggingface", ("metadata.jsonl", "*/metadata.jsonl"), read_hugging_face_boxes),
     ("voc", ("Annotations", "*.xml"), read_voc_boxes),
     ("yolo", ("labels", "data.yaml", "*.txt"), read_yolo_boxes),
-    ("huggingface", ("metadata.jsonl", "*/metadata.jsonl"), read_hugging_face_boxes),
 )
 
 
