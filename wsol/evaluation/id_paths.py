@@ -6,6 +6,8 @@ from functools import cached_property
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
+from eval.image_paths import list_ends
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
@@ -38,7 +40,7 @@ class IdPaths:
 
         Args:
             path: the id, more than it (with folders in front), or less (its end, which no other id
-                has, be it without the suffix)
+                has, be it without the suffix), spelt as `eval.image_paths` has it
 
         Returns:
             the id, or None where there is none, or several
@@ -47,15 +49,15 @@ class IdPaths:
         >>> [known.find(path) for path in ("/data/val/b.jpg", "a", "b.jpg", "c.jpg")]
         ['val/b.jpg', 'val/a.jpg', None, None]
         """
-        tidy = path.replace("\\", "/")
-        if tidy in self._ids:
-            return tidy
-        parts = [part for part in tidy.split("/") if part not in ("", ".")]
-        for first in range(len(parts)):
-            end = "/".join(parts[first:])
-            if end in self._ids:
-                return end
-        return self._ends.get("/".join(parts))
+        ends = list(list_ends(path))
+        known = next((end for end in (path, *ends) if end in self._ids), None)
+        if known is not None or not ends:
+            return known
+        name = ends[0].rsplit("/", 1)[-1]
+        copies = [
+            end for end in ends if end.rsplit("/", 1)[-1] != name
+        ]  # whose folder tells nothing
+        return next(filter(None, map(self._ends.get, (ends[0], *copies))), None)
 
     def is_other(self, path: str) -> bool:
         """Tell whether a path means an image of another split."""
