@@ -1,8 +1,8 @@
 """Pascal VOC: a folder with one XML file an image, pixels counted from 1, both ends included.
 
 Numbers with a decimal point throughout, as CVAT and Datumaro write them, are outer edges instead,
-and so are those of Label Studio, whose fractions are cut off. A file that has the element `zero_based` counts from 0 up
-to the far edge.
+and so are those of Label Studio, whose fractions are cut off. A file that has the element
+`zero_based` counts from 0 up to the far edge.
 """
 
 from __future__ import annotations
