@@ -167,7 +167,8 @@ def read_label_file(
             edges = min(xs), min(ys), max(xs), max(ys)
         if edges[0] >= edges[2] or edges[1] >= edges[3]:
             raise ManifestError(f"{where}: expected shares from 0 to 1 but got {show(line)}")
-        if min(edges) < -_ROUNDING or max(edges) > 1 + _ROUNDING:
+        beside = max(edges[:2]) >= 1 or min(edges[2:]) <= 0
+        if beside or min(edges) < -_ROUNDING or max(edges) > 1 + _ROUNDING:
             raise ManifestError(f"{where}: expected a box in the image but got {show(line)}")
         yield where, class_id, edges, confidence
 

@@ -141,6 +141,13 @@ def test_names_in_either_form_of_unicode(labels):
         ("1 0.5 0.5 50 50", "a.txt:1: expected shares from 0 to 1"),
         ("1 nan 0.5 0.5 0.5", "a.txt:1: expected class xc yc w h"),
         ("1 0.9 0.5 0.5 0.5", "a.txt:1: expected a box in the image"),
+        ("1 1.005 0.5 0.005 0.5", "a.txt:1: expected a box in the image"),
+        ("1.5 0.5 0.5 0.5 0.5", "a.txt:1: expected class xc yc w h"),
+        ("1e300 0.5 0.5 0.5 0.5", "a.txt:1: expected class xc yc w h"),
+        ("1 0.5 0.5 1.02 0.5", "a.txt:1: expected shares from 0 to 1"),
+        ("1 0.1 0.1 0.5 0.1 0.3 0.1", "a.txt:1: expected shares from 0 to 1"),  # without an area
+        ("1 0.1 0.1 0.5 0.1 0.3 1.1", "a.txt:1: expected shares from 0 to 1"),
+        ("1 0.5 0.5 0.5 0.5 0.1 0.1 2 0.3 0.3 2", "a.txt:1: expected shares from 0 to 1"),  # points
         ("\n1 0.5 0.5 0.5 0.5\n0 0.5 0.5 0.5 0.5", "a.txt:3: expected boxes of one class"),
         ("7 0.5 0.5 0.5 0.5", "data.yaml: expected `names` for classes 0 to 7"),
     ],
@@ -148,6 +155,57 @@ def test_names_in_either_form_of_unicode(labels):
 def test_lines_that_break_a_rule(labels, line, message):
     (labels / "labels" / "train" / "a.txt").write_text(line)
     with pytest.raises(ManifestError, match=message):
+        load_yolo(labels, "corrected")
+
+
+@pytest.mark.parametrize(
+    ("line", "box"),
+    [
+        ("1.0 0.5 0.5 0.5 1", (10, 0, 29, 19)),
+        ("1 0.5 0.5 1.0005 1.0005", (0, 0, 39, 19)),  # clipped, as in a COCO file
+        ("1 0.99 0.5 0.02 1", (39.2, 0, 39, 19)),
+        ("1 1.0005 0.5 0.01 1", (39.82, 0, 39, 19)),
+        ("1 0.1 0.2 0.5 0.2 0.3 0.9", (4, 4, 19, 17)),  # a segment
+        ("1 0.1 0.2 0.5 0.2 0.3 0.9 0.75", (4, 4, 19, 17)),  # with a confidence
+        ("1 0.5 0.1 0.75 0.5 0.5 0.9 0.25 0.5", (10, 2, 29, 17)),  # a turned box
+        ("1 1.0005 0.1 0.75 0.5 0.5 0.9 0.25 -0.0005", (10, 0, 39, 17)),
+    ],
+)
+def test_lines_of_other_programs(labels, line, box):
+    (labels / "labels" / "train" / "a.txt").write_text(line)
+    split, _ = load_yolo(labels, "corrected")
+    np.testing.assert_allclose(split.boxes[0], [box], atol=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("file", "text"),
+    [
+        ("data.yml", "names: [cat, 'a: dog']"),
+        ("data.yaml", "nc: 2\nnames: {'0': cat, '1': 'a: dog'}"),
+        ("data.yaml", "names: {1: 'a: dog', '0': cat}"),
+        ("classes.txt", "cat\r\na: dog\r\n"),
+    ],
+)
+def test_names_of_other_programs(labels, file, text):
+    (labels / "data.yaml").unlink()
+    (labels / file).write_text(text)
+    assert load_yolo(labels, "corrected")[0].class_names == ("cat", "a: dog")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("names: {'0': cat, 0: dog, 1: cow}", r"expected every class of `names` once but got 0"),
+        ("names: {a: cat, b: dog}", r"expected `names` for classes 0 to 1"),
+        ("names: {0: cat, 1: dog, x: cow}", r"expected `names` to be texts by number but got {'x'"),
+        ("names: {0: cat, 1: [dog]}", r"expected `names` to be texts by number"),
+        ("names: 3", r"expected `names` for classes 0 to 1"),
+        ("[a]", r"expected `names` for classes 0 to 1"),
+    ],
+)
+def test_names_that_break_a_rule(labels, text, message):
+    (labels / "data.yaml").write_text(text)
+    with pytest.raises(ManifestError, match=r"data\.yaml: " + message):
         load_yolo(labels, "corrected")
 
 
