@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from math import isfinite
 from typing import TYPE_CHECKING, Any
 
 from eval.parsing import read_json, show
 from eval.records import Records
 from eval.splits import ManifestError
 from wsol.readers.found_boxes import Edges, FoundBox, FoundBoxes, FoundClass
+from wsol.readers.json_values import is_number
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -104,7 +104,7 @@ def _by_name(path: Path, results: Records) -> Iterator[FoundBoxes]:
 
 def _read_edges(results: Records, i: int) -> Edges:
     box = results[i].get("bbox")
-    if not (isinstance(box, list) and len(box) == 4 and all(map(_is_number, box))):
+    if not (isinstance(box, list) and len(box) == 4 and all(map(is_number, box))):
         raise results.fault(i, f"expected bbox to be x,y,width,height but got {show(box)}")
     x, y, width, height = map(float, box)
     return x, y, x + width, y + height
@@ -112,10 +112,6 @@ def _read_edges(results: Records, i: int) -> Edges:
 
 def _read_score(results: Records, i: int) -> float | None:
     score = results[i].get("score")
-    if score is not None and not _is_number(score):
+    if score is not None and not is_number(score):
         raise results.fault(i, f"expected score to be a number but got {show(score)}")
     return None if score is None else float(score)
-
-
-def _is_number(value: Any) -> bool:
-    return type(value) in (int, float) and isfinite(value)

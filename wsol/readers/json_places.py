@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from math import isfinite
 from typing import Any
 
 from eval.parsing import show
 from eval.splits import ManifestError, is_text
+from wsol.readers.json_values import is_number
 
-_MOST = 2.0**53
+_MOST = 2**53  # pixels or percent
 
 
 class Place:
@@ -49,10 +49,8 @@ class Place:
 
     def number(self) -> float:
         """Read a number of a size that pixels can have."""
-        if type(self.value) not in (int, float) or not isfinite(self.value):
+        if not is_number(self.value) or abs(self.value) >= _MOST:
             raise self.fault("a number")
-        if abs(self.value) >= _MOST:
-            raise self.fault("a number of pixels or percent")
         return float(self.value)
 
     def whole(self, least: int = 0) -> int:

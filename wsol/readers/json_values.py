@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
-from math import isfinite
+from sys import float_info
 from typing import Any
 
 from eval.parsing import show
+
+
+def is_number(value: Any) -> bool:
+    """Tell whether a value is a finite number, as a float too.
+
+    >>> [is_number(value) for value in (1, 0.5, True, "1", float("nan"), 10**400)]
+    [True, True, False, False, False, False]
+    """
+    return type(value) in (int, float) and abs(value) <= float_info.max  # not so for what is none
 
 
 def read_number(value: Any) -> float:
@@ -14,7 +23,7 @@ def read_number(value: Any) -> float:
     Raises:
         TypeError: it is none
     """
-    if type(value) not in (int, float) or not isfinite(value):
+    if not is_number(value):
         raise TypeError(f"{show(value)} is no number")
     return float(value)
 
