@@ -162,3 +162,13 @@ def run(capsys):
 
     yield call
     set_max_pixels(MAX_PIXELS)  # which a flag sets for the whole process
+
+
+@pytest.fixture(scope="session")
+def served_app():
+    """Address and page of the app in the browser; one a process, as gradio's folder is one."""
+    pytest.importorskip("gradio")
+    from small_app import serve
+
+    with serve() as served:
+        yield served

@@ -1,36 +1,35 @@
-"""An app in the browser: drop a photograph, see its boxes, map and steps, take the boxes along."""
+"""What the app in the browser does: boxes, maps and steps of photographs, and files of boxes."""
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections import Counter
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory, mkdtemp
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
+from PIL import Image
+
 from wsol.attention_shift.trace import trace_shift
-from wsol.boxes import DEFAULT_THRESHOLD
-from wsol.browser_guard import MOST_BYTES, HostGuard
+from wsol.classes import near_names
+from wsol.demo import copy_photos
 from wsol.images import ImageError, read_image
 from wsol.out_files import listing
-from wsol.writers import WRITERS, create_writer
+from wsol.palette import paper
+from wsol.text import count_things, escape
+from wsol.writers import create_writer
 from wsol.writers.names import unique_stem
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-
-    from PIL import Image
 
     from wsol.localizer import Localizer
     from wsol.results import Localization
 
 MOST_PROBABLE = "the most probable"
 _WITH_PHOTOGRAPH = ("yolo", "yolo-seg")  # formats that take it along
-_BOX_COLUMNS = ["class", "probability", "x0", "y0", "x1", "y1"]
 
 
 class BrowserApp:
@@ -51,8 +50,22 @@ class BrowserApp:
         self._files = TemporaryDirectory(prefix="wsol-app-", ignore_cleanup_errors=True)
         self.uploads = Path(self._files.name) / "uploads"
 
+    def copy_examples(self) -> list[Path]:
+        """Copy photographs to try, of installed packages, to where they go with the app."""
+        return copy_photos(Path(self._files.name) / "examples")
+
+    def find_classes(self, text: str, chosen: str) -> list[str]:
+        """List classes that a text may mean, best first, behind what is chosen; all for no text.
+
+        Args:
+            text: as `near_names` takes it
+            chosen: the class that is wanted so far
+        """
+        near = near_names(text, self.choices) if text.strip() else self.choices
+        return list(dict.fromkeys([MOST_PROBABLE, chosen, *near]))
+
     def localize(
-        self, path: str | None, class_name: str, threshold: float, every: bool
+        self, path: str | None, class_name: str, threshold: float, every: bool, dark: bool = False
     ) -> tuple[Image.Image | None, Image.Image | None, list[list[Any]]]:
         """Find an object on a photograph.
 
@@ -61,6 +74,7 @@ class BrowserApp:
             class_name: of the class that is wanted, or `MOST_PROBABLE`
             threshold: share of the map's maximum, in [0, 1]
             every: a box for every region, not only the largest
+            dark: whether the pictures shall stand on a dark page
 
         Returns:
             the photograph with boxes and map; the steps, None for a network with one; and a row a
@@ -72,7 +86,7 @@ class BrowserApp:
         if path is None:
             return None, None, []
         image = read_image(Path(path))
-        with self._turn:
+        with self._turn, paper(dark):
             localization = self._localize(path, class_name, threshold, every)
             boxes = localization.boxes.round(1).tolist() or [["no box", None, None, None]]
             rows = [[localization.name, round(localization.score, 4), *box] for box in boxes]
@@ -102,25 +116,79 @@ class BrowserApp:
         """
         if path is None:
             return None
-        with self._turn:
-            localization = self._localize(path, class_name, threshold, every)
-        if kind not in _WITH_PHOTOGRAPH:
-            localization = replace(localization, path=Path(Path(path).name))
+        archive, faults = self._pack([path], class_name, threshold, every, kind)
+        if faults:
+            raise faults[0][1]
+        return archive
+
+    def export_all(
+        self,
+        paths: Sequence[str],
+        class_name: str,
+        threshold: float,
+        every: bool,
+        kind: str,
+        advance: Callable[[int], object] = lambda done: None,
+    ) -> tuple[str | None, str]:
+        """Write the boxes of many photographs as another tool reads them.
+
+        Args:
+            paths: of the photographs
+            class_name: as for `localize`, like the next two
+            threshold: share of the map's maximum
+            every: a box for every region
+            kind: name of a format
+            advance: called with the number of photographs done
+
+        Returns:
+            path of a zip archive, None where no photograph could be read; and what became of them
+        """
+        if not paths:
+            return None, "No photograph was given."
+        archive, faults = self._pack(paths, class_name, threshold, every, kind, advance)
+        told = f"Boxes of {count_things(len(paths) - len(faults), 'photograph')} are in the file."
+        lines = [f"{escape(name)}: {describe_broken(error)}" for name, error in faults]
+        if len(faults) == len(paths):
+            return None, "\n".join(lines)
+        return archive, "\n".join([told, *lines])
+
+    def _pack(
+        self,
+        paths: Sequence[str],
+        class_name: str,
+        threshold: float,
+        every: bool,
+        kind: str,
+        advance: Callable[[int], object] = lambda done: None,
+    ) -> tuple[str, list[tuple[str, ImageError]]]:
+        """Write an archive; gives its path, and name and error of what could not be read."""
         home = Path(mkdtemp(dir=self._files.name))
         (home / "boxes").mkdir()
-        with listing(home / "boxes"):  # so that no search takes its pictures for photographs
-            writer = create_writer(kind, home / "boxes", self.names)
-            writer.add(localization)
-            writer.close()
+        taken: set[str] = set()
+        faults = []
+        # Listed, so that no search takes its pictures for photographs.
+        with listing(home / "boxes"), create_writer(kind, home / "boxes", self.names) as writer:
+            for done, path in enumerate(paths, start=1):
+                own = Path(path)
+                plain = Path(f"{unique_stem(own, taken)}{own.suffix}")  # equal names get numbers
+                try:
+                    with self._turn:
+                        found = self._localize(path, class_name, threshold, every)
+                except ImageError as error:
+                    faults.append((own.name, error))
+                    writer.add_error(plain, describe_broken(error))
+                else:
+                    kept = kind in _WITH_PHOTOGRAPH
+                    writer.add(found if kept else replace(found, path=plain))
+                advance(done)
         for note in writer.notes:
             self.notes(note)
         if kind in _WITH_PHOTOGRAPH:  # readers then take the folder that the file lies in
             _drop_path(home / "boxes" / kind / "data.yaml")
-        archive = shutil.make_archive(
-            str(home / f"{unique_stem(Path(path), set())}-{kind}"), "zip", home / "boxes"
-        )
+        stem = unique_stem(Path(paths[0]), set()) if len(paths) == 1 else "boxes"
+        archive = shutil.make_archive(str(home / f"{stem}-{kind}"), "zip", home / "boxes")
         shutil.rmtree(home / "boxes")
-        return archive
+        return archive, faults
 
     def close(self) -> None:
         """Remove what was uploaded, and what was made of it."""
@@ -157,99 +225,6 @@ def _drop_path(file: Path) -> None:
     file.write_text("# These boxes are predictions.\n" + "".join(kept), encoding="utf-8")
 
 
-def _take_path(payload: Any) -> str | None:
-    return None if payload is None else payload.path
-
-
-def create_page(app: BrowserApp, about: str) -> Any:
-    """Lay the page out.
-
-    Args:
-        app: answers
-        about: what the network is, in a few words
-
-    Returns:
-        `gradio.Blocks`, to be launched
-
-    Raises:
-        ImportError: gradio is not installed
-    """
-    os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"  # nothing leaves this machine
-    os.environ["GRADIO_TEMP_DIR"] = str(app.uploads)  # which goes with the app
-    import gradio
-
-    app.notes = gradio.Info
-
-    def answer(call: Any, *inputs: Any) -> Any:
-        try:
-            return call(*inputs)
-        except ImageError as error:
-            raise gradio.Error(describe_broken(error), print_exception=False) from error
-        except (MemoryError, OSError) as error:
-            message = "This photograph takes more memory or disk than there is."
-            raise gradio.Error(message, print_exception=False) from error
-
-    with gradio.Blocks(
-        title="wsol",
-        analytics_enabled=False,
-        delete_cache=(
-            1800,
-            1800,
-        ),  # looks every half hour for those older than that: an hour at most
-    ) as page:
-        gradio.Markdown(f"### Boxes from a classifier that never saw a box\n{about}")
-        with gradio.Row():
-            with gradio.Column(scale=1, min_width=280):
-                photograph = gradio.Image(
-                    type="filepath", image_mode=None, label="photograph",
-                    sources=["upload", "clipboard"], height=280,
-                )  # fmt: skip
-                # What it is, and whether it can be read, is asked here, and said in our own words.
-                photograph.preprocess = _take_path  # type: ignore[method-assign]
-                wanted = gradio.Dropdown(
-                    [MOST_PROBABLE, *app.choices],
-                    value=MOST_PROBABLE,
-                    label="class",
-                    filterable=True,
-                )
-                threshold = gradio.Slider(
-                    0, 1, value=app.start, step=0.005, label="threshold",
-                    info=f"share of the map's maximum; classic: {DEFAULT_THRESHOLD}",
-                )  # fmt: skip
-                every = gradio.Checkbox(label="a box for every region")
-                kind = gradio.Dropdown(
-                    [name for name in WRITERS if name != "npy"], value="coco-dataset",
-                    label="format of the file",
-                )  # fmt: skip
-                button = gradio.Button("make the file")
-                file = gradio.File(label="file", interactive=False, height=90)
-            with gradio.Column(scale=3, min_width=420):
-                plain: dict[str, Any] = {
-                    "show_label": False,
-                    "format": "png",
-                    "interactive": False,
-                    "buttons": ["fullscreen", "download"],
-                }
-                picture = gradio.Image(**plain, alt_text="boxes and map")
-                table = gradio.Dataframe(headers=_BOX_COLUMNS, interactive=False, show_label=False)
-                steps = gradio.Image(**plain, alt_text="attention shift")
-        choices = [photograph, wanted, threshold, every]
-        changes = [photograph.change, wanted.input, threshold.release, every.input]
-        gradio.on(
-            changes,
-            partial(answer, app.localize),
-            choices,
-            [picture, steps, table],
-            api_name="localize",
-            show_progress="minimal",
-            trigger_mode="always_last",
-        )
-        # The old file is of old boxes.
-        gradio.on(changes, lambda: None, None, file, queue=False, api_visibility="private")
-        button.click(partial(answer, app.export), [*choices, kind], file, api_name="export")
-    return page
-
-
 def describe_broken(error: ImageError) -> str:
     """Say to who uploaded a file why nothing comes of it.
 
@@ -260,40 +235,3 @@ def describe_broken(error: ImageError) -> str:
         return "This photograph is truncated: the end of its file is missing."
     kinds = "JPEG, PNG, WebP, TIFF, BMP and GIF"
     return f"This file cannot be read as a photograph; {kinds} of up to 100 million pixels can."
-
-
-def launch_page(page: Any, host: str, port: int, opens: bool) -> str:
-    """Serve the page until this process ends, without waiting.
-
-    Args:
-        page: of `create_page`
-        host: name or address to listen at
-        port: to listen at
-        opens: whether to open a browser
-
-    Returns:
-        the address
-
-    Raises:
-        OSError: host and port cannot be listened at
-        ValueError: what is served cannot be reached from here
-    """
-    import gradio
-    from starlette.middleware import Middleware
-
-    _, address, _ = page.launch(
-        server_name=host,
-        server_port=port,
-        inbrowser=opens,
-        share=False,
-        quiet=True,
-        show_error=True,
-        prevent_thread_lock=True,
-        max_file_size=MOST_BYTES,
-        app_kwargs={"middleware": [Middleware(HostGuard, host=host)]},
-        theme=gradio.themes.Default(
-            font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"]
-        ),
-        footer_links=[],
-    )
-    return str(address)

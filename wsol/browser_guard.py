@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     Send = Callable[[Message], Awaitable[None]]
 
 MOST_BYTES = 100 * 2**20  # of a photograph that is uploaded
+MOST_TOGETHER = 10 * MOST_BYTES  # of all that are uploaded at once
 _AROUND = 2**20  # bytes of a request beside the file
 _LOCAL = ("localhost", "127.0.0.1", "::1")
 
@@ -45,8 +46,8 @@ class HostGuard:
             await _refuse(scope, send, 421, "This app answers under other names.")
             return
         length = headers.get(b"content-length", "0")
-        if not length.isdecimal() or int(length[:18]) > MOST_BYTES + _AROUND:
-            await _refuse(scope, send, 413, f"A file may have {MOST_BYTES >> 20} MiB.")
+        if not length.isdecimal() or int(length[:18]) > MOST_TOGETHER + _AROUND:
+            await _refuse(scope, send, 413, f"Files may have {MOST_TOGETHER >> 20} MiB together.")
             return
         await self._app(scope, _limit(receive), send)
 
@@ -66,7 +67,7 @@ def _is_address(name: str) -> bool:
 
 def _limit(receive: Receive) -> Receive:
     """End a request that sends more than it said."""
-    left = MOST_BYTES + _AROUND
+    left = MOST_TOGETHER + _AROUND
 
     async def take() -> Message:
         nonlocal left

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
 import matplotlib
 import numpy as np
 from matplotlib.colors import to_hex
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 PREDICTED = "#E69F00"  # orange and sky blue are told apart by every kind of colour vision
 TRUE = "#56B4E9"  # always dashed, too
@@ -15,6 +21,7 @@ OPACITY = 0.68  # of a map's colours over the grey photograph
 MIDDLE = 0.5  # grey that colour bars lie on, and that photographs are drawn towards
 CONTRAST = 0.75  # of the grey photograph, against that of the original
 _STEPS = "Greens"
+_DARK = ("#e8eaed", "#14171a")  # ink and paper of a dark page, as in style.css
 
 
 def step_colours(count: int) -> list[str]:
@@ -46,6 +53,19 @@ def colour_stops(colours: str, count: int = 33) -> list[tuple[float, str]]:
     shares = np.linspace(0, 1, count)
     rows = matplotlib.colormaps[colours](shares)
     return [(share, to_hex(row)) for share, row in zip(shares.tolist(), rows, strict=True)]
+
+
+@contextmanager
+def paper(dark: bool) -> Iterator[None]:
+    """Draw figures for a dark page, or as usual; the colours are those of the pages.
+
+    Not for several threads at once, as matplotlib's settings are those of the process.
+    """
+    ink, ground = _DARK
+    names = ("text.color", "axes.labelcolor", "axes.edgecolor", "xtick.color", "ytick.color")
+    given: Any = {**dict.fromkeys(names, ink), "figure.facecolor": ground} if dark else {}
+    with matplotlib.rc_context(given):
+        yield
 
 
 def css_variables() -> str:

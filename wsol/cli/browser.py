@@ -43,14 +43,15 @@ def browser(
 ) -> None:
     """Localize in a browser: drop a photograph, move the threshold, take the boxes along.
 
-    Photographs (100 MiB at most) stay on this machine, for an hour at most; boxes that were taken
-    along, with the photograph for yolo, until it is closed or ended by a signal. It answers under
-    this machine's names and --host alone. Needs gradio, the extra app.
+    Photographs (100 MiB at most, 1000 MiB at once) stay on this machine, for an hour at most; boxes
+    that were taken along, with the photographs for yolo, until it is closed or ended by a signal.
+    It answers under this machine's names and --host alone. Needs gradio, the extra app.
     """
     asked = networks.attention_flags(attention, steps, distance, searchlight)
     networks.check_model(model, method, checkpoint, weights, **asked)
     common.check_threshold(threshold)
-    from wsol.browser_app import BrowserApp, create_page, launch_page
+    from wsol.browser_app import BrowserApp
+    from wsol.browser_page import create_page, launch_page
 
     network = networks.load_model(
         model, weights, seed, checkpoint, output_stride=output_stride, **asked
