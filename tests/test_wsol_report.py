@@ -123,7 +123,7 @@ def test_hostile_names_stay_text(world):
     assert EVIL not in text
     assert "<img src=x" not in text
     assert "&lt;script&gt;window.hacked=1&lt;/script&gt;" in text
-    assert len(re.findall("<script", text)) == 1 + len(IDS) + 1  # data, pictures, our own
+    assert len(re.findall("<script", text)) == 1 + len(IDS) + 2  # data, pictures, our own two
     report = block(text, "report")
     assert [image["id"] for image in report["images"]] == list(IDS)
     assert {image["class"] for image in report["images"]} == set(NAMES)
