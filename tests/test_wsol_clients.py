@@ -75,7 +75,7 @@ def compare(written, record_property):
                 gaps = [np.abs(np.subtract(box, each)).max() for _, *each in wanted]
                 nearest = int(np.argmin(gaps))
                 assert wanted.pop(nearest)[0] == name
-                largest = max(largest, gaps[nearest])
+                largest = max(largest, float(gaps[nearest]))
             assert not wanted
         record_property("pixels", largest)
         assert largest <= limit
