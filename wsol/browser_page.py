@@ -21,6 +21,8 @@ _STYLE = ".tools-above .image-frame { padding-top: 2.2rem; }"
 # Pictures are drawn for the page as it is shown: the last of the inputs.
 _SEE_THEME = "(...all) => [...all.slice(0, -1), document.body.classList.contains('dark')]"
 
+_FOR_PROGRAMS = ("huggingface", "npy")  # formats that nobody takes along from a page
+
 
 def _take_path(payload: Any) -> str | None:
     return None if payload is None else payload.path
@@ -141,7 +143,7 @@ def create_page(app: BrowserApp, about: str) -> Any:
                 )  # fmt: skip
                 every = gradio.Checkbox(label="a box for every region")
                 kind = gradio.Dropdown(
-                    [name for name in WRITERS if name != "npy"], value="coco-dataset",
+                    [name for name in WRITERS if name not in _FOR_PROGRAMS], value="coco-dataset",
                     label="format of the file",
                 )  # fmt: skip
                 dark = gradio.Checkbox(label="dark", visible=False)
