@@ -3,7 +3,7 @@
 | form | a part for each split | without splits |
 |---|---|---|
 | COCO | `train/_annotations.coco.json`, `annotations/instances_train.json` | a file: `coco.py` |
-| YOLO | `train/labels/*.txt`, `labels/train/*.txt`, `train/*.txt` | `labels/*.txt` |
+| YOLO | `train/labels`, `labels/train`, `train/*.txt`, `obj_train_data` | `labels/*.txt` |
 | VOC | `train/*.xml`, `train/Annotations/*.xml`, `ImageSets/Main/train.txt` | `Annotations/*.xml` |
 """
 
@@ -157,6 +157,10 @@ def _find_yolo(folder: Path) -> Iterator[tuple[str, Part]]:
     for each in _list_splits(labels):
         if any(each.rglob("*.txt")):
             yield name_split(each.name), Part(each)
+    for each in sorted(folder.glob("obj_*_data")):  # CVAT's
+        split = name_split(each.name.removeprefix("obj_").removesuffix("_data"))
+        if split in _NAMES.values() and any(each.rglob("*.txt")):
+            yield split, Part(each)
     if any(_list(labels, "*.txt")):
         yield ONLY, Part(labels)
 

@@ -220,7 +220,7 @@ def test_check_takes_other_forms_too(run, cub, tmp_path):
     (tmp_path / "empty").mkdir()
     code, _, err = run("check", tmp_path / "empty")
     assert code == 1
-    assert "expected a folder with one folder a split, a COCO file or class folders" in err
+    assert "expected a folder with one folder a split, a COCO file, a folder of COCO" in err
 
 
 def test_check_counts_masks(run, tmp_path):

@@ -11,7 +11,7 @@ from wsol.drawn_boxes import load_drawn_boxes
 from wsol.images import read_image
 
 converter = pytest.importorskip("label_studio_sdk.converter.converter")
-pytestmark = pytest.mark.clients
+pytestmark = pytest.mark.clients("label_studio_sdk")
 
 # EXIF's orientation, and what a camera that is held so does to the upright picture
 HELD = {

@@ -171,6 +171,29 @@ def test_coco_results_know_images_by_numbers_or_names(tmp_path):
     assert evaluate_boxes(data, tmp_path / "named.json").result == numbered
 
 
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("f.json", '[{"image_id": "0/0.jpg", "bbox": [1, 2, %s, 4]}]', "expected bbox to be x,y,w"),
+        (
+            "f.json",
+            '[{"image_id": "0/0.jpg", "bbox": [1, 2, 3, 4], "score": %s}]',
+            "expected score",
+        ),
+        (
+            "f.jsonl",
+            '{"file": "0/0.jpg", "width": 200, "height": 200, "predictions": '
+            '[{"label": 0, "score": %s, "boxes": [], "box_scores": []}]}',
+            "is no number",
+        ),
+    ],
+)
+def test_numbers_of_hundreds_of_digits(tmp_path, name, content, message):
+    (tmp_path / name).write_text(content % ("9" * 400))
+    with pytest.raises(ArgumentError, match=message):
+        evaluate_boxes(many(6), tmp_path / name)
+
+
 FAULTS = {
     "1 image missing: 0/0.jpg": lambda rows: rows[1:],
     "1 name of no image: 9/9.jpg": lambda rows: [*rows, ("9/9.jpg", *rows[0][1:])],

@@ -6,6 +6,8 @@ import shutil
 import numpy as np
 import pytest
 import torch
+from labelled_exports import NAMES, write_export
+from listeners import Counter
 from PIL import Image
 from small_objects import COLOURS, FLAGS, fill
 
@@ -15,6 +17,7 @@ from tdam.training import UnreadableImageError
 from tdam.training.recipe import load_recipe
 from wsol.training.data import load_training_data
 from wsol.training.images import PackedImages, SplitImages, pack_images, packed_side, side_needed
+from wsol.training.run_events import announce
 from wsol.workflows.train import train
 
 
@@ -42,6 +45,52 @@ def test_splits_that_exist_are_taken(tmp_path):
     shutil.rmtree(tmp_path / "data" / "train" / "red_ball")
     with pytest.raises(ManifestError, match="training images of every class but 1 of 3 have none"):
         load_training_data(tmp_path / "data")
+
+
+@pytest.mark.parametrize("form", ["coco", "yolo"])
+def test_classes_without_any_image_are_passed_over(tmp_path, form):
+    """Such as the root of a tree of classes, or names in a list that none of the labels has."""
+    data = write_export(tmp_path / "data", form)
+    if form == "yolo":
+        names = ["none", *NAMES, "no more"]
+        (data / "data.yaml").write_text(f"names: {names}")
+        for path in data.glob("*/labels/*.txt"):
+            label, *numbers = path.read_text().split()
+            path.write_text(" ".join([str(int(label) + 1), *numbers]))
+    found = load_training_data(data)
+    assert found.unused == (("things",) if form == "coco" else ("none", "no more"))
+    assert found.class_names == found.train.class_names == found.val.class_names == NAMES
+    for split in (found.train, found.val):
+        named = [NAMES[label] for label in split.labels]
+        assert named == [NAMES[int(image_id.split("/")[-1][0])] for image_id in split.ids]
+    listener = Counter()
+    announce(found, load_recipe("finetune"), listener)
+    told = "2 classes, 'none', 'no more'" if form == "yolo" else "1 class, 'things'"
+    assert f"passed over, since no image has it: {told}" in listener.said
+    for path in (data / "train").rglob("1_*"):
+        path.unlink()
+    if form == "yolo":  # which no image of train alone has: it is no class that nobody needs
+        with pytest.raises(ManifestError, match="every class but 1 of 3 have none"):
+            load_training_data(data)
+
+
+def test_wordnet_ids_go_with_the_classes_that_stay(tmp_path):
+    root = fill(tmp_path / "root", 2)
+    ids = load_split(root, "all").ids
+    (tmp_path / "four" / "train").mkdir(parents=True)
+    (tmp_path / "four" / "train" / "image_ids.txt").write_text("\n".join(ids))
+    labels = {name: 2 * i + 1 for i, name in enumerate(COLOURS)}  # 1, 3, 5
+    lines = [f"{i},{labels[i.split('/')[0]]}" for i in ids]
+    (tmp_path / "four" / "train" / "class_labels.txt").write_text("\n".join(lines))
+    with pytest.raises(ManifestError, match="every class but 3 of 6 have none, such as 'class 0'"):
+        load_training_data(
+            tmp_path / "four", root
+        )  # numbers are all that tells these classes apart
+    table = "\n".join(["label,name,wnid", *(f"{i},n{i},w{i}" for i in range(6))])
+    (tmp_path / "four" / "classes.csv").write_text(table)
+    data = load_training_data(tmp_path / "four", root)
+    assert (data.class_names, data.train.wnids) == (("n1", "n3", "n5"), ("w1", "w3", "w5"))
+    assert sorted(set(data.whole.labels.tolist())) == [0, 1, 2]
 
 
 def test_a_part_of_every_class_is_held_out(objects):

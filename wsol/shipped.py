@@ -89,8 +89,7 @@ def check_data(data: Path, root: Path | None = None, against: DataSet | None = N
     """Check a data set: every line of every split, and what descriptions of it promise.
 
     Args:
-        data: folder with one folder a split, COCO file, or folder of class folders; what a
-            `manifest.toml` in it promises must hold
+        data: as for `eval.manifest.open_data_set`; what a `manifest.toml` in it promises must hold
         root: folder of the images; None leaves them unchecked
         against: one more description whose promises must hold
 
@@ -105,7 +104,8 @@ def check_data(data: Path, root: Path | None = None, against: DataSet | None = N
     names = list_splits(data)
     if not names:
         raise ManifestError(
-            f"{data}: expected a folder with one folder a split, a COCO file or class folders"
+            f"{data}: expected a folder with one folder a split, a COCO file, a folder of COCO, "
+            "YOLO or VOC files, or class folders"
         )
     promised: list[tuple[str, DataSet]] = []
     if (data / "manifest.toml").is_file():

@@ -24,7 +24,11 @@ def calibrate(
         ),
     ],
     boxes: Annotated[
-        Path | None, typer.Option(help="COCO data set file, or folder of YOLO label files.")
+        Path | None,
+        typer.Option(
+            help="What a labelling tool exported: COCO, YOLO or VOC, Label Studio's or Datumaro's "
+            "JSON, CVAT's XML; a file or a folder."
+        ),
     ] = None,
     root: Annotated[
         Path | None, typer.Option(help="Folder of the images; default: where the boxes say.")

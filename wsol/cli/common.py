@@ -167,8 +167,8 @@ Scored = Annotated[
     Path,
     typer.Argument(
         metavar="DATA",
-        help="Folder with one folder a split, or with images and these in manifest/; or a COCO "
-        "data set file.",
+        help="Folder with one folder a split, or with images and these in manifest/; a COCO data "
+        "set file; or a folder of COCO, YOLO or VOC files with its splits.",
     ),
 ]
 SplitName = Annotated[str, typer.Option(help="Such as test, or val+test.")]

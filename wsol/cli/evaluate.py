@@ -82,7 +82,8 @@ Maps = Annotated[
 Boxes = Annotated[
     Path | None,
     typer.Option(
-        help="Score the boxes of this file or folder: COCO, CSV, JSON Lines, VOC or YOLO."
+        help="Score the boxes of this file or folder: COCO, CSV, JSON Lines, VOC or YOLO, or a "
+        "labelling tool's own JSON or XML."
     ),
 ]
 Predictions = Annotated[

@@ -97,7 +97,8 @@ def check(
         Path,
         typer.Argument(
             metavar="DATA",
-            help="Folder with one folder a split, COCO file, or folder of class folders.",
+            help="Folder with one folder a split, COCO file, folder of COCO, YOLO or VOC files "
+            "with its splits, or folder of class folders.",
         ),
     ],
     root: Annotated[Path | None, typer.Option(help="Image root, to check the images too.")] = None,

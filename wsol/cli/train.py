@@ -121,7 +121,8 @@ def train(
         Path,
         typer.Argument(
             metavar="DATA",
-            help="Folder with one folder a split, COCO data set file, or folder of class folders.",
+            help="Folder with one folder a split, COCO data set file, folder of COCO, YOLO or VOC "
+            "files with its splits, or folder of class folders.",
         ),
     ],
     out: Annotated[Path, typer.Option(help="Folder of the run.")] = Path("wsol-run"),

@@ -50,7 +50,7 @@ def calibrate(
 
     Args:
         checkpoint: file of weights, folder of a run, or the name of weights that come along
-        boxes: COCO data set file, or folder of YOLO label files; None with `unlabelled`
+        boxes: as for `wsol.drawn_boxes.load_drawn_boxes`; None with `unlabelled`
         root: folder of the images; None: where the boxes say
         unlabelled: folder of photographs, at least a few dozen, in place of boxes
         out: file to write, ends in `.safetensors`; None: the checkpoint itself
