@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from tdam.acol import NAME as ACOL_HEAD
+from tdam.acol import AcolHead
 from tdam.backbones.outside import draw_outline
 from tdam.mean_head import NAME as MEAN_HEAD
 from tdam.published import LIGHT, NORM
@@ -16,12 +18,17 @@ from tdam.toml_records import show
 from tdam.weights import find_misfits, read_file
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
     from torch import Tensor
 
 _MOST_HEADS = 2  # of a network that was distilled
+# Heads that stand in for a network's own: name, a weight that tells the channels, what builds one.
+_OTHER_HEADS: dict[str, tuple[str, str, Callable[[int, int], torch.nn.Module]]] = {
+    "mean": (MEAN_HEAD, "weight", torch.nn.Linear),
+    "acol": (ACOL_HEAD, "first.0.weight", AcolHead),
+}
 
 
 def tell_settings(
@@ -113,7 +120,7 @@ def check_classifier(
             outline = create_model(name, num_classes=num_classes)
         part = f"{find_spec(name).classifier}."
     wanted = {key: t for key, t in outline.state_dict().items() if key.startswith(part)}
-    if head == "mean" and f"{MEAN_HEAD}.bias" in state:
+    if other := _outline_head(head, num_classes, state):
         ends = [
             f"{name}."
             for name, module in outline.named_modules()
@@ -121,10 +128,25 @@ def check_classifier(
             and (len(module.weight), f"{name}.weight" in state) == (num_classes, False)
         ][-_MOST_HEADS:]
         wanted = {key: tensor for key, tensor in wanted.items() if not key.startswith(tuple(ends))}
-        wanted[f"{MEAN_HEAD}.bias"] = torch.empty(num_classes, device="meta")
+        wanted |= other
     misfits = find_misfits(wanted, {k: t for k, t in state.items() if k in wanted})
     if misfits:
         raise ValueError(f"weights do not fit {name} with {num_classes} classes: tensors {misfits}")
+
+
+def _outline_head(head: str, num_classes: int, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Draw the tensors of a head that is not a network's own, for the channels that a file has.
+
+    Returns:
+        without values, by name; none where the head is the own one, or the file has none
+    """
+    name, first, build = _OTHER_HEADS.get(head, ("", "", torch.nn.Linear))
+    weight = state.get(f"{name}.{first}")
+    if weight is None or weight.ndim < 2 or not weight.shape[1]:
+        return {}
+    with torch.device("meta"):
+        outline = build(weight.shape[1], num_classes).state_dict()
+    return {f"{name}.{key}": tensor for key, tensor in outline.items()}
 
 
 def _tell_searchlight(state: Mapping[str, Tensor], blocks: list[str]) -> str:

@@ -26,6 +26,9 @@ _RANGES: dict[str, tuple[float, float]] = {
     "steps": (1, MAX_STEPS),
     "distance": (0, MAX_STEPS),
     "threshold": (0, 1),
+    "acol_threshold": (0, 1),
+    "adl_rate": (0, 1),
+    "adl_threshold": (0, 1),
     "size": (MIN_SIDE, MAX_SIDE),
     "resize": (MIN_SIDE, 2 * MAX_SIDE),
     "mean": (-1000, 1000),
@@ -60,6 +63,9 @@ class _Settings:
     head: str = "own"
     regularizer: str = "none"
     regularized: tuple[str, ...] = ()
+    acol_threshold: float = 0.7
+    adl_rate: float = 0.75
+    adl_threshold: float = 0.9
 
 
 @dataclass(frozen=True)

@@ -110,10 +110,13 @@ def create_model(
     pooling: str = "average",
     regularizer: str | Callable[[int], nn.Module] | None = None,
     regularized: Sequence[str] | None = None,
+    adl_rate: float = 0.75,
+    adl_threshold: float = 0.9,
     num_classes: int = 1000,
     output_stride: int = 32,
     dilated: bool = True,
     head: str = "own",
+    acol_threshold: float = 0.7,
     weights: str | Path | None = None,
     new_head: bool = False,
 ) -> Backbone:
@@ -132,16 +135,21 @@ def create_model(
         searchlight: `top`, `joint` or `joint_sum`
         order: of the modulations, `channel->spatial`, `spatial->channel`, `channel` or `spatial`
         pooling: `average`, `max` or `both`
-        regularizer: None or `none`; or a class or function of your own from channels to a module
-            that acts in training only, put after whole blocks, attention and all; its output has
-            the shape of its input, (N, C, H, W), and equals it in evaluation mode
-        regularized: names of these blocks; None for the last of each of the last two stages
+        regularizer: None or `none`; `adl`, attention-based dropout; or a class or function of your
+            own from channels to a module that acts in training only, put after whole blocks,
+            attention and all; its output has the shape of its input, (N, C, H, W), and equals it
+            in evaluation mode
+        regularized: names of these blocks; None for the layer's usual places
+        adl_rate: probability of ADL's drop mask; of `adl` only, as is the next
+        adl_threshold: gamma, share of the strongest attention from which on it drops
         num_classes: width of the classifier
         output_stride: 32, 16 or 8: pixels of the input per pixel of the map
         dilated: reach an output stride below 32 by dilation, which keeps weights valid, or by
             stride 1 alone, as the standard evaluation's networks do
-        head: `own`; or `mean`, a linear head on the mean of the last map, as class activation maps
-            need, where the network's own is another. It starts at zero
+        head: `own`; `mean`, a linear head on the mean of the last map, as class activation maps
+            need, where the network's own is another; or `acol`, the two classifiers of adversarial
+            complementary learning. Class scores of either start at zero
+        acol_threshold: share of its range from which on `acol` erases the first one's map
         weights: None or `random` for random weights; `pretrained` for the network's ImageNet
             weights, or torchvision's `imagenet1k_v1` or `imagenet1k_v2` (with another number of
             classes all but the classifier's); or a file or folder of weights, as `load_checkpoint`
@@ -163,24 +171,17 @@ def create_model(
     torch.Size([1, 3, 5])
     """
     from tdam.attach import start_as_identity
-    from tdam.mean_head import put_mean_head
     from tdam.recurrence import check_steps
     from tdam.regularizers import add_regularizer, find_regularizer, is_of_layer
     from tdam.stride import set_output_stride
     from tdam.weights import fill
 
-    spec = find_spec(name)
     label = find_attention(attention)
     check_steps(steps)
-    if find_regularizer(regularizer) == "none" and regularized is not None:
+    layer = find_regularizer(regularizer)
+    if layer == "none" and regularized is not None:
         raise ValueError("Expected a regularizer for the blocks of regularized but got none")
-    if head not in HEADS:
-        raise ValueError(f"Expected head to be one of {', '.join(HEADS)} but got {head!r}")
-    if num_classes < 1:
-        raise ValueError(f"Expected num_classes to be at least 1 but got {num_classes}")
-    family = import_module(spec.family if "." in spec.family else f"tdam.backbones.{spec.family}")
-    model: Backbone = family.build(name, num_classes)
-    model.spec = spec
+    model = _build_plain(name, num_classes)
     model.settings = {
         "name": name,
         "attention": label,
@@ -194,10 +195,8 @@ def create_model(
         "dilated": dilated,
         "head": head,
     }
-    if head == "mean":
-        put_mean_head(model)
-    weights = None if weights == "random" else weights
-    state, source = (None, "") if weights is None else _read_weights(model, weights, new_head)
+    _put_head(model, head, acol_threshold)
+    state, source = _read_weights(model, weights, new_head)
     whole = state is not None and any(map(is_added, state))
     if whole and label == "none":
         raise ValueError(
@@ -209,8 +208,9 @@ def create_model(
     if state is not None and not whole:
         fill(model, state, source)
     _add_attention(model, attention)
-    if regularizer is not None and regularizer != "none":
-        add_regularizer(model, regularizer, regularized)
+    if regularizer is not None and layer != "none":
+        options = {"rate": adl_rate, "threshold": adl_threshold} if layer == "adl" else {}
+        add_regularizer(model, regularizer, regularized, **options)
     if state is not None and whole:
         fill(model, state, source)
     elif state is not None:
@@ -221,15 +221,41 @@ def create_model(
     return model.eval()
 
 
+def _build_plain(name: str, num_classes: int) -> Backbone:
+    """Build a network as its family has it, with random weights."""
+    spec = find_spec(name)
+    if num_classes < 1:
+        raise ValueError(f"Expected num_classes to be at least 1 but got {num_classes}")
+    family = import_module(spec.family if "." in spec.family else f"tdam.backbones.{spec.family}")
+    model: Backbone = family.build(name, num_classes)
+    model.spec = spec
+    return model
+
+
+def _put_head(model: Backbone, head: str, acol_threshold: float) -> None:
+    """Give a network the head that its settings name, where that is not its own."""
+    from tdam.acol import put_acol_head
+    from tdam.mean_head import put_mean_head
+
+    if head == "mean":
+        put_mean_head(model)
+    elif head == "acol":
+        put_acol_head(model, acol_threshold)
+    elif head not in HEADS:
+        raise ValueError(f"Expected head to be one of {', '.join(HEADS)} but got {head!r}")
+
+
 def _read_weights(
-    model: Backbone, weights: str | Path, new_head: bool
-) -> tuple[dict[str, Tensor], str]:
+    model: Backbone, weights: str | Path | None, new_head: bool
+) -> tuple[dict[str, Tensor] | None, str]:
     """Read the weights that a network starts from, its classifier's as zeros if they do not fit.
 
     Returns:
-        tensors by name, and what they are from, for messages
+        tensors by name, None where they are random; and what they are from, for messages
     """
-    from tdam.mean_head import fit_mean_head
+    if weights is None or weights == "random":
+        return None, ""
+    from tdam.heads import Headed
     from tdam.published import rename
     from tdam.weights import (
         WeightsError,
@@ -246,12 +272,16 @@ def _read_weights(
             check_tensors(state)
         except ValueError as error:
             raise WeightsError(f"{weights} weights of {name}: {error}") from error
-        state = fit_mean_head(model, state)
-        return fit_classifier(model, state, new_head), f"{weights} weights of {name}"
-    content, _, source = read_file(weights, model.state_dict())
-    state = fit_mean_head(model, rename(content))
-    model.weights_file = find_weights(weights).absolute()
-    return fit_classifier(model, state, new_head) if new_head else state, source
+        source = f"{weights} weights of {name}"
+    else:
+        content, _, source = read_file(weights, model.state_dict())
+        state = rename(content)
+        model.weights_file = find_weights(weights).absolute()
+    if isinstance(model, Headed):
+        return model.fit_weights(state, new_head), source
+    if is_named(weights) or new_head:
+        state = fit_classifier(model, state, new_head)
+    return state, source
 
 
 def _add_attention(model: Backbone, attention: str | Callable[[int], nn.Module] | None) -> None:

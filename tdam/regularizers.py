@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tdam.builders import find_name, import_builder
 
@@ -14,7 +14,9 @@ if TYPE_CHECKING:
     from tdam.backbones.base import Backbone
 
 # A new layer: its class in a file of its own, and one line here, `module:class`.
-REGULARIZERS: dict[str, str] = {}
+REGULARIZERS: dict[str, str] = {
+    "adl": "tdam.adl:ADL",
+}
 
 _LAYER = "after_block"  # the layer's name, as a child of the last module of its block
 
@@ -36,6 +38,7 @@ def add_regularizer(
     model: Backbone,
     regularizer: str | Callable[[int], nn.Module],
     blocks: Iterable[str] | None = None,
+    **options: Any,
 ) -> None:
     """Put a regularizing layer after blocks, where sum and activation are done.
 
@@ -47,7 +50,9 @@ def add_regularizer(
         regularizer: name, or class or function from channels to a module, whose output has the
             shape of its input, (N, C, H, W), and equals it in evaluation mode
         blocks: names of blocks, or of parts of a sequence such as `features.24:30`; by default
-            the last block of each of the last two stages
+            those that the layer's `places` have for a network of this name, else the last block of
+            each of the last two stages
+        options: further arguments of the layer; `settings` records each as `LAYER_OPTION`
 
     Raises:
         TypeError: what was built is no module
@@ -57,14 +62,16 @@ def add_regularizer(
 
     label = find_regularizer(regularizer)
     build = import_builder(REGULARIZERS[label]) if isinstance(regularizer, str) else regularizer
-    stages = model.stage_blocks()
-    names = [stage[-1] for stage in stages[-2:]] if blocks is None else list(blocks)
+    if blocks is None:
+        ends = [stage[-1] for stage in model.stage_blocks()[-2:]]
+        blocks = getattr(build, "places", {}).get(model.spec.name, ends)
+    names = list(blocks)
     layers: dict[nn.Module, nn.Module] = {}
     for name in names:
         last, channels = _find_end(model, name)
         if last in layers or hasattr(last, _LAYER):
             raise ValueError(f"Expected a block without a regularizing layer but {name} has one")
-        layers[last] = build(channels)
+        layers[last] = build(channels, **options)
         if not isinstance(layers[last], nn.Module):
             raise TypeError(f"Expected regularizer to build a module but got {layers[last]!r}")
     for last, layer in layers.items():  # nothing is changed before all layers are built
@@ -72,7 +79,8 @@ def add_regularizer(
         last.add_module(_LAYER, layer.to(like.device, like.dtype))
         if not isinstance(last, nn.Sequential):  # which runs all its children by itself
             last.register_forward_hook(_regularize)
-    model.settings |= {"regularizer": label, "regularized": names}
+    told = {f"{label}_{name}": value for name, value in options.items()}
+    model.settings |= {"regularizer": label, "regularized": names, **told}
 
 
 def run_layer_of(block: nn.Module, features: Tensor) -> Tensor:

@@ -7,7 +7,8 @@ from typing import Any
 
 from tdam.preprocessing import Preprocessing
 
-HEADS = ("own", "mean")  # a network's own, or a linear one on the mean of its last map
+# A network's own, a linear one on the mean of its last map, or two classifiers of that map.
+HEADS = ("own", "mean", "acol")
 FROM_TORCHVISION = "torchvision (downloaded)"
 
 

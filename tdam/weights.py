@@ -263,8 +263,8 @@ def fill(
     misfits = find_misfits(own, state)
     if misfits:
         spec = getattr(model, "spec", None)
-        heads = () if spec is None else (f"{spec.classifier}.weight", f"{spec.classifier}.bias")
-        other = [each for each in misfits.misshapen if each.split()[0] in heads]
+        head = () if spec is None else f"{spec.classifier}."
+        other = [each for each in misfits.misshapen if each.startswith(head)]
         hint = "; for other classes leave its classifier out (new_head)"
         named = "" if source is None else f"{source}: "
         raise ValueError(

@@ -118,7 +118,7 @@ def test_files(tmp_path):
     assert not hasattr(without.layer4[1], "after_block")
     with torch.no_grad():
         assert torch.equal(without(images()), model(images()))
-    with pytest.raises(ValueError, match=r"regularizer to be one of none but .*'Scale'.* pass"):
+    with pytest.raises(ValueError, match=r"one of none, adl but .*'Scale'.* pass"):
         load_checkpoint(path)
     more = create_model("resnet18", num_classes=5, weights=path, **TDAM, regularizer=Scale)
     assert torch.equal(more.layer4[1].after_block.weight, model.layer4[1].after_block.weight)
@@ -161,7 +161,7 @@ def test_a_line_in_the_registry_is_enough(monkeypatch):
     monkeypatch.setitem(REGULARIZERS, "nothing", "torch.nn:Identity")
     model = tiny(regularizer="nothing", regularized=["layer4.0"])
     assert isinstance(model.layer4[0].after_block, nn.Identity)
-    with pytest.raises(ValueError, match="regularizer to be one of none, nothing but got 'other'"):
+    with pytest.raises(ValueError, match="to be one of none, adl, nothing but got 'other'"):
         tiny(regularizer="other")
 
 

@@ -10,8 +10,8 @@ from small_cams import IDS, NO_CLASS, Deep, Tiny, images, ours
 from torch import nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from tdam.stretch import stretch
 from wsol.maps import find_method
-from wsol.maps.core import stretch
 from wsol.maps.names import OTHER_METHODS
 
 torchcam = pytest.importorskip("torchcam.methods")

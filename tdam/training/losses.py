@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 # A new loss: its function in a file of its own, and one line here, `module:function`.
 LOSSES: dict[str, str] = {
     "cross_entropy": "tdam.training.losses:cross_entropy",
+    "acol": "tdam.acol:acol",
 }
 
 

@@ -11,19 +11,24 @@ from wsol.maps.core import MapExtractor, default_layer, find_layer
 _ALIKE = 1e-3  # share by which sum and class score may differ, of float32
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from torch import Tensor, nn
+
+    OwnMaps = Callable[
+        [Tensor, Tensor], Tensor
+    ]  # of features, (N, C, h, w), and one class an image
 
 
 class CAM(MapExtractor):
     r"""Class activation map (B. Zhou et al., CVPR 2016): $\frac{1}{C}\sum_c w_{kc} A_c$.
 
     No bias and no ReLU: a negative value is evidence against the class, and thresholds refer to
-    the whole range. Works in any gradient mode.
+    the whole range. Works in any gradient mode. A network with class maps of its own, such as those
+    that the two classifiers of `create_model(head="acol")` make together, gives these.
 
     Args:
-        model: ends in global average pooling and one linear layer
+        model: ends in global average pooling and one linear layer, or has `class_maps`
         target_layer: whose output is pooled, (N, C, h, w)
         fc_layer: the linear layer, weight (K, C); by default the registered network's own
 
@@ -39,6 +44,7 @@ class CAM(MapExtractor):
     """
 
     usual_layer = "pooled_layer"
+    takes_own_maps = True  # of networks that have some
 
     def __init__(
         self,
@@ -47,6 +53,17 @@ class CAM(MapExtractor):
         fc_layer: str | nn.Module | None = None,
     ) -> None:
         super().__init__(model, target_layer)
+        self.own_maps: OwnMaps | None = None
+        if self.takes_own_maps and fc_layer is None:
+            self.own_maps = getattr(self.model, "class_maps", None)
+        if self.own_maps is not None:
+            pooled = default_layer(self.model, self.usual_layer, "target_layer")
+            if self.layers != [find_layer(self.model, pooled)]:
+                raise ValueError(
+                    f"Expected target_layer to be {pooled}, of which this network makes class maps "
+                    "of its own; use layercam or gradcam elsewhere"
+                )
+            return
         if fc_layer is None:
             try:
                 fc_layer = default_layer(model, "classifier", "fc_layer")
@@ -57,6 +74,8 @@ class CAM(MapExtractor):
             raise ValueError(f"Expected fc_layer to have a weight but got {self.classifier}")
 
     def _compute(self, activations: list[Tensor], ids: Tensor, scores: Tensor) -> list[Tensor]:
+        if self.own_maps is not None:
+            return [self.own_maps(each, ids) for each in activations]
         weight, _ = read_linear(self.classifier)
         for activation in activations:
             if activation.shape[1] != weight.shape[1]:
@@ -70,6 +89,8 @@ class CAM(MapExtractor):
         ]
 
     def _check(self, activations: list[Tensor], ids: Tensor, scores: Tensor) -> None:
+        if self.own_maps is not None:
+            return
         weight, bias = read_linear(self.classifier)
         for activation in activations:
             if activation.shape[1] != weight.shape[1] or len(activation) != len(scores):

@@ -14,6 +14,7 @@ from tdam.outputs import find_scores, fit_images, uncompiled, unwrap
 from tdam.precision import autocast, warn_of_few_bits
 from tdam.recurrence import TopDownBlock
 from tdam.spec import name_network
+from tdam.stretch import stretch
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -255,20 +256,6 @@ class MapExtractor(ABC):
     @abstractmethod
     def _compute(self, activations: list[Tensor], ids: Tensor, scores: Tensor) -> list[Tensor]:
         """Turn each (N, C, h, w) activation into (N, h, w) maps of the classes `ids`, (N,)."""
-
-
-def stretch(maps: Tensor) -> Tensor:
-    """Stretch every map to [0, 1].
-
-    Args:
-        maps: (N, h, w)
-
-    Returns:
-        the same shape; a constant map becomes zeros
-    """
-    low = maps.amin(dim=(1, 2), keepdim=True)
-    span = maps.amax(dim=(1, 2), keepdim=True) - low
-    return torch.where(span > 0, (maps - low) / span, torch.zeros_like(maps))
 
 
 def find_layer(model: nn.Module, layer: Any) -> nn.Module:

@@ -9,7 +9,8 @@ import torch
 from torch.nn.functional import interpolate
 
 from tdam.steps import every_step
-from wsol.maps.core import MapExtractor, stretch
+from tdam.stretch import stretch
+from wsol.maps.core import MapExtractor
 from wsol.runtime import evaluation_mode
 
 if TYPE_CHECKING:

@@ -194,7 +194,8 @@ def settle_method(method: str | type[MapExtractor], model: nn.Module) -> str:
         method = spec.method  # which a file may have told
     name = check_method(method)
     find_method(name).check_network(model)
-    if name in ("cam", "torchcam:CAM") and spec is not None and not spec.cam:
+    exact = spec is None or (spec.cam and (name == "cam" or not hasattr(model, "class_maps")))
+    if name in ("cam", "torchcam:CAM") and not exact:
         raise ValueError(
             f"Expected method to be another than {name}, which asks for one linear layer behind "
             f"the pooling, as {spec.name} has none; use {spec.method}"

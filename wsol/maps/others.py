@@ -127,6 +127,7 @@ class TorchcamPooled(CAM):
     """Maps by torch-cam from the classifier's weights, whatever kind of layer holds these."""
 
     wraps: Any
+    takes_own_maps = False
 
     def _compute(self, activations: list[Tensor], ids: Tensor, scores: Tensor) -> list[Tensor]:
         super()._compute(activations, ids, scores)  # which refuses layers that do not fit
