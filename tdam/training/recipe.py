@@ -8,73 +8,18 @@ import tomllib
 from dataclasses import asdict, dataclass, fields, replace
 from importlib import resources
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from tdam.named_weights import is_named
-from tdam.precision import PRECISIONS
-from tdam.preprocessing import MAX_SIDE, MIN_SIDE
-from tdam.spec import HEADS
 from tdam.toml_records import fit_fields, read_toml
-from tdam.training.losses import LOSSES
-
-if TYPE_CHECKING:
-    from collections.abc import Collection
+from tdam.training.recipe_rules import check_alone, check_together
 
 DEFAULT_RECIPE = "finetune"
 
-CHOICES: dict[str, Collection[str]] = {
-    "optimizer": ("sgd", "adamw"),
-    "schedule": ("cosine", "steps"),
-    "rate_every": ("step", "epoch"),
-    "head": HEADS,
-    "learns": ("all", "classifier"),
-    "targets": ("labels", "plain"),
-    "loss": LOSSES,
-    "interpolation": ("bilinear", "bicubic", "random"),
-    "precision": ("auto", *PRECISIONS),
-    "select": ("accuracy", "localization", "last"),
-    "pick_threshold": ("none", "val", "unlabelled"),
-}
-
-# Without a meaning where each image's features are computed once.
-_OF_VIEWS: dict[str, Any] = {
-    "targets": "labels", "select": ("accuracy", "last"), "precision": "float32", "accumulate": 1,
-    "small_size": 0, "resize": 0, "mixup": 0.0, "cutmix": 0.0, "erasing": 0.0, "min_scale": 1.0,
-    "colour": 0.0, "ema": 0.0, "compile": False, "packed": False,
-}  # fmt: skip
-
-_RANGES: dict[str, tuple[float, float]] = {
-    "epochs": (1, 100_000),
-    "batch_size": (1, 1_000_000),
-    "accumulate": (1, 10_000),
-    "size": (0, MAX_SIDE),
-    "small_size": (0, MAX_SIDE),
-    "small_epochs": (0, 100_000),
-    "resize": (0, MAX_SIDE),
-    "lr": (0, 100),
-    "min_lr": (0, 100),
-    "warmup_lr": (0, 100),
-    "head_lr": (0, 10_000),
-    "attention_lr": (0, 10_000),
-    "momentum": (0, 0.9999),
-    "weight_decay": (0, 10),
-    "warmup": (0, 100_000),
-    "cooldown": (0, 100_000),
-    "drop": (0, 1),
-    "label_smoothing": (0, 0.99),
-    "mixup": (0, 100),
-    "cutmix": (0, 100),
-    "erasing": (0, 1),
-    "min_scale": (0.01, 1),
-    "flip": (0, 1),
-    "colour": (0, 1),
-    "ema": (0, 0.99999),
-    "val_share": (0.01, 0.9),
-    "per_class": (0, 10_000_000),
-    "val_limit": (0, 10_000_000),
-    "val_every": (1, 100_000),
-    "seed": (0, 2**31 - 1),
-}
+ARCHITECTURE = (
+    "attention", "steps", "distance", "searchlight", "output_stride", "dilated", "head",
+    "acol_threshold", "regularizer", "regularized", "adl_rate", "adl_threshold",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -84,13 +29,18 @@ class Recipe:
     Args:
         name: of the recipe
         model: name of a registered network
-        attention: as `create_model` takes it, like the next four
+        attention: as `create_model` takes it, like all down to `adl_threshold`
         steps: T
         distance: m
         searchlight: kind of it
         output_stride: 32, 16 or 8
         dilated: reach a stride below 32 by dilation, or by stride 1 alone
-        head: `own`, or `mean` for a linear one on the mean of the last map
+        head: `own`; `mean`, a linear one on the mean of the last map; or `acol`, two classifiers
+        acol_threshold: share of its range from which on the first one's map is erased
+        regularizer: layer that acts in training only, a key of `tdam.regularizers.REGULARIZERS`
+        regularized: blocks that it follows; none for its usual places
+        adl_rate: probability that ADL hides what is looked at most
+        adl_threshold: share of the strongest attention from which on it is hidden
         weights: `pretrained`; torchvision's `imagenet1k_v1` or `imagenet1k_v2`; `random`; or the
             path of a file
         new_head: take a file's weights without its classifier; the new one starts at zero
@@ -137,7 +87,12 @@ class Recipe:
         label_smoothing: share of probability spread over all classes
         mixup: alpha of mixed images; 0 for none
         cutmix: alpha of pasted patches; 0 for none; with both, a batch takes either
+        mix_rate: probability that a batch is mixed at all, by these two
         erasing: probability that a patch of an image becomes noise
+        hide_rate: probability that a square of an image gets the mean colour (Hide-and-Seek: K.
+            Singh, Y. Lee, ICCV 2017), anew for each square and each view; 0 for none
+        hide_sizes: sides of the squares that a view is cut into, in pixels, from the upper left;
+            each view takes one of them at random, 0 leaving it whole
         min_scale: least share of an image's area that a crop shows; 1 squashes the whole image
         resize: side in pixels that images are squashed to before a random crop of `size`, in place
             of crops by `min_scale`; 0 for those. Smaller views take as large a part
@@ -174,7 +129,12 @@ class Recipe:
     searchlight: str = "joint"
     output_stride: int = 32
     dilated: bool = True
-    head: Literal["own", "mean"] = "own"
+    head: Literal["own", "mean", "acol"] = "own"
+    acol_threshold: float = 0.7
+    regularizer: str = "none"
+    regularized: tuple[str, ...] = ()
+    adl_rate: float = 0.75
+    adl_threshold: float = 0.9
     weights: str = "pretrained"
     new_head: bool = False
     freeze_norms: bool = False
@@ -207,7 +167,10 @@ class Recipe:
     label_smoothing: float = 0.1
     mixup: float = 0.0
     cutmix: float = 0.0
+    mix_rate: float = 1.0
     erasing: float = 0.0
+    hide_rate: float = 0.0
+    hide_sizes: tuple[int, ...] = (0, 16, 32, 44, 56)
     min_scale: float = 0.35
     resize: int = 0
     interpolation: Literal["bilinear", "bicubic", "random"] = "bilinear"
@@ -228,26 +191,7 @@ class Recipe:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        for name, allowed in CHOICES.items():
-            value = getattr(self, name)
-            if value not in allowed:
-                raise ValueError(
-                    f"Expected {name} to be one of {', '.join(allowed)} but got {value!r}"
-                )
-        for name, (low, high) in _RANGES.items():
-            value = getattr(self, name)
-            if not low <= value <= high:
-                raise ValueError(f"Expected {name} to be from {low} to {high} but got {value}")
-        for name in ("size", "small_size"):
-            if 0 < getattr(self, name) < MIN_SIDE:
-                raise ValueError(
-                    f"Expected {name} to be 0 or at least {MIN_SIDE} but got {getattr(self, name)}"
-                )
-        if not all(0 <= factor <= _RANGES["head_lr"][1] for factor in self.stage_lr):
-            raise ValueError(
-                f"Expected stage_lr to be from 0 to {_RANGES['head_lr'][1]} but got "
-                f"{list(self.stage_lr)}"
-            )
+        check_alone(self)
 
     def check_together(self) -> None:
         """Refuse choices that each can be made, but not with the others.
@@ -255,24 +199,13 @@ class Recipe:
         Raises:
             ValueError: it names one of them
         """
-        if self.cooldown >= self.epochs:
-            raise ValueError(
-                f"Expected cooldown to be less than epochs ({self.epochs}), which count it, but "
-                f"got {self.cooldown}; set cooldown=0 beside so few epochs"
-            )
-        if self.learns == "classifier":
-            for name, fixed in _OF_VIEWS.items():
-                value = getattr(self, name)
-                allowed = fixed if isinstance(fixed, tuple) else (fixed,)
-                if value not in allowed:
-                    raise ValueError(
-                        f"Expected {name} to be {' or '.join(map(str, allowed))} where only the "
-                        f"classifier learns, from features computed once, but got {value}"
-                    )
-        if 0 < self.resize < self.size:
-            raise ValueError(
-                f"Expected resize to be at least size ({self.size}) but got {self.resize}"
-            )
+        check_together(self)
+
+    @property
+    def architecture(self) -> dict[str, Any]:
+        """Arguments of `create_model` that say what becomes of the network that `model` names."""
+        own = {name: getattr(self, name) for name in ARCHITECTURE}
+        return {**own, "regularized": self.regularized or None}
 
     @property
     def starts_from_file(self) -> bool:

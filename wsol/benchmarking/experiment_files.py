@@ -9,6 +9,7 @@ from typing import Any
 
 from tdam.named_weights import is_named
 from tdam.registry import find_attention, find_spec
+from tdam.regularizers import find_regularizer
 from tdam.toml_records import check_keys, fit_fields, read_toml
 from tdam.training.recipe import Recipe, load_recipe
 from tdam.weights import list_shipped, shipped_path
@@ -142,6 +143,7 @@ def _read_entry(content: Any, base: Recipe, seeds: tuple[int, ...], home: Path) 
         recipe = base.change(**_without_seed(own))
         find_spec(recipe.model)
         find_attention(recipe.attention)
+        find_regularizer(recipe.regularizer)
         default = seeds if checkpoint is None or "{seed}" in checkpoint else (0,)
         return Entry(
             name=name,

@@ -40,7 +40,7 @@ def check_own_word(
     Raises:
         ValueError: it names the file, what it says and what the experiment says
     """
-    told: dict[str, Any] = {**info.settings}
+    told: dict[str, Any] = {"regularizer": "none", **info.settings}
     wanted = _describe(entry, told["num_classes"])
     if entry.checkpoint is None:
         if entry.recipe.size and info.source == "wsol-tdam":
@@ -64,12 +64,11 @@ def check_own_word(
 def _describe(entry: Entry, classes: int) -> dict[str, Any]:
     """Tell the settings that the experiment gives a model."""
     recipe = entry.recipe
-    names = ("attention", "steps", "distance", "searchlight", "output_stride", "dilated")
     if entry.checkpoint is not None:
         fields = {"model": "name"}
         return {fields.get(key, key): getattr(recipe, key) for key in entry.declared}
-    settings: dict[str, Any] = {name: getattr(recipe, name) for name in names}
-    return dict(create_model(recipe.model, num_classes=classes, **settings).settings)
+    network = create_model(recipe.model, num_classes=classes, **recipe.architecture)
+    return {"regularizer": "none", **network.settings}
 
 
 def _show(value: Any) -> str:

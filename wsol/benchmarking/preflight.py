@@ -75,11 +75,10 @@ def check_trained(
     check_training(recipe, training_data, folder, None)
     network, _, _ = begin_network(recipe, training_data, folder, [])
     _check_network(network, images, scoring)
-    names = ("attention", "steps", "distance", "searchlight", "num_classes", "dilated")
+    settings = {**recipe.architecture, "num_classes": network.settings["num_classes"]}
     for stride in scoring.output_strides:
         if stride:
-            settings: dict[str, Any] = {name: network.settings[name] for name in names}
-            create_model(recipe.model, output_stride=stride, **settings)
+            create_model(recipe.model, **{**settings, "output_stride": stride})
 
 
 def _check_network(network: Any, images: Images, scoring: Scoring) -> None:

@@ -11,7 +11,8 @@ import typer
 
 from tdam.named_weights import NAMED_WEIGHTS
 from tdam.registry import find_spec, list_models
-from tdam.training.recipe import CHOICES, DEFAULT_RECIPE, list_recipes, load_recipe
+from tdam.training.recipe import DEFAULT_RECIPE, list_recipes, load_recipe
+from tdam.training.recipe_rules import CHOICES
 from tdam.unfinished import RECIPE
 from wsol.cli import common
 from wsol.cli.completing import offer

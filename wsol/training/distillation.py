@@ -40,6 +40,7 @@ def check_distillation(recipe: Recipe) -> None:
             "pretrained or a file, whose predictions are learned",
             recipe.weights != "random",
         ),
+        "regularizer": ("none, as it would do nothing", recipe.regularizer == "none"),
         "new_head": ("false, as the classes stay", not recipe.new_head),
         "mixup": ("0, as a target is of one image", recipe.mixup == 0),
         "cutmix": ("0, as a target is of one image", recipe.cutmix == 0),

@@ -69,13 +69,7 @@ def create_network(
         _check_classes(recipe.weights, class_names)
     model = create_model(
         recipe.model,
-        attention=recipe.attention,
-        steps=recipe.steps,
-        distance=recipe.distance,
-        searchlight=recipe.searchlight,
-        output_stride=recipe.output_stride,
-        dilated=recipe.dilated,
-        head=recipe.head,
+        **recipe.architecture,
         num_classes=outputs or len(class_names or ()),
         weights=recipe.weights,
         new_head=recipe.new_head,
