@@ -16,7 +16,8 @@ from wsol.training.train import prepare_recipe
 def test_experiments_that_come_along():
     names = list_experiments()
     assert names == [
-        *("cub10_lite0", "cub_resnet50", "ilsvrc_resnet50_wsoleval", "imagenet10_lite0"),
+        *("cub10_lite0", "cub10_methods", "cub_resnet50", "cub_wsoleval"),
+        *("ilsvrc_resnet50_wsoleval", "imagenet10_lite0"),
         *("imagenet10_resnet50", "imagenet_published", "imagenet_resnet50"),
     ]
     published = load_experiment("imagenet_published")
