@@ -15,6 +15,7 @@ from wsol.benchmarking.outcome import Outcome
 from wsol.benchmarking.summary import Row, Value
 from wsol.cli.score_tables import print_evaluation
 from wsol.report.tables import Table
+from wsol.text import write_gap
 
 
 @pytest.fixture(scope="module")
@@ -78,8 +79,9 @@ def test_a_comparison_is_a_line_and_a_table(scored):
     (comparison,) = found
     gap = comparison.differences["gt_known_loc"]
     assert gap.difference == second.result.gt_known_loc - first.result.gt_known_loc
+    told = write_gap(gap.difference, gap.low, gap.high)
     assert repr(comparison) == (
-        f"Comparison(first='one', second='two', images=30, gt_known_loc='{gap.describe()}')"
+        f"Comparison(first='one', second='two', images=30, gt_known_loc='{told}')"
     )
     header, *rows = read_table(found._repr_html_())
     assert header[:4] == ["score", "one", "two", "difference"]
