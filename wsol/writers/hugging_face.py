@@ -45,7 +45,9 @@ class HuggingFaceWriter(DataSetWriter):
     ) -> None:
         super().__init__(folder, names, upright_copies, val)
         self._home = home = folder / "huggingface"
-        make_folder(home)
+        self._splits = (TRAIN, VAL) if val else (TRAIN,)
+        for part in self._splits:
+            make_folder(home / part)
         self._errors = ErrorTable(home / "errors.csv", self._files)
         self._originals = PathTable(home / "originals.csv", ("image", "file"), self._files)
 
@@ -66,10 +68,7 @@ class HuggingFaceWriter(DataSetWriter):
     def close(self) -> None:
         """Write the metadata, and link to the images that are files."""
         self._open("huggingface/classes.txt").write(list_names(self.names))
-        parts = (TRAIN, VAL) if self._val else (TRAIN,)
-        for part in parts:
-            make_folder(self._home / part)
-        tables = {part: self._open(f"huggingface/{part}/metadata.jsonl") for part in parts}
+        tables = {part: self._open(f"huggingface/{part}/metadata.jsonl") for part in self._splits}
         for part, stem, path, content in self._parts():
             placed = self._place(path, self._home / part, stem)
             name = stem + ("" if path is None else plain_name(path.suffix))
