@@ -40,6 +40,7 @@ def means(network, images):
     return x.mean(dim=(2, 3))
 
 
+@pytest.mark.slow
 def test_it_is_the_classifier_of_the_features(root, weights, tmp_path):
     recipe = PROBE.change(weights=str(weights), flip=0.0, epochs=1, batch_size=64, warmup=0.0)
     run = train_localizer(root, tmp_path / "run", recipe, workers=0)

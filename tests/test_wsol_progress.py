@@ -18,6 +18,7 @@ class Cut(Watchful):
             raise KillError
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("recipe", ["finetune", "linear_probe"])
 def test_a_training_counts_to_its_end(objects, tmp_path, recipe):
     options = {"recipe": recipe, "size": 32, "batch_size": 8, "workers": 0}
@@ -30,6 +31,7 @@ def test_a_training_counts_to_its_end(objects, tmp_path, recipe):
     assert not any(task.startswith("train") for task, _, _ in heard.tasks)  # nothing is left of it
 
 
+@pytest.mark.slow
 def test_a_training_that_was_cut_off_counts_on(objects, tmp_path):
     options = {"epochs": 2, "size": 32, "batch_size": 8, "workers": 0}
     with pytest.raises(KillError):
@@ -42,6 +44,7 @@ def test_a_training_that_was_cut_off_counts_on(objects, tmp_path):
     assert (heard.left, heard.short) == (None, 0)
 
 
+@pytest.mark.slow
 def test_pictures_and_pages_are_counted(photos, tmp_path):
     model, heard = create_model("resnet18", num_classes=3, attention="tdam"), Watchful()
     predict(model, photos, page=DraftPage(tmp_path / "page"), events=heard)
