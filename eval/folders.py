@@ -6,7 +6,6 @@ What wsol wrote among them is no image, and a folder that has nothing else is no
 from __future__ import annotations
 
 from pathlib import Path
-from typing import NoReturn
 
 import numpy as np
 
@@ -18,6 +17,7 @@ from eval.image_names import (
     tell_broken_link,
     walk_folders,
 )
+from eval.parsing import refuse_folder
 from eval.splits import ManifestError, Split
 from eval.written_files import WrittenFiles, warn_of_written
 
@@ -48,7 +48,7 @@ def load_folders(data: Path, name: str) -> Split:
     try:
         return _load_folders(data, name, WrittenFiles(told.append))
     except OSError as error:
-        _raise(error)
+        refuse_folder(error)
     finally:
         warn_of_written(told)
 
@@ -85,7 +85,7 @@ def list_folders(folder: Path, written: WrittenFiles | None = None) -> list[str]
     paths = [path for path in folder.iterdir() if not is_passed_over(path.name)]
     for path in paths:
         if not path.suffix and is_broken_link(path):
-            _raise(tell_broken_link(path))
+            refuse_folder(tell_broken_link(path))
     written = written or WrittenFiles()
     written.enter(folder, named=True)
     folders = (path for path in paths if path.is_dir())
@@ -97,7 +97,7 @@ def _is_written(folder: Path, written: WrittenFiles) -> bool:
     written.enter(folder)
     if not written.owns(folder):
         return False
-    walk = walk_folders(folder, _raise, written)
+    walk = walk_folders(folder, refuse_folder, written)
     if any(is_image_name(name) for _, names in walk for name in names):
         return False
     written.tell(folder)
@@ -118,7 +118,7 @@ def list_images(folder: Path, written: WrittenFiles | None = None) -> list[str]:
         ManifestError: a folder that cannot be read
     """
     images: list[tuple[str, ...]] = []
-    for current, files in walk_folders(folder, _raise, written or WrittenFiles()):
+    for current, files in walk_folders(folder, refuse_folder, written or WrittenFiles()):
         parts = current.relative_to(folder).parts
         images.extend((*parts, name) for name in files if is_image_name(name))
     return ["/".join(parts) for parts in sorted(images)]
@@ -184,7 +184,3 @@ def _describe(folder: Path) -> str:
     """Say what is in a folder instead of what was expected."""
     names = sorted(path.name for path in folder.iterdir() if not is_passed_over(path.name))
     return f"others, such as {names[0]!r}" if names else "an empty folder"
-
-
-def _raise(error: OSError) -> NoReturn:
-    raise ManifestError(f"{error.filename}: cannot be read ({error.strerror})") from error

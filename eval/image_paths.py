@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import re
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING
 from unicodedata import normalize
 from urllib.parse import unquote, urlsplit
 
 from eval.image_names import is_image_name, walk_folders
-from eval.splits import ManifestError, is_text, leaves_root, tidy_path
+from eval.parsing import refuse_folder
+from eval.splits import is_text, leaves_root, tidy_path
 from eval.written_files import WrittenFiles
 
 if TYPE_CHECKING:
@@ -128,7 +129,7 @@ class ImageFinder:
 
     def _list_names(self) -> dict[str, str | None]:
         names: dict[str, str | None] = {}
-        for folder, files in walk_folders(self.root, _raise, WrittenFiles()):
+        for folder, files in walk_folders(self.root, refuse_folder, WrittenFiles()):
             for file in filter(is_image_name, files):
                 path = (folder / file).relative_to(self.root).as_posix()
                 name = normalize("NFC", file)
@@ -153,7 +154,3 @@ def settle_id(text: str, finder: ImageFinder | None) -> str:
     if finder is None:
         return tidy_path(read_address(text))
     return finder.find(text) or finder.spell(text)
-
-
-def _raise(error: OSError) -> NoReturn:
-    raise ManifestError(f"{error.filename}: cannot be read ({error.strerror})") from error

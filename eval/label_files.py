@@ -10,13 +10,14 @@ from __future__ import annotations
 import os
 from functools import cache
 from pathlib import Path, PurePath
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING
 from unicodedata import normalize
 
 import numpy as np
 
 from eval.image_names import SUFFIXES, is_passed_over, walk_folders
 from eval.image_paths import ImageFinder
+from eval.parsing import refuse_folder
 from eval.splits import ManifestError, Split
 from eval.written_files import WrittenFiles, warn_of_written
 
@@ -115,7 +116,7 @@ def list_label_files(folder: Path, suffix: str) -> Iterator[Path]:
     """
     told: list[Path] = []
     written = WrittenFiles(told.append, suffix)
-    for current, names in walk_folders(folder, _raise, written):
+    for current, names in walk_folders(folder, refuse_folder, written):
         yield from (current / name for name in names if name.endswith(suffix))
     warn_of_written(told)
 
@@ -167,7 +168,3 @@ def _list_images(folder: Path) -> dict[str, Path]:
     images = [p for p in files if p.suffix.lower() in order and not is_passed_over(p.name)]
     images.sort(key=lambda path: (-order[path.suffix.lower()], path.name))
     return {normalize("NFC", path.stem): path for path in images}
-
-
-def _raise(error: OSError) -> NoReturn:
-    raise ManifestError(f"{error.filename}: cannot be read ({error.strerror})") from error

@@ -51,6 +51,11 @@ def read_limited(path: Path, most: int = MOST_TEXT) -> bytes:
     return content
 
 
+def refuse_folder(error: OSError) -> NoReturn:
+    """Refuse a folder that cannot be read, as `unreadable` of `eval.image_names.walk_folders`."""
+    raise ManifestError(f"{error.filename}: cannot be read ({error.strerror})") from error
+
+
 def read_json(path: Path) -> Any:
     """Read a JSON file.
 
