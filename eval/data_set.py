@@ -70,6 +70,26 @@ class DataSet:
         """The folder of images with boxes that it is, if it is one."""
         return None if _four_file_splits(self.path) else find_box_folder(self.path)
 
+    def find_root(self) -> Path | None:
+        """Tell which folder the ids are relative to by the data set itself.
+
+        Returns:
+            the folder of a COCO file; that of images with boxes, or of class folders; what
+            `manifest.toml` names, as long as it is there; else None
+        """
+        if self.path.is_file():
+            return self.path.parent
+        if not _four_file_splits(self.path):
+            return self.path if self._boxes or list_folders(self.path) else None
+        try:
+            content = read_toml(self.path / "manifest.toml")
+        except ManifestError:
+            return None
+        root = content.get("root")
+        if not isinstance(root, str) or not is_text(root) or not (self.path / root).is_dir():
+            return None
+        return self.path / root
+
     def settle_name(self, split: str) -> str:
         """Give the name that a split has here, where folders with boxes name theirs otherwise.
 
@@ -203,7 +223,10 @@ def open_data_set(data: str | Path | DataSet, root: str | Path | None = None) ->
     home = None
     if _four_file_splits(inside):
         path, home = inside, path
-    return DataSet(path, Path(root) if root is not None else _find_root(path) or home)
+    opened = DataSet(path, None if root is None else Path(root))
+    if root is None:
+        opened.root = opened.find_root() or home
+    return opened
 
 
 def find_class_table(*folders: Path) -> Path | None:
@@ -219,27 +242,6 @@ def find_class_table(*folders: Path) -> Path | None:
                 if "imagenet1k_index" in file.readline(10_000):
                     return path
     return None
-
-
-def _find_root(data: Path) -> Path | None:
-    """Tell which folder the ids of a data set are relative to.
-
-    Returns:
-        the folder of a COCO file; that of images with boxes, or of class folders; what
-        `manifest.toml` names, as long as it is there; else None
-    """
-    if data.is_file():
-        return data.parent
-    if not _four_file_splits(data):
-        return data if find_box_folder(data) or list_folders(data) else None
-    try:
-        content = read_toml(data / "manifest.toml")
-    except ManifestError:
-        return None
-    root = content.get("root")
-    if not isinstance(root, str) or not is_text(root) or not (data / root).is_dir():
-        return None
-    return data / root
 
 
 def _four_file_splits(data: Path) -> list[str]:
