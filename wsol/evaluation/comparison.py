@@ -23,7 +23,7 @@ from wsol.evaluation.metric_names import is_of_given_boxes
 from wsol.evaluation.row_checks import count_boxes_shown, find_contradiction
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     from eval.splits import Split
 
@@ -169,13 +169,32 @@ def compare_results(first: Results, second: Results) -> dict[str, Difference]:
         )
         gained = lost = p_value = None
         if name in COUNTED:
-            right = COUNTED[name]
-            pairs = [(right(first.rows[i]), right(second.rows[i])) for i in first.rows]
-            gained = sum(new and not old for old, new in pairs)
-            lost = sum(old and not new for old, new in pairs)
+            gained, lost = count_changes(find_right(first, second, name, list(first.rows)))
             p_value = mcnemar(gained, lost)
         differences[name] = Difference(before, after, low, high, gained, lost, p_value)
     return differences
+
+
+def find_right(first: Results, second: Results, score: str, ids: Sequence[str]) -> np.ndarray:
+    """Tell which images two runs have right.
+
+    Args:
+        first: a run
+        second: another one of the same images
+        score: of `COUNTED`
+        ids: of images
+
+    Returns:
+        (2, N), bool
+    """
+    right = COUNTED[score]
+    return np.array([[right(run.rows[i]) for i in ids] for run in (first, second)], dtype=bool)
+
+
+def count_changes(right: np.ndarray) -> tuple[int, int]:
+    """Count the images that only the second run has right, and those that only the first has."""
+    before, after = right
+    return int((after & ~before).sum()), int((before & ~after).sum())
 
 
 def check_comparable(first: Results, second: Results) -> None:

@@ -7,7 +7,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from eval.statistics import Difference, image_columns, interval, mcnemar, to_percent
-from wsol.evaluation.comparison import COUNTED, ResultError, check_comparable
+from wsol.evaluation.comparison import (
+    COUNTED,
+    ResultError,
+    check_comparable,
+    count_changes,
+    find_right,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -95,11 +101,10 @@ def compare_groups(
 
 def _compare(first: Results, second: Results, score: str, ids: list[str]) -> Difference:
     """Compare a score that counts images on some of them."""
-    right = COUNTED[score]
     columns = np.stack([image_columns(image_id) for image_id in ids])
-    hits = np.array([[right(run.rows[i]) for i in ids] for run in (first, second)])
-    before, after = to_percent(hits @ columns, columns.sum(axis=0))
+    right = find_right(first, second, score, ids)
+    before, after = to_percent(right @ columns, columns.sum(axis=0))
     low, high = interval(after[:-1] - before[:-1]) or (np.nan, np.nan)
-    gained, lost = int((hits[1] & ~hits[0]).sum()), int((hits[0] & ~hits[1]).sum())
-    chance = mcnemar(gained, lost)
-    return Difference(float(before[-1]), float(after[-1]), low, high, gained, lost, chance)
+    changes = count_changes(right)
+    chance = mcnemar(*changes)
+    return Difference(float(before[-1]), float(after[-1]), low, high, *changes, chance)
