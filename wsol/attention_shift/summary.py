@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from eval.geometry import pairwise_iou
+from eval.metrics.localization import HIT
 from tdam.reprs import brief_repr
 from wsol.text import count_things
 
@@ -16,7 +17,6 @@ if TYPE_CHECKING:
 
     from wsol.attention_shift.trace import Shift
 
-ENOUGH = 0.5  # IoU at which a box finds an object
 _MOST_REGIONS = 3
 
 
@@ -28,7 +28,7 @@ def count_found(boxes: Sequence[np.ndarray | None] | np.ndarray, true_boxes: np.
         true_boxes: (k, 4)
 
     Returns:
-        how many objects can be paired with a box that overlaps them by one half or more
+        how many objects can be paired with a box that overlaps them as much as a hit has to
     """
     from scipy.sparse import csr_array
     from scipy.sparse.csgraph import maximum_bipartite_matching
@@ -36,7 +36,7 @@ def count_found(boxes: Sequence[np.ndarray | None] | np.ndarray, true_boxes: np.
     known = [box for box in boxes if box is not None]
     if not known or not len(true_boxes):
         return 0
-    enough = pairwise_iou(np.stack(known), true_boxes) >= ENOUGH
+    enough = pairwise_iou(np.stack(known), true_boxes) >= HIT / 100
     pairs = maximum_bipartite_matching(csr_array(enough), perm_type="column")
     return int((pairs >= 0).sum())
 
