@@ -15,7 +15,6 @@ from wsol.out_files import make_folder
 from wsol.writers.base import ErrorTable, PathTable, each_box
 from wsol.writers.names import list_names, plain_name
 from wsol.writers.photographs import DataSetWriter
-from wsol.writers.splits import TRAIN, VAL
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -45,7 +44,6 @@ class HuggingFaceWriter(DataSetWriter):
     ) -> None:
         super().__init__(folder, names, upright_copies, val)
         self._home = home = folder / "huggingface"
-        self._splits = (TRAIN, VAL) if val else (TRAIN,)
         for part in self._splits:
             make_folder(home / part)
         self._errors = ErrorTable(home / "errors.csv", self._files)

@@ -96,6 +96,7 @@ class DataSetWriter(PhotographWriter):
     ) -> None:
         super().__init__(folder, names, upright_copies)
         self._val = check_val(val)
+        self._splits = (TRAIN, VAL) if val else (TRAIN,)
         self._records = Records(folder)
         self._labels: list[int] = []  # of the images
         self._taken: set[str] = set()

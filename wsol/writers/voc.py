@@ -20,7 +20,6 @@ from wsol.out_files import make_folder
 from wsol.writers.base import ErrorTable, clip_box, each_box
 from wsol.writers.names import plain_name
 from wsol.writers.photographs import DataSetWriter
-from wsol.writers.splits import TRAIN, VAL
 from wsol.writers.xml_files import add_text, write_xml, xml_text
 
 if TYPE_CHECKING:
@@ -100,10 +99,7 @@ class VocWriter(DataSetWriter):
 
     def close(self) -> None:
         """Write the annotations, link to the images that are files, and write the lists."""
-        lists = {
-            part: self._open(f"voc/ImageSets/Main/{part}.txt")
-            for part in ((TRAIN, VAL) if self._val else (TRAIN,))
-        }
+        lists = {part: self._open(f"voc/ImageSets/Main/{part}.txt") for part in self._splits}
         for part, stem, path, (size, objects) in self._parts():
             suffix = "" if path is None else xml_text(plain_name(path.suffix))
             suffix = ".jpg" if suffix.lower() in _JPEG else suffix  # as readers expect

@@ -64,7 +64,7 @@ class YoloWriter(DataSetWriter):
         super().__init__(folder, names, upright_copies, val)
         self._confidence = confidence
         self._home = folder / self.home
-        for part in (TRAIN, VAL) if val else (TRAIN,):
+        for part in self._splits:
             make_folder(self._home / "labels" / part)
             make_folder(self._home / "images" / part)
         self._errors = ErrorTable(self._home / "errors.csv", self._files)
