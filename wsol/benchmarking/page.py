@@ -86,16 +86,17 @@ def _draw(rows: Sequence[Row], score: str) -> dict[str, Any] | None:
 
     None where there are none.
     """
-    paired = [row for row in rows if score in row.values and row.values[score].difference]
-    if not paired:
+    compared = [
+        (row, value, value.difference)
+        for row in rows
+        if (value := row.values.get(score)) is not None and value.difference is not None
+    ]
+    if not compared:
         return None
+    paired = [row for row, _, _ in compared]
     strides = len({row.output_stride for row in paired}) > 1
     methods = len({row.method for row in paired}) > 1
-    ends = [0.0]
-    for row in paired:
-        gap = row.values[score].difference
-        if gap is not None:
-            ends += [*row.values[score].ends, *row.values[score].differences]
+    ends = [0.0, *(end for _, value, _ in compared for end in (*value.ends, *value.differences))]
     low, high, step = _span(min(ends), max(ends))
     names = [
         f"{name_compared(row, paired)}"
@@ -110,18 +111,16 @@ def _draw(rows: Sequence[Row], score: str) -> dict[str, Any] | None:
         return round(100 * (points - low) / (high - low), 2)
 
     drawn = []
-    for name, row in zip(names, paired, strict=True):
-        gap = row.values[score].difference
-        if gap is None:
-            continue
+    for name, (_, value, gap) in zip(names, compared, strict=True):
+        first, last = map(to_x, value.ends)
         drawn.append(
             {
                 "name": name,
-                "low": to_x(row.values[score].ends[0]),
-                "high": to_x(row.values[score].ends[1]),
+                "low": first,
+                "high": last,
                 "mean": to_x(gap.difference),
-                "seeds": [to_x(each) for each in row.values[score].differences],
-                "text": write_difference(row.values[score]),
+                "seeds": [to_x(each) for each in value.differences],
+                "text": write_difference(value),
             }
         )
     count = round((high - low) / step)
