@@ -1,8 +1,9 @@
-import copy
 import json
 import subprocess
 import sys
+from functools import partial
 
+import json_changes
 import numpy as np
 import pytest
 
@@ -35,21 +36,8 @@ def write(folder, content):
     return path
 
 
-def changed(**fields):
-    """The good file with fields changed, named as annotations__0__bbox; None removes."""
-    content = copy.deepcopy(GOOD)
-    for name, value in fields.items():
-        *place, last = name.split("__")
-        target = content
-        for step in place:
-            target = target[int(step) if step.isdigit() else step]
-        if value is None:
-            del target[int(last) if last.isdigit() else last]
-        elif last.isdigit():
-            target[int(last)] = value
-        else:
-            target[last] = value
-    return content
+# The good file with values changed, named as annotations__0__bbox.
+changed = partial(json_changes.changed, GOOD)
 
 
 def test_reads_a_data_set(tmp_path):

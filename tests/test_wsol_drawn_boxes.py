@@ -6,6 +6,7 @@ import shutil
 
 import numpy as np
 import pytest
+from json_changes import changed
 from labelled_exports import write_export
 from listeners import Counter
 from PIL import Image
@@ -69,21 +70,6 @@ def write(folder, content, suffix="json"):
     path = folder / f"export.{suffix}"
     path.write_text(content if isinstance(content, str) else json.dumps(content))
     return path
-
-
-def changed(content, **fields):
-    """A copy with a value changed, named as items__0__id; None removes."""
-    content = copy.deepcopy(content)
-    for name, value in fields.items():
-        *place, last = name.split("__")
-        target = content
-        for step in place:
-            target = target[int(step) if step.isdigit() else step]
-        if value is None:
-            del target[int(last) if last.isdigit() else last]
-        else:
-            target[int(last) if last.isdigit() else last] = value
-    return content
 
 
 def tasks(**value):
