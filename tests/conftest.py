@@ -1,6 +1,7 @@
 import atexit
 import io
 import os
+import signal
 from contextlib import redirect_stderr, redirect_stdout
 from itertools import chain
 from pathlib import Path
@@ -17,6 +18,11 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 _gradio = mkdtemp(prefix="wsol-tests-gradio-")
 os.environ["GRADIO_TEMP_DIR"] = _gradio
 atexit.register(rmtree, _gradio, ignore_errors=True)
+
+
+# A run that was begun in the background ignores Ctrl-C, and so would what tests start to stop it.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_addoption(parser):
