@@ -173,7 +173,7 @@ class _Views(Dataset[tuple[int, int, "Tensor | str"]]):
         except UnreadableImageError as error:
             return index, label, str(error)
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(derive_seed(self.seed, VIEW, epoch, index))
+            torch.default_generator.manual_seed(derive_seed(self.seed, VIEW, epoch, index))
             change = self.shrink if epoch < self.small_epochs else self.change
             return index, label, change(image).contiguous()
 
