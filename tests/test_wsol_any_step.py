@@ -2,7 +2,8 @@
 
 import json
 from dataclasses import replace
-from itertools import count
+from html import escape
+from itertools import chain, count
 
 import numpy as np
 import pytest
@@ -18,6 +19,7 @@ from wsol.errors import ArgumentError
 from wsol.evaluation.any_step import GuessScorer
 from wsol.evaluation.comparison import compare_results, read_results
 from wsol.evaluation.resume_file import ResumeError
+from wsol.evaluation.told import tell_steps
 
 SMALL = Preprocessing(size=64)
 STEPS = 3
@@ -171,6 +173,12 @@ def test_a_partner_names_as_many_classes(network, partner, score, tmp_path, caps
         assert f" {told[row].scores['top1_loc']:.1f} (" in line
     assert "thresholds of the steps: 0.400, 0.400, 0.400, fixed" in lines
     assert "partner: resnet18 /16, cam, threshold 0.400" in lines
+    shown = evaluation._repr_html_()
+    assert shown.count("<table>") == 3
+    for table in tell_steps(evaluation):
+        for cell in (table.title, *chain(*table.texts()), *table.notes):
+            assert escape(cell) in shown
+    assert tell_steps(alone) == []
     section = json.loads((tmp_path / "any" / "scores.json").read_text())["steps_rule"]
     assert section == json.loads(json.dumps(evaluation.steps.to_dict()))
 

@@ -1,6 +1,7 @@
 """`compare --by`: where two runs differ."""
 
 import json
+import re
 from collections import Counter
 from dataclasses import replace
 from itertools import pairwise
@@ -85,6 +86,10 @@ def test_objects_and_classes(runs, run, tmp_path):
     assert {name: count for name, (count, _) in told.groups.items()} == {
         "1 true box": counts[1], "2 true boxes": counts[2], "3 or more true boxes": counts[3],
     }  # fmt: skip
+    gap = told.groups["2 true boxes"][1]["gt_known_loc"]
+    (table,) = re.findall(r"<strong>By objects.*?</table>", told._repr_html_(), re.DOTALL)
+    assert '<th style="text-align: left">2 true boxes</th>' in table
+    assert f"{gap.difference:+.1f} ({gap.low:+.1f} to {gap.high:+.1f})" in table
     code, out, _ = run("compare", *runs, "--by", "class", "--json", tmp_path / "by.json")
     assert code == 0
     assert out.index("crane (0)") < out.index("crane (1)") < out.index(" cup ")

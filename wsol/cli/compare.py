@@ -26,7 +26,7 @@ from wsol.evaluation.unreadable import (
 )
 from wsol.out_files import write_named
 from wsol.out_folders import free_file
-from wsol.text import count_things, escape, write_ends, write_gap
+from wsol.text import count_things, escape, write_ends
 
 if TYPE_CHECKING:
     from wsol.workflows.compare import Comparison
@@ -68,6 +68,7 @@ def compare(
     not be read are named, and the exit code is 1 then.
     """
     from wsol.evaluation.comparison import trusting
+    from wsol.report.tables import group_table
     from wsol.workflows.compare import compare as run
 
     with usage(first="FIRST", second="SECOND", more="MORE"):
@@ -89,8 +90,9 @@ def compare(
     for path, each in zip([second, *(more or [])], shown, strict=False):
         with usage(), trusting(f"{first} and {path}"):
             _print_difference(first, path, each)
-            if by is not None:
-                _print_groups(by, each)
+            if each.by is not None:
+                table = group_table(each.by, each.groups)
+                common.print_table(table.title, list(table.header), table.texts())
     if json_file is not None:
         content = [_describe(each) for each in shown]
         text = dumps(content[0] if len(content) == 1 else content) + "\n"
@@ -112,23 +114,6 @@ def _describe(comparison: Comparison) -> dict[str, Any]:
         for name, (count, gaps) in comparison.groups.items()
     }
     return {**differences, **missed, **({"groups": groups} if groups else {})}
-
-
-def _print_groups(by: str, comparison: Comparison) -> None:
-    """Print the differences of two scores in every group of images."""
-    shown = ("gt_known_loc", "top1_loc")
-    rows = []
-    for name, (count, gaps) in comparison.groups.items():
-        cells = [name, str(count)]
-        for gap in map(gaps.get, shown):
-            if gap is None:
-                cells += ["", ""]
-                continue
-            cells.append(f"{gap.first:.1f} to {gap.second:.1f}")
-            cells.append(write_gap(gap.difference, gap.low, gap.high))
-        rows.append(cells)
-    heads = [head for score in shown for head in (name_score(score), "difference (95 %)")]
-    common.print_table(f"By {by}", [by, "images", *heads], rows)
 
 
 def _print_difference(first: Path, second: Path, comparison: Comparison) -> None:

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 import typer
 
 from wsol.cli import common
-from wsol.cli.step_tables import print_steps
 from wsol.evaluation.metric_names import (
     is_of_given_boxes,
     list_scores,
@@ -19,6 +18,7 @@ from wsol.evaluation.told import (
     tell_choices,
     tell_evaluation,
     tell_overlaps,
+    tell_steps,
     write_interval,
     write_percent,
 )
@@ -35,10 +35,16 @@ def print_evaluation(evaluation: Evaluation) -> None:
     """Print the scores of one split under one protocol."""
     table = tell_evaluation(evaluation)
     common.print_table(table.title, list(table.header), table.texts())
-    if evaluation.steps is not None:
-        print_steps(evaluation.steps, evaluation)
+    _print_steps(evaluation)
     for line in table.notes:
         typer.echo(line)
+
+
+def _print_steps(evaluation: Evaluation) -> None:
+    for table in tell_steps(evaluation):
+        common.print_table(table.title, list(table.header), table.texts())
+        for line in table.notes:
+            typer.echo(line)
 
 
 def print_overlaps(lines: Sequence[str] | None) -> None:
@@ -73,8 +79,7 @@ def print_protocols(evaluations: list[Evaluation], what: str) -> None:
     header = ["percent (95 % interval)", *(each.protocol.name for each in evaluations)]
     common.print_table(title, header, rows)
     for each in evaluations:
-        if each.steps is not None:
-            print_steps(each.steps, each)
+        _print_steps(each)
         typer.echo(f"{each.protocol.name}: {tell_choices(each)}")
     print_overlaps(first.overlaps)
     for line in tell_missing_truth(first.to_dict()):

@@ -67,9 +67,9 @@ class Evaluation:
         )
 
     def _repr_html_(self) -> str:
-        from wsol.evaluation.told import tell_evaluation
+        from wsol.evaluation.told import tell_evaluation, tell_steps
 
-        return tell_evaluation(self).to_html()
+        return "".join(each.to_html() for each in [tell_evaluation(self), *tell_steps(self)])
 
     def to_dict(self) -> dict[str, Any]:
         """Return the JSON output: scores in percent, null for what was not asked or not known."""

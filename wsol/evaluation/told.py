@@ -13,13 +13,21 @@ from wsol.evaluation.metric_names import (
     tell_missing_truth,
 )
 from wsol.evaluation.threshold_rules import explain_rule
-from wsol.text import count_things
+from wsol.text import count_things, write_gap
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from wsol.evaluation.result import Evaluation
-    from wsol.report.tables import Table
+    from wsol.report.tables import Cell, Table
+
+_OF_STEPS = {
+    "top1_loc": "Top-1 Loc",
+    "top5_loc": "Top-5 Loc",
+    "gt_known_loc": "GT-known",
+    "top1_cls": "top-1",
+    "top5_cls": "top-5",
+}
 
 
 def tell_evaluation(evaluation: Evaluation) -> Table:
@@ -42,6 +50,61 @@ def tell_evaluation(evaluation: Evaluation) -> Table:
     title = f"{evaluation.subject}: {title}" if evaluation.subject else title
     header = ("score", "percent", "95 % interval")
     return Table("scores", title, header, [*rows], {}, tuple(_list_notes(evaluation, content)))
+
+
+def tell_steps(evaluation: Evaluation) -> list[Table]:
+    """Tell the scores by the any-step rule, and how they differ from the partner's.
+
+    Args:
+        evaluation: the scores; without any by this rule there are no tables
+    """
+    from wsol.report.tables import Table
+
+    result = evaluation.steps
+    if result is None:
+        return []
+    count = len(result.thresholds)
+    words = {f"step_{step + 1}": f"step {step + 1}" for step in range(count)}
+    words |= {
+        "any_step": "any step, boxes merged",
+        "any_step_unmerged": "any step, nothing merged",
+        "partner_one": "partner",
+        "partner": f"partner, {count} classes" if count > 1 else "partner, 1 class",
+    }
+    where = (
+        f"{count_things(evaluation.result.images, 'image')} of {evaluation.split}, "
+        f"protocol {evaluation.protocol.name}, percent (95 % interval)"
+    )
+    scores: list[tuple[Cell, ...]] = []
+    for row in result.rows:
+        cells = [_with_interval(row.scores[name], row.intervals95.get(name)) for name in _OF_STEPS]
+        scores.append((words[row.name], f"{row.guesses:.2f}", *cells))
+    gaps: list[tuple[Cell, ...]] = []
+    for name, by_score in result.differences.items():
+        found = [by_score.get(score) for score in _OF_STEPS]
+        cells = [
+            "-" if gap is None else write_gap(gap.difference, gap.low, gap.high) for gap in found
+        ]
+        gaps.append((words[name], *cells))
+    levels = ", ".join(f"{each:.3f}" for each in result.thresholds)
+    rule = "each the best on val" if evaluation.rule == "val" else "fixed"
+    notes = (
+        f"thresholds of the steps: {levels}, {rule}",
+        f"partner: {result.partner}, threshold {result.partner_threshold:.3f}",
+    )
+    heads = tuple(_OF_STEPS.values())
+    first = ("", "guesses an image", *heads)
+    against = f"minus {words['partner']}: {where}"
+    return [
+        Table("steps", f"any step may be right: {where}", first, scores, {}),
+        Table("steps-differences", against, ("", *heads), gaps, {}, notes),
+    ]
+
+
+def _with_interval(value: float | None, ends: list[float] | None) -> str:
+    if value is None or ends is None:
+        return write_percent(value)
+    return f"{value:.1f} ({ends[0]:.1f} - {ends[1]:.1f})"
 
 
 def _list_notes(evaluation: Evaluation, content: dict[str, Any]) -> list[str]:

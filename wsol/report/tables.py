@@ -16,7 +16,7 @@ from wsol.evaluation.metric_names import (
     name_score,
 )
 from wsol.out_files import write_file, writing_file
-from wsol.text import write_beside
+from wsol.text import write_beside, write_gap
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -247,6 +247,28 @@ def difference_table(
     )
     notes = ("Both runs meet the same resampled images; p is of McNemar's exact test.",)
     return Table(key, f"{second.name} minus {first.name}", header, rows, {7: 4}, notes)
+
+
+def group_table(by: str, groups: Mapping[str, tuple[int, Mapping[str, Difference]]]) -> Table:
+    """Tell by how much two runs differ on each group of images, in two scores.
+
+    Args:
+        by: what tells the groups apart
+        groups: as `wsol.evaluation.groups.compare_groups` gives them
+    """
+    shown = ("gt_known_loc", "top1_loc")
+    rows: list[tuple[Cell, ...]] = []
+    for name, (count, gaps) in groups.items():
+        cells: list[Cell] = [name, count]
+        for gap in map(gaps.get, shown):
+            if gap is None:
+                cells += ["", ""]
+                continue
+            cells.append(f"{gap.first:.1f} to {gap.second:.1f}")
+            cells.append(write_gap(gap.difference, gap.low, gap.high))
+        rows.append(tuple(cells))
+    heads = [head for score in shown for head in (name_score(score), "difference (95 %)")]
+    return Table("groups", f"By {by}", (by, "images", *heads), rows, {})
 
 
 def curve_table(runs: Sequence[Run]) -> Table:

@@ -38,7 +38,8 @@ class Comparison:
         unreadable: images or maps that one or both could not read, with the reason and, where it is
             one of them, its name; they count as missed
         unreadable_chosen_on: the same of the images that thresholds were chosen on
-        groups: with `by`, as `wsol.evaluation.groups.compare_groups` gives them
+        by: what tells groups of images apart, where they were asked for
+        groups: as `wsol.evaluation.groups.compare_groups` gives them
     """
 
     first: Run
@@ -46,6 +47,7 @@ class Comparison:
     differences: dict[str, Difference]
     unreadable: tuple[str, ...] = ()
     unreadable_chosen_on: tuple[str, ...] = ()
+    by: str | None = None
     groups: dict[str, tuple[int, dict[str, Difference]]] = field(default_factory=dict)
 
     def __repr__(self) -> str:
@@ -61,9 +63,12 @@ class Comparison:
         )
 
     def _repr_html_(self) -> str:
-        from wsol.report.tables import difference_table
+        from wsol.report.tables import difference_table, group_table
 
-        return difference_table(self.first, self.second, self.differences).to_html()
+        tables = [difference_table(self.first, self.second, self.differences)]
+        if self.by is not None:
+            tables.append(group_table(self.by, self.groups))
+        return "".join(table.to_html() for table in tables)
 
 
 @holds("report")
@@ -134,6 +139,7 @@ def _compare(
             runs[0],
             run,
             by_score,
+            by=by,
             groups={}
             if by is None
             else compare_groups(runs[0].results, run.results, by, runs[0].labels),
