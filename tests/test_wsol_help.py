@@ -60,11 +60,17 @@ def test_the_help_of_train_tells_what_the_default_recipe_has(run, monkeypatch):
     assert train._tell_size() == "160"
 
 
+@pytest.fixture(autouse=True)
+def own_name(monkeypatch):
+    """Name the program wsol even where pytest was started by `python -m`."""
+    monkeypatch.setattr(sys.modules["__main__"], "__package__", None)
+    monkeypatch.setattr(sys, "argv", ["wsol"])
+
+
 def complete(run, monkeypatch, *words):
     """What bash is offered for the last of some words."""
-    monkeypatch.setattr(sys, "argv", ["wsol"])
     monkeypatch.setenv("_WSOL_COMPLETE", "complete_bash")
-    monkeypatch.setenv("COMP_WORDS", " ".join(["wsol", *words]))
+    monkeypatch.setenv("COMP_WORDS", "\n".join(["wsol", *words]))
     monkeypatch.setenv("COMP_CWORD", str(len(words)))
     monkeypatch.setenv("TERMINAL_WIDTH", "")  # which is set for the process
     code, out, err = run()
@@ -80,6 +86,9 @@ def complete(run, monkeypatch, *words):
         (["predict", "--cla"], ["--class", "--class-from-folder"]),
         (["predict", "--format", ""], sorted(WRITERS)),
         (["predict", "photos", "--format", "yo"], ["yolo", "yolo-seg"]),
+        (["predict", "photos", "--format", "=", "yo"], ["yolo", "yolo-seg"]),  # as bash cuts it
+        (["predict", "photos", "--format", "="], sorted(WRITERS)),
+        (["evaluate", "--format=yo", "--protocol", "=", "c"], ["clean"]),
         (["evaluate", "D", "--format", "m"], []),  # masks are made of maps
         (["evaluate", "D", "--protocol", ""], ["wsoleval", "tdam", "clean", "all"]),
         (["evaluate", "--save-maps", "f"], ["float64", "float16"]),
@@ -107,6 +116,9 @@ def test_bash_completes_by_the_script_that_it_is_given():
             _wsol_completion wsol
             echo "${COMPREPLY[@]}"
         done
+        COMP_WORDS=(wsol train D --attention = td) COMP_CWORD=5
+        _wsol_completion wsol
+        echo "${COMPREPLY[@]}"
     """
     home = Path(sys.executable).parent
     done = subprocess.run(
@@ -114,7 +126,7 @@ def test_bash_completes_by_the_script_that_it_is_given():
         env={**os.environ, "PATH": f"{home}:{os.environ['PATH']}"},
         capture_output=True, text=True, check=True,
     )  # fmt: skip
-    assert (done.stdout.split(), done.stderr) == (["reproduce", "train"], "")
+    assert (done.stdout.split(), done.stderr) == (["reproduce", "train", "tdam"], "")
 
 
 def test_a_description_for_fish_is_one_line(monkeypatch):

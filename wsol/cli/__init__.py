@@ -25,7 +25,7 @@ from wsol.cli import (
     speed,
     train,
 )
-from wsol.cli.completing import settle_width
+from wsol.cli.completing import settle_shell
 from wsol.cli.console import show_warnings, silence
 from wsol.cli.groups import HelpfulGroup
 from wsol.cli.streams import escaped_streams
@@ -89,7 +89,7 @@ def main(arguments: list[str] | None = None) -> None:
     """
     given, debug = _take_debug(sys.argv[1:] if arguments is None else arguments)
     show_warnings()
-    settle_width()
+    settle_shell()
     with escaped_streams():
         token = debugging.set(debug)
         try:

@@ -31,7 +31,28 @@ def offer(
     return complete
 
 
-def settle_width() -> None:
-    """Let no description be wrapped for a shell, which takes a second line for another name."""
-    if _ASKS in os.environ:
-        os.environ["TERMINAL_WIDTH"] = "10000"  # as typer asks for it
+def settle_shell() -> None:
+    """Make of what a shell asks what is expected, and of what it is told what it can read."""
+    if _ASKS not in os.environ:
+        return
+    # A second line of a wrapped description would be taken for another name.
+    os.environ["TERMINAL_WIDTH"] = "10000"  # as typer asks for it
+    if "COMP_WORDS" in os.environ:
+        words = os.environ["COMP_WORDS"].split("\n")
+        words, place = _join_options(words, int(os.environ["COMP_CWORD"]))
+        os.environ["COMP_WORDS"], os.environ["COMP_CWORD"] = "\n".join(words), str(place)
+
+
+def _join_options(words: list[str], place: int) -> tuple[list[str], int]:
+    """Drop the signs of --name=value, which bash takes for words.
+
+    Args:
+        words: that are typed
+        place: of the one at the cursor
+
+    >>> _join_options(["wsol", "predict", "--format", "=", "yo"], 4)
+    (['wsol', 'predict', '--format', 'yo'], 3)
+    """
+    signs = [at for at, word in enumerate(words) if word == "=" and words[at - 1].startswith("--")]
+    kept = [word for at, word in enumerate(words) if at not in signs]
+    return kept, place - sum(at < place for at in signs)
