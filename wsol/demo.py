@@ -166,7 +166,7 @@ def _report(
     measured: Table,
 ) -> None:
     """Hold the photographs' boxes against the true ones, and write the page."""
-    rules = find_protocol("wsoleval")
+    rules = find_protocol("clean")
     with TemporaryDirectory() as work:
         results = Path(work) / "results"
         keeper = MapKeeper(Path(work) / "maps", split.ids, split.ids, rules.levels, rules.rounding)
