@@ -38,6 +38,8 @@ class ADL(nn.Module):
     places: ClassVar[dict[str, tuple[str, ...]]] = {
         "resnet50": ("layer3.0", "layer4.0", "layer4.2"),
         "vgg16": ("features.10:17", "features.17:23", "features.24:30"),
+        "vgg16_conv6": ("features.10:17", "features.17:23", "features.24:30"),
+        "inception_v3": ("Mixed_5d", "Mixed_6e", "SPG_A3_2b"),
     }
 
     def __init__(self, channels: int, rate: float = 0.75, threshold: float = 0.9) -> None:

@@ -69,7 +69,7 @@ class Headed(Backbone):
         begun = {
             name: tensor.clone()
             for name, tensor in self.state_dict().items()
-            if name.startswith(f"{self.head_name}.")
+            if name.startswith(tuple(f"{name}." for name in (self.head_name, *self.spec.added)))
         }
         gone = (*self.own_heads, *((self.head_name,) if new_head else ()))
         left_out = tuple(f"{name}." for name in gone)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from tdam.spec import FROM_TORCHVISION
+from tdam.spec import CONVOLUTIONS, FROM_TORCHVISION
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -30,7 +30,8 @@ def fetch_named(network: str, weights: str) -> dict[str, Tensor]:
             and second ones; where it has second ones, they are its `pretrained`
 
     Returns:
-        tensors by name
+        tensors by name; of a network whose classifier was never published, those of others that
+        it shares
 
     Raises:
         ValueError: torchvision has no such weights for the network; the message says for which
@@ -39,11 +40,18 @@ def fetch_named(network: str, weights: str) -> dict[str, Tensor]:
     """
     from tdam.registry import MODELS, find_spec
     from tdam.torchvision_files import torchvision_weights
+    from tdam.weights import WeightsError
 
-    family = find_spec(network).family
+    spec = find_spec(network)
+    home = spec.family if "." in spec.family else f"tdam.backbones.{spec.family}"
+    state: dict[str, Tensor]
     if weights == PRETRAINED:
-        module = import_module(family if "." in family else f"tdam.backbones.{family}")
-        state: dict[str, Tensor] = module.pretrained(network)
+        if spec.pretrained == CONVOLUTIONS:
+            raise WeightsError(
+                f"no weights for {network}: its pooled classifier was never published; train it, "
+                f"from {NAMED_WEIGHTS[1]} with new_head if you like"
+            )
+        state = import_module(home).pretrained(network)
         return state
     having = [name for name in MODELS if weights in list_torchvision(name)]
     if network not in having:
@@ -51,6 +59,9 @@ def fetch_named(network: str, weights: str) -> dict[str, Tensor]:
             f"Expected weights to be {PRETRAINED} or a file but got {weights} of {network}: "
             f"torchvision has them for {', '.join(having)}"
         )
+    if spec.pretrained == CONVOLUTIONS:
+        state = import_module(home).convolutions(network)
+        return state
     return torchvision_weights(network, weights.upper())
 
 
@@ -61,13 +72,14 @@ def list_torchvision(network: str) -> list[str]:
         network: name of a registered one
 
     >>> list_torchvision("resnet50"), list_torchvision("vgg16")
-    (['imagenet1k_v1', 'imagenet1k_v2'], [])
+    (['imagenet1k_v1', 'imagenet1k_v2'], ['imagenet1k_v1'])
     """
     from torchvision import models
 
     from tdam.registry import find_spec
 
-    if find_spec(network).pretrained != FROM_TORCHVISION:
-        return []
+    pretrained = find_spec(network).pretrained
+    if pretrained != FROM_TORCHVISION:
+        return [NAMED_WEIGHTS[1]] if pretrained == CONVOLUTIONS else []
     known = {weights.name for weights in models.get_model_weights(network)}
     return [name for name in NAMED_WEIGHTS if name.upper() in known]

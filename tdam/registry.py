@@ -6,9 +6,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 from tdam.attentions import ATTENTIONS, find_attention
-from tdam.named_weights import fetch_named, is_named
+from tdam.named_weights import PRETRAINED, fetch_named, is_named
 from tdam.preprocessing import Preprocessing
-from tdam.spec import HEADS, ModelSpec
+from tdam.spec import CONVOLUTIONS, HEADS, ModelSpec
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -50,7 +50,16 @@ MODELS: dict[str, ModelSpec] = {
             cam=False,
             method="layercam",
         ),
-        ModelSpec("vgg16", "vgg", "features", "classifier", pretrained="none"),
+        ModelSpec("vgg16", "vgg", "features", "classifier", pretrained=CONVOLUTIONS),
+        ModelSpec("vgg16_conv6", "vgg", "relu", "fc", pretrained=CONVOLUTIONS, added=("conv6",)),
+        ModelSpec(
+            "inception_v3",
+            "inception",
+            "SPG_A3_2b",
+            "fc",
+            pretrained=CONVOLUTIONS,
+            added=("SPG_A3_1b", "SPG_A3_2b"),
+        ),
     )
 }
 
@@ -267,6 +276,11 @@ def _read_weights(
 
     name = model.settings["name"]
     if is_named(weights):
+        if model.spec.pretrained == CONVOLUTIONS and weights != PRETRAINED and not new_head:
+            raise WeightsError(
+                f"{weights} weights of {name} are its convolutions alone, to train from: with "
+                "new_head, the rest begins anew"
+            )
         state = fetch_named(name, str(weights))
         try:
             check_tensors(state)

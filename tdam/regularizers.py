@@ -125,9 +125,31 @@ def _find_end(model: nn.Module, name: str) -> tuple[nn.Module, int]:
     from tdam.attach import find_block, find_module, modules_of
     from tdam.recurrence import PlannedBlock, trace_channels
 
-    block, plan = find_block(model, name)
     paths = modules_of(name)
+    try:
+        block, plan = find_block(model, name)
+    except ValueError:  # a block of an unknown type, which is run as a whole
+        channels = _count_channels(find_module(model, name)) if len(paths) == 1 else None
+        if channels is None:
+            raise
+        return find_module(model, name), channels
     first, last = find_module(model, paths[0]), find_module(model, paths[-1])
     if not isinstance(first, PlannedBlock):
         return last, trace_channels(PlannedBlock(block, plan))[-1]
     return last, trace_channels(first)[-1]  # after it, a part with attention runs nothing
+
+
+def _count_channels(block: nn.Module) -> int | None:
+    """Count the channels of a block's output; None where it does not take what it begins with."""
+    from torch import nn
+
+    from tdam.dry_run import run_without_values
+
+    first = next((part for part in block.modules() if isinstance(part, nn.Conv2d)), None)
+    if first is None:
+        return None
+    try:
+        output = run_without_values(block, (2, first.in_channels, 56, 56))
+    except (RuntimeError, TypeError):
+        return None
+    return int(output.shape[1]) if getattr(output, "ndim", 0) == 4 else None

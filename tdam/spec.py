@@ -10,6 +10,7 @@ from tdam.preprocessing import Preprocessing
 # A network's own, a linear one on the mean of its last map, or two classifiers of that map.
 HEADS = ("own", "mean", "acol")
 FROM_TORCHVISION = "torchvision (downloaded)"
+CONVOLUTIONS = "none; imagenet1k_v1 to train from"
 
 
 @dataclass(frozen=True)
@@ -19,7 +20,8 @@ class ModelSpec:
     Args:
         name: the registry's key
         family: module whose `build(name, num_classes)` makes the network, a `Backbone`, and whose
-            `pretrained(name)` has its weights: of `tdam.backbones`, or, with dots, of any package
+            `pretrained(name)` has its weights: of `tdam.backbones`, or, with dots, of any package.
+            Where its classifier was never published it has `convolutions(name)` instead
         pooled_layer: module whose output is pooled and classified, (N, C, h, w)
         classifier: the last linear layer
         cam: whether the classifier is linear in the pooled features, as class activation maps need
@@ -27,7 +29,9 @@ class ModelSpec:
         map_layer: module whose output, (N, C, h, w), the other methods' maps are made of; by
             default the pooled one
         pretrained: where the default weights come from, for people; of `FROM_TORCHVISION` the
-            others that torchvision names can be had too
+            others that torchvision names can be had too, of `CONVOLUTIONS` its first ones of all
+            but the classifier and `added`
+        added: modules that no weights of others have, the classifier aside
         preprocessing: what the default weights were trained on
     """
 
@@ -39,6 +43,7 @@ class ModelSpec:
     method: str = "cam"
     map_layer: str = ""
     pretrained: str = FROM_TORCHVISION
+    added: tuple[str, ...] = ()
     preprocessing: Preprocessing = field(default_factory=Preprocessing)
 
     def __post_init__(self) -> None:

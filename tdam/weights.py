@@ -43,11 +43,18 @@ def fit_classifier(
     Args:
         model: a registered network
         state: its weights
-        new_head: replace it whatever its number of classes
+        new_head: replace it whatever its number of classes, even where there is none; modules that
+            no weights of others have stay as they are then
     """
     own = model.state_dict()
     last = f"{model.spec.classifier}."
-    return {
+    added = tuple(f"{name}." for name in (model.spec.classifier, *model.spec.added))
+    begun = {
+        key: torch.zeros_like(tensor) if key.startswith(last) else tensor.clone()
+        for key, tensor in own.items()
+        if new_head and key.startswith(added) and key not in state
+    }
+    return begun | {
         key: torch.zeros_like(own[key])
         if key.startswith(last) and key in own and (new_head or own[key].shape != tensor.shape)
         else tensor

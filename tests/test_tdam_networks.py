@@ -24,6 +24,7 @@ def mark_slow(names, slow):
 
 
 EACH = mark_slow(NETWORKS, ("resnet34", "resnet101", "resnet152", "resnext50_32x4d"))
+OWN = ("efficientnet_lite0", "vgg16", "vgg16_conv6", "inception_v3")  # not as torchvision has them
 FEW = mark_slow(SMALL, ("convnext_tiny", "vgg16"))
 
 
@@ -84,7 +85,7 @@ def test_published_sizes(name, settings, parameters, multiply_adds):
         assert counter.get_total_flops() / 2e9 == pytest.approx(multiply_adds, rel=0.005)
 
 
-@pytest.mark.parametrize("name", [n for n in EACH if n not in ("efficientnet_lite0", "vgg16")])
+@pytest.mark.parametrize("name", [n for n in EACH if n not in OWN])
 def test_without_attention_equals_torchvision(name):
     torch.manual_seed(0)
     twin = torchvision.models.get_model(name, weights=None, num_classes=5).eval()

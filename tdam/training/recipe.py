@@ -59,7 +59,7 @@ class Recipe:
             stem goes with the first, what lies before a stage with that stage, what follows the
             last with the last. There are as many as stages: 4 in ResNet and ConvNeXt, 5 in
             EfficientNet-Lite, MobileNetV3 and VGG; none for 1 everywhere
-        head_lr: factor on `lr` for the classifier
+        head_lr: factor on `lr` for the classifier, and for modules that no weights of others have
         attention_lr: factor on the stage's rate for what attention adds, but a later step's norms.
             A searchlight is summed over all channels: from pretrained features, steps that suit a
             convolution saturate it at once

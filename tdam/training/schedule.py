@@ -73,13 +73,15 @@ def group_parameters(model: Backbone, recipe: Recipe) -> list[dict[str, Any]]:
     Raises:
         ValueError: not as many factors by stage as the network has stages
     """
-    factors = spread_factors(model, recipe.stage_lr)
+    factors, classifier = spread_factors(model, recipe.stage_lr), f"{model.spec.classifier}."
     groups: dict[tuple[float, float], list[nn.Parameter]] = {}
     for name, parameter in model.named_parameters():
         if not parameter.requires_grad:
             continue
         factor = factors.get(name, recipe.head_lr)
-        if name in factors and ".attention." in name:  # `.top_down.norms.` are norms like others
+        if ".attention." in name and not name.startswith(
+            classifier
+        ):  # `.top_down.norms.` are norms like others
             factor *= recipe.attention_lr
         # Gains, offsets and biases have one number per channel.
         decays = recipe.decay_norms or parameter.squeeze().ndim > 1

@@ -11,10 +11,11 @@ if TYPE_CHECKING:
 
 
 def find_stages(model: Backbone) -> dict[str, int]:
-    """Number the stage of every parameter, the classifier's aside.
+    """Number the stage of every parameter, aside from the classifier's and what was added to it.
 
     A stage is what `stage_blocks` names, with what leads into it: the stem belongs to the first,
-    a transition to the stage behind it, and what follows the last stage to that.
+    a transition to the stage behind it, and what follows the last stage to that. Modules that no
+    weights of others have, such as VGG-16's sixth convolution, count to the classifier.
 
     Args:
         model: from `create_model`
@@ -28,6 +29,7 @@ def find_stages(model: Backbone) -> dict[str, int]:
     (0, 0, 3)
     """
     blocks = model.stage_blocks()
+    new = tuple(f"{module}." for module in (model.spec.classifier, *model.spec.added))
     starts = {
         f"{module}.": stage
         for stage, names in enumerate(blocks)
@@ -37,7 +39,7 @@ def find_stages(model: Backbone) -> dict[str, int]:
     stages: dict[str, int] = {}
     waiting: list[str] = []  # for the stage that they lead into
     for name, _ in model.named_parameters():
-        if name.startswith(f"{model.spec.classifier}."):
+        if name.startswith(new):
             continue
         stage = next((starts[start] for start in starts if name.startswith(start)), None)
         if stage is None:
