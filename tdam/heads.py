@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
@@ -15,7 +16,7 @@ from tdam.recurrence import stand_ins
 from tdam.steps import count_steps
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from torch import Tensor
 
@@ -38,22 +39,41 @@ class Headed(Backbone):
         Returns:
             (N, C, h, w)
         """
-        outputs: list[Tensor] = []
+        return self.maps_of(x, [self.spec.pooled_layer])[0]
 
-        def keep(module: Any, args: Any, output: Tensor) -> Tensor:
-            outputs.append(output)
+    def maps_of(self, x: Tensor, names: Sequence[str]) -> list[Tensor]:
+        """Give what layers put out in one run.
+
+        Args:
+            x: (N, 3, H, W)
+            names: of layers
+
+        Returns:
+            (N, C, h, w) each
+        """
+        outputs: dict[str, Tensor] = {}
+
+        def keep(name: str, module: Any, args: Any, output: Tensor) -> Tensor:
+            outputs[name] = output
             return output.clone()  # what follows may write into it
 
-        layer = self.get_submodule(self.spec.pooled_layer)
-        each = [module.register_forward_hook(keep) for module in (layer, *stand_ins(self, layer))]
+        layers = {name: self.get_submodule(name) for name in names}
+        each = [
+            module.register_forward_hook(partial(keep, name))
+            for name, layer in layers.items()
+            for module in (layer, *stand_ins(self, layer))
+        ]
         try:
             with watching(self, tuple(x.shape), count_steps(self)) as view:
-                super().forward(x)  # what follows the layer runs in vain, and is little
+                super().forward(x)  # what follows the last layer runs in vain, and is little
         finally:
             for handle in each:
                 handle.remove()
-        turn = find_reshape(self, layer, outputs[-1], view)
-        return outputs[-1] if turn is None else turn(outputs[-1])
+        turns = {name: find_reshape(self, layers[name], outputs[name], view) for name in names}
+        return [
+            outputs[name] if (turn := turns[name]) is None else turn(outputs[name])
+            for name in names
+        ]
 
     def fit_weights(self, state: dict[str, Tensor], new_head: bool = False) -> dict[str, Tensor]:
         """Fit weights that were made with the network's own head, or with one of this kind.

@@ -14,6 +14,7 @@ from tdam.mean_head import NAME as MEAN_HEAD
 from tdam.published import LIGHT, NORM
 from tdam.recurrence import check_steps
 from tdam.registry import MODELS, create_model, find_spec, is_outside
+from tdam.spg import NAME as SPG_HEAD
 from tdam.toml_records import show
 from tdam.weights import find_misfits, read_file
 
@@ -28,6 +29,7 @@ _MOST_HEADS = 2  # of a network that was distilled
 _OTHER_HEADS: dict[str, tuple[str, str, Callable[[int, int], torch.nn.Module]]] = {
     "mean": (MEAN_HEAD, "weight", torch.nn.Linear),
     "acol": (ACOL_HEAD, "first.0.weight", AcolHead),
+    "spg": (f"{SPG_HEAD}.classifier", "weight", torch.nn.Linear),
 }
 
 

@@ -156,8 +156,9 @@ def create_model(
         dilated: reach an output stride below 32 by dilation, which keeps weights valid, or by
             stride 1 alone, as the standard evaluation's networks do
         head: `own`; `mean`, a linear head on the mean of the last map, as class activation maps
-            need, where the network's own is another; or `acol`, the two classifiers of adversarial
-            complementary learning. Class scores of either start at zero
+            need, where the network's own is another; `acol`, the two classifiers of adversarial
+            complementary learning; or `spg`, a linear one on that mean with the branches of
+            self-produced guidance. Class scores of all of them start at zero
         acol_threshold: share of its range from which on `acol` erases the first one's map
         weights: None or `random` for random weights; `pretrained` for the network's ImageNet
             weights, or torchvision's `imagenet1k_v1` or `imagenet1k_v2` (with another number of
@@ -245,9 +246,12 @@ def _put_head(model: Backbone, head: str, acol_threshold: float) -> None:
     """Give a network the head that its settings name, where that is not its own."""
     from tdam.acol import put_acol_head
     from tdam.mean_head import put_mean_head
+    from tdam.spg import put_spg_head
 
     if head == "mean":
         put_mean_head(model)
+    elif head == "spg":
+        put_spg_head(model)
     elif head == "acol":
         put_acol_head(model, acol_threshold)
     elif head not in HEADS:

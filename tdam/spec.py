@@ -7,8 +7,9 @@ from typing import Any
 
 from tdam.preprocessing import Preprocessing
 
-# A network's own, a linear one on the mean of its last map, or two classifiers of that map.
-HEADS = ("own", "mean", "acol")
+# A network's own, a linear one on the mean of its last map, two classifiers of that map, or one
+# like the second with branches that guide it.
+HEADS = ("own", "mean", "acol", "spg")
 FROM_TORCHVISION = "torchvision (downloaded)"
 CONVOLUTIONS = "none; imagenet1k_v1 to train from"
 

@@ -1,10 +1,13 @@
 """Training methods written down literally, place by place, from the papers' definitions.
 
-Hide-and-Seek (ICCV 2017), the attention-based dropout layer (CVPR 2019), and adversarial
-complementary learning (CVPR 2018).
+Hide-and-Seek (ICCV 2017), the attention-based dropout layer (CVPR 2019), adversarial complementary
+learning (CVPR 2018), and self-produced guidance (ECCV 2018).
 """
 
+import math
+
 import torch
+from torch.nn.functional import interpolate
 
 
 def find_hidden_squares(image, side):
@@ -97,3 +100,77 @@ def fuse_maps(first, second, features, ids, threshold):
             [[max(a, b) for a, b in zip(*rows, strict=True)] for rows in zip(*pair, strict=True)]
         )
     return fused
+
+
+def enlarge(plane, height, width):
+    """Enlarge a map, (h, w), as the published code does."""
+    return interpolate(plane[None, None], (height, width), mode="bilinear", align_corners=False)[
+        0, 0
+    ]
+
+
+def mark_object(guide, high, low):
+    """Say of every pixel of a guide, a list of rows, whether it is object; None where unknown."""
+    flat = [value for row in guide for value in row]
+    strong = high
+    if sum(value > high for value in flat) < 30 * len(flat) / 224**2:
+        strong = 0.7 * max(flat)
+    marks = []
+    for value in flat:
+        mark = True if value > strong else None
+        marks.append(False if value < low else mark)
+    return marks
+
+
+def learn_by_guides(head, maps, labels, thresholds, height, width):
+    """Cross-entropy of the classes, and of three branches by what guides each of them.
+
+    Args:
+        head: with `classifier`, `first`, `second`, `shared` and `last`
+        maps: of the two earlier layers and the last one, (N, C, h, w)
+        labels: true classes
+        thresholds: high and low, three times
+        height: of the input
+        width: of the input
+    """
+    known = {name: [] for name in ("second", "first", "last")}
+    total = torch.zeros(())
+    for i, label in enumerate(labels.tolist()):
+        one, other, features = (each[i] for each in maps)
+        rows, columns = features.shape[1:]
+        scores = []
+        for weight, bias in zip(head.classifier.weight, head.classifier.bias, strict=True):
+            seen = sum(weight[c] * features[c] for c in range(len(features)))
+            scores.append(seen.sum() / (rows * columns) + bias)
+            if len(scores) == label + 1:
+                class_map = seen.detach()
+        total = total + torch.logsumexp(torch.stack(scores), 0) - scores[label]
+        said = {
+            "first": head.shared(head.first(one[None])),
+            "second": head.shared(head.second(other[None])),
+            "last": head.last(features[None]),
+        }
+        said = {name: enlarge(each[0, 0], height, width) for name, each in said.items()}
+        seen = {
+            name: [[1 / (1 + math.exp(-v)) for v in row] for row in each.tolist()]
+            for name, each in said.items()
+        }
+        both = [
+            [(a + b) / 2 for a, b in zip(*pair, strict=True)]
+            for pair in zip(seen["first"], seen["second"], strict=True)
+        ]
+        guides = {
+            "second": scale_map(enlarge(class_map, height, width).tolist()),
+            "first": seen["second"],
+            "last": both,
+        }
+        for number, name in enumerate(known):
+            marks = mark_object(guides[name], *thresholds[2 * number : 2 * number + 2])
+            for value, mark in zip(said[name].flatten(), marks, strict=True):
+                if mark is not None:
+                    known[name].append(torch.log1p(torch.exp(-value if mark else value)))
+    total = total / len(labels)
+    for costs in known.values():
+        if costs:
+            total = total + torch.stack(costs).mean()
+    return total

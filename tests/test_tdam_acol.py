@@ -242,7 +242,7 @@ def test_all_of_both_learns(tmp_path):
             {"head": "own"},
             "head to be acol, whose two classifiers the loss acol is of, but got own",
         ),
-        ({"loss": "cross_entropy"}, "loss to be acol with head=acol, whose second classifier"),
+        ({"loss": "cross_entropy"}, "loss to be acol with head=acol, whose two classifiers"),
         ({"mixup": 0.2}, "mixup to be 0.0 with loss=acol, which erases the map of one true class"),
         ({"cutmix": 1.0}, "cutmix to be 0.0 with loss=acol"),
         ({"targets": "plain"}, "targets to be labels with loss=acol"),

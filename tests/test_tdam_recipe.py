@@ -43,7 +43,7 @@ def test_a_recipe_has_a_base(tmp_path):
         ("drops = [1, 2.5]", r"drops to be a list of whole numbers but got \[1, 2.5\]"),
         ("model = 3", "model to be a text but got 3"),
         ("select = 1", "select to be a text but got 1"),
-        ('loss = "hinge"', "loss to be one of cross_entropy, acol but got 'hinge'"),
+        ('loss = "hinge"', "loss to be one of cross_entropy, acol, spg but got 'hinge'"),
         ("base = 5", "base to name a recipe but got 5"),
         (
             'base = "nothing"',

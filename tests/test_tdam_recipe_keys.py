@@ -23,6 +23,7 @@ NEW = (
     "dilated", "stage_lr", "decay_norms", "rate_every", "min_lr", "warmup_lr", "warmup_prefix",
     "cooldown", "resize", "interpolation", "val_limit", "val_every", "hide_rate", "hide_sizes",
     "mix_rate", "regularizer", "regularized", "adl_rate", "adl_threshold", "acol_threshold",
+    "spg_thresholds",
 )  # fmt: skip
 HALF = SMALL.change(precision="float16", epochs=2)
 

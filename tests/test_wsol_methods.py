@@ -94,7 +94,20 @@ def test_an_experiment_names_layers_that_there_are(tmp_path):
 
 def test_the_experiments_have_what_was_found_best():
     models = {entry.name: entry.recipe for entry in load_experiment("cub_wsoleval").models}
-    assert list(models) == ["none", "has", "acol", "adl", "cutmix"]
+    methods = ("has", "acol", "spg", "adl", "cutmix")
+    assert list(models) == [
+        *("none", *methods),
+        *(
+            f"{net}{name}"
+            for net in ("vgg16", "inception")
+            for name in ("", *(f"_{m}" for m in methods))
+        ),
+    ]
+    assert {entry.model for entry in models.values()} == {
+        "resnet50", "vgg16", "vgg16_conv6", "inception_v3"
+    }  # fmt: skip
+    for recipe in models.values():
+        recipe.check_together()
     plain = models["none"]
     assert models["has"] == plain.change(lr=3.61996526e-3, hide_rate=0.66, hide_sizes=[120])
     assert (models["adl"].adl_rate, models["adl"].adl_threshold) == (0.24, 0.76)

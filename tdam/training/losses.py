@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 LOSSES: dict[str, str] = {
     "cross_entropy": "tdam.training.losses:cross_entropy",
     "acol": "tdam.acol:acol",
+    "spg": "tdam.spg:spg",
 }
 
 

@@ -35,7 +35,8 @@ class Recipe:
         searchlight: kind of it
         output_stride: 32, 16 or 8
         dilated: reach a stride below 32 by dilation, or by stride 1 alone
-        head: `own`; `mean`, a linear one on the mean of the last map; or `acol`, two classifiers
+        head: `own`; `mean`, a linear one on the mean of the last map; `acol`, two classifiers; or
+            `spg`, one like `mean` with branches that guide it
         acol_threshold: share of its range from which on the first one's map is erased
         regularizer: layer that acts in training only, a key of `tdam.regularizers.REGULARIZERS`
         regularized: blocks that it follows; none for its usual places
@@ -129,7 +130,7 @@ class Recipe:
     searchlight: str = "joint"
     output_stride: int = 32
     dilated: bool = True
-    head: Literal["own", "mean", "acol"] = "own"
+    head: Literal["own", "mean", "acol", "spg"] = "own"
     acol_threshold: float = 0.7
     regularizer: str = "none"
     regularized: tuple[str, ...] = ()
@@ -164,6 +165,7 @@ class Recipe:
     learns: Literal["all", "classifier"] = "all"
     targets: Literal["labels", "plain"] = "labels"
     loss: str = "cross_entropy"
+    spg_thresholds: tuple[float, ...] = (0.7, 0.01, 0.5, 0.05, 0.7, 0.1)
     label_smoothing: float = 0.1
     mixup: float = 0.0
     cutmix: float = 0.0

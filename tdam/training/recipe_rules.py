@@ -36,6 +36,12 @@ _OF_VIEWS: dict[str, Any] = {
     "head": ("own", "mean"), "regularizer": "none",
 }  # fmt: skip
 
+# Heads with a loss of their own: what it is of, and why images have one true class.
+_LEARNED_BY_LABELS = {
+    "acol": ("two classifiers", "which erases the map of one true class"),
+    "spg": ("branches", "which are guided by the map of one true class"),
+}
+
 _RANGES: dict[str, tuple[float, float]] = {
     "epochs": (1, 100_000),
     "batch_size": (1, 1_000_000),
@@ -58,6 +64,7 @@ _RANGES: dict[str, tuple[float, float]] = {
     "warmup": (0, 100_000),
     "cooldown": (0, 100_000),
     "drop": (0, 1),
+    "spg_thresholds": (0, 1),
     "label_smoothing": (0, 0.99),
     "mixup": (0, 100),
     "cutmix": (0, 100),
@@ -98,6 +105,12 @@ def check_alone(recipe: Recipe) -> None:
             raise ValueError(
                 f"Expected {name} to be 0 or at least {MIN_SIDE} but got {getattr(recipe, name)}"
             )
+    pairs = zip(recipe.spg_thresholds[::2], recipe.spg_thresholds[1::2], strict=False)
+    if len(recipe.spg_thresholds) != 6 or any(high < low for high, low in pairs):
+        raise ValueError(
+            "Expected spg_thresholds to be three times a high and a low share but got "
+            f"{list(recipe.spg_thresholds)}"
+        )
     if recipe.hide_rate and not recipe.hide_sizes:
         raise ValueError("Expected hide_sizes to be sides of squares to hide but there are none")
 
@@ -126,20 +139,27 @@ def check_together(recipe: Recipe) -> None:
         raise ValueError(
             f"Expected resize to be at least size ({recipe.size}) but got {recipe.resize}"
         )
-    if recipe.loss == "acol" and recipe.head != "acol":
-        raise ValueError(
-            f"Expected head to be acol, whose two classifiers the loss acol is of, but got "
-            f"{recipe.head}"
-        )
-    if recipe.head == "acol" and recipe.loss == "cross_entropy":
-        raise ValueError(
-            "Expected loss to be acol with head=acol, whose second classifier learns nothing by "
-            f"{recipe.loss}"
-        )
-    if recipe.loss == "acol":
-        for name, fixed in (("mixup", 0.0), ("cutmix", 0.0), ("targets", "labels")):
-            if getattr(recipe, name) != fixed:
+    _check_head(recipe)
+
+
+def _check_head(recipe: Recipe) -> None:
+    """Refuse a head without its loss, or the other way round."""
+    for name, (parts, reason) in _LEARNED_BY_LABELS.items():
+        if recipe.loss == name and recipe.head != name:
+            raise ValueError(
+                f"Expected head to be {name}, whose {parts} the loss {name} is of, but got "
+                f"{recipe.head}"
+            )
+        if recipe.head == name and recipe.loss == "cross_entropy":
+            raise ValueError(
+                f"Expected loss to be {name} with head={name}, whose {parts} learn nothing by "
+                f"{recipe.loss}"
+            )
+        if recipe.loss != name:
+            continue
+        for key, fixed in (("mixup", 0.0), ("cutmix", 0.0), ("targets", "labels")):
+            if getattr(recipe, key) != fixed:
                 raise ValueError(
-                    f"Expected {name} to be {fixed} with loss=acol, which erases the map of one "
-                    f"true class, but got {getattr(recipe, name)}"
+                    f"Expected {key} to be {fixed} with loss={name}, {reason}, but got "
+                    f"{getattr(recipe, key)}"
                 )
