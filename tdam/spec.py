@@ -57,12 +57,20 @@ def describe_network(settings: dict[str, Any]) -> str:
 
     Args:
         settings: arguments of `create_model`
+
+    >>> from tdam import create_model
+    >>> describe_network(create_model("resnet18", head="acol", regularizer="adl").settings)
+    'resnet18 + acol head + adl'
     """
     text = str(settings["name"])
     if settings["attention"] == "tdam":
         text += " + tdam ({searchlight}, T{steps}, m{distance})".format(**settings)
     elif settings["attention"] != "none":
         text += f" + {settings['attention']}"
+    if settings.get("head", "own") != "own":
+        text += f" + {settings['head']} head"
+    if settings.get("regularizer", "none") != "none":
+        text += f" + {settings['regularizer']}"
     return text if settings["output_stride"] == 32 else f"{text} /{settings['output_stride']}"
 
 
