@@ -163,8 +163,7 @@ def create_model(
         weights: None or `random` for random weights; `pretrained` for the network's ImageNet
             weights, or torchvision's `imagenet1k_v1` or `imagenet1k_v2` (with another number of
             classes all but the classifier's); or a file or folder of weights, as `load_checkpoint`
-            takes it. Weights without attention fill the plain network, and attention starts from
-            them as the identity
+            takes it. Those without attention fill the plain network; attention starts as identity
         new_head: take all but the classifier from the weights
 
     Returns:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-from skimage.measure import approximate_polygon, find_contours
 
 if TYPE_CHECKING:
     Region = tuple[float, float, float, float]
@@ -46,6 +45,8 @@ def trace_contours(values: np.ndarray, level: float | None) -> list[np.ndarray]:
     >>> line.min(axis=0).tolist(), line.max(axis=0).tolist()
     ([1.0, 1.0], [3.0, 3.0])
     """
+    from skimage.measure import find_contours  # which takes half a second to import
+
     if level is None or not np.isfinite(values).all() or not (values >= level).any():
         return []
     below = min(level - 1e-9, float(np.nextafter(level, -np.inf)))
@@ -57,6 +58,8 @@ def trace_contours(values: np.ndarray, level: float | None) -> list[np.ndarray]:
 
 def simplify_line(line: np.ndarray, tolerance: float) -> np.ndarray:
     """Leave out points of a closed line, (n, 2), that lie no farther than this from the rest."""
+    from skimage.measure import approximate_polygon
+
     points: np.ndarray = approximate_polygon(line, tolerance)
     return points if len(points) > 2 else line
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import partial
 from itertools import islice
 from math import ceil
@@ -12,6 +11,7 @@ from matplotlib.colors import to_rgb
 
 from tdam.events import working
 from wsol.boxes import level_boxes
+from wsol.draft_page import DraftPage
 from wsol.images import ImageError, read_image
 from wsol.levels import LEVELS, quantise
 from wsol.loading import read_ahead
@@ -22,7 +22,7 @@ from wsol.report.contours import show_map
 from wsol.text import escape, percent, quote_words
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
 
     from tdam.events import Events
@@ -36,20 +36,6 @@ _SIDE = 320  # pixels of the longer side of a photograph's copy
 _QUALITY = 70
 _STEPS = 200  # of the slider, from 0 to 1
 _BATCH = 8  # images that are read together, so that few are held at once
-
-
-@dataclass(frozen=True)
-class DraftPage:
-    """A page that is asked for.
-
-    Args:
-        folder: for `index.html`, and `index-2.html` and so on where one page has not all images
-        command: words of the command that made it, without threshold and `--min-score`: the page
-            shows it with those that a person chose; empty: it shows arguments of `predict`
-    """
-
-    folder: Path
-    command: Sequence[str] = ()
 
 
 def write_drafts(

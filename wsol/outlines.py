@@ -6,7 +6,6 @@ from itertools import pairwise
 
 import cv2
 import numpy as np
-from skimage.measure import find_contours
 
 AGREEMENT = 0.985  # least IoU of polygon and pixels
 _TOLERANCES = (1.5, 1.0, 0.5, 0.25)  # by which points may lie beside the line, in pixels
@@ -63,6 +62,8 @@ def ring_area(ring: np.ndarray) -> float:
 
 def _trace(pixels: np.ndarray) -> list[np.ndarray]:
     """Trace the borders, each a ring of the midpoints of pixels' sides; the outer one first."""
+    from skimage.measure import find_contours  # which takes half a second to import
+
     lines = find_contours(np.pad(pixels, 1).astype(np.float64), 0.5, fully_connected="high")
     rings = [line[:-1, ::-1] - 0.5 for line in lines]  # behind the padding
     return sorted(rings, key=lambda ring: -abs(ring_area(ring)))

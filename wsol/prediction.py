@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, Unpack
 from tdam.events import SILENT
 from wsol.classes import name_outputs
 from wsol.data_ranges import tells_stretched
+from wsol.draft_page import DraftPage
 from wsol.errors import ArgumentError, about
 from wsol.format_choices import FormatOptions, check_formats
 from wsol.networks import get_network, settle_input
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
 
     from tdam.events import Events
     from tdam.preprocessing import Preprocessing
-    from wsol.drafts import DraftPage
     from wsol.folder_classes import KnownClasses
     from wsol.images import ImageError
     from wsol.localizer import Localizer
@@ -202,8 +202,6 @@ def _choose_folders(
     force: bool,
 ) -> tuple[Path | None, DraftPage | None]:
     """See to it that a run goes on or begins anew, and has a folder if it writes, and a page's."""
-    from wsol.drafts import DraftPage
-
     if resume and force:
         raise ArgumentError("resume", "goes on with a run, and cannot be combined with --force")
     if page is not None and not isinstance(page, DraftPage):

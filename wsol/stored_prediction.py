@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tdam.events import Events
-    from wsol.drafts import DraftPage
+    from wsol.draft_page import DraftPage
     from wsol.images import ImageError
     from wsol.localizer import Localizer
     from wsol.results import Localization

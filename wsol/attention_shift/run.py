@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any, Literal
 from tdam.events import SILENT, working
 from tdam.reprs import brief_repr
 from tdam.spec import name_network
-from wsol.attention_shift.summary import ShiftCounter
 from wsol.blank_maps import BlankMaps
 from wsol.data_ranges import tells_stretched
 from wsol.errors import ArgumentError, about
@@ -244,6 +243,8 @@ class _Drawing:
         on_image: Callable[[Path, Shift | ImageError], object] | None,
         events: Events,
     ) -> None:
+        from wsol.attention_shift.summary import ShiftCounter  # which compiles
+
         self._localizer, self._truth, self._writer = localizer, truth, writer
         self._on_image, self._events = on_image, events
         self.maps = BlankMaps()

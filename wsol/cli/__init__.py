@@ -25,6 +25,7 @@ from wsol.cli import (
     speed,
     train,
 )
+from wsol.cli.collecting import loading
 from wsol.cli.completing import settle_shell
 from wsol.cli.console import show_warnings, silence
 from wsol.cli.groups import HelpfulGroup
@@ -90,7 +91,7 @@ def main(arguments: list[str] | None = None) -> None:
     given, debug = _take_debug(sys.argv[1:] if arguments is None else arguments)
     show_warnings()
     settle_shell()
-    with escaped_streams():
+    with escaped_streams(), loading():
         token = debugging.set(debug)
         try:
             code = run_together(given, partial(_run, given))

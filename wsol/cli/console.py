@@ -13,6 +13,7 @@ from eval.written_files import WrittenFilesWarning
 from tdam.averaged import AveragedWeightsWarning
 from tdam.events import Events
 from tdam.unfinished import UnfinishedRunWarning
+from wsol.cli.collecting import loaded
 from wsol.cli.streams import lines_above, unescaped
 from wsol.text import escape
 
@@ -52,6 +53,7 @@ class ConsoleEvents(Events):
 
     def begin(self, task: str, total: int | None = None, done: int = 0) -> None:
         """Show a bar for a task; without a terminal, name the tasks that take long."""
+        loaded()
         self.end()
         self._began, self._counted = time.monotonic(), 0
         if sys.stderr.isatty():

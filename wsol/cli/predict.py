@@ -15,11 +15,11 @@ from wsol.cli.console import ConsoleEvents, silence
 from wsol.cli.interrupts import telling_what_is_kept, terminable
 from wsol.cli.repeated import repeat_command
 from wsol.cli.usage import usage
+from wsol.draft_page import DraftPage
 from wsol.text import count_things, escape
 
 if TYPE_CHECKING:
     from tdam.backbones.base import Backbone
-    from wsol.drafts import DraftPage
     from wsol.images import ImageError
     from wsol.results import Localization
 
@@ -139,8 +139,6 @@ def predict(
 
 def _ask_page(folder: Path, context: typer.Context) -> DraftPage:
     """Ask for a page that shows the command, without what it writes anew or has for itself."""
-    from wsol.drafts import DraftPage
-
     without = ("threshold", "min_score", "page", "resume", "force")
     words = repeat_command(context, without)
     # The drafts that this run writes are in the way of those at another threshold.
