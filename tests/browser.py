@@ -7,6 +7,10 @@ from pathlib import Path
 
 import pytest
 
+# Scripts that take up room, which some rule for another thing can make them do.
+_SHOWN_SCRIPTS = """return [...document.scripts]
+  .filter((each) => getComputedStyle(each).display !== "none").map((each) => each.className);"""
+
 
 class opened:  # noqa: N801, used like a function
     """Opens a page in headless Chromium, or skips the test where there is none."""
@@ -38,6 +42,7 @@ class opened:  # noqa: N801, used like a function
         driver.get("about:blank")
         driver.get_log("performance")  # forgets what the browser's own start page asked for
         driver.get(Path(self.page).as_uri())
+        assert driver.execute_script(_SHOWN_SCRIPTS) == []
         return driver
 
     def __exit__(self, *error):

@@ -153,6 +153,32 @@ def test_a_photograph_to_try_is_shown_on_the_pages_own_paper(served_app, tmp_pat
             });"""
         )
         assert covered == [0, 0]
+        scheme = {"name": "prefers-color-scheme", "value": "light" if dark else "dark"}
+        visitor.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": [scheme]})
+        visitor.wait(lambda: visitor.pixel(2)[0] > 250 if dark else visitor.pixel(2)[0] < 40)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["text", "bomb"])
+def test_what_is_no_photograph_is_said_in_our_words(served_app, pictures, tmp_path, kind):
+    """Before and after a click on an example, for which gradio makes a new input."""
+    path, reason = tmp_path / f"{kind}.png", "This file cannot be read as a photograph; "
+    path.write_text("no image")
+    if kind == "bomb":
+        Image.new("1", (20_000, 20_000)).save(path)
+    with visit(served_app, tmp_path) as visitor:
+        for clicks in (False, True):
+            if clicks:
+                thumbnail = visitor.wait(lambda: visitor.all(".gallery-item img"))[1]
+                visitor.driver.execute_script("arguments[0].click()", thumbnail)
+                visitor.wait(lambda: "espresso" in visitor.text())
+                visitor.wait(lambda: visitor.all("button[aria-label='Remove Image']"))[0].click()
+                visitor.wait(lambda: not visitor.all("textarea[disabled]"))
+            visitor.wait(lambda: visitor.all("input[type=file]"))[0].send_keys(str(path))
+            visitor.wait(lambda: visitor.all("textarea[disabled]"))
+            said = visitor.all("textarea[disabled]")[0].get_attribute("value")
+            assert reason in said, said
+            assert "preprocess" not in visitor.text()
 
 
 @pytest.mark.slow

@@ -66,7 +66,9 @@ def same(boxes, others):
 
 def facts_of(page):
     text = page.read_text(encoding="utf-8")
-    return [json.loads(each) for each in re.findall(r'class="facts">(.*?)</script>', text, re.S)]
+    return [
+        json.loads(each) for each in re.findall(r'class="image-facts">(.*?)</script>', text, re.S)
+    ]
 
 
 @pytest.mark.parametrize("contours", ["largest", "outer"])

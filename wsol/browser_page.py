@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from abc import ABCMeta
 from typing import TYPE_CHECKING, Any
 
 from wsol.boxes import DEFAULT_THRESHOLD
@@ -20,12 +21,34 @@ _FULL = "This photograph takes more memory or disk than there is."
 _STYLE = ".tools-above .image-frame { padding-top: 2.2rem; }"
 # Pictures are drawn for the page as it is shown: the last of the inputs.
 _SEE_THEME = "(...all) => [...all.slice(0, -1), document.body.classList.contains('dark')]"
+# Draws anew what stands there when the page turns dark or light.
+_FOLLOW_THEME = """() => {
+  const isDark = () => document.body.classList.contains("dark");
+  let dark = isDark();
+  new MutationObserver(() => {
+    if (isDark() === dark) return;
+    dark = isDark();
+    document.querySelector("#draw-anew").click();
+  }).observe(document.body, {attributes: true, attributeFilter: ["class"]});
+}"""
 
 _FOR_PROGRAMS = ("huggingface", "npy")  # formats that nobody takes along from a page
 
 
-def _take_path(payload: Any) -> str | None:
-    return None if payload is None else payload.path
+def _create_photograph(gradio: Any, **options: Any) -> Any:
+    """Create the input for one photograph, which gives its path whatever lies there.
+
+    What it is, and whether it can be read, is asked by us, and said in our words. It is a class of
+    its own because gradio builds another of the class where an example is clicked.
+    """
+
+    def take_path(self: Any, payload: Any) -> str | None:
+        return None if payload is None else payload.path
+
+    # Not by a class statement, for which gradio writes a file beside this one.
+    own = {"is_template": True, "preprocess": take_path}  # a template looks like its base
+    kind: Any = ABCMeta.__new__(type(gradio.Image), "Photograph", (gradio.Image,), own)
+    return kind(**options)
 
 
 class _Answers:
@@ -118,12 +141,10 @@ def create_page(app: BrowserApp, about: str) -> Any:
         with gradio.Row():
             with gradio.Column(scale=1, min_width=280):
                 with gradio.Tab("one photograph") as of_one:
-                    photograph = gradio.Image(
-                        type="filepath", image_mode=None, label="photograph",
+                    photograph = _create_photograph(
+                        gradio, type="filepath", image_mode=None, label="photograph",
                         sources=["upload", "clipboard"], height=280,
                     )  # fmt: skip
-                    # What it is, and whether it can be read, is asked here, and said in our words.
-                    photograph.preprocess = _take_path  # type: ignore[method-assign]
                     gradio.Examples(
                         [str(path) for path in app.copy_examples()], photograph,
                         label="photographs to try",
@@ -147,6 +168,7 @@ def create_page(app: BrowserApp, about: str) -> Any:
                     label="format of the file",
                 )  # fmt: skip
                 dark = gradio.Checkbox(label="dark", visible=False)
+                anew = gradio.Button("draw anew", visible="hidden", elem_id="draw-anew")
                 one = gradio.Button("make the file")
                 many = gradio.Button("find all boxes and make the file", visible=False)
                 file = gradio.File(label="file", interactive=False, height=90)
@@ -167,8 +189,9 @@ def create_page(app: BrowserApp, about: str) -> Any:
                 steps = gradio.Image(**plain, alt_text="attention shift")
         choices = [wanted, threshold, every]
         changes = [photograph.change, wanted.change, threshold.release, every.input]
+        page.load(None, js=_FOLLOW_THEME)
         gradio.on(
-            changes,
+            [*changes, anew.click],
             answers.localize,
             [photograph, *choices, dark],
             [picture, steps, table, said],

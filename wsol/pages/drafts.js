@@ -5,7 +5,7 @@
   const get = (id) => document.getElementById(id);
   const drafts = JSON.parse(get("drafts").textContent);
   const { thresholds } = drafts;
-  const images = [...document.querySelectorAll("script.facts")].map((script) => JSON.parse(script.textContent));
+  const images = [...document.querySelectorAll("script.image-facts")].map((script) => JSON.parse(script.textContent));
 
   const make = (tag, name, text) => {
     const element = document.createElement(tag);
