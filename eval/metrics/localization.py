@@ -206,13 +206,16 @@ class LocalizationScores:
         """
         return _add_up(self.tables["changes"])
 
-    def replicates(self, at: int | Literal["best"] | None = None) -> dict[str, np.ndarray]:
+    def replicates(
+        self, at: int | Literal["best"] | None = None, curves: np.ndarray | None = None
+    ) -> dict[str, np.ndarray]:
         """Compute every score from every replicate.
 
         Args:
             at: index of the threshold at which GT-known, Top-1 and Top-5 Loc are taken, or
                 `best` for the one with the most hits in each replicate; None for the extra
                 threshold if there is one, else `best`
+            curves: as the method gives them, where they are at hand
 
         Returns:
             by name, (1001,) percent: 1000 replicates, NaN where one holds no image, and last the
@@ -224,7 +227,7 @@ class LocalizationScores:
         if self.images == 0:
             raise ValueError("Expected at least one image but got none")
         percent = partial(to_percent, images=self.tables["images"])
-        curves = self.curves()
+        curves = self.curves() if curves is None else curves
         deltas = self.protocol.deltas
         grid = len(self.protocol.thresholds)
         columns = np.arange(REPLICATES + 1)

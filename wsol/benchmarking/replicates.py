@@ -110,7 +110,7 @@ def score_rules(
             another one than the protocol's own
     """
     scores = add_up(results)
-    by_rule = []
+    curves, by_rule = scores.curves(), []
     for rule in scoring.thresholds:
         if rule in BEFOREHAND and rule not in levels:
             continue
@@ -121,7 +121,7 @@ def score_rules(
         at: Any = {"oracle": "best", "own": own}.get(str(rule), -1)
         if at == -1:
             at = _find_on_grid(rules, levels[rule] if isinstance(rule, str) else rule)
-        every = scores.replicates(at)
+        every = scores.replicates(at, curves)
         index = int(every["threshold"][-1])
         if at is None and abs(scores.thresholds[index] - float(rules.threshold or 0)) > 1e-9:
             raise ValueError(
