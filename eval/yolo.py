@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from eval.box_edges import ROUNDED_SHARE, lies_in
 from eval.label_files import ImagePairs, SeveralClassesError, list_label_files, make_split
 from eval.parsing import read_yaml, show
 from eval.splits import MOST_CLASSES, ManifestError, Split, is_text
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
 _LISTS = ("classes", "train", "val", "valid", "test")  # names of lists of classes and images
 _PROSE = ("readme", "notes")  # names of files for people begin so, such as README.roboflow.txt
 _NAMES = ("data.yaml", "data.yml", "obj.names", "classes.txt")
-_ROUNDING = 0.01  # shares by which a box may stick out of its image, to be clipped
 
 
 def load_yolo(
@@ -157,7 +157,7 @@ def read_label_file(
         if not 0 <= class_id <= MOST_CLASSES or len(numbers) < 4:
             raise ManifestError(f"{where}: expected class xc yc w h but got {show(line)}")
         confidence = numbers.pop() if len(numbers) % 2 else None
-        if any(not -_ROUNDING <= each <= 1 + _ROUNDING for each in numbers):
+        if any(not -ROUNDED_SHARE <= each <= 1 + ROUNDED_SHARE for each in numbers):
             raise ManifestError(f"{where}: expected shares from 0 to 1 but got {show(line)}")
         if len(numbers) == 4:
             xc, yc, width, height = numbers
@@ -167,8 +167,7 @@ def read_label_file(
             edges = min(xs), min(ys), max(xs), max(ys)
         if edges[0] >= edges[2] or edges[1] >= edges[3]:
             raise ManifestError(f"{where}: expected shares from 0 to 1 but got {show(line)}")
-        beside = max(edges[:2]) >= 1 or min(edges[2:]) <= 0
-        if beside or min(edges) < -_ROUNDING or max(edges) > 1 + _ROUNDING:
+        if not lies_in(edges, (1, 1), ROUNDED_SHARE):
             raise ManifestError(f"{where}: expected a box in the image but got {show(line)}")
         yield where, class_id, edges, confidence
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from eval.box_edges import check_box
 from eval.box_folders import BoxFolder, find_box_folder
 from eval.coco import load_coco
 from eval.image_paths import ImageFinder
@@ -160,11 +161,9 @@ def _to_split(
                 f"{image.where}: expected every image once but {image_id!r} is that of "
                 f"{ids[image_id]} too"
             )
-        scale = np.tile(size, 2) if image.size == _SHARES else 1
-        edges = [box.edges for box in image.boxes if box.edges is not None]
         names += kinds
         sizes.append(size)
-        boxes.append(_clip(np.reshape(np.array(edges, np.float64), (-1, 4)) * scale, size, image))
+        boxes.append(_clip(image, size))
     if not names:
         raise ManifestError(f"{path}: expected boxes of one class an image but no image has any")
     classes = tuple(sorted(set(names)))
@@ -191,16 +190,14 @@ def _read_size(path: Path) -> tuple[int, int]:
     return read_header(path).upright
 
 
-def _clip(edges: np.ndarray, size: tuple[int, int], image: FoundBoxes) -> np.ndarray:
-    """Turn outer edges into first and last pixel; what turned boxes have outside is cut off."""
-    clipped = edges.clip(0, np.tile(size, 2))
-    if (clipped[:, :2] >= clipped[:, 2:]).any():
-        row = int(np.argmax((clipped[:, :2] >= clipped[:, 2:]).any(axis=1)))
-        raise ManifestError(
-            f"{image.where}: expected a box in an image of {size[0]} x {size[1]} but got outer "
-            f"edges {show(edges[row].tolist())}"
-        )
-    return clipped - [0, 0, 1, 1]
+def _clip(image: FoundBoxes, size: tuple[int, int]) -> np.ndarray:
+    """Turn outer edges into first and last pixel; what may reach outside is cut off."""
+    drawn = [box for box in image.boxes if box.edges is not None]
+    edges = np.array([box.edges for box in drawn], np.float64).reshape(-1, 4)
+    edges = edges * (np.tile(size, 2) if image.size == _SHARES else 1)
+    for box, each in zip(drawn, edges.tolist(), strict=True):
+        check_box(each, size, image.where, box.around)
+    return edges.clip(0, np.tile(size, 2)) - [0, 0, 1, 1]
 
 
 def _tell(skipped: list[str], events: Events) -> None:
