@@ -48,9 +48,11 @@ class FoundBoxes:
         boxes: in the order of the file; none for an image that was looked at and has none
         size: width and height that the boxes are in pixels of, (1, 1) for shares; None: as in the
             data
+        swapped: why the size may be one with width and height swapped, for messages; or nothing
     """
 
     where: str
     names: tuple[str, ...]
     boxes: list[FoundBox] = field(default_factory=list)
     size: tuple[int, int] | None = None
+    swapped: str = ""
