@@ -12,12 +12,24 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
+_OTHER_BOXES = {
+    ".xml": "XML, such as CVAT's",
+    ".csv": "a table of boxes",
+    ".jsonl": "JSON Lines",
+}
+
+
 def read_coco(path: Path) -> dict[str, Any]:
     """Read a data set file, without a look at what it holds.
 
     Raises:
         ManifestError: no JSON object
     """
+    if path.suffix.lower() in _OTHER_BOXES:
+        raise ManifestError(
+            f"{path}: expected a COCO data set (.json) or a folder of data but got "
+            f"{_OTHER_BOXES[path.suffix.lower()]}, which --boxes takes"
+        )
     content = read_json(path)
     if isinstance(content, list):
         raise ManifestError(

@@ -4,39 +4,44 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import reduce
-from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from eval.box_edges import check_box
-from eval.box_folders import BoxFolder, find_box_folder
 from eval.coco import load_coco
 from eval.image_paths import ImageFinder
 from eval.manifest import ManifestError
-from eval.parsing import read_json, show
+from eval.parsing import show
 from eval.splits import Split, join_splits, leaves_root
 from eval.turned_boxes import list_doubtful
 from eval.voc import load_voc
 from eval.yolo import load_yolo
 from tdam.events import SILENT, Events
 from wsol.errors import ArgumentError
-from wsol.readers import read_cvat_boxes, read_tool
+from wsol.readers import read_source, tell_source
 from wsol.text import count_things
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable
 
+    from eval.box_folders import BoxFolder
     from wsol.readers import FoundBoxes
 
 _SHOWN = 5  # images that are named
 _SHARES = (1, 1)
-# Where exports have their file, the first that is there, and where images lie beside it.
-_FILES = (
-    "annotations.xml", "result.json", "*coco*.json", "annotations/instances*.json",
-    "annotations/*.json",
-)  # fmt: skip
+_PREDICTIONS: dict[str, str] = {
+    "table": "a table of predictions",
+    "lines": "predictions as JSON Lines",
+    "COCO results": "COCO results, which are predictions",
+    "Hugging Face": "Hugging Face's metadata",
+}
+_TAKEN = (
+    "a COCO data set (.json), Label Studio's or Datumaro's JSON, CVAT's XML for images, or a "
+    "folder of one of these, of YOLO's label files or of VOC's XML files"
+)
+# Where images lie beside a file of boxes.
 _WITHIN = (".", "images", "images/default")
 
 
@@ -86,49 +91,30 @@ def _load(
     boxes: Path, name: str, root: Path | None, skip: Callable[[str], object]
 ) -> tuple[str, Split, Path]:
     """Read a file, or a folder of whichever form, and tell which."""
-    if not boxes.is_dir():
-        return _load_files([boxes], name, root or boxes.parent, skip)
-    folder = find_box_folder(boxes)
-    if folder is not None and folder.form == "COCO":
-        return "COCO", _load_parts(folder, name, root or boxes, skip), root or boxes
-    files = () if folder is not None else _list_files(boxes)
-    if files:
-        return _load_files(files, name, root or boxes, skip)
-    bare = folder is None and any(boxes.rglob("*.xml")) and not any(boxes.rglob("*.txt"))
-    if bare or (folder is not None and folder.form == "VOC"):
-        return "VOC", *load_voc(boxes, name, root, skip)
-    return "YOLO", *load_yolo(boxes, name, root, skip)
-
-
-def _list_files(folder: Path) -> list[Path]:
-    found = (sorted(folder.glob(pattern)) for pattern in _FILES)
-    return next(filter(None, found), [])
+    source = tell_source(boxes)
+    if source.form in _PREDICTIONS:
+        raise ArgumentError(
+            "boxes",
+            f"{source.paths[0]} holds {_PREDICTIONS[source.form]}, not boxes that people drew or "
+            f"corrected: expected {_TAKEN}",
+        )
+    if source.form == "VOC":
+        return "VOC", *load_voc(source.paths[0], name, root, skip)
+    if source.form == "YOLO":
+        return "YOLO", *load_yolo(source.paths[0], name, root, skip)
+    home = root or (boxes if boxes.is_dir() else boxes.parent)
+    if source.parts is not None:
+        return "COCO", _load_parts(source.parts, name, home, skip), home
+    finder = ImageFinder(home, anywhere=True, within=_WITHIN)
+    if source.form == "COCO":
+        return "COCO", load_coco(source.paths[0], name, skip, finder), home
+    return "tool", _to_split(read_source(source), name, finder, skip, source.paths[0]), home
 
 
 def _load_parts(folder: BoxFolder, name: str, root: Path, skip: Callable[[str], object]) -> Split:
     """Read all splits of a folder as one."""
     splits = [folder.load(part, root, skip, anywhere=True) for part in sorted(folder.parts)]
     return replace(reduce(join_splits, splits), name=name)
-
-
-def _load_files(
-    files: Sequence[Path], name: str, root: Path, skip: Callable[[str], object]
-) -> tuple[str, Split, Path]:
-    """Read a file of all images, or several of one tool."""
-    finder = ImageFinder(root, anywhere=True, within=_WITHIN)
-    found: list[Iterable[FoundBoxes]] = []
-    for path in files:
-        if path.suffix.lower() == ".xml":
-            found.append(read_cvat_boxes(path))
-            continue
-        tool = read_tool(path, read_json(path))
-        if tool is not None:
-            found.append(tool)
-        elif len(files) == 1:
-            return "COCO", load_coco(path, name, skip, finder), root
-        else:
-            raise ManifestError(f"{path}: expected one file of boxes beside it: name the one")
-    return "tool", _to_split(chain.from_iterable(found), name, finder, skip, files[0]), root
 
 
 def _to_split(

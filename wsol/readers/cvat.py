@@ -35,7 +35,10 @@ def read_cvat_boxes(path: Path) -> Iterator[FoundBoxes]:
     def start(tags: list[str], attributes: Attributes, line: int) -> None:
         where = f"{path}:{line}"
         if len(tags) == 1 and tags[0] != "annotations":
-            raise ManifestError(f"{where}: expected CVAT's annotations but got {show(tags[0])}")
+            voc = "; of VOC's files name the folder" if tags[0] == "annotation" else ""
+            raise ManifestError(
+                f"{where}: expected CVAT's annotations but got {show(tags[0])}{voc}"
+            )
         if tags[1:] == ["track"]:
             raise ManifestError(
                 f"{where}: expected CVAT for images 1.1 but got tracks of a video: export it as "
