@@ -28,16 +28,21 @@ _CODE = re.compile(r"[0-9a-f]{8}(-|__)(?=.)")  # in front of the name of its cop
 def read_address(text: str) -> str:
     """Give the path in what may be an address.
 
-    >>> read_address("/data/local-files/?d=mine/ein%20Bild.jpg"), read_address("s3://b/a.jpg?x=1")
+    What a browser asks a server for is escaped; the names in a storage stand as they are.
+
+    >>> read_address("/data/local-files/?d=mine/ein%20Bild.jpg"), read_address("http://h/a.jpg?x=1")
     ('mine/ein Bild.jpg', 'a.jpg')
-    >>> read_address("100%20.jpg")
-    '100%20.jpg'
+    >>> read_address("s3://bucket/photos/e#1.jpg"), read_address("100%20.jpg")
+    ('photos/e#1.jpg', '100%20.jpg')
     """
     served = _SERVED.search(text)
     if served is not None:
         return unquote(text[served.end() :])
-    if "://" not in text:
+    scheme, mark, below = text.partition("://")
+    if not mark:
         return text
+    if scheme.lower() not in ("http", "https"):
+        return below.partition("/")[2].lstrip("/")
     try:
         return unquote(urlsplit(text).path).lstrip("/")
     except ValueError:  # no address

@@ -11,6 +11,7 @@ from eval.manifest import ManifestError, load_split
 from eval.yolo import load_yolo
 from wsol.drawn_boxes import load_drawn_boxes
 from wsol.evaluation.id_paths import IdPaths
+from wsol.workflows.evaluate_boxes import evaluate_boxes
 
 FILES = ("cats/p.jpg", "dogs/q.jpg", "dogs/p2.jpg", "p2.jpg", "r.png", "1a2b3c4d-own.jpg")
 
@@ -134,3 +135,14 @@ def test_ids_of_copies_with_codes():
     names = ("../../media/1a2b3c4d-a.jpg", r"x\val\b.jpg", "/data/local-files/?d=test/b.jpg")
     assert [known.find(name) for name in names] == ["val/a.jpg", "val/b.jpg", "test/b.jpg"]
     assert known.find("1a2b3c4d-b.jpg") is None
+
+
+@pytest.mark.parametrize("start", ["../../media/", "C:\\photos\\", "/srv/x/photos/"])
+def test_data_of_another_machine_are_scored_below_their_root(root, tmp_path, start):
+    (tmp_path / "elsewhere").mkdir()
+    path = coco(tmp_path / "elsewhere", f"{start}cats/p.jpg", f"{start}r.png")
+    (tmp_path / "b.csv").write_text("id,x0,y0,x1,y1\ncats/p.jpg,1,2,4,6\nr.png,1,2,4,6\n")
+    found = evaluate_boxes(path, tmp_path / "b.csv", root, protocol="clean")
+    assert found.result.gt_known_loc == 100
+    with pytest.raises(ManifestError, match="expected a path below the image root"):
+        evaluate_boxes(path, tmp_path / "b.csv", protocol="clean")  # where no image is found
