@@ -90,7 +90,12 @@ def _read_files(path: Path, images: Records, finder: ImageFinder | None) -> list
     """Read the ids of all images."""
     if not len(images):
         raise ManifestError(f"{path}: expected at least one image")
-    files = [settle_id(text, finder) for text in images.texts("file_name")]
+    files = []
+    for i, text in enumerate(images.texts("file_name")):
+        try:
+            files.append(settle_id(text, finder))
+        except ManifestError as error:
+            raise images.fault(i, str(error)) from error
     images.once("file_name", files)
     for i, file in enumerate(files):
         if not file or leaves_root(file):

@@ -110,9 +110,7 @@ def load_voc(
             continue
         image = pairs.find(path, file.names[:-1])
         if image is None:
-            raise ManifestError(
-                f"{path}: expected its image beside it, or in JPEGImages/, or below --root"
-            )
+            raise ManifestError(pairs.tell_missing(path, "JPEGImages/", file.names[:-1]))
         pairs.claim(image, path)
         names += kinds
         images.append(image)

@@ -56,7 +56,8 @@ def load_yolo(
     """
     folder = folder.absolute()
     root = None if root is None else root.absolute()
-    pairs = pair_images(folder, root, data)
+    finder = ImagePairs(folder, root, data)
+    pairs = pair_images(folder, finder)
     labels: list[int] = []
     shares: list[np.ndarray] = []
     images: list[Path] = []
@@ -71,9 +72,7 @@ def load_yolo(
         if label is None:
             continue
         if image is None:
-            raise ManifestError(
-                f"{path}: expected its image beside it, or in images/, or below --root"
-            )
+            raise ManifestError(finder.tell_missing(path, "images/"))
         labels.append(label)
         shares.append(np.array(boxes))
         images.append(image)
@@ -87,11 +86,8 @@ def load_yolo(
     return replace(split, class_names=read_names(folder, max(labels))), home
 
 
-def pair_images(
-    folder: Path, root: Path | None, data: Path | None = None
-) -> list[tuple[Path, Path | None]]:
+def pair_images(folder: Path, finder: ImagePairs) -> list[tuple[Path, Path | None]]:
     """List the label files, each with its image, or None where there is none."""
-    finder = ImagePairs(folder, root, data)
     pairs: list[tuple[Path, Path | None]] = []
     for path in sorted(list_label_files(folder, ".txt")):
         image = finder.find(path)

@@ -161,7 +161,10 @@ def _to_split(
 def _find_id(image: FoundBoxes, finder: ImageFinder) -> str:
     """Find the image below the root, or spell where it should be."""
     found = next(filter(None, map(finder.find, image.names)), None)
-    found = found or finder.find_stem(image.names[-1]) or finder.spell(image.names[0])
+    found = found or finder.find_stem(image.names[-1])
+    if not found and (several := finder.tell_several(image.names[0])):
+        raise ManifestError(f"{image.where}: {several}")
+    found = found or finder.spell(image.names[0])
     if not found or leaves_root(found):
         raise ManifestError(
             f"{image.where}: expected an image below {finder.root} but {show(image.names[0])} is "

@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 OF_NO_IMAGE = "of no image"
+OF_SEVERAL = "of several images"
+_OF_NAMES = (OF_NO_IMAGE, OF_SEVERAL)  # which are passed over where they are allowed
 
 
 class FileFaults:
@@ -51,7 +53,7 @@ class FileFaults:
             ManifestError: there is something, and it is not allowed; in one line
         """
         lines = [
-            f"{count_things(len(names), 'name' if kind == OF_NO_IMAGE else 'image')} {kind}: "
+            f"{count_things(len(names), 'name' if kind in _OF_NAMES else 'image')} {kind}: "
             f"{list_few([*names.values()])}"
             for kind, names in self._kinds.items()
         ]
@@ -63,6 +65,6 @@ class FileFaults:
                 f"allow_missing=True): such images are {counted}"
             )
         return tuple(
-            f"{self._path}: {line}; {'passed over' if kind == OF_NO_IMAGE else counted}"
+            f"{self._path}: {line}; {'passed over' if kind in _OF_NAMES else counted}"
             for kind, line in zip(self._kinds, lines, strict=True)
         )

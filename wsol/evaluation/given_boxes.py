@@ -9,7 +9,7 @@ import numpy as np
 
 from eval.splits import MOST_CLASSES, ManifestError
 from wsol.evaluation.box_frames import doubt_frame, scale_boxes
-from wsol.evaluation.file_faults import OF_NO_IMAGE, FileFaults
+from wsol.evaluation.file_faults import OF_NO_IMAGE, OF_SEVERAL, FileFaults
 from wsol.evaluation.id_paths import IdPaths
 from wsol.evaluation.predictions import OTHER, count_outputs
 from wsol.label_matching import find_label
@@ -139,7 +139,8 @@ def _find_images(
         image_id = next(filter(None, map(known.find, image.names)), None)
         if image_id is None:
             if not any(map(known.is_other, image.names)):
-                faults.add(OF_NO_IMAGE, image.names[0])
+                several = next(filter(None, map(known.tell_several, image.names)), "")
+                faults.add(OF_SEVERAL if several else OF_NO_IMAGE, image.names[0], several)
         elif image_id in images:
             faults.add("doubled", image_id)
         else:
