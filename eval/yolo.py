@@ -22,7 +22,7 @@ from eval.splits import MOST_CLASSES, ManifestError, Split, is_text
 from eval.tables import parse_float, parse_int, read_lines, read_text
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
 _LISTS = ("classes", "train", "val", "valid", "test")  # names of lists of classes and images
 _PROSE = ("readme", "notes")  # names of files for people begin so, such as README.roboflow.txt
@@ -83,7 +83,24 @@ def load_yolo(
         )
     home = None if data is None else root
     split, home = make_split(name, images, labels, None, shares, home)
-    return replace(split, class_names=read_names(folder, max(labels))), home
+    class_names = read_names(folder, max(labels))
+    if class_names is not None:
+        _check_names(folder, class_names, labels)
+    return replace(split, class_names=class_names), home
+
+
+def _check_names(folder: Path, names: Sequence[str], labels: Iterable[int]) -> None:
+    """See to it that no class that occurs has the name of another one."""
+    numbers: dict[str, list[int]] = {}
+    for number, name in enumerate(names):
+        numbers.setdefault(name, []).append(number)
+    for label in sorted(set(labels)):
+        first, *more = numbers[names[label]]
+        if more:
+            raise ManifestError(
+                f"{folder}: expected every class of `names` to have a name of its own but "
+                f"{show(names[label])} is that of {first} and {more[0]}: rename one of them"
+            )
 
 
 def pair_images(folder: Path, finder: ImagePairs) -> list[tuple[Path, Path | None]]:
