@@ -13,9 +13,9 @@ if TYPE_CHECKING:
 
 
 _OTHER_BOXES = {
-    ".xml": "XML, such as CVAT's",
-    ".csv": "a table of boxes",
-    ".jsonl": "JSON Lines",
+    ".xml": "XML, such as CVAT's, which calibrate and evaluate take as --boxes",
+    ".csv": "a table, which evaluate takes as --boxes",
+    ".jsonl": "JSON Lines, which evaluate takes as --boxes",
 }
 
 
@@ -28,7 +28,7 @@ def read_coco(path: Path) -> dict[str, Any]:
     if path.suffix.lower() in _OTHER_BOXES:
         raise ManifestError(
             f"{path}: expected a COCO data set (.json) or a folder of data but got "
-            f"{_OTHER_BOXES[path.suffix.lower()]}, which --boxes takes"
+            f"{_OTHER_BOXES[path.suffix.lower()]}"
         )
     content = read_json(path)
     if isinstance(content, list):

@@ -147,7 +147,7 @@ def test_predictions_are_scored_and_not_chosen_on(root, tmp_path, name, content,
 def test_boxes_that_are_no_data_are_told(tmp_path, name, what):
     path = tmp_path / name
     write_cvat(path, EDGES, SIZE)
-    message = f"expected a COCO data set .* but got {what}.*, which --boxes takes"
+    message = f"expected a COCO data set .* but got {what}.*, which .* as --boxes"
     with pytest.raises(ManifestError, match=message):
         load_split(path)
     with pytest.raises(ValueError, match=message):

@@ -117,12 +117,14 @@ def _check_boxes(
     for box in image.boxes:
         if box.edges is None:
             continue
-        shown = " ".join(f"{value:g}" for value in box.edges)
-        detail = f"{shown} in {given[0]} x {given[1]}"
         if not has_area(box.edges, given):
-            faults.add("with a box that has no area in the image", image_id, detail)
+            kind = "with a box that has no area in the image"
         elif given not in (size, _SHARES) and not box.around and sticks_out(box.edges, given):
-            faults.add("with a box outside of the size that the file states", image_id, detail)
+            kind = "with a box outside of the size that the file states"
+        else:
+            continue
+        shown = " ".join(f"{value:g}" for value in box.edges)
+        faults.add(kind, image_id, f"{shown} in {given[0]} x {given[1]}")
 
 
 def doubt_frame(images: Mapping[str, FoundBoxes], split: Split) -> list[str]:
