@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from eval.box_edges import lies_in
 from eval.image_paths import settle_id
 from eval.parsing import show
 from eval.records import Records, read_coco
 from eval.splits import ManifestError, Split, leaves_root
-from eval.turned_boxes import find_upright, sticks_out
+from eval.turned_boxes import find_upright
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -89,7 +90,12 @@ def _read_files(path: Path, images: Records, finder: ImageFinder | None) -> list
     """Read the ids of all images."""
     if not len(images):
         raise ManifestError(f"{path}: expected at least one image")
-    files = [settle_id(text, finder) for text in images.texts("file_name")]
+    files = []
+    for i, text in enumerate(images.texts("file_name")):
+        try:
+            files.append(settle_id(text, finder))
+        except ManifestError as error:
+            raise images.fault(i, str(error)) from error
     images.once("file_name", files)
     for i, file in enumerate(files):
         if not file or leaves_root(file):
@@ -179,13 +185,12 @@ def _read_edges(annotations: Records, i: int) -> list[float]:
 def _clip(annotations: Records, i: int, edges: list[float], size: tuple[int, int]) -> list[float]:
     """Turn outer edges into first and last pixel, clipped where rounding made them stick out."""
     (x0, y0, x1, y1), (width, height) = edges, size
-    x0, y0, x1, y1 = max(x0, 0), max(y0, 0), min(x1, width), min(y1, height)
-    if sticks_out(edges, size) or x0 >= x1 or y0 >= y1:
+    if not lies_in(edges, size):
         box = show(annotations[i].get("bbox"))
         raise annotations.fault(
             i, f"expected bbox to lie in an image of {width} x {height} but got {box}"
         )
-    return [x0, y0, x1 - 1, y1 - 1]
+    return [max(x0, 0), max(y0, 0), min(x1, width) - 1, min(y1, height) - 1]
 
 
 def head_coco(description: str, **more: str) -> dict[str, Any]:

@@ -215,7 +215,8 @@ def open_data_set(data: str | Path | DataSet, root: str | Path | None = None) ->
     ()
     """
     if isinstance(data, DataSet):
-        return data if root is None else DataSet(data.path, Path(root))
+        home = data.root if root is None else Path(root)
+        return data if home == data.root else DataSet(data.path, home)
     path = Path(data)
     if not path.exists():
         raise ManifestError(f"{path}: no such file or folder")

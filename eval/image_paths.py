@@ -1,25 +1,25 @@
 """Which file below an image root a path in another program's file means.
 
 Programs name images as they saw them: by a path on another machine, by an address that they
-served, by a copy with a code in front of its name, or below a folder of their own. As much of the
-path counts as there is below the root.
+served, by a copy with a code in front of its name, which is cleaned, or below a folder of their
+own. As much of the path counts as there is below the root.
 """
 
 from __future__ import annotations
 
 import re
-from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
-from unicodedata import normalize
 from urllib.parse import unquote, urlsplit
 
 from eval.image_names import is_image_name, walk_folders
+from eval.name_index import NameIndex, tell_several
 from eval.parsing import refuse_folder
-from eval.splits import is_text, leaves_root, tidy_path
+from eval.splits import ManifestError, is_text, leaves_root, tidy_path
 from eval.written_files import WrittenFiles
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
+    from pathlib import Path
 
 _SERVED = re.compile(r"/data/local-files/?\?d=")  # Label Studio's address of a file on its disk
 _CODE = re.compile(r"[0-9a-f]{8}(-|__)(?=.)")  # in front of the name of its copies
@@ -28,16 +28,21 @@ _CODE = re.compile(r"[0-9a-f]{8}(-|__)(?=.)")  # in front of the name of its cop
 def read_address(text: str) -> str:
     """Give the path in what may be an address.
 
-    >>> read_address("/data/local-files/?d=mine/ein%20Bild.jpg"), read_address("s3://b/a.jpg?x=1")
+    What a browser asks a server for is escaped; the names in a storage stand as they are.
+
+    >>> read_address("/data/local-files/?d=mine/ein%20Bild.jpg"), read_address("http://h/a.jpg?x=1")
     ('mine/ein Bild.jpg', 'a.jpg')
-    >>> read_address("100%20.jpg")
-    '100%20.jpg'
+    >>> read_address("s3://bucket/photos/e#1.jpg"), read_address("100%20.jpg")
+    ('photos/e#1.jpg', '100%20.jpg')
     """
     served = _SERVED.search(text)
     if served is not None:
         return unquote(text[served.end() :])
-    if "://" not in text:
+    scheme, mark, below = text.partition("://")
+    if not mark:
         return text
+    if scheme.lower() not in ("http", "https"):
+        return below.partition("/")[2].lstrip("/")
     try:
         return unquote(urlsplit(text).path).lstrip("/")
     except ValueError:  # no address
@@ -82,8 +87,8 @@ class ImageFinder:
         self.root = root
         self._anywhere = anywhere
         self._within = within
-        # By name and by stem; None where several files have it.
-        self._names: dict[str, str | None] | None = None
+        self._index: NameIndex | None = None
+        self._folders: dict[str, NameIndex] = {}
 
     def find(self, text: str) -> str | None:
         """Find the image that a path means.
@@ -99,11 +104,12 @@ class ImageFinder:
             return None
         ends = list(list_ends(text))
         places = [f"{folder}/{end}" for end in ends for folder in self._within]
-        found = next(filter(self._is_file, (as_told, *map(tidy_path, places), *ends)), None)
-        if found is None and self._anywhere:
-            names = dict.fromkeys(end.rsplit("/", 1)[-1] for end in ends)
-            found = next(filter(None, map(self._look_for, names)), None)
-        return found
+        places = [as_told, *map(tidy_path, places), *ends]
+        found = next(filter(self._is_file, places), None)
+        if found is not None:
+            return found
+        lists = self._look_for(text) if self._anywhere else map(self._list_copied, places)
+        return _take_only(lists)
 
     def spell(self, text: str) -> str:
         """Spell a path as the id of an image, whether it is there or not; it may leave the root."""
@@ -112,8 +118,19 @@ class ImageFinder:
 
     def find_stem(self, text: str) -> str | None:
         """Find the image that a path without a suffix means, in any folder, under any suffix."""
-        names = dict.fromkeys(end.rsplit("/", 1)[-1] for end in list_ends(text))
-        return next(filter(None, (self._look_for(name, stem=True) for name in names)), None)
+        return _take_only(self._look_for(text, stem=True))
+
+    def tell_several(self, text: str, stem: bool = False) -> str:
+        """Say that a path that was not found means several images; nothing where it does not.
+
+        Args:
+            text: the path, or an address, of an image
+            stem: whether it is one without a suffix
+        """
+        lists = self._look_for(text, stem) if self._anywhere or stem else ()
+        found = next(filter(None, lists), [])
+        name = text.replace("\\", "/").rsplit("/", 1)[-1]
+        return tell_several(name, found, f"below {self.root}") if len(found) > 1 else ""
 
     def _is_file(self, path: str) -> bool:
         try:
@@ -121,23 +138,36 @@ class ImageFinder:
         except OSError:  # a name that no file can have
             return False
 
-    def _look_for(self, name: str, stem: bool = False) -> str | None:
-        if self._names is None:
-            self._names = self._list_names()
-        key = normalize("NFC", name)
-        return self._names.get(f"{key}/" if stem else key)
+    def _look_for(self, text: str, stem: bool = False) -> Iterator[list[str]]:
+        """List the images in any folder that each name in a path means."""
+        if self._index is None:
+            self._index = NameIndex(self._list_images())
+        for name in dict.fromkeys(end.rsplit("/", 1)[-1] for end in list_ends(text)):
+            yield self._index.list(name, stem)
 
-    def _list_names(self) -> dict[str, str | None]:
-        names: dict[str, str | None] = {}
+    def _list_images(self) -> Iterator[str]:
         for folder, files in walk_folders(self.root, refuse_folder, WrittenFiles()):
             for file in filter(is_image_name, files):
-                path = (folder / file).relative_to(self.root).as_posix()
-                name = normalize("NFC", file)
-                for key in (name, f"{PurePosixPath(name).stem}/"):  # no file's name ends so
-                    known = names.setdefault(key, path)
-                    if known != path:
-                        names[key] = None
-        return names
+                yield (folder / file).relative_to(self.root).as_posix()
+
+    def _list_copied(self, place: str) -> list[str]:
+        """List the images of a folder that have the name of a copy in it."""
+        folder, _, name = place.rpartition("/")
+        if not name or leaves_root(place):
+            return []
+        if folder not in self._folders:
+            try:
+                names = [p.name for p in (self.root / folder).iterdir() if is_image_name(p.name)]
+                paths = [f"{folder}/{each}" if folder else each for each in names]
+            except (OSError, ValueError):  # no such folder, or a name that none can have
+                paths = []
+            self._folders[folder] = NameIndex(paths)
+        return list(filter(self._is_file, self._folders[folder].list(name)))
+
+
+def _take_only(lists: Iterable[list[str]]) -> str | None:
+    """Take what the first name means that means one image alone."""
+    return next((paths[0] for paths in lists if len(paths) == 1), None)
 
 
 def settle_id(text: str, finder: ImageFinder | None) -> str:
@@ -150,7 +180,13 @@ def settle_id(text: str, finder: ImageFinder | None) -> str:
     Returns:
         the id of the file that is there; without one, the path as it is told, which may leave the
         root or be empty
+
+    Raises:
+        ManifestError: several images have its name, and its folder is not told
     """
     if finder is None:
         return tidy_path(read_address(text))
-    return finder.find(text) or finder.spell(text)
+    found = finder.find(text)
+    if found is None and (several := finder.tell_several(text)):
+        raise ManifestError(several)
+    return found or finder.spell(text)

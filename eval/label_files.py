@@ -70,6 +70,22 @@ class ImagePairs:
         found = found or self._finder.find_stem(path.stem)
         return None if found is None else self._finder.root / found
 
+    def tell_missing(self, path: Path, places: str, names: Sequence[str] = ()) -> str:
+        """Say that a label file has no image, or that several may be its.
+
+        Args:
+            path: of the label file
+            places: where its image is looked for beside it, in words
+            names: as for `find`
+        """
+        several = ""
+        if self._finder is not None:
+            told = (self._finder.tell_several(name) for name in names)
+            several = next(filter(None, told), self._finder.tell_several(path.stem, stem=True))
+        return f"{path}: " + (
+            several or f"expected its image beside it, or in {places}, or below --root"
+        )
+
     def claim(self, image: Path, path: Path) -> None:
         """See to it that an image has one label file.
 

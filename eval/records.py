@@ -12,12 +12,24 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
+_OTHER_BOXES = {
+    ".xml": "XML, such as CVAT's, which calibrate and evaluate take as --boxes",
+    ".csv": "a table, which evaluate takes as --boxes",
+    ".jsonl": "JSON Lines, which evaluate takes as --boxes",
+}
+
+
 def read_coco(path: Path) -> dict[str, Any]:
     """Read a data set file, without a look at what it holds.
 
     Raises:
         ManifestError: no JSON object
     """
+    if path.suffix.lower() in _OTHER_BOXES:
+        raise ManifestError(
+            f"{path}: expected a COCO data set (.json) or a folder of data but got "
+            f"{_OTHER_BOXES[path.suffix.lower()]}"
+        )
     content = read_json(path)
     if isinstance(content, list):
         raise ManifestError(

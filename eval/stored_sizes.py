@@ -12,7 +12,7 @@ from eval.headers import read_header
 from eval.splits import ManifestError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
     from pathlib import Path
 
 Size = tuple[int, int]
@@ -31,6 +31,29 @@ def fits(stored: Size, size: Size) -> bool:
     (width, height), (other_width, other_height) = stored, size
     narrow = (width - 1) * (other_height - 1) <= (other_width + 1) * (height + 1)
     return narrow and (other_width - 1) * (height - 1) <= (width + 1) * (other_height + 1)
+
+
+def find_squashed(copies: Iterable[Size], sizes: Sequence[Size]) -> Size | None:
+    """Find the size that pictures were squashed to, whatever their aspects were.
+
+    Args:
+        copies: width and height of each copy
+        sizes: width and height of each original
+
+    Returns:
+        the size of most copies where it is a square, or of all where the originals have several
+        aspects; else None
+
+    >>> find_squashed([(9, 9), (9, 9), (4, 2)], []), find_squashed([(80, 60)], [(80, 60)])
+    ((9, 9), None)
+    """
+    counts = Counter(copies)
+    if not counts:
+        return None
+    (shared, count), *others = counts.most_common()
+    if shared[0] == shared[1]:
+        return shared if 2 * count > counts.total() else None
+    return None if others or all(fits(sizes[0], size) for size in sizes) else shared
 
 
 class StoredSizes:
@@ -70,14 +93,8 @@ class StoredSizes:
     @cached_property
     def _squashed(self) -> Size | None:
         """The size that files are squashed to, or None."""
-        counts: Counter[Size] = Counter()
+        stored: list[Size] = []
         for path in self._paths:
             with suppress(ManifestError):  # told where it is read
-                counts[read_header(path).upright] += 1
-        if not counts:
-            return None
-        (shared, count), *others = counts.most_common()
-        if shared[0] == shared[1]:
-            return shared if 2 * count > counts.total() else None
-        sizes = self._sizes or ()
-        return None if others or all(fits(sizes[0], size) for size in sizes) else shared
+                stored.append(read_header(path).upright)
+        return find_squashed(stored, self._sizes or ())

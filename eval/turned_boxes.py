@@ -10,27 +10,15 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from eval.box_edges import sticks_out
 from eval.splits import ManifestError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    from eval.box_edges import Size
     from eval.splits import Split
-
-Size = tuple[int, int]
-_ROUNDING = 1  # pixels by which a box may stick out of its image, to be clipped
-
-
-def sticks_out(box: Sequence[float], size: Size) -> bool:
-    """Tell whether a box reaches out of an image by more than rounding explains.
-
-    Args:
-        box: x0 y0 x1 y1, outer edges
-        size: width and height
-    """
-    x0, y0, x1, y1 = box
-    return max(-x0, -y0, x1 - size[0], y1 - size[1]) > _ROUNDING
 
 
 def find_upright(

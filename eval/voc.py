@@ -14,11 +14,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from eval.annotations import CORNERS, read_objects
+from eval.box_edges import check_box
 from eval.label_files import ImagePairs, SeveralClassesError, list_label_files, make_split
-from eval.parsing import show
 from eval.splits import ManifestError, Split, is_text
 from eval.tables import parse_float
-from eval.turned_boxes import sticks_out
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
@@ -111,14 +110,14 @@ def load_voc(
             continue
         image = pairs.find(path, file.names[:-1])
         if image is None:
-            raise ManifestError(
-                f"{path}: expected its image beside it, or in JPEGImages/, or below --root"
-            )
+            raise ManifestError(pairs.tell_missing(path, "JPEGImages/", file.names[:-1]))
         pairs.claim(image, path)
         names += kinds
         images.append(image)
         sizes.append(file.size or read_header(image).upright)
-        edges.append(np.array([_check(each, sizes[-1]) for each in file.objects]))
+        for each in file.objects:
+            check_box(each.edges, sizes[-1], each.where)
+        edges.append(np.array([each.edges for each in file.objects]))
     if not images:
         raise ManifestError(
             f"{folder}: expected objects of one class an image but none of {len(paths)} XML files "
@@ -129,17 +128,6 @@ def load_voc(
     home = None if data is None else root
     split, home = make_split(name, images, labels, sizes, edges, home)
     return replace(split, class_names=classes), home
-
-
-def _check(each: VocObject, size: tuple[int, int]) -> Edges:
-    """Give the edges of an object that lies in its image, up to rounding."""
-    x0, y0, x1, y1 = each.edges
-    if x0 >= x1 or y0 >= y1 or sticks_out(each.edges, size) or x0 >= size[0] or y0 >= size[1]:
-        raise ManifestError(
-            f"{each.where}: expected a box in an image of {size[0]} x {size[1]} but got outer "
-            f"edges {show(each.edges)}"
-        )
-    return each.edges
 
 
 def list_voc_names(folder: Path) -> set[str]:

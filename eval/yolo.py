@@ -15,18 +15,18 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from eval.box_edges import ROUNDED_SHARE, lies_in
 from eval.label_files import ImagePairs, SeveralClassesError, list_label_files, make_split
 from eval.parsing import read_yaml, show
 from eval.splits import MOST_CLASSES, ManifestError, Split, is_text
 from eval.tables import parse_float, parse_int, read_lines, read_text
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
 _LISTS = ("classes", "train", "val", "valid", "test")  # names of lists of classes and images
 _PROSE = ("readme", "notes")  # names of files for people begin so, such as README.roboflow.txt
 _NAMES = ("data.yaml", "data.yml", "obj.names", "classes.txt")
-_ROUNDING = 0.01  # shares by which a box may stick out of its image, to be clipped
 
 
 def load_yolo(
@@ -56,7 +56,8 @@ def load_yolo(
     """
     folder = folder.absolute()
     root = None if root is None else root.absolute()
-    pairs = pair_images(folder, root, data)
+    finder = ImagePairs(folder, root, data)
+    pairs = pair_images(folder, finder)
     labels: list[int] = []
     shares: list[np.ndarray] = []
     images: list[Path] = []
@@ -71,9 +72,7 @@ def load_yolo(
         if label is None:
             continue
         if image is None:
-            raise ManifestError(
-                f"{path}: expected its image beside it, or in images/, or below --root"
-            )
+            raise ManifestError(finder.tell_missing(path, "images/"))
         labels.append(label)
         shares.append(np.array(boxes))
         images.append(image)
@@ -84,14 +83,28 @@ def load_yolo(
         )
     home = None if data is None else root
     split, home = make_split(name, images, labels, None, shares, home)
-    return replace(split, class_names=read_names(folder, max(labels))), home
+    class_names = read_names(folder, max(labels))
+    if class_names is not None:
+        _check_names(folder, class_names, labels)
+    return replace(split, class_names=class_names), home
 
 
-def pair_images(
-    folder: Path, root: Path | None, data: Path | None = None
-) -> list[tuple[Path, Path | None]]:
+def _check_names(folder: Path, names: Sequence[str], labels: Iterable[int]) -> None:
+    """See to it that no class that occurs has the name of another one."""
+    numbers: dict[str, list[int]] = {}
+    for number, name in enumerate(names):
+        numbers.setdefault(name, []).append(number)
+    for label in sorted(set(labels)):
+        first, *more = numbers[names[label]]
+        if more:
+            raise ManifestError(
+                f"{folder}: expected every class of `names` to have a name of its own but "
+                f"{show(names[label])} is that of {first} and {more[0]}: rename one of them"
+            )
+
+
+def pair_images(folder: Path, finder: ImagePairs) -> list[tuple[Path, Path | None]]:
     """List the label files, each with its image, or None where there is none."""
-    finder = ImagePairs(folder, root, data)
     pairs: list[tuple[Path, Path | None]] = []
     for path in sorted(list_label_files(folder, ".txt")):
         image = finder.find(path)
@@ -157,7 +170,7 @@ def read_label_file(
         if not 0 <= class_id <= MOST_CLASSES or len(numbers) < 4:
             raise ManifestError(f"{where}: expected class xc yc w h but got {show(line)}")
         confidence = numbers.pop() if len(numbers) % 2 else None
-        if any(not -_ROUNDING <= each <= 1 + _ROUNDING for each in numbers):
+        if any(not -ROUNDED_SHARE <= each <= 1 + ROUNDED_SHARE for each in numbers):
             raise ManifestError(f"{where}: expected shares from 0 to 1 but got {show(line)}")
         if len(numbers) == 4:
             xc, yc, width, height = numbers
@@ -167,8 +180,7 @@ def read_label_file(
             edges = min(xs), min(ys), max(xs), max(ys)
         if edges[0] >= edges[2] or edges[1] >= edges[3]:
             raise ManifestError(f"{where}: expected shares from 0 to 1 but got {show(line)}")
-        beside = max(edges[:2]) >= 1 or min(edges[2:]) <= 0
-        if beside or min(edges) < -_ROUNDING or max(edges) > 1 + _ROUNDING:
+        if not lies_in(edges, (1, 1), ROUNDED_SHARE):
             raise ManifestError(f"{where}: expected a box in the image but got {show(line)}")
         yield where, class_id, edges, confidence
 

@@ -219,3 +219,21 @@ def test_what_is_not_there(labels, tmp_path):
         path.write_text("")
     with pytest.raises(ManifestError, match=r"none of 3 label files has any"):
         load_yolo(labels, "corrected")
+
+
+@pytest.mark.parametrize("name", ["data.yaml", "data.yml", "classes.txt"])
+def test_a_name_of_two_classes(labels, name):
+    (labels / "data.yaml").unlink()
+
+    def write(*names):
+        lines = "names:\n" + "".join(f"- {each}\n" for each in names)
+        (labels / name).write_text("\n".join(names) if name == "classes.txt" else lines)
+
+    write("ani", "ani", "x")
+    with pytest.raises(ManifestError, match=r"a name of its own but 'ani' is that of 0 and 1: ren"):
+        load_yolo(labels, "mine")
+    write("ani", "x", "ani")
+    with pytest.raises(ManifestError, match="'ani' is that of 0 and 2"):
+        load_yolo(labels, "mine")
+    write("ani", "x", "y", "y")  # of which no image is
+    assert load_yolo(labels, "mine")[0].class_names == ("ani", "x", "y", "y")

@@ -337,10 +337,20 @@ def test_predict_takes_the_options_of_formats(tmp_path, spot, capsys):
             main([*command, "--format", kind, flag, *value, "--force"])
         assert stop.value.code == 2
         assert flag in capsys.readouterr().err
-    with pytest.raises(SystemExit) as stop:
-        main([*command, "--format", "yolo", "--val", "1", "--force"])
-    assert stop.value.code == 2
-    assert "--val" in capsys.readouterr().err
+    for kind, share in (("yolo", "1"), ("csv", "1"), ("yolo", "1.5"), ("voc", "-0.1")):
+        with pytest.raises(SystemExit) as stop:
+            main([*command, "--format", kind, "--val", share, "--force"])
+        assert stop.value.code == 2
+        err = " ".join(capsys.readouterr().err.split())
+        assert f"--val: Expected val to be a share from 0 to below 1 but got {float(share)}" in err
+
+
+def test_help_names_the_formats_of_an_option(capsys):
+    with pytest.raises(SystemExit):
+        main(["predict", "--help"])
+    text = "".join(capsys.readouterr().out.split())  # wherever lines end
+    for said in ("yolo-seg,vocandhuggingfacefolders", "yolo,vocandhuggingface,andinonebeside"):
+        assert said in text
 
 
 def test_faults_of_hugging_face_metadata_are_named(tmp_path):

@@ -4,38 +4,44 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import reduce
-from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from eval.box_folders import BoxFolder, find_box_folder
+from eval.box_edges import check_box
 from eval.coco import load_coco
 from eval.image_paths import ImageFinder
 from eval.manifest import ManifestError
-from eval.parsing import read_json, show
+from eval.parsing import show
 from eval.splits import Split, join_splits, leaves_root
 from eval.turned_boxes import list_doubtful
 from eval.voc import load_voc
 from eval.yolo import load_yolo
 from tdam.events import SILENT, Events
 from wsol.errors import ArgumentError
-from wsol.readers import read_cvat_boxes, read_tool
+from wsol.readers import read_source, tell_source
 from wsol.text import count_things
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable
 
+    from eval.box_folders import BoxFolder
     from wsol.readers import FoundBoxes
 
 _SHOWN = 5  # images that are named
 _SHARES = (1, 1)
-# Where exports have their file, the first that is there, and where images lie beside it.
-_FILES = (
-    "annotations.xml", "result.json", "*coco*.json", "annotations/instances*.json",
-    "annotations/*.json",
-)  # fmt: skip
+_PREDICTIONS: dict[str, str] = {
+    "table": "a table of predictions",
+    "lines": "predictions as JSON Lines",
+    "COCO results": "COCO results, which are predictions",
+    "Hugging Face": "Hugging Face's metadata",
+}
+_TAKEN = (
+    "a COCO data set (.json), Label Studio's or Datumaro's JSON, CVAT's XML for images, or a "
+    "folder of one of these, of YOLO's label files or of VOC's XML files"
+)
+# Where images lie beside a file of boxes.
 _WITHIN = (".", "images", "images/default")
 
 
@@ -85,49 +91,30 @@ def _load(
     boxes: Path, name: str, root: Path | None, skip: Callable[[str], object]
 ) -> tuple[str, Split, Path]:
     """Read a file, or a folder of whichever form, and tell which."""
-    if not boxes.is_dir():
-        return _load_files([boxes], name, root or boxes.parent, skip)
-    folder = find_box_folder(boxes)
-    if folder is not None and folder.form == "COCO":
-        return "COCO", _load_parts(folder, name, root or boxes, skip), root or boxes
-    files = () if folder is not None else _list_files(boxes)
-    if files:
-        return _load_files(files, name, root or boxes, skip)
-    bare = folder is None and any(boxes.rglob("*.xml")) and not any(boxes.rglob("*.txt"))
-    if bare or (folder is not None and folder.form == "VOC"):
-        return "VOC", *load_voc(boxes, name, root, skip)
-    return "YOLO", *load_yolo(boxes, name, root, skip)
-
-
-def _list_files(folder: Path) -> list[Path]:
-    found = (sorted(folder.glob(pattern)) for pattern in _FILES)
-    return next(filter(None, found), [])
+    source = tell_source(boxes)
+    if source.form in _PREDICTIONS:
+        raise ArgumentError(
+            "boxes",
+            f"{source.paths[0]} holds {_PREDICTIONS[source.form]}, not boxes that people drew or "
+            f"corrected: expected {_TAKEN}",
+        )
+    if source.form == "VOC":
+        return "VOC", *load_voc(source.paths[0], name, root, skip)
+    if source.form == "YOLO":
+        return "YOLO", *load_yolo(source.paths[0], name, root, skip)
+    home = root or (boxes if boxes.is_dir() else boxes.parent)
+    if source.parts is not None:
+        return "COCO", _load_parts(source.parts, name, home, skip), home
+    finder = ImageFinder(home, anywhere=True, within=_WITHIN)
+    if source.form == "COCO":
+        return "COCO", load_coco(source.paths[0], name, skip, finder), home
+    return "tool", _to_split(read_source(source), name, finder, skip, source.paths[0]), home
 
 
 def _load_parts(folder: BoxFolder, name: str, root: Path, skip: Callable[[str], object]) -> Split:
     """Read all splits of a folder as one."""
     splits = [folder.load(part, root, skip, anywhere=True) for part in sorted(folder.parts)]
     return replace(reduce(join_splits, splits), name=name)
-
-
-def _load_files(
-    files: Sequence[Path], name: str, root: Path, skip: Callable[[str], object]
-) -> tuple[str, Split, Path]:
-    """Read a file of all images, or several of one tool."""
-    finder = ImageFinder(root, anywhere=True, within=_WITHIN)
-    found: list[Iterable[FoundBoxes]] = []
-    for path in files:
-        if path.suffix.lower() == ".xml":
-            found.append(read_cvat_boxes(path))
-            continue
-        tool = read_tool(path, read_json(path))
-        if tool is not None:
-            found.append(tool)
-        elif len(files) == 1:
-            return "COCO", load_coco(path, name, skip, finder), root
-        else:
-            raise ManifestError(f"{path}: expected one file of boxes beside it: name the one")
-    return "tool", _to_split(chain.from_iterable(found), name, finder, skip, files[0]), root
 
 
 def _to_split(
@@ -160,11 +147,9 @@ def _to_split(
                 f"{image.where}: expected every image once but {image_id!r} is that of "
                 f"{ids[image_id]} too"
             )
-        scale = np.tile(size, 2) if image.size == _SHARES else 1
-        edges = [box.edges for box in image.boxes if box.edges is not None]
         names += kinds
         sizes.append(size)
-        boxes.append(_clip(np.reshape(np.array(edges, np.float64), (-1, 4)) * scale, size, image))
+        boxes.append(_clip(image, size))
     if not names:
         raise ManifestError(f"{path}: expected boxes of one class an image but no image has any")
     classes = tuple(sorted(set(names)))
@@ -176,7 +161,10 @@ def _to_split(
 def _find_id(image: FoundBoxes, finder: ImageFinder) -> str:
     """Find the image below the root, or spell where it should be."""
     found = next(filter(None, map(finder.find, image.names)), None)
-    found = found or finder.find_stem(image.names[-1]) or finder.spell(image.names[0])
+    found = found or finder.find_stem(image.names[-1])
+    if not found and (several := finder.tell_several(image.names[0])):
+        raise ManifestError(f"{image.where}: {several}")
+    found = found or finder.spell(image.names[0])
     if not found or leaves_root(found):
         raise ManifestError(
             f"{image.where}: expected an image below {finder.root} but {show(image.names[0])} is "
@@ -191,16 +179,14 @@ def _read_size(path: Path) -> tuple[int, int]:
     return read_header(path).upright
 
 
-def _clip(edges: np.ndarray, size: tuple[int, int], image: FoundBoxes) -> np.ndarray:
-    """Turn outer edges into first and last pixel; what turned boxes have outside is cut off."""
-    clipped = edges.clip(0, np.tile(size, 2))
-    if (clipped[:, :2] >= clipped[:, 2:]).any():
-        row = int(np.argmax((clipped[:, :2] >= clipped[:, 2:]).any(axis=1)))
-        raise ManifestError(
-            f"{image.where}: expected a box in an image of {size[0]} x {size[1]} but got outer "
-            f"edges {show(edges[row].tolist())}"
-        )
-    return clipped - [0, 0, 1, 1]
+def _clip(image: FoundBoxes, size: tuple[int, int]) -> np.ndarray:
+    """Turn outer edges into first and last pixel; what may reach outside is cut off."""
+    drawn = [box for box in image.boxes if box.edges is not None]
+    edges = np.array([box.edges for box in drawn], np.float64).reshape(-1, 4)
+    edges = edges * (np.tile(size, 2) if image.size == _SHARES else 1)
+    for box, each in zip(drawn, edges.tolist(), strict=True):
+        check_box(each, size, image.where, box.around)
+    return edges.clip(0, np.tile(size, 2)) - [0, 0, 1, 1]
 
 
 def _tell(skipped: list[str], events: Events) -> None:

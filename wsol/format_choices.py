@@ -79,6 +79,8 @@ def check_options(kinds: Iterable[str | type[Writer]], options: Mapping[str, Any
     from wsol.writers import find_writer, formats_with
     from wsol.writers.splits import check_val
 
+    with about("val"):
+        check_val(options.get("val", 0))
     writers = [find_writer(kind) for kind in kinds]
     for name, asked in options.items():
         if any(name in writer.options for writer in writers):
@@ -87,5 +89,3 @@ def check_options(kinds: Iterable[str | type[Writer]], options: Mapping[str, Any
             raise TypeError(f"Expected an option of a format but got {name!r}")
         if asked:
             raise ArgumentError(name, f"goes only with format {' or '.join(takers)}")
-    with about("val"):
-        check_val(options.get("val", 0))

@@ -58,10 +58,9 @@ Rle = Annotated[
 Val = Annotated[
     float,
     typer.Option(
-        help="Share of the images, of all classes alike, for the part val of yolo, yolo-seg and "
-        "voc folders.",
-        min=0,
-        max=1,
+        help="Share of the images, from 0 to below 1, of all classes alike, for the part val of "
+        "yolo, yolo-seg, voc and huggingface folders.",
+        metavar="SHARE",
     ),
 ]
 ImagePrefix = Annotated[
@@ -77,7 +76,7 @@ UprightCopies = Annotated[
     typer.Option(
         "--upright-copies",
         help="Upright copies of photographs that EXIF turns, for programs that pass over it: in "
-        "the folders of images of yolo and voc, and in one beside coco files.",
+        "the folders of images of yolo, voc and huggingface, and in one beside coco files.",
     ),
 ]
 SaveMaps = Annotated[bool, typer.Option("--save-maps", help="As --format npy.")]

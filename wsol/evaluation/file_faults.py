@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 OF_NO_IMAGE = "of no image"
+OF_SEVERAL = "of several images"
+_OF_NAMES = (OF_NO_IMAGE, OF_SEVERAL)  # which are passed over where they are allowed
 
 
 class FileFaults:
@@ -23,11 +25,18 @@ class FileFaults:
 
     def __init__(self, path: Path, count: int) -> None:
         self._path, self._count = path, count
-        self._kinds: dict[str, dict[str, None]] = {}
+        self._kinds: dict[str, dict[str, str]] = {}
 
-    def add(self, kind: str, image_id: str) -> None:
-        """Note that an image is `missing`, `doubled`, `of no image` and so on."""
-        self._kinds.setdefault(kind, {})[image_id] = None
+    def add(self, kind: str, image_id: str, detail: str = "") -> None:
+        """Note that an image is `missing`, `doubled`, `of no image` and so on.
+
+        Args:
+            kind: of the fault
+            image_id: of the image, or the name that the file has
+            detail: what people should know of this one; stands behind its name
+        """
+        named = f"{image_id} ({detail})" if detail else image_id
+        self._kinds.setdefault(kind, {})[image_id] = named
 
     def has(self, image_id: str) -> bool:
         """Tell whether anything is wrong with an image."""
@@ -44,8 +53,8 @@ class FileFaults:
             ManifestError: there is something, and it is not allowed; in one line
         """
         lines = [
-            f"{count_things(len(names), 'name' if kind == OF_NO_IMAGE else 'image')} {kind}: "
-            f"{list_few([*names])}"
+            f"{count_things(len(names), 'name' if kind in _OF_NAMES else 'image')} {kind}: "
+            f"{list_few([*names.values()])}"
             for kind, names in self._kinds.items()
         ]
         if lines and not allow:
@@ -56,6 +65,6 @@ class FileFaults:
                 f"allow_missing=True): such images are {counted}"
             )
         return tuple(
-            f"{self._path}: {line}; {'passed over' if kind == OF_NO_IMAGE else counted}"
+            f"{self._path}: {line}; {'passed over' if kind in _OF_NAMES else counted}"
             for kind, line in zip(self._kinds, lines, strict=True)
         )

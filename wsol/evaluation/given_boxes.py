@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from eval.splits import MOST_CLASSES, ManifestError
-from wsol.evaluation.file_faults import OF_NO_IMAGE, FileFaults
+from wsol.evaluation.box_frames import doubt_frame, scale_boxes
+from wsol.evaluation.file_faults import OF_NO_IMAGE, OF_SEVERAL, FileFaults
 from wsol.evaluation.id_paths import IdPaths
 from wsol.evaluation.predictions import OTHER, count_outputs
 from wsol.label_matching import find_label
@@ -22,10 +23,6 @@ if TYPE_CHECKING:
     from eval.splits import Split
     from wsol.readers import FoundBoxes
     from wsol.readers.found_boxes import FoundClass
-
-_ENOUGH = 20  # boxes whose frame can be doubted
-_LARGER = 1.25  # of all edges, beyond which an image is larger than the boxes' frame
-_BESIDE = 1.0  # pixels by which a box may reach outside of its image, to be clipped
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,7 +79,7 @@ def read_given_boxes(
     """
     faults = FileFaults(path, len(split))
     images = _find_images(path, split, data_file, others, faults)
-    boxes = _scale(path, images, split, faults)
+    boxes, cut = scale_boxes(path, images, split, faults)
     labels_of, notes = _find_labels(images, split, count, table)
     if labels_of is not None and None in labels_of.values():
         last = (count(MOST_CLASSES) if table is None else count_outputs(table)) - 1
@@ -90,6 +87,10 @@ def read_given_boxes(
             if any(labels_of[box.kind] is None for box in image.boxes if box.kind is not None):
                 faults.add(f"with labels beyond 0 to {last}", image_id)
     told = faults.settle(allow_missing, "counted as missed")
+    if images and not any(b.edges is not None for image in images.values() for b in image.boxes):
+        raise ManifestError(
+            f"{path} holds no box of any of {count_things(len(images), 'image')} that it has"
+        )
     missing = {
         row: f"{image_id}: no usable result in {path.name}"
         for row, image_id in enumerate(split.ids)
@@ -120,7 +121,7 @@ def read_given_boxes(
         labels=tuple(labels),
         predicted=None if labels_of is None else tuple(predicted),
         missing=missing,
-        notes=(*told, *(f"{path}: {each}" for each in (*notes, *_doubt_frame(images, split)))),
+        notes=(*told, *(f"{path}: {each}" for each in (*notes, *cut, *doubt_frame(images, split)))),
     )
 
 
@@ -138,7 +139,8 @@ def _find_images(
         image_id = next(filter(None, map(known.find, image.names)), None)
         if image_id is None:
             if not any(map(known.is_other, image.names)):
-                faults.add(OF_NO_IMAGE, image.names[0])
+                several = next(filter(None, map(known.tell_several, image.names)), "")
+                faults.add(OF_SEVERAL if several else OF_NO_IMAGE, image.names[0], several)
         elif image_id in images:
             faults.add("doubled", image_id)
         else:
@@ -147,74 +149,6 @@ def _find_images(
         if image_id not in images:
             faults.add("missing", image_id)
     return images
-
-
-def _scale(
-    path: Path, images: Mapping[str, FoundBoxes], split: Split, faults: FileFaults
-) -> dict[str, np.ndarray]:
-    """Carry boxes to the pixels of the data, clipped to their images.
-
-    An image without a box has a row of zeros in the place of each class without one.
-    """
-    scaled: dict[str, np.ndarray] = {}
-    outside: list[str] = []
-    largest, total = 0.0, 0
-    for row, image_id in enumerate(split.ids):
-        if image_id not in images:
-            continue
-        image, size = images[image_id], split.size(row) or (1, 1)
-        given = image.size or size
-        if given != size and given == size[::-1]:
-            faults.add("with width and height swapped", image_id)
-        edges = [box.edges for box in image.boxes]
-        boxes = np.array([each or (0.0,) * 4 for each in edges], np.float64).reshape(-1, 4)
-        if (boxes[:, 2:] < boxes[:, :2]).any():
-            raise ManifestError(f"{image.where}: expected x0 <= x1 and y0 <= y1")
-        if given != size:
-            boxes = boxes * (*size, *size) / (*given, *given)
-        limits = np.array([*size, *size], np.float64)
-        beyond = ((boxes < -_BESIDE) | (boxes > limits + _BESIDE)).any(axis=1)
-        outside += [image_id] * int(beyond.sum())
-        total += sum(each is not None for each in edges)
-        largest = max(largest, np.inf if given == (1, 1) else boxes.max(initial=0.0))
-        scaled[image_id] = boxes.clip(0, limits)
-    if 2 * len(outside) > total:
-        raise ManifestError(
-            f"{path}: expected boxes in pixels of their images but {len(outside)} of {total} reach "
-            f"outside, such as in {list_few([*dict.fromkeys(outside)])}: are they of images of "
-            "another size? A table's columns width and height say of which"
-        )
-    if total and largest <= 1:
-        raise ManifestError(
-            f"{path}: expected boxes in pixels but all of {total} lie from 0 to 1, as shares of "
-            "width and height do"
-        )
-    return scaled
-
-
-def _doubt_frame(images: Mapping[str, FoundBoxes], split: Split) -> list[str]:
-    """Say where boxes seem to be in pixels of smaller copies of the images.
-
-    All of them end in a corner, though most images are larger than that in both directions.
-    """
-    sizes, ends = [], []
-    for row, image_id in enumerate(split.ids):
-        image = images.get(image_id)
-        if image is not None and image.size is None:
-            found = [box.edges[2:] for box in image.boxes if box.edges is not None]
-            sizes += [split.size(row) or (1, 1)] * len(found)
-            ends += found
-    if len(ends) < _ENOUGH:
-        return []
-    most = np.max(ends, axis=0)
-    larger = (np.array(sizes) > _LARGER * most.max()).all(axis=1)
-    if 2 * larger.sum() <= len(ends):
-        return []
-    return [
-        f"all of {len(ends)} boxes end within {most[0]:g} x {most[1]:g} pixels though most images "
-        "are larger: are they of images of another size? A table's columns width and height say "
-        "of which"
-    ]
 
 
 def _find_labels(

@@ -7,9 +7,10 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
 from eval.image_paths import list_ends
+from eval.name_index import NameIndex, tell_several
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Iterator
 
 
 class IdPaths:
@@ -53,11 +54,24 @@ class IdPaths:
         known = next((end for end in (path, *ends) if end in self._ids), None)
         if known is not None or not ends:
             return known
-        name = ends[0].rsplit("/", 1)[-1]
-        copies = [
-            end for end in ends if end.rsplit("/", 1)[-1] != name
-        ]  # whose folder tells nothing
-        return next(filter(None, map(self._ends.get, (ends[0], *copies))), None)
+        known = next(filter(None, map(self._ends.get, (ends[0], *_list_copied(ends)))), None)
+        return known or next((ids[0] for ids in self._list_named(ends) if len(ids) == 1), None)
+
+    def tell_several(self, path: str) -> str:
+        """Say that a path that was not found means several images; nothing where it does not."""
+        found = next(filter(None, self._list_named(list(list_ends(path)))), [])
+        name = path.replace("\\", "/").rsplit("/", 1)[-1]
+        return tell_several(name, found, "of the data") if len(found) > 1 else ""
+
+    def _list_named(self, ends: list[str]) -> Iterator[list[str]]:
+        """List the images that have the name, or the cleaned one, of a path without folders."""
+        bare = [end for end in ends[:1] if "/" not in end]
+        for name in dict.fromkeys(end.rsplit("/", 1)[-1] for end in (*bare, *_list_copied(ends))):
+            yield self._index.list(name) or self._index.list(name, stem=True)
+
+    @cached_property
+    def _index(self) -> NameIndex:
+        return NameIndex(sorted(self._ids))
 
     def is_other(self, path: str) -> bool:
         """Tell whether a path means an image of another split."""
@@ -66,3 +80,9 @@ class IdPaths:
     @cached_property
     def _elsewhere(self) -> IdPaths:
         return IdPaths(self._others())
+
+
+def _list_copied(ends: list[str]) -> list[str]:
+    """List those ends of a path that are without the code of a copy, whose folder tells nothing."""
+    name = ends[0].rsplit("/", 1)[-1] if ends else ""
+    return [end for end in ends if end.rsplit("/", 1)[-1] != name]

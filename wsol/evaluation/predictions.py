@@ -13,7 +13,7 @@ import numpy as np
 
 from eval.splits import MOST_CLASSES, ManifestError
 from eval.tables import guard_cell, parse_float, parse_int, read_table
-from wsol.evaluation.file_faults import OF_NO_IMAGE, FileFaults
+from wsol.evaluation.file_faults import OF_NO_IMAGE, OF_SEVERAL, FileFaults
 from wsol.evaluation.id_paths import IdPaths
 from wsol.evaluation.map_source import TOP
 from wsol.evaluation.npy_files import read_array
@@ -151,7 +151,8 @@ def _read_rows(
         image_id = known.find(cells["id"])
         if image_id is None:
             if not known.is_other(cells["id"]):
-                faults.add(OF_NO_IMAGE, cells["id"])
+                several = known.tell_several(cells["id"])
+                faults.add(OF_SEVERAL if several else OF_NO_IMAGE, cells["id"], several)
             continue
         try:
             text = cells["label"] if table is None else cells.get("output") or cells["label"]

@@ -2,45 +2,50 @@
 
 from __future__ import annotations
 
-from functools import partial
-from typing import TYPE_CHECKING, Any
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from eval.parsing import read_json
-from eval.splits import ManifestError
 from wsol.readers.coco import read_coco_boxes
 from wsol.readers.csv_table import read_csv_boxes
 from wsol.readers.cvat import read_cvat_boxes
-from wsol.readers.datumaro import is_datumaro, read_datumaro_boxes
+from wsol.readers.datumaro import read_datumaro_boxes
 from wsol.readers.found_boxes import FoundBoxes
 from wsol.readers.hugging_face import read_hugging_face_boxes
 from wsol.readers.json_lines import read_json_line_boxes
-from wsol.readers.label_studio import is_label_studio, read_label_studio_boxes
+from wsol.readers.label_studio import read_label_studio_boxes
+from wsol.readers.sources import BoxSource, tell_source
 from wsol.readers.voc import read_voc_boxes
 from wsol.readers.yolo import read_yolo_boxes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
+    from typing import Any
 
-__all__ = ["FoundBoxes", "read_boxes", "read_cvat_boxes", "read_tool"]
+    from wsol.readers.sources import Form
 
-_FILES = {".csv": read_csv_boxes, ".jsonl": read_json_line_boxes, ".xml": read_cvat_boxes}
-# What a folder of each format holds: files, folders, and signs of the format itself.
-_INSIDE = ("coco_results.json", "coco_dataset.json", "predictions.csv", "predictions.jsonl")
-_FOLDERS = (
-    ("huggingface", ("metadata.jsonl", "*/metadata.jsonl"), read_hugging_face_boxes),
-    ("voc", ("Annotations", "*.xml"), read_voc_boxes),
-    ("yolo", ("labels", "data.yaml", "*.txt"), read_yolo_boxes),
-)
+__all__ = ["BoxSource", "FoundBoxes", "read_boxes", "read_source", "tell_source"]
+
+_PATHS: dict[Form, Callable[[Path], Iterator[FoundBoxes]]] = {
+    "CVAT": read_cvat_boxes,
+    "VOC": read_voc_boxes,
+    "YOLO": read_yolo_boxes,
+    "Hugging Face": read_hugging_face_boxes,
+    "table": read_csv_boxes,
+    "lines": read_json_line_boxes,
+}
+_TOOLS: dict[Form, Callable[[Path, Any], Iterator[FoundBoxes]]] = {
+    "Label Studio": read_label_studio_boxes,
+    "Datumaro": read_datumaro_boxes,
+}
 
 
 def read_boxes(path: Path, data: Path | None = None) -> Iterator[FoundBoxes]:
-    """Read the boxes of a file or folder, in whichever of the formats it has.
+    """Read the boxes of a file or folder, in whichever of the forms of `tell_source` it has.
 
     Args:
-        path: COCO results or data set, or Label Studio's or Datumaro's JSON (`.json`), CVAT's XML
-            (`.xml`), a table (`.csv`), JSON Lines (`.jsonl`), a folder of VOC's XML, of YOLO's
-            label files or of Hugging Face's metadata, or a folder that holds one of these
+        path: of it
         data: file of a COCO data set, whose numbers of images and categories results have that no
             file of images lies beside; or None
 
@@ -48,50 +53,38 @@ def read_boxes(path: Path, data: Path | None = None) -> Iterator[FoundBoxes]:
         the boxes of one image after the other; an image may come more than once
 
     Raises:
-        ManifestError: no such file or folder, none of the formats or several, or a fault in it
+        ManifestError: no such file or folder, none of the forms or several, or a fault in it
     """
-    if path.is_dir():
-        yield from _find_inside(path, data)
-        return
-    if not path.exists():
-        raise ManifestError(f"{path}: no such file or folder")
-    suffix = path.suffix.lower()
-    if suffix == ".json":
-        content = read_json(path)
-        yield from read_tool(path, content) or read_coco_boxes(path, data, content)
-    elif suffix in _FILES:
-        yield from _FILES[suffix](path)
-    else:
-        raise ManifestError(
-            f"{path}: expected a file .json, .xml, .csv or .jsonl, or a folder of VOC's or YOLO's "
-            "files"
-        )
+    yield from read_source(tell_source(path), data)
 
 
-def read_tool(path: Path, content: Any) -> Iterator[FoundBoxes] | None:
-    """Read a JSON file in a labelling tool's own format; None for any other file.
+def read_source(source: BoxSource, data: Path | None = None) -> Iterator[FoundBoxes]:
+    """Read boxes of a form that is known.
 
     Args:
-        path: of the file, for messages
-        content: of the file
+        source: of the boxes
+        data: as for `read_boxes`
+
+    Raises:
+        ManifestError: a fault in a file
     """
-    if is_label_studio(content):
-        return read_label_studio_boxes(path, content)
-    return read_datumaro_boxes(path, content) if is_datumaro(content) else None
+    for path in source.paths:
+        if source.form in _PATHS:
+            yield from _PATHS[source.form](path)
+            continue
+        content = read_json(path) if source.content is None else source.content
+        if source.form in _TOOLS:
+            yield from _TOOLS[source.form](path, content)
+        else:
+            yield from _name_parts(source, path, read_coco_boxes(path, data, content))
 
 
-def _find_inside(folder: Path, data: Path | None) -> Iterator[FoundBoxes]:
-    there: dict[str, Callable[[], Iterator[FoundBoxes]]] = {}
-    for name in _INSIDE:
-        if (folder / name).is_file():
-            there[name] = partial(read_boxes, folder / name, data)
-    for name, signs, of_folder in _FOLDERS:
-        if (folder / name).is_dir():
-            there[name] = partial(of_folder, folder / name)
-        elif any(next(folder.glob(sign), None) for sign in signs):
-            there[f"files of {name}"] = partial(of_folder, folder)
-            break  # beside VOC's files lie lists that look like label files
-    if len(there) != 1:
-        what = f"several ({', '.join(there)}): name one" if there else "none"
-        raise ManifestError(f"{folder}: expected boxes in one format but got {what}")
-    yield from there.popitem()[1]()
+def _name_parts(
+    source: BoxSource, path: Path, images: Iterator[FoundBoxes]
+) -> Iterator[FoundBoxes]:
+    """Put the folders before names that the images of one split lie in."""
+    parts = () if source.parts is None else source.parts.parts.values()
+    folders = [f for part in parts if part.path == path for f in part.images if f != "."]
+    for image in images:
+        inside = (f"{folder}/{name}" for name in image.names for folder in folders)
+        yield replace(image, names=(*inside, *image.names))

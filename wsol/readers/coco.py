@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from eval.coco import LABEL_STUDIO
 from eval.parsing import read_json, show
 from eval.records import Records
 from eval.splits import ManifestError
@@ -13,6 +14,9 @@ from wsol.readers.json_values import is_number
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+# Its boxes are drawn on the upright photograph.
+_STORED = " (Label Studio's COCO has sizes of the stored photographs: take its JSON export)"
 
 
 def read_coco_boxes(path: Path, data: Path | None, content: Any) -> Iterator[FoundBoxes]:
@@ -55,6 +59,8 @@ def _join(
     categories.once("id", ids)
     names = dict(zip(ids, categories.texts("name"), strict=True))
     kinds = {key: FoundClass(rank, names[key]) for rank, key in enumerate(sorted(ids))}
+    info = known.get("info")
+    studio = isinstance(info, dict) and info.get("contributor") == LABEL_STUDIO
     images = Records(truth, content, "images")
     keys = [images.key(i, "id") for i in range(len(images))]
     images.once("id", keys)
@@ -63,6 +69,7 @@ def _join(
             f"{truth}: images[{i}]",
             (*_list_original(images[i]), file),
             size=(images.whole(i, "width", least=1), images.whole(i, "height", least=1)),
+            swapped=_STORED if studio else "",
         )
         for i, (key, file) in enumerate(zip(keys, images.texts("file_name"), strict=True))
     }

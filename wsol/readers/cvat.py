@@ -35,7 +35,10 @@ def read_cvat_boxes(path: Path) -> Iterator[FoundBoxes]:
     def start(tags: list[str], attributes: Attributes, line: int) -> None:
         where = f"{path}:{line}"
         if len(tags) == 1 and tags[0] != "annotations":
-            raise ManifestError(f"{where}: expected CVAT's annotations but got {show(tags[0])}")
+            voc = "; of VOC's files name the folder" if tags[0] == "annotation" else ""
+            raise ManifestError(
+                f"{where}: expected CVAT's annotations but got {show(tags[0])}{voc}"
+            )
         if tags[1:] == ["track"]:
             raise ManifestError(
                 f"{where}: expected CVAT for images 1.1 but got tracks of a video: export it as "
@@ -49,7 +52,9 @@ def read_cvat_boxes(path: Path) -> Iterator[FoundBoxes]:
             images.append(FoundBoxes(where, (name,), [], size))
         elif tags[1:-1] == ["image"] and tags[-1] in _SHAPES:
             kind = FoundClass(name=attributes["label"])
-            images[-1].boxes.append(FoundBox(_SHAPES[tags[-1]](attributes), kind=kind))
+            edges = _SHAPES[tags[-1]](attributes)
+            around = tags[-1] == "ellipse" or _read_angle(attributes) != 0  # not kept inside
+            images[-1].boxes.append(FoundBox(edges, kind=kind, around=around))
 
     def guarded(tags: list[str], attributes: Attributes, line: int) -> None:
         try:
@@ -80,8 +85,12 @@ def _numbers(attributes: Attributes, *names: str) -> list[float]:
 
 def _read_box(attributes: Attributes) -> Edges:
     x0, y0, x1, y1 = _numbers(attributes, "xtl", "ytl", "xbr", "ybr")
-    turned = parse_float(attributes.get("rotation") or "0")
-    return around_turned((x0, y0, x1, y1), turned, ((x0 + x1) / 2, (y0 + y1) / 2))
+    middle = (x0 + x1) / 2, (y0 + y1) / 2
+    return around_turned((x0, y0, x1, y1), _read_angle(attributes), middle)
+
+
+def _read_angle(attributes: Attributes) -> float:
+    return parse_float(attributes.get("rotation") or "0")
 
 
 def _read_polygon(attributes: Attributes) -> Edges:
@@ -96,7 +105,7 @@ def _read_polygon(attributes: Attributes) -> Edges:
 
 def _read_ellipse(attributes: Attributes) -> Edges:
     x, y, across, down = _numbers(attributes, "cx", "cy", "rx", "ry")
-    return around_ellipse((x, y), (across, down), parse_float(attributes.get("rotation") or "0"))
+    return around_ellipse((x, y), (across, down), _read_angle(attributes))
 
 
 def _read_mask(attributes: Attributes) -> Edges:

@@ -74,6 +74,7 @@ def _read(annotation: Place, names: list[str]) -> Iterator[FoundBox]:
     yield FoundBox(
         _read_edges(annotation, kind) if kind in _SHAPES else None,
         kind=FoundClass(label, names[label]),
+        around=kind == "ellipse",
     )
 
 

@@ -28,11 +28,14 @@ class FoundBox:
         edges: x0 y0 x1 y1, outer edges, in pixels of `FoundBoxes.size`; None for no box
         score: larger is more certain; None where the file has none
         kind: class; None where the file has none
+        around: whether the edges are those of the box around a turned rectangle or an ellipse,
+            which may reach out of the image though what people drew does not
     """
 
     edges: Edges | None
     score: float | None = None
     kind: FoundClass | None = None
+    around: bool = False
 
 
 @dataclass(frozen=True)
@@ -45,9 +48,11 @@ class FoundBoxes:
         boxes: in the order of the file; none for an image that was looked at and has none
         size: width and height that the boxes are in pixels of, (1, 1) for shares; None: as in the
             data
+        swapped: why the size may be one with width and height swapped, for messages; or nothing
     """
 
     where: str
     names: tuple[str, ...]
     boxes: list[FoundBox] = field(default_factory=list)
     size: tuple[int, int] | None = None
+    swapped: str = ""

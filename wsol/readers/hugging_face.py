@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-def read_hugging_face_boxes(folder: Path) -> Iterator[FoundBoxes]:
-    """Read every `metadata.jsonl` of a folder, at any depth; `scores` may be missing.
+def read_hugging_face_boxes(path: Path) -> Iterator[FoundBoxes]:
+    """Read a `metadata.jsonl`, or every one of a folder, at any depth; `scores` may be missing.
 
     An image is known by what it is a link to or, as `originals.csv` tells, a copy of, and by its
     own name. The names of its classes are those of a `classes.txt`.
@@ -25,10 +25,10 @@ def read_hugging_face_boxes(folder: Path) -> Iterator[FoundBoxes]:
     Raises:
         ManifestError: no such file, or a line that breaks a rule
     """
-    folder = folder.absolute()
+    folder = (path if path.is_dir() else path.parent).absolute()
     class_names = read_names(folder, 0) or ()
     originals = read_originals(folder)
-    tables = sorted(folder.rglob("metadata.jsonl"))
+    tables = sorted(folder.rglob("metadata.jsonl")) if path.is_dir() else [path]
     if not tables:
         raise ManifestError(f"{folder}: expected a file metadata.jsonl but there is none")
     for table in tables:

@@ -109,8 +109,9 @@ def _read_region(region: Place) -> Iterator[FoundBox]:
     if rotation.value not in (None, 0):
         raise rotation.fault("0, since boxes on a photograph turned by hand are not read,")
     edges = _read_edges(region, value)
+    around = value.get("radiusX").value is not None or value.get("rotation").value not in (None, 0)
     for label in kinds:
-        yield FoundBox(edges, kind=FoundClass(name=label.text()))
+        yield FoundBox(edges, kind=FoundClass(name=label.text()), around=around)
 
 
 def _read_edges(region: Place, value: Place) -> Edges:

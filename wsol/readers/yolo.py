@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from eval.label_files import ImagePairs
 from eval.yolo import pair_images, read_label_file, read_names
 from wsol.readers.found_boxes import FoundBox, FoundBoxes, FoundClass
 from wsol.readers.originals import name_original, read_originals
@@ -26,7 +27,7 @@ def read_yolo_boxes(folder: Path) -> Iterator[FoundBoxes]:
     folder = folder.absolute()
     class_names = read_names(folder, 0) or ()
     originals = read_originals(folder)
-    for path, image in pair_images(folder, None):
+    for path, image in pair_images(folder, ImagePairs(folder, None)):
         inside = [p for p in path.relative_to(folder).with_suffix("").parts if p != "labels"]
         names = [] if image is None else [name_original(image, originals)]
         names += ["/".join(inside[first:]) for first in range(len(inside))]

@@ -39,7 +39,7 @@ def open_data(
             raise ArgumentError("root", "needed to find the images")
         return None, home
     try:
-        opened = open_data_set(data)
+        opened = open_data_set(data, home)
     except ManifestError as error:
         raise ArgumentError("data", str(error)) from error
     if not opened.splits:
