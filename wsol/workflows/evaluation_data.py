@@ -105,16 +105,21 @@ def load_splits(
         ArgumentError: a split that is not there
         ManifestError: a fault in one of them
     """
-    split = data.settle_name(split)
-    unknown = set(split.split("+")) - set(data.splits) if data.path.is_dir() else set()
-    if unknown:
-        known = ", ".join(data.splits) or "none"
-        raise ArgumentError("split", f"{data.path} has no split {min(unknown)!r}; it has {known}")
-    if isinstance(choose, str) and choose not in data.splits:
-        raise ArgumentError("threshold", f"{data.path} has no split {choose}")
-    if isinstance(choose, str) and choose in split.split("+"):
-        raise ArgumentError("threshold", f"{choose} cannot be chosen on while {split!r} scores it")
+    split = _check_split("split", data, split)
+    if isinstance(choose, str):
+        choose = _check_split("threshold", data, choose)
+        if set(choose.split("+")) & set(split.split("+")):
+            said = f"{choose} cannot be chosen on while {split!r} scores it"
+            raise ArgumentError("threshold", said)
     return data.load(split), data.load(choose) if isinstance(choose, str) else choose
+
+
+def _check_split(argument: str, data: DataSet, name: str) -> str:
+    """Settle the name of a split, and name the argument that asks for one that is not there."""
+    try:
+        return data.check_name(name)
+    except ManifestError as error:
+        raise ArgumentError(argument, str(error)) from error
 
 
 def find_masks(wanted: Wanted, root: Path | None, data: DataSet | None) -> str | Path | None:
