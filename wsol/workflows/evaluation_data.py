@@ -133,7 +133,7 @@ def open_predictions(
     data: DataSet | None,
     classes: Mapping[int, int] | str | Path | None,
     others: Callable[[], Iterable[str]],
-    allow_missing: bool,
+    allow_missing: bool | None,
     events: Events,
     near: Path | None = None,
 ) -> Predictions:
@@ -145,7 +145,7 @@ def open_predictions(
         data: the data set of the split, or None
         classes: index among a network's outputs by label, or the path of such a table
         others: gives the ids of further images that the file may have
-        allow_missing: pass over what cannot be used
+        allow_missing: pass over what cannot be used; None where nobody can ask for it
         events: told of it
         near: as for `find_tables`
 
