@@ -207,7 +207,9 @@ def evaluate(
             **asked,
         )  # fmt: skip
     if not data.exists():
-        raise typer.BadParameter(f"{data}: no such file or folder", param_hint="DATA")
+        from wsol.shipped import tell_absent
+
+        raise typer.BadParameter(tell_absent(data), param_hint="DATA")
     with usage():
         if json_file is not None:
             with about("json"):

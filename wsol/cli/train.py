@@ -166,7 +166,9 @@ def train(
         "pick_threshold": pick_threshold,
     }  # fmt: skip
     if not data.exists():
-        raise typer.BadParameter(f"{data}: no such file or folder", param_hint="DATA")
+        from wsol.shipped import tell_absent
+
+        raise typer.BadParameter(tell_absent(data), param_hint="DATA")
     from dataclasses import fields
 
     from tdam.training.recipe import Recipe

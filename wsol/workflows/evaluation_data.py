@@ -15,6 +15,7 @@ from wsol.evaluation.pass_header import list_masks
 from wsol.evaluation.predictions import read_predictions
 from wsol.evaluation.threshold_rules import VAL
 from wsol.same_files import check_same_files
+from wsol.shipped import tell_absent
 from wsol.workflows.any_step_job import check_levels
 from wsol.workflows.evaluation_options import Wanted, check_labels_only
 
@@ -38,6 +39,8 @@ def open_data(
         if home is None and not of_maps:
             raise ArgumentError("root", "needed to find the images")
         return None, home
+    if not isinstance(data, DataSet) and not Path(data).exists():
+        raise ArgumentError("data", tell_absent(data))
     try:
         opened = open_data_set(data)
     except ManifestError as error:

@@ -13,6 +13,7 @@ from wsol.folder_lock import has_files, hold_folder
 from wsol.out_files import write_file
 from wsol.out_folders import free_file, free_folder, writing
 from wsol.sharing import led
+from wsol.shipped import tell_absent
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -108,7 +109,8 @@ def reproduce(
         raise ArgumentError("expect", message)
     for argument, folder in (("data", data), ("root", root), ("weights", weights)):
         if folder is not None and not Path(folder).exists():
-            raise ArgumentError(argument, f"{folder}: no such file or folder")
+            named = tell_absent(folder) if argument == "data" else ""
+            raise ArgumentError(argument, named or f"{folder}: no such file or folder")
     with about("out"), hold_folder(home, patient=True, tell=events.say):
         _free(home, whole)
     if cache is not None:
