@@ -17,7 +17,7 @@ from tdam.unfinished import RECIPE
 from wsol.cli import common
 from wsol.cli.completing import offer
 from wsol.cli.console import ConsoleEvents
-from wsol.cli.interrupts import telling_what_is_kept
+from wsol.cli.interrupts import tell_nothing_saved, telling_what_is_kept
 from wsol.cli.score_tables import print_overlaps
 from wsol.cli.usage import usage
 from wsol.text import count_things, escape
@@ -202,7 +202,7 @@ def _tell_kept(out: Path) -> str:
     """Say what an interruption leaves."""
     if (out / RECIPE).is_file():
         return f"--resume goes on from what is saved in {out}"
-    return f"nothing is saved in {out} yet: the same command begins anew"
+    return tell_nothing_saved(out)
 
 
 def _report(run: TrainedRun) -> None:

@@ -94,7 +94,7 @@ def reproduce(
         chosen = whole.select(models=models)
     with about("seeds"):
         chosen = chosen.select(seeds=seeds)
-    home = Path(f"wsol-{whole.name}" if out is None else out)
+    home = default_folder(whole.name) if out is None else Path(out)
     known = _list_recorded(whole) if recorded else []
     if data is None:
         for argument, folder in (("root", root), ("weights", weights)):
@@ -304,6 +304,11 @@ def _list_recorded(experiment: Experiment) -> list[str]:
         message = f"{experiment.record}: {fault}, so that no scores are recorded"
         raise ArgumentError("recorded", message)
     return known
+
+
+def default_folder(name: str) -> Path:
+    """Give the folder of an experiment that is told none, by its name."""
+    return Path(f"wsol-{name}")
 
 
 def _only_recorded(experiment: Experiment, recorded: list[str], events: Events) -> Experiment:
