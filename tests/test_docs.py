@@ -19,7 +19,8 @@ from tdam.registry import MODELS
 from tdam.training.recipe import list_recipes
 from wsol import prediction
 from wsol.benchmarking.expected import load_expected
-from wsol.benchmarking.experiment_files import list_experiments, load_experiment
+from wsol.benchmarking.experiment_files import load_experiment
+from wsol.benchmarking.experiment_names import list_experiments
 from wsol.cli import app
 from wsol.maps import METHODS
 from wsol.writers import WRITERS

@@ -14,6 +14,7 @@ from tdam.attentions import ATTENTIONS, SEARCHLIGHTS
 from tdam.named_weights import NAMED_WEIGHTS
 from tdam.precision import PRECISIONS
 from tdam.registry import list_models
+from tdam.shipped_weights import list_shipped
 from wsol.cli.completing import offer
 from wsol.cli.streams import unescaped
 from wsol.maps.names import LIBRARIES, METHODS, SLOW_METHODS
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 STRIDES = ("32", "16", "8")
 
 DEFAULT_MODEL = "efficientnet_lite0"
-DEFAULT_WEIGHTS = "efficientnet_lite0_tdam"  # by name, in `tdam.weights.list_shipped`
+DEFAULT_WEIGHTS = "efficientnet_lite0_tdam"  # by name, in `tdam.shipped_weights.list_shipped`
 
 NETWORKS = "Network: a name that `wsol models` lists, timm:NAME or torchvision:NAME."
 Model = Annotated[
@@ -61,7 +62,8 @@ Checkpoint = Annotated[
     Path | None,
     typer.Option(
         help=f"File or run whose weights tell their network, or {DEFAULT_WEIGHTS}, which comes "
-        "along; cannot be combined with --model or --weights."
+        "along; cannot be combined with --model or --weights.",
+        autocompletion=offer(list_shipped, or_files=True),
     ),
 ]
 Attention = Annotated[

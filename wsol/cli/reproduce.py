@@ -21,7 +21,7 @@ from wsol.text import escape
 
 
 def _list_experiments() -> list[str]:
-    from wsol.benchmarking.experiment_files import list_experiments
+    from wsol.benchmarking.experiment_names import list_experiments
 
     return list_experiments()
 
