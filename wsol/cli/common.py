@@ -5,11 +5,13 @@ from __future__ import annotations
 import re
 import sys
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from eval.image_errors import PYTHON_LIMIT, name_limit
 from tdam.attentions import ATTENTIONS, SEARCHLIGHTS
 from tdam.named_weights import NAMED_WEIGHTS
 from tdam.precision import PRECISIONS
@@ -197,7 +199,9 @@ AllowOverlap = Annotated[
 ]
 
 
-def _limit_pixels(count: int | None) -> int | None:
+def _limit_pixels(context: typer.Context, count: int | None) -> int | None:
+    name_limit("--max-pixels")  # which not every command has, and Python neither
+    context.call_on_close(partial(name_limit, PYTHON_LIMIT))
     if count is not None:
         from eval.image_files import set_max_pixels
 
