@@ -101,6 +101,28 @@ class DataSet:
         names = split.split("+")
         return "+".join(name if name in self._named else name_split(name) for name in names)
 
+    def check_name(self, split: str) -> str:
+        """Settle the name of a split that is asked for, and refuse one that is not here.
+
+        `load` gives the only split of a file or of class folders under any name; where the name
+        becomes part of a result, a slip of the pen must not.
+
+        Args:
+            split: such as `test`, or several joined by `+`
+
+        Returns:
+            as `settle_name`
+
+        Raises:
+            ManifestError: no such split; the message lists those there are
+        """
+        split = self.settle_name(split)
+        unknown = [name for name in split.split("+") if name not in self.splits]
+        if unknown:
+            known = ", ".join(self.splits) or "none"
+            raise ManifestError(f"{self.path} has no split {unknown[0]!r}; it has {known}")
+        return split
+
     def coco_file(self, split: str) -> Path | None:
         """Give the COCO file whose numbers of images and categories results of a split have."""
         if self.path.is_file():

@@ -28,7 +28,7 @@ from PIL import (
 )
 
 from eval.file_structure import Directory, StructureError, check_gif, scan_jpeg, scan_png
-from eval.image_errors import ImageError
+from eval.image_errors import ImageError, limit_name
 from eval.image_names import is_broken_link
 from eval.quiet_decoders import silence_decoders
 
@@ -173,7 +173,7 @@ def check_bytes(size: tuple[int, int], each: float) -> None:
     if size[0] * size[1] * each > _limit * _BYTES:
         raise ImageError(
             f"{size[0]} x {size[1]} pixels of this kind take {size[0] * size[1] * each / 1e9:.1f} "
-            f"GB to decode, of at most {_limit * _BYTES / 1e9:g}; --max-pixels raises both limits"
+            f"GB to decode, of at most {_limit * _BYTES / 1e9:g}; {limit_name()} raises both limits"
         )
 
 
@@ -218,7 +218,7 @@ def _check_pixels(size: tuple[int, int]) -> None:
     if width * height > _limit:
         raise ImageError(
             f"the image is too large: {width} x {height} pixels, of at most {_limit:,} "
-            "(--max-pixels)"
+            f"({limit_name()})"
         )
 
 

@@ -21,6 +21,7 @@ from tdam.preprocessing import Preprocessing
 from tdam.published import rename
 from tdam.registry import create_model
 from tdam.regularizers import REGULARIZERS
+from tdam.shipped_weights import list_shipped, shipped_path
 from tdam.strict_json import dumps
 from tdam.weights import (
     SETTINGS,
@@ -28,9 +29,7 @@ from tdam.weights import (
     check_tensors,
     fill,
     find_weights,
-    list_shipped,
     read_file,
-    shipped_path,
 )
 
 if TYPE_CHECKING:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import tomllib
 from dataclasses import MISSING, fields
+from difflib import get_close_matches
 from types import NoneType, UnionType
 from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin, get_type_hints
 
@@ -79,7 +80,7 @@ def check_keys(what: str, content: Any, known: Collection[str]) -> None:
         known: keys that it may have
 
     Raises:
-        ValueError: no table, or another key; the message lists those there are
+        ValueError: no table, or another key; the message lists those there are, and near ones
     """
     if not isinstance(content, dict):
         raise ValueError(f"Expected {what} to be a table but got {show(content)}")
@@ -87,8 +88,10 @@ def check_keys(what: str, content: Any, known: Collection[str]) -> None:
     if unknown:
         few = ", ".join(key if _is_plain(key) else show(key) for key in unknown[:_SHOWN])
         more = ", ..." if len(unknown) > _SHOWN else ""
+        near = [key for each in unknown[:_SHOWN] for key in get_close_matches(each[:60], known)]
+        hint = f"; near it: {', '.join(dict.fromkeys(near))}" if near else ""
         raise ValueError(
-            f"Expected {what} to have keys among {', '.join(known)} but got {few}{more}"
+            f"Expected {what} to have keys among {', '.join(known)} but got {few}{more}{hint}"
         )
 
 

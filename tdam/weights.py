@@ -11,6 +11,7 @@ import torch
 from tdam.averaged import warn_averaged
 from tdam.published import rename
 from tdam.regularizers import match_layers
+from tdam.shipped_weights import list_shipped, shipped_path
 from tdam.tensor_files import INDEXES, WeightsError, load
 from tdam.unfinished import warn_unfinished
 from tdam.wrapped_weights import name_tensors, unwrap
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
     from tdam.backbones.base import Backbone
 
 
-SHIPPED = Path(__file__).parent / "shipped"  # weights of our own training, each with its card
 _SHOWN = 3  # tensors of a kind that a message names
 _LONGEST_SHOWN = 60  # characters of such a name
 _FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
@@ -62,20 +62,10 @@ def fit_classifier(
     }
 
 
-def list_shipped() -> list[str]:
-    """Name the weights that ship with the package."""
-    return sorted(path.stem for path in SHIPPED.glob("*.safetensors"))
-
-
 def find_weights(name: str | Path) -> Path:
     """Tell which file is meant: shipped weights by their name, or a path."""
     path = Path(name)
     return shipped_path(str(name)) if str(name) in list_shipped() and not path.exists() else path
-
-
-def shipped_path(name: str) -> Path:
-    """Return the file of shipped weights, whatever lies in the current folder."""
-    return SHIPPED / f"{name}.safetensors"
 
 
 def read_file(

@@ -1,9 +1,11 @@
 """The README and the pages: links, tables of names, commands and flags, and tables of results."""
 
 import csv
+import inspect
 import re
 import shlex
 import tomllib
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -15,8 +17,10 @@ from eval.metrics.failures import KINDS
 from eval.protocols import PROTOCOLS, find_protocol
 from tdam.registry import MODELS
 from tdam.training.recipe import list_recipes
+from wsol import prediction
 from wsol.benchmarking.expected import load_expected
-from wsol.benchmarking.experiment_files import list_experiments, load_experiment
+from wsol.benchmarking.experiment_files import load_experiment
+from wsol.benchmarking.experiment_names import list_experiments
 from wsol.cli import app
 from wsol.maps import METHODS
 from wsol.writers import WRITERS
@@ -316,3 +320,21 @@ def test_the_workflow_runs_the_gate_on_every_python_that_is_promised():
     assert job["strategy"]["matrix"]["python"] == promised
     assert job["steps"][-1]["run"] == ".ci/run"
     assert "\npython3 -m venv .venv && .venv/bin/pip install -e" in read("README.md")
+
+
+def test_the_functions_of_the_readme_are_called_as_they_are(monkeypatch):
+    """Those of the last block, which stands alone; what a call would take is not done."""
+    made, called = {}, []
+
+    def bind(function, *arguments, **named):
+        inspect.signature(function).bind(*arguments, **named)
+        called.append(function.__name__)
+
+    for name in ("benchmark", "calibrate", "compare", "evaluate", "evaluate_maps", "reproduce",
+                 "shift", "train"):  # fmt: skip
+        monkeypatch.setattr(wsol, name, partial(bind, getattr(wsol, name)), raising=False)
+    monkeypatch.setattr(prediction, "predict", partial(bind, prediction.predict))
+    exec(blocks_of("README.md", "python")[-1], made)
+    assert len(called) == 9
+    (maps,) = made["maps"]
+    assert (maps.shape[0], float(maps.min()) >= 0, float(maps.max()) <= 1) == (1, True, True)

@@ -9,6 +9,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from eval.folders import list_images, load_folders
+from eval.image_errors import ImageError
 from eval.image_files import MAX_PIXELS, set_max_pixels
 from eval.image_names import OTHER_SUFFIXES, SUFFIXES
 from eval.splits import ManifestError
@@ -186,3 +187,9 @@ def test_the_flag_reaches_the_reader(tmp_path):
         "error\tthe image is too large: 8 x 6 pixels, of at most 47 (--max-pixels)" in done.output
     )
     assert run(app, [*asked, "--max-pixels", "0"]).exit_code == 2
+    set_max_pixels(47)  # in Python, which has no flag
+    try:
+        with pytest.raises(ImageError, match=r"at most 47 \(eval\..*set_max_pixels\)"):
+            read_image(tmp_path / "image.png")
+    finally:
+        set_max_pixels(MAX_PIXELS)

@@ -59,7 +59,11 @@ def test_data_flows_one_way_and_every_file_says_what_it_is():
 
 
 @pytest.mark.parametrize(
-    "statement", ["import wsol", "import wsol.cli", "import tdam.registry, eval.manifest"]
+    "statement",
+    [
+        *("import wsol", "import wsol.cli", "import tdam.registry, eval.manifest"),
+        "import wsol.benchmarking.experiment_names as e; e.list_experiments()",  # at a Tab
+    ],
 )
 def test_imports_load_nothing_that_takes_long(statement):
     slow = ("torch", "cv2", "numba", "scipy", "skimage", "matplotlib", "timm")

@@ -8,8 +8,9 @@ import tdam
 from tdam import create_model, list_models, load_checkpoint, save_checkpoint
 from tdam.preprocessing import Preprocessing
 from tdam.registry import MODELS
+from tdam.shipped_weights import shipped_path
 from tdam.spec import ModelSpec
-from tdam.weights import WeightsError, shipped_path
+from tdam.weights import WeightsError
 
 
 @pytest.mark.parametrize("name", list_models())

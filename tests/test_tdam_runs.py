@@ -3,9 +3,10 @@ import math
 import signal
 
 import pytest
+import small_training
 import torch
-from listeners import KillError, Stopper
-from small_training import SMALL, Noise, build, run, same
+from listeners import Counter, KillError, Stopper
+from small_training import SMALL, Noise, build, count_weights, run, same
 
 from tdam.events import Events
 from tdam.training import TrainingError, train
@@ -126,6 +127,57 @@ def test_an_interrupt_saves_first(whole, tmp_path):
     assert signal.getsignal(signal.SIGINT) is handler
     assert RunFolder(tmp_path).list_checkpoints()[0].name == "step-000000002"  # a whole step
     assert same(run(tmp_path, resume=True)[0], whole[1])
+
+
+@pytest.mark.parametrize(
+    ("batches", "measured", "steps"),
+    [(2, 1, 2), (3, 1, 3), (6, 2, 6)],  # within an epoch, at its end, at the end of the last one
+)
+def test_nothing_is_measured_after_a_request_to_stop(
+    whole, tmp_path, monkeypatch, batches, measured, steps
+):
+    class Interrupt(Counter):
+        def advance(self, count=1, **figures):
+            super().advance(count)
+            if len(self.counts) == batches:
+                signal.raise_signal(signal.SIGINT)
+                (told,) = self.said
+                assert told.startswith("asked to stop: ")  # at once
+
+    counted = []
+    monkeypatch.setattr(
+        small_training, "count_weights", lambda model: counted.append(1) or count_weights(model)
+    )
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path, events=Interrupt())
+    assert len(counted) == measured
+    assert RunFolder(tmp_path).list_checkpoints()[0].name == f"step-{steps:09d}"
+    model, state = run(tmp_path, resume=True)
+    assert same(model, whole[1])
+    assert len(counted) == 3
+    result = "model.safetensors"
+    assert (tmp_path / result).read_bytes() == (whole[0] / result).read_bytes()
+    rows = [[row | {"seconds": 0} for row in each.history] for each in (state, whole[2])]
+    assert rows[0] == rows[1]
+
+
+def test_a_request_to_stop_while_it_measures_is_followed_after_it(whole, tmp_path, monkeypatch):
+    """Where an epoch is one batch, every step is followed by a validation."""
+    counted, heard = [], Counter()
+
+    def measure(model):
+        counted.append(1)
+        if len(counted) == 2:
+            signal.raise_signal(signal.SIGINT)
+        return count_weights(model)
+
+    monkeypatch.setattr(small_training, "count_weights", measure)
+    recipe = SMALL.change(batch_size=10)
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path, recipe, events=heard)
+    assert (len(heard.counts), len(counted), len(heard.said)) == (1, 2, 1)
+    run(tmp_path, recipe, resume=True)
+    assert len(counted) == 3
 
 
 def test_a_loss_that_is_not_finite(tmp_path):

@@ -6,8 +6,9 @@ import torch
 from tdam import load_checkpoint, save_checkpoint
 from tdam.checkpoints import read_settings
 from tdam.registry import find_spec
+from tdam.shipped_weights import SHIPPED, list_shipped
 from tdam.training import Recipe
-from tdam.weights import SHIPPED, WeightsError, find_weights, list_shipped
+from tdam.weights import WeightsError, find_weights
 from wsol import Localizer
 from wsol.attention_shift.trace import trace_shift
 from wsol.training.network import create_network

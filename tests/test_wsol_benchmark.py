@@ -196,6 +196,22 @@ def test_a_run_that_cannot_be_scored_is_named(run, world, tmp_path):
     assert "joint vs plain" in printed
 
 
+@pytest.mark.parametrize("kind", ["maps", "boxes", "classes"])
+def test_a_given_run_with_faults_is_told_no_way_out_that_is_not_there(run, world, tmp_path, kind):
+    (tmp_path / "maps").mkdir()
+    (tmp_path / "found.csv").write_text("id,x0,y0,x1,y1\nnowhere.jpg,0,0,1,1\n")
+    (tmp_path / "top.csv").write_text("id,label\nnowhere.jpg,0\n")
+    given = {
+        "maps": f"maps:{tmp_path / 'maps'}",
+        "boxes": f"boxes:{tmp_path / 'found.csv'}",
+        "classes": f"maps:{tmp_path / 'maps'},{tmp_path / 'top.csv'}",
+    }
+    _, _, told = call(run, world, "--threshold", "0.2", "--run", f"mine={given[kind]}")
+    (line,) = [line for line in told.splitlines() if line.startswith("mine: ")]
+    assert "missing: " in line
+    assert not any(each in line for each in ("allow", "others names"))
+
+
 @pytest.fixture
 def birds(tmp_path):
     """The official layout of CUB-200-2011, two classes with four images each."""

@@ -119,7 +119,19 @@ def test_maps_that_are_missing_are_counted_and_few_named(data, run, tmp_path):
         np.save(folder / f"stray{number}.npy", np.zeros((224, 224)))
     code, _, err = run("evaluate", data.parent / "coco.json", "--maps", folder)
     assert (code, len(err.splitlines())) == (1, 1)
-    assert "12 maps missing, broken or of no image: " in err
-    assert (err.count("expected a map"), "and 9 more" in err, "--allow-missing" in err) == (
+    assert all(f"{kind}: " in err for kind in ("3 maps missing", "9 maps of no image"))
+    assert (err.count("expected a map"), "and 6 more" in err, "--allow-missing" in err) == (
         *(3, True, True),
     )
+
+
+@pytest.mark.parametrize("home", [".", "maps"])
+def test_maps_of_predict_are_named_as_such(data, run, tmp_path, home):
+    folder = tmp_path / "maps"
+    folder.mkdir()
+    np.save(folder / "stray.npy", np.zeros((1, 7, 7)))
+    code, _, err = run("evaluate", data.parent / "coco.json", "--maps", folder)
+    assert (code, "1 map of no image: " in err, "predict --format npy" in err) == (1, True, False)
+    (tmp_path / home / "maps.csv").touch()
+    code, _, err = run("evaluate", data.parent / "coco.json", "--maps", folder)
+    assert (code, "1 map of no image, as `wsol predict --format npy` names" in err) == (1, True)

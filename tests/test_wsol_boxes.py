@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from wsol.boxes import sweep_boxes, threshold_boxes
-from wsol.heatmap import to_heatmap
+from wsol.heatmap import stretch_map, to_heatmap
 
 
 def test_synthetic_boxes_equal_the_standard_evaluation(vectors):
@@ -80,8 +80,24 @@ def test_bad_arguments():
     "raw", [np.full((7, 7), 3.0), np.full((7, 7), np.nan), np.array([[np.inf, 1]])]
 )
 def test_heat_of_nothing_is_zero(raw):
-    assert to_heatmap(raw, (20, 10)).shape == (10, 20)
-    assert not to_heatmap(raw, (20, 10)).any()
+    assert stretch_map(raw, (20, 10)).shape == (10, 20)
+    assert not stretch_map(raw, (20, 10)).any()
+    if np.isfinite(raw).all():
+        assert not to_heatmap(raw, (20, 10)).any()
+
+
+@pytest.mark.parametrize(
+    ("raw", "said"),
+    [
+        (np.full((7, 7), np.nan), "49 of 49"),
+        (np.array([[np.inf, 1, 2]]), "1 of 3"),
+        (np.array([[-np.inf, np.nan], [1, 2]]), "2 of 4"),
+    ],
+)
+def test_a_map_that_is_not_finite_has_no_heat_map(raw, said):
+    for size in (None, (20, 10)):
+        with pytest.raises(ValueError, match=f"finite in float32 but {said} values are not"):
+            to_heatmap(raw, size)
 
 
 def test_heat_spans_its_range():

@@ -133,6 +133,12 @@ def test_uncertain_first(run, photos):
         (["evaluate", ".", "--protocol", "mine"], ["--protocol", "wsoleval"]),
         (["evaluate", ".", "--class-map", "x"], ["--class-map", "predicted"]),
         (["manifest", "check", "nowhere"], ["DATA", "nowhere"]),
+        (["evaluate", "photos"], ["DATA", "no such file", "comes along is", str(PHOTOS), "root"]),
+        (["train", "cub10", "--out", "x"], ["DATA", str(PHOTOS.parent / "cub10"), "root"]),
+        (["manifest", "check", "cub10"], ["DATA", str(PHOTOS.parent / "cub10"), "root"]),
+        (["calibrate", "nope"], ["CHECKPOINT: nope: no such file"]),
+        (["calibrate", "nope", "--boxes", "none.json"], ["CHECKPOINT: nope: no such file"]),
+        (["calibrate", "nope", "--unlabelled", "none"], ["CHECKPOINT: nope: no such file"]),
         (["fly"], ["fly"]),
     ],
 )

@@ -159,6 +159,23 @@ def test_a_coco_file_as_data(run, photos, tmp_path):
     assert all(line in out for line in wanted)
 
 
+@pytest.mark.parametrize(
+    ("flags", "said"),
+    [
+        (("--split", "trian"), ("--split", "has no split 'trian'; it has test")),
+        (("--split", "val"), ("--split", "has no split 'val'; it has test")),
+        (("--split", "test+val"), ("--split", "has no split 'val'; it has test")),
+        (("--threshold", "val"), ("--threshold", "has no split 'val'; it has test")),
+    ],
+)
+def test_a_coco_file_has_the_split_test_alone(run, photos, tmp_path, flags, said):
+    path = tmp_path / "photos.json"
+    path.write_text(json.dumps(to_coco(load_split(DATA, "test"))))
+    code, _, err = run("evaluate", path, "--root", photos, *flags)
+    assert code == 2
+    assert all(each in err for each in said)
+
+
 def test_an_unfinished_run_goes_on(run, photos, tmp_path, monkeypatch):
     from wsol.evaluation.box_scorer import BoxScorer
 

@@ -172,6 +172,22 @@ def test_bad_maps_are_named(split, tmp_path, bad):
         evaluate_maps(split, tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("bad", "said"),
+    [
+        (np.zeros((28, 28), np.float32), r"float32 \(28, 28\); .*to_heatmap\(raw, \(224, 224\)\)"),
+        (np.zeros((7, 9), np.uint8), r"uint8 \(7, 9\); .*to_heatmap\(raw, \(224, 224\)\)"),
+        (np.full((224, 224), 2.0), r"in \[0, 1\] but got 2\.0 to 2\.0; .*to_heatmap"),
+        (np.full((224, 224), np.nan), r"in \[0, 1\] but got nan to nan\. With"),
+    ],
+)
+def test_a_map_as_stored_is_named_and_the_way_to_a_heat_map(split, tmp_path, bad, said):
+    for image_id in split.ids:
+        np.save(tmp_path / f"{image_id}.npy", bad)
+    with pytest.raises(MapError, match=said):
+        evaluate_maps(split, tmp_path)
+
+
 @pytest.mark.parametrize("content", [b"", b"PK\x03\x04", b"\x80\x04K\x01.", b"\x93NUMPY\x01\x00"])
 def test_files_that_are_no_arrays_are_named(split, tmp_path, content):
     for image_id in split.ids:
@@ -216,11 +232,11 @@ def test_other_splits_are_asked_for_only_where_a_map_is_left_over(tmp_path):
         return ["0/0.png", "0/2.png"]
 
     source = FolderMaps(data, tmp_path, others=others)
-    assert source.list_faults() == asked == []
+    assert source.list_extra() == asked == []
     (tmp_path / "0/2.png.npy").write_bytes(b"")
-    assert source.list_faults() == []
+    assert source.list_extra() == []
     (tmp_path / "0/1.png.npy").write_bytes(b"")
-    assert source.list_faults() == [f"{tmp_path}/0/1.png.npy: a map of no image"]
+    assert source.list_extra() == [f"{tmp_path}/0/1.png.npy: a map of no image"]
     assert len(asked) == 2
 
 

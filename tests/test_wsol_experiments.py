@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from wsol.benchmarking.departures import list_departures, list_strange_weights
-from wsol.benchmarking.experiment_files import list_experiments, load_experiment
+from wsol.benchmarking.experiment_files import load_experiment
+from wsol.benchmarking.experiment_names import list_experiments
 from wsol.benchmarking.plan import Task
 from wsol.benchmarking.runs import weights_to_score
 from wsol.training.train import prepare_recipe

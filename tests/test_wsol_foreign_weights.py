@@ -7,8 +7,8 @@ import pytest
 from shapes import make_shapes
 
 from tdam import create_model, load_checkpoint, save_checkpoint
+from tdam.shipped_weights import shipped_path
 from tdam.training.run_folder import HASHES, RunFolder
-from tdam.weights import shipped_path
 from wsol import evaluate, train
 from wsol.overlap import OverlapError, of_split
 from wsol.training.data import load_training_data

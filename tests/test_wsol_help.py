@@ -10,7 +10,7 @@ import pytest
 from eval.builders import BUILDERS
 from tdam.registry import list_models
 from tdam.training.recipe import DEFAULT_RECIPE, list_recipes, load_recipe
-from wsol.benchmarking.experiment_files import list_experiments
+from wsol.benchmarking.experiment_names import list_experiments
 from wsol.cli import train
 from wsol.cli.common import METHOD_NAMES
 from wsol.evaluation.groups import GROUPINGS
@@ -101,6 +101,9 @@ def complete(run, monkeypatch, *words):
         (["manifest", "build", ""], list(BUILDERS)),
         (["manifest", "check", "--against", "imagenet"], ["imagenet10"]),
         (["compare", "--by", ""], list(GROUPINGS)),
+        (["predict", "--checkpoint", "eff"], ["efficientnet_lite0_tdam"]),
+        (["calibrate", "eff"], ["efficientnet_lite0_tdam"]),
+        (["export", "--checkpoint", ""], []),  # files are as likely
         (["compare", "nowhere"], []),  # then the shell offers files
     ],
 )

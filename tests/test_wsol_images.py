@@ -1,4 +1,5 @@
 import io
+import re
 import struct
 import sys
 
@@ -180,6 +181,30 @@ def test_lists_are_relative_to_their_folder(folder, monkeypatch, mark):
     assert find_images([folder / "list.txt"]) == [folder / "b.jpg", folder / "missing.jpg"]
     monkeypatch.setattr(sys, "stdin", io.StringIO(f"{folder}/b.jpg\n"))
     assert find_images(["-", folder / "b.jpg"]) == [folder / "b.jpg"]
+
+
+@pytest.mark.parametrize(
+    ("lines", "said"),
+    [
+        (
+            ["Dear reader,", "", "this is a letter."],
+            "none of 2 lines is a file, such as Dear reader",
+        ),
+        (
+            ["s3://bucket//birds/1.jpg"],
+            "none of 1 line is a file, such as s3://bucket//birds/1.jpg",
+        ),
+        (["/files/?d=a//b.jpg", "c.jpg"], "none of 2 lines is a file, such as /files/?d=a//b.jpg"),
+        (["x" * 3000], f"such as {'x' * 200}..."),
+    ],
+)
+def test_a_text_of_which_no_line_is_a_file_is_no_list(folder, monkeypatch, lines, said):
+    text = "\n".join(lines)
+    (folder / "list.txt").write_text(text)
+    monkeypatch.setattr(sys, "stdin", io.StringIO(text))
+    for source in (folder / "list.txt", "-"):
+        with pytest.raises(SourceError, match=f"{re.escape(str(source))}: .*{re.escape(said)}"):
+            find_images([source])
 
 
 @pytest.mark.parametrize("source", ["none", "*.gif", "empty"])

@@ -77,6 +77,36 @@ def test_a_benchmark_goes_on(run, photos, tmp_path, monkeypatch):
     assert (tmp_path / "out" / "results.json").is_file()
 
 
+@pytest.mark.parametrize(
+    ("place", "said"),
+    [
+        ("_list_images", "nothing is saved in {out} yet: the same command begins anew"),
+        ("_make_localizer", "nothing is saved in {out} yet: the same command begins anew"),
+        ("PredictionSummary", "the prediction in {out} has ended"),
+    ],
+)
+def test_a_prediction_says_what_there_is(run, photos, tmp_path, monkeypatch, place, said):
+    monkeypatch.setattr(f"wsol.prediction.{place}", interrupt)
+    out = tmp_path / "out"
+    code, _, err = run("predict", photos, "--format", "csv", "--out", out)
+    assert (code, err.splitlines()[-1]) == (130, f"Interrupted; {said.format(out=out)}")
+    assert out.exists() == (place == "PredictionSummary")
+
+
+def test_what_began_nothing_does_not_go_on(run, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("wsol.workflows.reproduce._list_recorded", interrupt)
+    monkeypatch.setattr("wsol.workflows.benchmark._load", interrupt)
+    begins = "yet: the same command begins anew"
+    code, _, err = run("reproduce", "imagenet10_lite0", "--recorded")
+    assert (code, err.splitlines()[-1]) == (
+        *(130, f"Interrupted; nothing is saved in wsol-imagenet10_lite0 {begins}"),
+    )
+    code, _, err = run("benchmark", DATA, "--root", tmp_path, "--run", "a=efficientnet_lite0",
+                       "--out", "b")  # fmt: skip
+    assert (code, err.splitlines()[-1]) == (130, f"Interrupted; nothing is saved in b {begins}")
+
+
 def test_a_data_set_is_written_whole_or_not(run, tmp_path, monkeypatch):
     monkeypatch.setattr("eval.tiny_imagenet.build_tiny_imagenet", interrupt)
     (tmp_path / "download").mkdir()

@@ -149,6 +149,10 @@ def test_other_names_are_folders_but_for_pictures_that_nobody_writes(tmp_path):
         found.save(tmp_path / "v1.2")
     with pytest.raises(ValueError, match=r"\.png, \.jpg.*but got .*a\.bmp"):
         found.save(tmp_path / "a.bmp")
+    for name in ("x.txt", "x.npy", "out/x.json", "v1.2b"):
+        with pytest.raises(ValueError, match=r"or a folder without a suffix but got .*"):
+            found.save(tmp_path / name)
+        assert not (tmp_path / name).exists()
     assert not (tmp_path / "a.bmp").exists()
 
 

@@ -8,7 +8,8 @@ from small_experiments import TOML, reproduce
 
 from tdam.training.recipe import load_recipe
 from wsol.benchmarking.expected import check_measurable
-from wsol.benchmarking.experiment_files import list_experiments, load_experiment
+from wsol.benchmarking.experiment_files import load_experiment
+from wsol.benchmarking.experiment_names import list_experiments
 
 pytestmark = pytest.mark.slow
 

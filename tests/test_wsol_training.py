@@ -12,6 +12,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 import torch
+from listeners import Counter
 from PIL import Image
 from small_objects import COLOURS, FLAGS, boxed, fill
 
@@ -19,9 +20,11 @@ from eval.coco import to_coco
 from eval.manifest import ManifestError
 from tdam import load_checkpoint
 from tdam.training import Recipe
+from tdam.training.recipe import load_recipe
 from wsol.training.data import load_training_data
 from wsol.training.network import create_network
 from wsol.training.record import read_record
+from wsol.training.run_events import announce
 from wsol.training.run_files import saved_recipe
 from wsol.training.train import prepare_recipe
 from wsol.training.validation import Validator
@@ -164,13 +167,17 @@ def test_two_processes_learn_what_one_does(objects, tmp_path):
     ("flags", "message"),
     [
         (("--set", "lrr=1"), "a recipe to have keys among name, model"),
+        (("--set", "epoch=1"), "but got epoch; near it: epochs"),
+        (("--set", "warm_up=1", "--set", "sizes=9"), "but got sizes, warm_up; near it: size, "),
+        (("--set", "zzzzzz=1"), "but got zzzzzz\n"),
+        (("--pick-threshold", "val"), "--pick-threshold: Expected boxes of validation images for "),
+        (("--select", "localization"), "--select: Expected boxes of validation images for select"),
+        (("--set", "select=localization"), "--select: Expected boxes of validation images for "),
         (("--recipe", "nothing"), "one of add_attention, cub_resnet50, finetune"),
         (("--model", "resnet5"), "model to be one of"),
         (("--attention", "more"), "attention to be one of"),
         (("--epochs", "0"), "epochs to be from 1"),
         (("--pick-threshold", "test"), "pick_threshold to be one of none, val, unlabelled"),
-        (("--pick-threshold", "val"), "boxes of validation images"),
-        (("--select", "localization"), "boxes of validation images"),
         (("--resume",), "holds no run"),
         (("--root", "nowhere"), "no such folder"),
     ],
@@ -181,6 +188,25 @@ def test_wrong_use(run, objects, tmp_path, flags, message):
     assert err.startswith("Error: ")
     assert err.count("\n") == 1
     assert message in err
+
+
+@pytest.mark.parametrize(
+    ("count", "said"),
+    [
+        (8, "at least 24 training images but there are 21 of 24, 3 of them held out"),
+        (9, None),
+        (2, "at least 24 training images but there are 3 of 6, 3 of them held out"),
+    ],
+)
+def test_too_few_images_for_a_threshold_are_told_first(tmp_path, count, said):
+    data, heard = load_training_data(fill(tmp_path / "few", count)), Counter()
+    announce(data, load_recipe("finetune").change(pick_threshold="unlabelled"), heard)
+    told = [line for line in heard.said if "no threshold will be stored" in line]
+    assert len(told) == (said is not None)
+    assert all(said in line for line in told)
+    heard.said.clear()
+    announce(data, load_recipe("finetune"), heard)
+    assert not any("no threshold" in line for line in heard.said)
 
 
 def test_data_that_cannot_be_trained_on(tmp_path, run):

@@ -234,3 +234,23 @@ def test_an_interruption_leaves_a_run_that_goes_on(tmp_path):
     assert any(line.startswith("going on with the unfinished run") for line in listener.said)
     assert np.sum(listener.counts) == 70
     assert again.result == whole.result
+
+
+@pytest.mark.parametrize(
+    "ask",
+    [
+        lambda data: wsol.benchmark(data, {"a": "efficientnet_lite0"}),
+        lambda data: wsol.evaluate("efficientnet_lite0", data),
+        lambda data: wsol.train(data, out="run"),
+    ],
+)
+def test_a_manifest_that_comes_along_is_found_by_its_name(ask, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(
+        ArgumentError, match=r"photos: no such .* comes along is .*images"
+    ) as caught:
+        ask("photos")
+    assert caught.value.argument == "data"
+    for other in ("elsewhere/photos", "photo"):
+        with pytest.raises(ArgumentError, match=r"no such file or folder$"):
+            ask(other)

@@ -26,13 +26,42 @@ def to_heatmap(
 
     Returns:
         (height, width), float64, minimum 0 and maximum 1; all zeros for a map that is constant,
-        before or after resizing, or holds NaN or infinities
+        before or after resizing
+
+    Raises:
+        ValueError: a map that is not of shape (h, w), or holds NaN or infinities; or a size or
+            interpolation that is none
+
+    >>> to_heatmap(np.array([[1.0, 3.0]]))
+    array([[0., 1.]])
+    """
+    heat = stretch_map(raw, size, interpolation)
+    scores = _to_array(raw)
+    if wrong := int((~np.isfinite(scores)).sum()):
+        raise ValueError(
+            f"Expected raw to be finite in float32 but {wrong} of {scores.size} values are not"
+        )
+    return heat
+
+
+def stretch_map(
+    raw: np.ndarray, size: tuple[int, int] | None = None, interpolation: str = "bicubic"
+) -> np.ndarray:
+    """Make the heat map of a network's map, which may be of no use: that is counted, and told.
+
+    Args:
+        raw: (h, w), any range
+        size: as for `to_heatmap`
+        interpolation: as there
+
+    Returns:
+        as `to_heatmap`; all zeros for a map that holds NaN or infinities, too
 
     Raises:
         ValueError: a map that is not of shape (h, w), or a size or interpolation that is none
 
-    >>> to_heatmap(np.array([[1.0, 3.0]]))
-    array([[0., 1.]])
+    >>> stretch_map(np.array([[1.0, np.nan]]))
+    array([[0., 0.]])
     """
     scores = resize_map(raw, size, interpolation)
     if not varies(raw) or not varies(scores):

@@ -214,11 +214,12 @@ def find_images(
             wrote files, which are passed over as `eval.written_files` has it
 
     Returns:
-        paths; those from lists are not checked, and links may lead to nothing, so that one missing
-        file does not stop a run
+        paths; those from lists are not checked, as long as any is there, and links may lead to
+        nothing, so that one missing file does not stop a run
 
     Raises:
-        SourceError: a source that is missing, or that holds or matches no image
+        SourceError: a source that is missing, or that holds or matches no image; a list of which
+            no line is a file
     """
     images: dict[tuple[str, str], Path] = {}
     find_home = cache(_find_home)
@@ -267,8 +268,7 @@ def _ignore(path: Path) -> None:
 def _expand(source: str, skip: Callable[[Path], object], written: WrittenFiles) -> list[Path]:
     path = Path(source)
     if source == "-":
-        lines = (line.removeprefix("\ufeff").strip() for line in sys.stdin)
-        return [Path(line) for line in lines if line]
+        return _place(source, [line.removeprefix("\ufeff").strip() for line in sys.stdin], Path())
 
     def pass_over(error: OSError) -> None:
         skip(Path(str(error.filename)))
@@ -278,7 +278,9 @@ def _expand(source: str, skip: Callable[[Path], object], written: WrittenFiles) 
             walk = walk_folders(path, pass_over, written)
             return _choose((folder / name for folder, names in walk for name in names), skip)
         if path.exists():
-            return _read_list(path) if path.suffix.lower() == ".txt" else [path]
+            if path.suffix.lower() != ".txt":
+                return [path]
+            return _place(source, read_list_file(path), path.parent)
         if is_broken_link(path) and is_image_name(path.name.lstrip(".")):
             return [path]
     except OSError as error:
@@ -301,6 +303,7 @@ def _choose(paths: Iterable[Path], skip: Callable[[Path], object], named: str = 
 
 
 _LONGEST_PATH = 4096  # characters, which no system exceeds
+_SHOWN = 200  # characters of a line that a message shows
 
 
 def read_list_file(path: Path) -> list[str]:
@@ -321,5 +324,24 @@ def read_list_file(path: Path) -> list[str]:
     return [line.strip() for line in lines]
 
 
-def _read_list(path: Path) -> list[Path]:
-    return [path.parent / line for line in read_list_file(path) if line]
+def _place(source: str, lines: Iterable[str], folder: Path) -> list[Path]:
+    """Find the files of a list, of which some may be missing, but not all: then it is none.
+
+    Args:
+        source: the list, for messages
+        lines: of it, stripped; some may be empty
+        folder: that they are relative to
+
+    Raises:
+        SourceError: no line is a file; the first is shown as it is written, since a path of
+            `s3://` or of an address with `//` would lose a sign
+    """
+    named = [line for line in lines if line]
+    paths = [folder / line for line in named]
+    if named and not any(map(os.path.lexists, paths)):
+        first = named[0] if len(named[0]) <= _SHOWN else f"{named[0][:_SHOWN]}..."
+        raise SourceError(
+            f"{source}: expected a list of images, a path a line from {folder}, but none of "
+            f"{count_things(len(named), 'line')} is a file, such as {first}"
+        )
+    return paths

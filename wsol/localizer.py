@@ -19,7 +19,7 @@ from tdam.spec import name_network
 from tdam.steps import searchlight_blocks
 from wsol.boxes import CONTOURS, DEFAULT_THRESHOLD
 from wsol.classes import check_names, class_names
-from wsol.heatmap import to_heatmap
+from wsol.heatmap import stretch_map
 from wsol.images import NOT_FINITE, ImageError
 from wsol.inputs import to_image
 from wsol.loading import read_images
@@ -344,7 +344,7 @@ class Localizer:
             boxes=square_to_image(boxes, rule.side, region),
             box_scores=scores[-1] * peaks,
             steps=tuple(
-                Step(to_heatmap(each), score, region, each, top)
+                Step(stretch_map(each), score, region, each, top)
                 for each, score, top in zip(raw, scores, tops, strict=True)
             ),
             width=width,

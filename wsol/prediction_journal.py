@@ -14,7 +14,7 @@ import numpy as np
 
 from tdam.atomic import check_in_place, naming, open_atomic, remove_unfinished
 from wsol.fingerprints import file_state, hash_states
-from wsol.heatmap import to_heatmap
+from wsol.heatmap import stretch_map
 from wsol.images import ImageError
 from wsol.kept_run import KeptRun
 from wsol.regions import BoxRule
@@ -259,4 +259,4 @@ def _restore_step(step: dict[str, Any], score: float) -> Step:
     *shape, text = step["raw"]
     raw = np.frombuffer(base64.b64decode(text), dtype="<f4").reshape(shape).astype(np.float32)
     top = None if step["top"] is None else Prediction(*step["top"])
-    return Step(to_heatmap(raw), score, tuple(step["region"]), raw, top)
+    return Step(stretch_map(raw), score, tuple(step["region"]), raw, top)

@@ -10,7 +10,7 @@ import numpy as np
 from eval.geometry import square_to_image
 from tdam.reprs import brief_repr
 from wsol.boxes import threshold_boxes, threshold_regions
-from wsol.heatmap import to_heatmap
+from wsol.heatmap import stretch_map
 from wsol.outlines import outline_pixels
 
 if TYPE_CHECKING:
@@ -99,7 +99,7 @@ def cut_boxes(raw: np.ndarray, rule: BoxRule) -> tuple[np.ndarray, np.ndarray]:
         (k, 4), int64, x0 y0 x1 y1, outer edges in pixels of the square, that of the highest peak
         first; and (k,), the stretched map's maximum within each
     """
-    heat = to_heatmap(raw, (rule.side, rule.side))
+    heat = stretch_map(raw, (rule.side, rule.side))
     boxes = threshold_boxes(heat, rule.threshold, rule.contours)
     order, peaks = _rank(heat, boxes)
     return boxes[order], peaks[order]

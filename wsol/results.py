@@ -11,10 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from eval.image_names import is_image_name
 from tdam.reprs import brief_repr
 from tdam.strict_json import dumps
-from wsol.heatmap import to_heatmap
+from wsol.heatmap import stretch_map
 from wsol.out_files import save_file, write_file
 from wsol.pictures import find_photograph, to_png
 from wsol.text import count_things, list_choices
@@ -77,7 +76,7 @@ class Step:
         Returns:
             (height, width), float64, in [0, 1]
         """
-        return to_heatmap(self.map if self.raw is None else self.raw, size)
+        return stretch_map(self.map if self.raw is None else self.raw, size)
 
 
 @dataclass(frozen=True, eq=False)
@@ -219,8 +218,8 @@ class Localization:
 
         Args:
             path: of a picture, where it ends in .png, .jpg, .webp, .tif, .pdf or .svg: one that is
-                there is replaced; else of a folder, which must not exist yet, for the maps as
-                `step<t>.npy` and the rest as `localization.json`, which is written last
+                there is replaced; without a suffix of a folder, which must not exist yet, for the
+                maps as `step<t>.npy` and the rest as `localization.json`, which is written last
 
         Returns:
             the path
@@ -228,13 +227,16 @@ class Localization:
         Raises:
             FileExistsError: the folder exists, or the picture would replace the photograph
             ImageError: a file that can be read no more
-            ValueError: a kind of picture that is not written, or no photograph to draw on
+            ValueError: a suffix that is of no picture that is written, or no photograph to draw on
         """
         path = Path(path)
         if path.suffix.lower() in _PICTURES:
             return self._save_picture(path)
-        if is_image_name(path.name):
-            raise ValueError(f"Expected a picture to be {list_choices(_PICTURES)} but got {path}")
+        if any(map(str.isalpha, path.suffix)):  # that of v1.2 is none of a file
+            raise ValueError(
+                f"Expected a picture, {list_choices(_PICTURES)}, or a folder without a suffix but "
+                f"got {path}"
+            )
         path.mkdir(parents=True)
         for number, step in enumerate(self.steps, start=1):
             save = partial(np.save, arr=step.map, allow_pickle=False)

@@ -85,6 +85,25 @@ def find_data_set(name: str) -> DataSet:
     return known[name]
 
 
+def tell_absent(data: str | Path) -> str:
+    """Say that a data set is not there; of a shipped manifest, where it is and what it lacks.
+
+    Args:
+        data: path at which there is nothing
+
+    >>> tell_absent("nowhere")
+    'nowhere: no such file or folder'
+    """
+    said, path = f"{data}: no such file or folder", Path(data)
+    manifest = manifests_folder() / path.name
+    if not path.name or path != Path(path.name) or not (manifest / "manifest.toml").is_file():
+        return said
+    return (
+        f"{said}; the manifest of this name that comes along is {manifest}, and the folder of its "
+        "images is needed as root"
+    )
+
+
 def check_data(data: Path, root: Path | None = None, against: DataSet | None = None) -> list[str]:
     """Check a data set: every line of every split, and what descriptions of it promise.
 

@@ -35,6 +35,10 @@ if TYPE_CHECKING:
     from tdam.training.losses import Loss
     from tdam.training.recipe import Recipe
 
+_HEARD = (
+    "asked to stop: the training ends when the step or the validation in hand is done and saved; "
+    "asked once more, it ends at once"
+)
 _LEAST_SCALE = 2.0**-10  # of losses in float16; what is too large then is so at any scale
 
 
@@ -102,7 +106,7 @@ def train(
         images, recipe, run.mixer.size, state.step, workers, ranks, pin=device.type == "cuda"
     )
     try:
-        with held_interrupts() as interrupted:
+        with held_interrupts(partial(events.say, _HEARD)) as interrupted:
             run.tell_epoch(events)
             saved = began = time.monotonic()
             for batch in batches:
@@ -119,8 +123,9 @@ def train(
                 stops = ends_step and ranks.any(interrupted.is_set())
                 late = ends_step and ranks.any(time.monotonic() - saved > save_every)
                 if ends_epoch or stops or late:
-                    run.save(batch, ends_epoch, events)
+                    run.save(batch, ends_epoch and not stops, events)
                     saved = time.monotonic()
+                    stops = stops or ranks.any(interrupted.is_set())  # while it was measured
                 if stops:
                     raise KeyboardInterrupt
                 if ends_epoch:
@@ -184,6 +189,9 @@ class _Training:
                     self.model, self.average, self.optimizer, self.scaler, self.recipe.select
                 )
         self.state.history = self.ranks.lead(partial(self._begin, events))
+        epochs, rest = divmod(self.state.step, self.an_epoch)
+        if rest == 0 and len(self.state.history) == epochs:  # it stopped before the last one's row
+            self.save(None, True, events)
         self.network = self.ranks.wrap(self.model)
         if self.recipe.compile:
             self.network = torch.compile(self.network)
@@ -258,33 +266,34 @@ class _Training:
         elif self.average is not None:
             self.average.update_parameters(self.model)
 
-    def save(self, batch: Batch, ends_epoch: bool, events: Events) -> None:
+    def save(self, batch: Batch | None, measures: bool, events: Events) -> None:
         """Write a checkpoint; at the end of an epoch, validate first.
 
         Args:
-            batch: the last one, to name where the weights are not finite
-            ends_epoch: measure the network
+            batch: the last one, to name where the weights are not finite; None where it was
+                learnt before the run went on
+            measures: end the epoch with a row, for which the network is measured
             events: told of the measurement
         """
         state, ranks = self.state, self.ranks
         state.unreadable = ranks.union(state.unreadable)
-        keep = partial(self._keep, batch, ends_epoch, events)
+        keep = partial(self._keep, batch, measures, events)
         state.history, state.best = ranks.lead(keep)
         self._learn_again()
 
     def _keep(
-        self, batch: Batch, ends_epoch: bool, events: Events
+        self, batch: Batch | None, measures: bool, events: Events
     ) -> tuple[list[dict[str, Any]], dict[str, Any] | None]:
         """Measure and write, as `save` has it; gives a row an epoch, and the best one."""
         state = self.state
         if not _is_finite(self.model):
             raise self._diverged("weights are not finite", batch)
-        if ends_epoch:
+        if measures:
             rate = self.optimizer.param_groups[0]["lr"]
             measured = self._measure(self.result, batch) if self._is_measured() else None
             if add_row(state, measured, self.recipe.select, rate):
                 self.folder.save_result(self.result)
-        self._write(events, measured=ends_epoch)
+        self._write(events, measured=measures)
         return state.history, state.best
 
     def _is_measured(self) -> bool:
@@ -297,16 +306,16 @@ class _Training:
 
         Args:
             model: of finite weights, which may still give numbers that are not
-            batch: the last one; None before any training
+            batch: the last one, to name; or None
         """
         measured = self.validate(model)
         wrong = [name for name, value in measured.items() if not isfinite(value)]
-        if wrong and batch is None:
+        if wrong and self.state.step == 0:
             raise TrainingError(
                 f"{', '.join(wrong)} on the validation images is not finite before any training: "
                 "begin with other weights"
             )
-        if wrong and batch is not None:
+        if wrong:
             raise self._diverged(f"{', '.join(wrong)} on the validation images not finite", batch)
         return measured
 
@@ -325,13 +334,16 @@ class _Training:
                 if isinstance(module, torch.nn.modules.batchnorm._BatchNorm):
                     module.eval()
 
-    def _diverged(self, what: str, batch: Batch) -> TrainingError:
+    def _diverged(self, what: str, batch: Batch | None) -> TrainingError:
         """Build the error for a training whose numbers are no longer finite."""
-        named = ", ".join(self.images.ids[index] for index in batch.indices)
+        named = ""
+        if batch is not None:
+            ids = (self.images.ids[index] for index in batch.indices)
+            named = f", batch of images {', '.join(ids)}"
         good = self.folder.list_checkpoints()
         advice = f"; the last good weights are in {good[0]}" if good else ""
         return TrainingError(
-            f"{what} in epoch {len(self.state.history)}, batch of images {named}{advice}: begin "
+            f"{what} in epoch {len(self.state.history)}{named}{advice}: begin "
             "anew, with --weights from there or not, at a lower --lr or with a longer warm-up"
         )
 

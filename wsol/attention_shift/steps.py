@@ -9,7 +9,7 @@ import numpy as np
 
 from eval.geometry import square_to_image
 from wsol.boxes import threshold_boxes, threshold_mask
-from wsol.heatmap import resize_map, to_heatmap, varies
+from wsol.heatmap import resize_map, stretch_map, varies
 from wsol.levels import LEVELS, first_value_above, quantise
 
 if TYPE_CHECKING:
@@ -90,7 +90,7 @@ def scale_steps(
     span = high - low
     steps = []
     for raw, values in zip(raws, scaled, strict=True):
-        heat = to_heatmap(raw, (side, side), interpolation)
+        heat = stretch_map(raw, (side, side), interpolation)
         level, box, mask = None, None, np.zeros(heat.shape, dtype=bool)
         if threshold is not None:
             quantised = quantise(heat, levels, rounding) / LEVELS

@@ -10,23 +10,18 @@ from typing import Any
 from tdam.named_weights import is_named
 from tdam.registry import find_attention, find_spec
 from tdam.regularizers import find_regularizer
+from tdam.shipped_weights import list_shipped, shipped_path
 from tdam.toml_records import check_keys, fit_fields, read_toml
 from tdam.training.recipe import Recipe, load_recipe
-from tdam.weights import list_shipped, shipped_path
 from wsol.benchmarking.expected import read_expected
 from wsol.benchmarking.experiment import WEIGHTS, Entry, Experiment, Scoring, Whole
+from wsol.benchmarking.experiment_names import list_experiments
 
 _KEYS = (
     "name", "description", "data", "base", "seeds", "recipe", "scoring", "models", "whole",
     "expected", "allow_overlap",
 )  # fmt: skip
 _ARCHITECTURE = ("model", "attention", "steps", "distance", "searchlight", "dilated")
-
-
-def list_experiments() -> list[str]:
-    """Name the experiments that the package carries."""
-    folder = resources.files("wsol") / "experiments"
-    return sorted(Path(each.name).stem for each in folder.iterdir() if each.name.endswith(".toml"))
 
 
 def load_experiment(name: str) -> Experiment:

@@ -130,13 +130,13 @@ def score_given(
     others = partial(list_other_ids, [images.scored], data, ())
     if run.predictions is not None:
         known = open_predictions(
-            run.predictions, images.scored, data, None, others, False, events, classes
+            run.predictions, images.scored, data, None, others, None, events, classes
         )
     if run.kind == "maps":
         scores, folder = _score_maps(run, images, data, scoring, out, known, workers, events)
     else:
         given = open_boxes(
-            run.path, images.scored, data, None, others, False, known is not None, events
+            run.path, images.scored, data, None, others, None, known is not None, events
         )
         scores, folder = _score_boxes(run, images, given, scoring, out, known)
     wanted = (scoring.methods[0], scoring.output_strides[0])

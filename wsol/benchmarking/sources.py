@@ -65,7 +65,7 @@ def load_scored(data: DataSet, scoring: Scoring) -> Split:
         ManifestError: there is none, or it has no boxes
     """
     with _hinting(data.path):
-        scored = data.load(scoring.split)
+        scored = data.load(data.check_name(scoring.split))
         if scored.boxes is None:
             raise ManifestError(f"{data.path}: expected split {scoring.split} to have boxes")
         return scored

@@ -13,11 +13,12 @@ from tdam.strict_json import dumps
 from wsol.cli import common
 from wsol.cli.completing import offer
 from wsol.cli.console import ConsoleEvents
-from wsol.cli.interrupts import telling_what_is_kept
+from wsol.cli.interrupts import tell_nothing_saved, telling_what_is_kept
 from wsol.cli.score_tables import print_outcome
 from wsol.cli.usage import usage
 from wsol.errors import about
 from wsol.evaluation.threshold_rules import ORACLE, OWN, UNLABELLED, VAL
+from wsol.folder_lock import has_files
 from wsol.out_files import write_named
 from wsol.out_folders import free_file, writing
 
@@ -135,6 +136,8 @@ def _tell_kept(out: Path | None) -> str:
     """Say what an interruption leaves."""
     if out is None:
         return "nothing is kept: with --out the same command goes on where it was cut off"
+    if not has_files(out):
+        return tell_nothing_saved(out)
     add = " with --force" if (out / "results.json").is_file() else ""
     return f"the same command{add} goes on from what is saved in {out}"
 

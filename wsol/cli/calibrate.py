@@ -7,7 +7,9 @@ from typing import Annotated
 
 import typer
 
+from tdam.shipped_weights import list_shipped
 from wsol.cli import common, networks
+from wsol.cli.completing import offer
 from wsol.cli.console import ConsoleEvents
 from wsol.cli.score_tables import print_overlaps
 from wsol.cli.usage import usage
@@ -21,6 +23,7 @@ def calibrate(
             metavar="CHECKPOINT",
             help="File of weights, a run's folder, or "
             f"{common.DEFAULT_WEIGHTS}, which needs --out.",
+            autocompletion=offer(list_shipped, or_files=True),
         ),
     ],
     boxes: Annotated[

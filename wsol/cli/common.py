@@ -5,15 +5,18 @@ from __future__ import annotations
 import re
 import sys
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from eval.image_errors import PYTHON_LIMIT, name_limit
 from tdam.attentions import ATTENTIONS, SEARCHLIGHTS
 from tdam.named_weights import NAMED_WEIGHTS
 from tdam.precision import PRECISIONS
 from tdam.registry import list_models
+from tdam.shipped_weights import list_shipped
 from wsol.cli.completing import offer
 from wsol.cli.streams import unescaped
 from wsol.maps.names import LIBRARIES, METHODS, SLOW_METHODS
@@ -26,7 +29,7 @@ if TYPE_CHECKING:
 STRIDES = ("32", "16", "8")
 
 DEFAULT_MODEL = "efficientnet_lite0"
-DEFAULT_WEIGHTS = "efficientnet_lite0_tdam"  # by name, in `tdam.weights.list_shipped`
+DEFAULT_WEIGHTS = "efficientnet_lite0_tdam"  # by name, in `tdam.shipped_weights.list_shipped`
 
 NETWORKS = "Network: a name that `wsol models` lists, timm:NAME or torchvision:NAME."
 Model = Annotated[
@@ -61,7 +64,8 @@ Checkpoint = Annotated[
     Path | None,
     typer.Option(
         help=f"File or run whose weights tell their network, or {DEFAULT_WEIGHTS}, which comes "
-        "along; cannot be combined with --model or --weights."
+        "along; cannot be combined with --model or --weights.",
+        autocompletion=offer(list_shipped, or_files=True),
     ),
 ]
 Attention = Annotated[
@@ -195,7 +199,9 @@ AllowOverlap = Annotated[
 ]
 
 
-def _limit_pixels(count: int | None) -> int | None:
+def _limit_pixels(context: typer.Context, count: int | None) -> int | None:
+    name_limit("--max-pixels")  # which not every command has, and Python neither
+    context.call_on_close(partial(name_limit, PYTHON_LIMIT))
     if count is not None:
         from eval.image_files import set_max_pixels
 

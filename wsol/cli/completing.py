@@ -12,19 +12,22 @@ _ASKS = "_WSOL_COMPLETE"  # of the environment, by which a shell's own script as
 
 
 def offer(
-    names: Iterable[str] | Callable[[], Iterable[str]],
+    names: Iterable[str] | Callable[[], Iterable[str]], or_files: bool = False
 ) -> Callable[[str], list[str]]:
     """Make the function that an option's `autocompletion` is.
 
     Args:
         names: that the option takes, or a function that gives them, for those that take a while.
             Where none begins with what is typed, shells offer files
+        or_files: files are as likely, so that shells offer these where nothing is typed
 
     >>> offer(["cam", "gradcam", "gradcampp"])("grad")
     ['gradcam', 'gradcampp']
     """
 
     def complete(incomplete: str) -> list[str]:
+        if or_files and not incomplete:
+            return []
         known = names() if callable(names) else names
         return [name for name in known if name.startswith(incomplete)]
 

@@ -14,7 +14,7 @@ from tdam.strict_json import dumps
 from wsol.cli import common, networks
 from wsol.cli.completing import offer
 from wsol.cli.console import ConsoleEvents
-from wsol.cli.interrupts import telling_what_is_kept
+from wsol.cli.interrupts import tell_nothing_saved, telling_what_is_kept
 from wsol.cli.usage import usage
 from wsol.errors import about
 from wsol.evaluation.threshold_rules import ORACLE, UNLABELLED, VAL
@@ -207,7 +207,9 @@ def evaluate(
             **asked,
         )  # fmt: skip
     if not data.exists():
-        raise typer.BadParameter(f"{data}: no such file or folder", param_hint="DATA")
+        from wsol.shipped import tell_absent
+
+        raise typer.BadParameter(tell_absent(data), param_hint="DATA")
     with usage():
         if json_file is not None:
             with about("json"):
@@ -259,7 +261,7 @@ def _tell_kept(out: Path | None, force: bool) -> str:
     if is_unfinished(out):
         without = " without --force" if force else ""
         return f"the same command{without} goes on from what is saved in {out}"
-    return f"nothing is saved in {out} yet: the same command begins anew"
+    return tell_nothing_saved(out)
 
 
 def _refuse_of_maps(**given: object) -> None:

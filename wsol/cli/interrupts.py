@@ -14,6 +14,7 @@ from wsol.text import escape
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
     from types import FrameType
 
 
@@ -58,6 +59,11 @@ def telling_what_is_kept(tell: Callable[[], str]) -> Iterator[None]:
     except KeyboardInterrupt as stop:
         sys.stderr.write(f"Interrupted; {escape(tell())}\n")
         raise typer.Exit(exit_code(stop)) from None
+
+
+def tell_nothing_saved(folder: Path) -> str:
+    """Say the second half of the sentence where a command was interrupted before it saved any."""
+    return f"nothing is saved in {folder} yet: the same command begins anew"
 
 
 def exit_code(stop: KeyboardInterrupt) -> int:

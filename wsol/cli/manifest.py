@@ -119,10 +119,10 @@ def check(
     metadata ids and labels are checked too, and it says what --root is.
     """
     from eval.manifest import ManifestError
-    from wsol.shipped import check_data, find_data_set
+    from wsol.shipped import check_data, find_data_set, tell_absent
 
     if not data.exists():
-        raise typer.BadParameter(f"{data}: no such file or folder", param_hint="DATA")
+        raise typer.BadParameter(tell_absent(data), param_hint="DATA")
     if root is not None and not root.is_dir():
         raise typer.BadParameter(f"{root}: no such folder", param_hint="--root")
     with common.wrong_use("--against"):

@@ -23,8 +23,8 @@ def models(
     from tdam.checkpoints import read_settings
     from tdam.profile import profile
     from tdam.registry import MODELS
+    from tdam.shipped_weights import list_shipped, shipped_path
     from tdam.spec import describe_network
-    from tdam.weights import list_shipped, shipped_path
 
     rows = []
     for name, spec in MODELS.items():

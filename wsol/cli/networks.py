@@ -103,7 +103,8 @@ def load_model(
     from tdam.identify import count_classes
     from tdam.named_weights import is_named
     from tdam.registry import is_outside
-    from tdam.weights import WeightsError, shipped_path
+    from tdam.shipped_weights import shipped_path
+    from tdam.weights import WeightsError
     from wsol.runtime import keep_freed_memory
 
     keep_freed_memory()

@@ -12,7 +12,7 @@ from wsol import prediction
 from wsol.cli import common, networks
 from wsol.cli import predict_options as options
 from wsol.cli.console import ConsoleEvents, silence
-from wsol.cli.interrupts import telling_what_is_kept, terminable
+from wsol.cli.interrupts import tell_nothing_saved, telling_what_is_kept, terminable
 from wsol.cli.repeated import repeat_command
 from wsol.cli.usage import usage
 from wsol.draft_page import DraftPage
@@ -173,7 +173,13 @@ class _Printer:
         """Say what an interruption leaves."""
         if self.folder is None:
             return "only what was printed is kept: with --format or --page, --resume goes on"
-        return f"--resume goes on from what is saved in {self.folder}"
+        from wsol.kept_run import is_begun, is_ended
+
+        if is_begun(self.folder):
+            return f"--resume goes on from what is saved in {self.folder}"
+        if is_ended(self.folder):
+            return f"the prediction in {self.folder} has ended"
+        return tell_nothing_saved(self.folder)
 
 
 def _print_result(path: Path, result: Localization | ImageError) -> None:

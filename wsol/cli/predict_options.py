@@ -79,7 +79,13 @@ UprightCopies = Annotated[
         "the folders of images of yolo, voc and huggingface, and in one beside coco files.",
     ),
 ]
-SaveMaps = Annotated[bool, typer.Option("--save-maps", help="As --format npy.")]
+SaveMaps = Annotated[
+    bool,
+    typer.Option(
+        "--save-maps",
+        help="As --format npy; wsol evaluate --save-maps writes those that evaluate --maps takes.",
+    ),
+]
 SaveImages = Annotated[
     bool, typer.Option("--save-images", help="A picture of boxes and map for every image.")
 ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -11,17 +12,16 @@ import typer
 from wsol.cli import common
 from wsol.cli.completing import offer
 from wsol.cli.console import ConsoleEvents
-from wsol.cli.interrupts import telling_what_is_kept
+from wsol.cli.interrupts import tell_nothing_saved, telling_what_is_kept
 from wsol.cli.score_tables import print_outcome
 from wsol.cli.usage import usage
 from wsol.errors import about
+from wsol.folder_lock import has_files
 from wsol.text import escape
-
-_KEPT = "the same command goes on from what is saved in its folder"
 
 
 def _list_experiments() -> list[str]:
-    from wsol.benchmarking.experiment_files import list_experiments
+    from wsol.benchmarking.experiment_names import list_experiments
 
     return list_experiments()
 
@@ -107,7 +107,7 @@ def reproduce(
         keep_freed_memory()
         with about("seeds"):
             numbers = None if seeds is None else _to_numbers(seeds)
-        with telling_what_is_kept(lambda: _KEPT), ConsoleEvents() as events:
+        with telling_what_is_kept(partial(_tell_kept, name, out)), ConsoleEvents() as events:
             outcome = run(
                 name, data, out, models=None if models is None else _split(models),
                 seeds=numbers, changes=changes or (), weights=weights, recorded=recorded,
@@ -118,6 +118,17 @@ def reproduce(
     sys.stderr.writelines(f"failed: {escape(line)}\n" for line in outcome.failures)
     if not outcome.good:
         raise typer.Exit(1)
+
+
+def _tell_kept(name: str, out: Path | None) -> str:
+    """Say what an interruption leaves."""
+    from wsol.benchmarking.experiment_files import load_experiment
+    from wsol.workflows.reproduce import default_folder
+
+    folder = default_folder(load_experiment(name).name) if out is None else out
+    if not has_files(folder):
+        return tell_nothing_saved(folder)
+    return f"the same command goes on from what is saved in {folder}"
 
 
 def _split(text: str) -> list[str]:

@@ -17,7 +17,7 @@ from tdam.unfinished import RECIPE
 from wsol.cli import common
 from wsol.cli.completing import offer
 from wsol.cli.console import ConsoleEvents
-from wsol.cli.interrupts import telling_what_is_kept
+from wsol.cli.interrupts import tell_nothing_saved, telling_what_is_kept
 from wsol.cli.score_tables import print_overlaps
 from wsol.cli.usage import usage
 from wsol.text import count_things, escape
@@ -166,7 +166,9 @@ def train(
         "pick_threshold": pick_threshold,
     }  # fmt: skip
     if not data.exists():
-        raise typer.BadParameter(f"{data}: no such file or folder", param_hint="DATA")
+        from wsol.shipped import tell_absent
+
+        raise typer.BadParameter(tell_absent(data), param_hint="DATA")
     from dataclasses import fields
 
     from tdam.training.recipe import Recipe
@@ -200,7 +202,7 @@ def _tell_kept(out: Path) -> str:
     """Say what an interruption leaves."""
     if (out / RECIPE).is_file():
         return f"--resume goes on from what is saved in {out}"
-    return f"nothing is saved in {out} yet: the same command begins anew"
+    return tell_nothing_saved(out)
 
 
 def _report(run: TrainedRun) -> None:

@@ -22,7 +22,7 @@ from wsol.evaluation.box_scorer import BoxScorer
 from wsol.evaluation.level_scores import in_convention, levels_of
 from wsol.evaluation.map_source import NO_RANK
 from wsol.evaluation.score_maps import ScoringPass
-from wsol.heatmap import to_heatmap
+from wsol.heatmap import stretch_map
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -168,7 +168,7 @@ class GuessScorer:
         side = (self.protocol.size,) * 2
         boxes, overlaps = [], []
         for raw, threshold in zip(maps, thresholds, strict=True):
-            heat = to_heatmap(raw, side, self.protocol.interpolation)
+            heat = stretch_map(raw, side, self.protocol.interpolation)
             trace = self._boxes.trace(row, heat, region)
             level = levels_of(trace, np.array([threshold]))[0]
             boxes.append(trace["boxes"][level])

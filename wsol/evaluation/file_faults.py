@@ -42,11 +42,11 @@ class FileFaults:
         """Tell whether anything is wrong with an image."""
         return any(image_id in names for names in self._kinds.values())
 
-    def settle(self, allow: bool, counted: str) -> tuple[str, ...]:
+    def settle(self, allow: bool | None, counted: str) -> tuple[str, ...]:
         """Refuse what is wrong, or give it in lines for people.
 
         Args:
-            allow: whether it is allowed
+            allow: whether it is allowed; None where whoever asks cannot allow it
             counted: how such images count then
 
         Raises:
@@ -59,11 +59,12 @@ class FileFaults:
         ]
         if lines and not allow:
             images = count_things(self._count, "image")
-            raise ManifestError(
-                f"{self._path}: expected results of {images}, one of each, but got "
-                f"{'; '.join(lines)}. Mend the file, or allow it (--allow-missing, "
-                f"allow_missing=True): such images are {counted}"
-            )
+            said = f"{self._path}: expected results of {images}, one of each, but got "
+            said += f"{'; '.join(lines)}. Mend the file"
+            if allow is not None:
+                said += ", or allow it (--allow-missing, allow_missing=True): such images are "
+                said += counted
+            raise ManifestError(said)
         return tuple(
             f"{self._path}: {line}; {'passed over' if kind in _OF_NAMES else counted}"
             for kind, line in zip(self._kinds, lines, strict=True)

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from eval.splits import Split
     from wsol.evaluation.predictions import Predictions
 
+_PREDICTED = "maps.csv"  # which wsol predict writes beside its maps
 _MAX_BYTES = 1 << 28  # a hundred times a map in a protocol's square
 
 
@@ -83,7 +84,10 @@ class FolderMaps:
             MapError: maps that are missing, or that belong to no image, unless these are allowed
             ManifestError: one that the processes of a job do not all see alike
         """
-        if not self.allow_missing and (faults := self.list_faults()):
+        faults = {}
+        if not self.allow_missing:
+            faults = {"missing": self.list_missing(), self._name_extra(): self.list_extra()}
+        if any(faults.values()):
             raise MapError(faults)
         check_same_files(map(self._path, self.split.ids))
 
@@ -118,9 +122,15 @@ class FolderMaps:
     def _path(self, image_id: str) -> Path:
         return map_path(self.folder, image_id)
 
-    def list_faults(self) -> list[str]:
-        """Name the maps that are missing and those that belong to no image."""
-        return self.list_missing() + self.list_extra()
+    def _name_extra(self) -> str:
+        """Say what maps of no image are, and where they come from if that can be seen."""
+        homes = (self.folder, self.folder.parent)
+        if not any((home / _PREDICTED).is_file() for home in homes):
+            return "of no image"
+        return (
+            "of no image, as `wsol predict --format npy` names them (`wsol evaluate --save-maps` "
+            "writes those that can be scored)"
+        )
 
     def list_missing(self) -> list[str]:
         """Name the maps that are not there."""
@@ -146,9 +156,11 @@ def map_path(folder: Path, image_id: str) -> Path:
 def _fit(load: Callable[[], np.ndarray], path: Path, rules: Rules) -> np.ndarray:
     heat = load()
     if heat.shape != (rules.size, rules.size):
+        stored = read_array(path, _MAX_BYTES, "a map").dtype  # what was read is float64 by now
+        square = (rules.size, rules.size)
         raise ImageError(
-            f"{path}: expected numbers of shape ({rules.size}, {rules.size}) but got "
-            f"{heat.dtype} {heat.shape}"
+            f"{path}: expected numbers of shape {square} but got {stored} {heat.shape}; "
+            f"wsol.heatmap.to_heatmap(raw, {square}) makes a map of one of shape (h, w)"
         )
     return heat
 
@@ -170,5 +182,8 @@ def read_map(path: Path) -> np.ndarray:
     if heat.dtype == np.uint8:
         heat = heat / 255  # exact: k / 255 * 255 is k
     if not (heat.min() >= 0 and heat.max() <= 1):
-        raise ImageError(f"{path}: expected values in [0, 1] but got {heat.min()} to {heat.max()}")
+        said = f"{path}: expected values in [0, 1] but got {heat.min()} to {heat.max()}"
+        if np.isfinite(heat).all():
+            said += "; wsol.heatmap.to_heatmap makes a map of it"
+        raise ImageError(said)
     return heat.astype(np.float64, copy=False)

@@ -57,7 +57,7 @@ def read_given_boxes(
     count: Callable[[int], int],
     table: Mapping[int, int] | None = None,
     others: Callable[[], Iterable[str]] = tuple,
-    allow_missing: bool = False,
+    allow_missing: bool | None = False,
     predicts: bool = False,
 ) -> GivenBoxes:
     """Read boxes, and put them to the images of a split.
@@ -70,7 +70,7 @@ def read_given_boxes(
         table: index among the outputs of a network by label, where the file numbers those; None
             where it has names or numbers of the data
         others: gives the ids of further images that the file may have
-        allow_missing: count an image without a usable result as missed
+        allow_missing: count an image without a usable result as missed; None as for `FileFaults`
         predicts: whether to take classes for predicted ones even where all are the true ones
 
     Raises:

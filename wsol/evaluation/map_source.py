@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from eval.stored_sizes import Size
     from wsol.evaluation.guess_maps import GuessMaps
 
-_SHOWN = 3  # maps that a message names
+_SHOWN = 3  # maps of a kind that a message names
 TOP = 5  # classes of an image that are kept, as many as Top-5 Loc counts
 NO_RANK = 2**31 - 1  # of an image that could not be read: not among the predictions
 
@@ -30,19 +30,23 @@ class MapError(ValueError):
     """Maps on disk that cannot be scored.
 
     Args:
-        faults: one line a fault, each naming a file
+        kinds: by what is wrong, such as `missing`, one line a fault, each naming a file
+        way_out: sentence on what whoever asked for the scores can do about it, if anything
     """
 
-    def __init__(self, faults: list[str]) -> None:
-        few = "; ".join(faults[:_SHOWN])
-        more = f"; and {len(faults) - _SHOWN} more" if len(faults) > _SHOWN else ""
-        self.summary = f"{count_things(len(faults), 'map')} missing, broken or of no image: "
-        self.summary += f"{few}{more}"
-        super().__init__(
-            f"{self.summary}. With allow_missing those of images count as missed, and others names "
-            "the images of other splits that have maps there"
+    def __init__(self, kinds: Mapping[str, Sequence[str]], way_out: str = "") -> None:
+        self.kinds = {kind: tuple(faults) for kind, faults in kinds.items() if faults}
+        self.faults = [fault for faults in self.kinds.values() for fault in faults]
+        self.summary = "; ".join(
+            f"{count_things(len(faults), 'map')} {kind}: {_list_first(faults)}"
+            for kind, faults in self.kinds.items()
         )
-        self.faults = faults
+        super().__init__(f"{self.summary}. {way_out}" if way_out else self.summary)
+
+
+def _list_first(faults: Sequence[str]) -> str:
+    more = f"; and {len(faults) - _SHOWN} more" if len(faults) > _SHOWN else ""
+    return "; ".join(faults[:_SHOWN]) + more
 
 
 @dataclass(frozen=True, eq=False)

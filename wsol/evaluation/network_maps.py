@@ -16,7 +16,7 @@ from wsol.evaluation.map_source import NO_RANK, TOP, FoundMap
 from wsol.evaluation.true_images import TrueImages
 from wsol.fingerprints import describe_images, hash_code, hash_modules, hash_weights
 from wsol.frames import cut_frame
-from wsol.heatmap import to_heatmap
+from wsol.heatmap import stretch_map
 from wsol.images import NOT_FINITE, ImageError
 from wsol.label_matching import true_outputs
 from wsol.loading import read_images
@@ -316,7 +316,7 @@ def _read_image(
 
 
 def _upsample(raw: np.ndarray, rules: Rules) -> np.ndarray:
-    return to_heatmap(raw, (rules.size, rules.size), rules.interpolation)
+    return stretch_map(raw, (rules.size, rules.size), rules.interpolation)
 
 
 def order_classes(scores: Tensor) -> Tensor:

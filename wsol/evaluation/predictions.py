@@ -79,7 +79,7 @@ def read_predictions(
     table: Mapping[int, int] | None = None,
     named_table: Mapping[int, int] | None = None,
     others: Callable[[], Iterable[str]] = tuple,
-    allow_missing: bool = False,
+    allow_missing: bool | None = False,
 ) -> Predictions:
     """Read predicted classes.
 
@@ -94,7 +94,7 @@ def read_predictions(
         named_table: the same, for logits alone whose classes are not as many as the data's
         others: gives the ids of further images that the file may have; called where it has some
         allow_missing: count an image without a usable prediction as misclassified, and pass over
-            what is of no image
+            what is of no image; None as for `FileFaults`
 
     Raises:
         ManifestError: a file that cannot be read, or one with faults that are not allowed

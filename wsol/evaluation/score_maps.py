@@ -329,7 +329,7 @@ def _score_rest(
     if scoring.unreadable and not source.allow_missing:
         if records is not None:
             records.remove()
-        raise MapError(scoring.unreadable)
+        raise MapError({"broken": scoring.unreadable})
 
 
 def _measure(

@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from eval.manifest import ManifestError
 from tdam.atomic import write_atomic
 from tdam.checkpoints import is_made_of_images
+from tdam.shipped_weights import SHIPPED
 from tdam.strict_json import dumps, loads
 from tdam.training.recipe import load_recipe
 from tdam.training.run_folder import CHECKPOINTS, read_hashes
 from tdam.unfinished import RECIPE, RECORD
-from tdam.weights import RESULT, SHIPPED, WeightsError, find_weights
+from tdam.weights import RESULT, WeightsError, find_weights
 from wsol.fingerprints import hash_file, hash_images
 from wsol.overlap import USES, ImageSet, find_overlaps, of_split
 from wsol.training.data import load_training_data

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from tdam.events import Events
 from tdam.training.history import is_measured
+from wsol.evaluation.threshold_rules import ENOUGH
 from wsol.text import count_things, list_few
 from wsol.training.curves import CurveWriter
 
@@ -96,6 +97,13 @@ def announce(training_data: TrainingData, recipe: Recipe, events: Events) -> Non
         f"{recipe.model}{attention}, {recipe.size} px, {recipe.precision}, recipe {recipe.name}, "
         f"seed {recipe.seed}; result: {chosen}"
     )
+    if recipe.pick_threshold == "unlabelled" and len(training_data.train) < ENOUGH:
+        rest = f"of {training_data.count}, {len(training_data.val)} of them held out"
+        left = f"{len(training_data.train)}{f' {rest}' if training_data.held_out else ''}"
+        events.say(
+            f"no threshold will be stored: pick_threshold {recipe.pick_threshold} needs at least "
+            f"{ENOUGH} training images but there are {left}"
+        )
     total = len(training_data.whole) if recipe.packed else 0
     if recipe.targets == "plain" or recipe.learns == "classifier":
         total += len(training_data.train)

@@ -247,11 +247,14 @@ def check_training(
     Raises:
         ValueError: it says what is missing, or in the way
     """
-    needs_boxes = recipe.select == "localization" or recipe.pick_threshold == "val"
-    if needs_boxes and not any(map(len, training_data.val.boxes or ())):
-        raise ValueError(
-            f"Expected boxes of validation images but {training_data.source.path} has none"
-        )
+    if not any(map(len, training_data.val.boxes or ())):
+        for argument, value in (("select", "localization"), ("pick_threshold", "val")):
+            if getattr(recipe, argument) == value:
+                raise ArgumentError(
+                    argument,
+                    f"Expected boxes of validation images for {argument} {value} but "
+                    f"{training_data.source.path} has none",
+                )
     for name, folder in (("out", out), ("cache", cache)):
         _check_apart(name, folder, training_data.source.path, training_data.root)
 

@@ -15,6 +15,7 @@ from wsol.out_files import write_file
 from wsol.out_folders import free_folder, writing
 from wsol.overlap import check_apart, list_sets, tell_overlaps
 from wsol.sharing import led
+from wsol.shipped import tell_absent
 from wsol.text import count_things
 from wsol.workflows.evaluation_data import load_splits
 from wsol.workflows.evaluation_job import check_root
@@ -174,7 +175,7 @@ def _open(data: str | Path | DataSet, root: str | Path | None, reads_images: boo
     from eval.manifest import ManifestError, open_data_set
 
     if isinstance(data, (str, Path)) and not Path(data).exists():
-        raise ArgumentError("data", f"{data}: no such file or folder")
+        raise ArgumentError("data", tell_absent(data))
     if root is not None and not Path(root).is_dir():
         raise ArgumentError("root", f"{root}: no such folder")
     try:

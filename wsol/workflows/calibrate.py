@@ -82,6 +82,8 @@ def calibrate(
     from wsol.training.image_list import list_unknown, read_image_sets, write_own_list
 
     weights = find_weights(checkpoint)
+    if not weights.exists():
+        raise ArgumentError("checkpoint", f"{weights}: no such file or folder")
     if boxes is None and unlabelled is None:
         raise ArgumentError("boxes", "needed, or a folder of unlabelled photographs in their place")
     for argument, given in (("boxes", boxes), ("root", root)):
@@ -89,7 +91,7 @@ def calibrate(
             raise ArgumentError(
                 argument, "cannot be combined with --unlabelled, a folder of images"
             )
-    for argument, path in (("checkpoint", weights), ("boxes", boxes), ("unlabelled", unlabelled)):
+    for argument, path in (("boxes", boxes), ("unlabelled", unlabelled)):
         if path is not None and not Path(path).exists():
             raise ArgumentError(argument, f"{path}: no such file or folder")
     if weights != Path(checkpoint) and out is None:

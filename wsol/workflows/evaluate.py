@@ -12,6 +12,7 @@ from tdam.events import SILENT, Events
 from wsol.data_ranges import tells_stretched
 from wsol.errors import ArgumentError, about
 from wsol.evaluation.folder_maps import FolderMaps
+from wsol.evaluation.map_source import MapError
 from wsol.evaluation.network_maps import NetworkMaps
 from wsol.folder_lock import holds
 from wsol.label_matching import BY_NUMBER, match_evaluated, name_labels
@@ -36,6 +37,11 @@ if TYPE_CHECKING:
     from wsol.workflows.any_step_job import AnyStepJob, StepsRule
     from wsol.workflows.evaluation_job import EvaluationJob
     from wsol.workflows.evaluation_options import Protocols
+
+_MAPS_WAY_OUT = (
+    "With allow_missing those of images count as missed, and others names the images of other "
+    "splits that have maps there"
+)
 
 
 @led
@@ -366,5 +372,8 @@ def evaluate_maps(
         events.say(f"{count_things(len(extra), 'map')} of no image: {list_few(extra)}")
     labels = name_labels(job.scored, None, ())
     names = job.scored.class_names or ()
-    evaluations = job.run(sources, f"maps of {maps}", None, names, labels, by_network=False)
+    try:
+        evaluations = job.run(sources, f"maps of {maps}", None, names, labels, by_network=False)
+    except MapError as error:  # which other callers cannot allow
+        raise MapError(error.kinds, _MAPS_WAY_OUT) from error
     return one_or_all(evaluations, protocol)

@@ -132,7 +132,7 @@ def open_boxes(
     data: DataSet | None,
     classes: Mapping[int, int] | str | Path | None,
     others: Any,
-    allow_missing: bool,
+    allow_missing: bool | None,
     predicts: bool,
     events: Events,
 ) -> GivenBoxes:
@@ -144,7 +144,7 @@ def open_boxes(
         data: the data set of the split, or None
         classes: as for `evaluate_boxes`, like the rest
         others: gives the ids of further images that the file may have
-        allow_missing: pass over what cannot be used
+        allow_missing: pass over what cannot be used; None where nobody can ask for it
         predicts: as for `read_given_boxes`
         events: told what people should know of them
 

@@ -15,6 +15,7 @@ from wsol.evaluation.pass_header import list_masks
 from wsol.evaluation.predictions import read_predictions
 from wsol.evaluation.threshold_rules import VAL
 from wsol.same_files import check_same_files
+from wsol.shipped import tell_absent
 from wsol.workflows.any_step_job import check_levels
 from wsol.workflows.evaluation_options import Wanted, check_labels_only
 
@@ -38,6 +39,8 @@ def open_data(
         if home is None and not of_maps:
             raise ArgumentError("root", "needed to find the images")
         return None, home
+    if not isinstance(data, DataSet) and not Path(data).exists():
+        raise ArgumentError("data", tell_absent(data))
     try:
         opened = open_data_set(data, home)
     except ManifestError as error:
@@ -105,16 +108,21 @@ def load_splits(
         ArgumentError: a split that is not there
         ManifestError: a fault in one of them
     """
-    split = data.settle_name(split)
-    unknown = set(split.split("+")) - set(data.splits) if data.path.is_dir() else set()
-    if unknown:
-        known = ", ".join(data.splits) or "none"
-        raise ArgumentError("split", f"{data.path} has no split {min(unknown)!r}; it has {known}")
-    if isinstance(choose, str) and choose not in data.splits:
-        raise ArgumentError("threshold", f"{data.path} has no split {choose}")
-    if isinstance(choose, str) and choose in split.split("+"):
-        raise ArgumentError("threshold", f"{choose} cannot be chosen on while {split!r} scores it")
+    split = _check_split("split", data, split)
+    if isinstance(choose, str):
+        choose = _check_split("threshold", data, choose)
+        if set(choose.split("+")) & set(split.split("+")):
+            said = f"{choose} cannot be chosen on while {split!r} scores it"
+            raise ArgumentError("threshold", said)
     return data.load(split), data.load(choose) if isinstance(choose, str) else choose
+
+
+def _check_split(argument: str, data: DataSet, name: str) -> str:
+    """Settle the name of a split, and name the argument that asks for one that is not there."""
+    try:
+        return data.check_name(name)
+    except ManifestError as error:
+        raise ArgumentError(argument, str(error)) from error
 
 
 def find_masks(wanted: Wanted, root: Path | None, data: DataSet | None) -> str | Path | None:
@@ -128,7 +136,7 @@ def open_predictions(
     data: DataSet | None,
     classes: Mapping[int, int] | str | Path | None,
     others: Callable[[], Iterable[str]],
-    allow_missing: bool,
+    allow_missing: bool | None,
     events: Events,
     near: Path | None = None,
 ) -> Predictions:
@@ -140,7 +148,7 @@ def open_predictions(
         data: the data set of the split, or None
         classes: index among a network's outputs by label, or the path of such a table
         others: gives the ids of further images that the file may have
-        allow_missing: pass over what cannot be used
+        allow_missing: pass over what cannot be used; None where nobody can ask for it
         events: told of it
         near: as for `find_tables`
 

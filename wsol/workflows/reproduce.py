@@ -13,6 +13,7 @@ from wsol.folder_lock import has_files, hold_folder
 from wsol.out_files import write_file
 from wsol.out_folders import free_file, free_folder, writing
 from wsol.sharing import led
+from wsol.shipped import tell_absent
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -93,7 +94,7 @@ def reproduce(
         chosen = whole.select(models=models)
     with about("seeds"):
         chosen = chosen.select(seeds=seeds)
-    home = Path(f"wsol-{whole.name}" if out is None else out)
+    home = default_folder(whole.name) if out is None else Path(out)
     known = _list_recorded(whole) if recorded else []
     if data is None:
         for argument, folder in (("root", root), ("weights", weights)):
@@ -108,7 +109,8 @@ def reproduce(
         raise ArgumentError("expect", message)
     for argument, folder in (("data", data), ("root", root), ("weights", weights)):
         if folder is not None and not Path(folder).exists():
-            raise ArgumentError(argument, f"{folder}: no such file or folder")
+            named = tell_absent(folder) if argument == "data" else ""
+            raise ArgumentError(argument, named or f"{folder}: no such file or folder")
     with about("out"), hold_folder(home, patient=True, tell=events.say):
         _free(home, whole)
     if cache is not None:
@@ -302,6 +304,11 @@ def _list_recorded(experiment: Experiment) -> list[str]:
         message = f"{experiment.record}: {fault}, so that no scores are recorded"
         raise ArgumentError("recorded", message)
     return known
+
+
+def default_folder(name: str) -> Path:
+    """Give the folder of an experiment that is told none, by its name."""
+    return Path(f"wsol-{name}")
 
 
 def _only_recorded(experiment: Experiment, recorded: list[str], events: Events) -> Experiment:

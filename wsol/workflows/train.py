@@ -15,6 +15,7 @@ from wsol.errors import ArgumentError, about
 from wsol.folder_lock import has_files, hold_folder
 from wsol.out_folders import free_file
 from wsol.sharing import led
+from wsol.shipped import tell_absent
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -86,7 +87,7 @@ def train(
     elif not isinstance(data, (str, Path)):
         raise TypeError(f"Expected data to be a path or an opened data set but got {data!r}")
     if not Path(data).exists():
-        raise ArgumentError("data", f"{data}: no such file or folder")
+        raise ArgumentError("data", tell_absent(data))
     if root is not None and not Path(root).is_dir():
         raise ArgumentError("root", f"{root}: no such folder")
 
