@@ -5,7 +5,7 @@ import pytest
 from labelled_exports import NAMES, write_export
 from PIL import Image
 from small_objects import BOX
-from test_wsol_box_frames import write_coco, write_cvat, write_datumaro, write_label_studio
+from tool_files import write_coco, write_cvat, write_datumaro, write_label_studio
 
 from eval.manifest import ManifestError, load_split
 from wsol import train
