@@ -5,7 +5,7 @@ import torch
 
 from tdam import create_model
 from tdam.preprocessing import Preprocessing
-from wsol.heatmap import to_heatmap
+from wsol.heatmap import stretch_map
 from wsol.results import Localization, Prediction, Step
 
 SQUARE = Preprocessing(size=64, mean=(0, 0, 0), std=(1, 1, 1))
@@ -24,7 +24,7 @@ def localized(*raws, width=200, height=100, tops=None, path=None, **more):
     region = SQUARE.region(width, height)
     tops = tops or [1] * len(raws)
     steps = tuple(
-        Step(to_heatmap(raw), 0.5, region, raw, Prediction(top, f"class {top}", 0.6))
+        Step(stretch_map(raw), 0.5, region, raw, Prediction(top, f"class {top}", 0.6))
         for raw, top in zip(raws, tops, strict=True)
     )
     return Localization(

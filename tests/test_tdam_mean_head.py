@@ -128,5 +128,5 @@ def test_attention_from_token_to_token_is_no_map():
 
 
 def test_an_unknown_head_is_refused():
-    with pytest.raises(ValueError, match="head to be one of own, mean, acol but got 'max'"):
+    with pytest.raises(ValueError, match="head to be one of own, mean, acol, spg but got 'max'"):
         create_model("resnet18", head="max")
