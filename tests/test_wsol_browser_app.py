@@ -87,6 +87,7 @@ def test_boxes_can_be_taken_along(ask, cat, kind):
     rows = ask(cat, "tabby", 0.3, False)[2]["data"]
     with zipfile.ZipFile(ask(cat, "tabby", 0.3, False, kind, to="/export")[0]) as file:
         names = file.namelist()
+        assert not any(name.rpartition("/")[2].startswith(".") for name in names)
         if kind == "coco-dataset":
             content = json.loads(file.read("coco_dataset.json"))
             x, y, width, height = content["annotations"][0]["bbox"]

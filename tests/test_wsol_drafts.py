@@ -181,7 +181,12 @@ def test_the_command_of_a_page_is_what_a_shell_reads(trained, tmp_path, run):
     assert run("predict", *page, photos, *given)[0] == 1
     text = (tmp_path / "page" / "index.html").read_text(encoding="utf-8")
     drafts = json.loads(re.search(r'id="drafts">(.*?)</script>', text, re.S)[1])
-    assert shlex.split(drafts["command"]) == ["wsol", "predict", str(photos), *map(str, given)]
+    *words, force = shlex.split(drafts["command"])
+    at = words.index("--page")
+    assert (words[at + 1], force) == (str(tmp_path / "page"), "--force")  # it is in the way
+    del words[at : at + 2]
+    assert words == ["wsol", "predict", str(photos), *map(str, given)]
+    assert run(*shlex.split(drafts["command"])[1:], "--threshold", 0.3)[0] == 1  # once more
     assert (drafts["threshold"], drafts["minScore"]) == (0.4, 0.2)
     assert "as it was asked for" in text
 

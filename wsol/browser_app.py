@@ -16,7 +16,6 @@ from wsol.attention_shift.trace import trace_shift
 from wsol.classes import near_names
 from wsol.demo import copy_photos
 from wsol.images import ImageError, read_image
-from wsol.out_files import listing
 from wsol.palette import paper
 from wsol.text import count_things, escape
 from wsol.writers import create_writer
@@ -166,8 +165,8 @@ class BrowserApp:
         (home / "boxes").mkdir()
         taken: set[str] = set()
         faults = []
-        # Listed, so that no search takes its pictures for photographs.
-        with listing(home / "boxes"), create_writer(kind, home / "boxes", self.names) as writer:
+        # No list of files is kept, as runs do: the folder is of one who unpacks it.
+        with create_writer(kind, home / "boxes", self.names) as writer:
             for done, path in enumerate(paths, start=1):
                 own = Path(path)
                 plain = Path(f"{unique_stem(own, taken)}{own.suffix}")  # equal names get numbers

@@ -124,6 +124,8 @@ def percent(share: float, limit: float = 0.0) -> str:
 
     >>> percent(0.5), percent(0.004), percent(1e-5), percent(0.99999)
     ('50 %', '0.4 %', '< 0.1 %', '> 99.9 %')
+    >>> percent(0.0098), percent(0.0111), percent(0.0094), percent(0.9902)
+    ('1 %', '1 %', '0.9 %', '99 %')
     >>> percent(0.3042, 0.304)
     '30.42 %'
     """
@@ -131,7 +133,8 @@ def percent(share: float, limit: float = 0.0) -> str:
         return "< 0.1 %"
     if 0.9995 <= share < 1:
         return "> 99.9 %"
-    digits = 1 if 0 < share < 0.01 or 0.99 < share < 1 else 0
+    rounded = round(100 * share, 1)  # 0.0098 is 1 %, as its neighbour 0.0111 is
+    digits = 1 if 0 < rounded < 1 or 99 < rounded < 100 else 0
     return f"{write_beside(100 * share, 100 * limit, digits)} %"
 
 

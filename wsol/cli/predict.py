@@ -138,11 +138,10 @@ def predict(
 
 
 def _ask_page(folder: Path, context: typer.Context) -> DraftPage:
-    """Ask for a page that shows the command, without what it writes anew or has for itself."""
-    without = ("threshold", "min_score", "page", "resume", "force")
-    words = repeat_command(context, without)
-    # The drafts that this run writes are in the way of those at another threshold.
-    return DraftPage(folder, [*words, "--force"] if "--format" in words else words)
+    """Ask for a page that shows the command, without what it has for itself."""
+    words = repeat_command(context, ("threshold", "min_score", "resume", "force"))
+    # The page, and the drafts of this run, are in the way of those at another threshold.
+    return DraftPage(folder, [*words, "--force"])
 
 
 class _Printer:
