@@ -81,5 +81,5 @@ def test_a_loss_by_name(tmp_path, monkeypatch):
 
 
 def test_a_loss_that_is_not_there():
-    with pytest.raises(ValueError, match="loss to be one of cross_entropy, acol, spg but got 'hinge'"):
+    with pytest.raises(ValueError, match="one of cross_entropy, acol, spg but got 'hinge'"):
         find_loss("hinge")
