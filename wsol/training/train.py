@@ -250,10 +250,9 @@ def check_training(
     if not any(map(len, training_data.val.boxes or ())):
         for argument, value in (("select", "localization"), ("pick_threshold", "val")):
             if getattr(recipe, argument) == value:
-                raise ArgumentError(
-                    argument,
-                    f"Expected boxes of validation images for {argument} {value} but "
-                    f"{training_data.source.path} has none",
+                raise ValueError(  # of which train makes its argument, and reproduce another one
+                    f"Expected {argument} to be another than {value}, which needs boxes of "
+                    f"validation images: {training_data.source.path} has none"
                 )
     for name, folder in (("out", out), ("cache", cache)):
         _check_apart(name, folder, training_data.source.path, training_data.root)
