@@ -19,7 +19,7 @@ def test_experiments_that_come_along():
     assert names == [
         *("cub10_lite0", "cub10_methods", "cub_resnet50", "cub_wsoleval"),
         *("ilsvrc_resnet50_wsoleval", "imagenet10_lite0"),
-        *("imagenet10_resnet50", "imagenet_published", "imagenet_resnet50"),
+        *("imagenet10_resnet50", "imagenet_published", "imagenet_resnet50", "tiny200_resnet18"),
     ]
     published = load_experiment("imagenet_published")
     files = [each.checkpoint for each in published.models if each.recipe.attention == "tdam"]
@@ -34,7 +34,7 @@ def test_experiments_that_come_along():
         assert experiment.models[0].name == "none"
         assert experiment.models[0].recipe.attention == "none"
         for entry in experiment.models:
-            assert prepare_recipe(entry.recipe, torch.device("cpu")).size in (128, 224)
+            assert prepare_recipe(entry.recipe, torch.device("cpu")).size in (64, 128, 224)
     some = load_experiment("cub10_lite0").select(["none", "t3_m3"], [0])
     assert [(entry.name, seed) for entry, seed in some.runs] == [("none", 0), ("t3_m3", 0)]
     assert load_experiment("imagenet10_lite0").models[0].recipe.per_class == 100
