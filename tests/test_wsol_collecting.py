@@ -31,8 +31,10 @@ def test_a_task_ends_the_loading():
             assert gc.get_threshold() == USUAL
             frozen = gc.get_freeze_count()
             assert frozen > 0
+            since = [[] for _ in range(1000)]
             events.begin("write", 3)  # what came since is looked at
-            assert gc.get_freeze_count() == frozen
+            assert len(since) == 1000
+            assert gc.get_freeze_count() <= frozen
     assert gc.get_threshold() == USUAL
 
 
