@@ -147,7 +147,9 @@ def test_a_page_goes_on_and_begins_where_the_run_has_ended(trained, objects, tmp
     assert (code, out, "--resume" in err, "--out" in err) == (2, "", True, False)
     for _ in range(2):  # the second time nothing is left to do
         assert run(*given, "--page", tmp_path / "cut", "--resume")[0] == 0
-        assert (tmp_path / "cut" / "index.html").read_bytes() == expected
+        made = (tmp_path / "cut" / "index.html").read_bytes()
+        # The command that makes a page again names its folder.
+        assert made.replace(str(tmp_path / "cut").encode(), str(whole).encode()) == expected
 
     files = ("--format", "csv", "--out", tmp_path / "out")
     page = ("--page", tmp_path / "out" / "page")
