@@ -8,7 +8,7 @@ from reference_methods import fuse_maps, learn_by_both
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from skimage.data import astronaut
-from small_objects import boxed, fill
+from small_methods import learn_and_score, read_recipe
 from small_training import SMALL, Noise, Tiny, count_weights, same
 from torch import nn
 
@@ -17,11 +17,10 @@ from tdam import create_model, load_checkpoint, save_checkpoint
 from tdam.acol import AcolHead, acol, put_acol_head
 from tdam.training import load_recipe, train
 from tdam.training.recipe import Recipe
-from wsol import Localizer, evaluate
+from wsol import Localizer
 from wsol.maps import CAM, find_method
 from wsol.maps.names import settle_method
 from wsol.training.network import create_network
-from wsol.training.train import train_localizer
 
 EXACT = {"rtol": 1e-5, "atol": 1e-6}
 
@@ -266,13 +265,11 @@ def test_thresholds_out_of_range():
 
 
 def test_a_recipe_names_it(tmp_path):
-    (tmp_path / "mine.toml").write_text(
+    recipe = read_recipe(
+        tmp_path,
         'base = "finetune"\nmodel = "resnet18"\nweights = "random"\nhead = "acol"\nloss = "acol"\n'
-        'acol_threshold = 0.8\nmethod = "auto"\n'
+        'acol_threshold = 0.8\nmethod = "auto"\n',
     )
-    recipe = load_recipe(tmp_path / "mine.toml")
-    (tmp_path / "again.toml").write_text(recipe.to_toml())
-    assert load_recipe(tmp_path / "again.toml") == recipe
     network = create_network(recipe, ("a", "b"))
     assert (network.settings["head"], network.acol_head.threshold) == ("acol", 0.8)
     assert network.spec.method == "cam"
@@ -280,15 +277,5 @@ def test_a_recipe_names_it(tmp_path):
 
 @pytest.mark.slow
 def test_from_images_to_scores(tmp_path):
-    root = fill(tmp_path / "data", 10)
-    recipe = load_recipe("finetune").change(
-        size=64, output_stride=8, epochs=1, batch_size=8, head_lr=2.0, head="acol", loss="acol",
-        method="auto", ema=0.0,
-    )  # fmt: skip
-    run = train_localizer(root, tmp_path / "run", recipe, workers=0)
-    network, info = load_checkpoint(run.weights)
-    assert (info.settings["head"], network.spec.method) == ("acol", "cam")
+    run = learn_and_score(tmp_path, "acol")
     assert run.history[0]["val_loss"] == pytest.approx(np.log(3), abs=1e-4)
-    new = fill(tmp_path / "new", 2, first=50)
-    scored = evaluate(network, boxed(new), new, threshold="oracle", workers=0).to_dict()
-    assert 0 < scored["max_box_acc_v2"] <= 100

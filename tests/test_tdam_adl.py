@@ -3,6 +3,7 @@
 import pytest
 import torch
 from reference_methods import drop_or_light_up
+from small_methods import read_recipe
 from small_training import SMALL, Noise, Tiny, count_weights, same
 
 from tdam import create_model, load_checkpoint, save_checkpoint
@@ -104,13 +105,11 @@ def test_files_say_all_of_it(tmp_path, attention):
 
 
 def test_a_recipe_names_it(tmp_path):
-    (tmp_path / "mine.toml").write_text(
+    recipe = read_recipe(
+        tmp_path,
         'base = "finetune"\nmodel = "resnet18"\nweights = "random"\nregularizer = "adl"\n'
-        'regularized = ["layer3.0"]\nadl_rate = 0.1\nadl_threshold = 0.7\n'
+        'regularized = ["layer3.0"]\nadl_rate = 0.1\nadl_threshold = 0.7\n',
     )
-    recipe = load_recipe(tmp_path / "mine.toml")
-    (tmp_path / "again.toml").write_text(recipe.to_toml())
-    assert load_recipe(tmp_path / "again.toml") == recipe
     network = create_network(recipe, ("a", "b"))
     assert network.settings["regularized"] == ["layer3.0"]
     assert (network.settings["adl_rate"], network.settings["adl_threshold"]) == (0.1, 0.7)

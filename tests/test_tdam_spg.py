@@ -3,7 +3,7 @@
 import pytest
 import torch
 from reference_methods import learn_by_guides
-from small_objects import boxed, fill
+from small_methods import learn_and_score, read_recipe
 from small_training import SMALL, Noise, count_weights, same
 from torch import nn
 
@@ -11,12 +11,10 @@ import tdam.spg
 from tdam import create_model, load_checkpoint, save_checkpoint
 from tdam.spg import SpgHead, mark, spg
 from tdam.stretch import stretch
-from tdam.training import load_recipe, train
+from tdam.training import train
 from tdam.training.recipe import Recipe
-from wsol import evaluate
 from wsol.maps import CAM
 from wsol.training.network import create_network
-from wsol.training.train import train_localizer
 
 EXACT = {"rtol": 1e-4, "atol": 1e-5}
 THRESHOLDS = (0.7, 0.2, 0.5, 0.48, 0.52, 0.47)
@@ -170,27 +168,15 @@ def test_choices_that_do_not_go_together(choices, message):
 
 
 def test_a_recipe_names_it(tmp_path):
-    (tmp_path / "mine.toml").write_text(
+    recipe = read_recipe(
+        tmp_path,
         'base = "finetune"\nmodel = "resnet18"\nweights = "random"\nhead = "spg"\nloss = "spg"\n'
-        'spg_thresholds = [0.6, 0.1, 0.5, 0.05, 0.7, 0.1]\nmethod = "auto"\n'
+        'spg_thresholds = [0.6, 0.1, 0.5, 0.05, 0.7, 0.1]\nmethod = "auto"\n',
     )
-    recipe = load_recipe(tmp_path / "mine.toml")
-    (tmp_path / "again.toml").write_text(recipe.to_toml())
-    assert load_recipe(tmp_path / "again.toml") == recipe
     network = create_network(recipe, ("a", "b"))
     assert (network.settings["head"], network.spec.method) == ("spg", "cam")
 
 
 @pytest.mark.slow
 def test_from_images_to_scores(tmp_path):
-    root = fill(tmp_path / "data", 10)
-    recipe = load_recipe("finetune").change(
-        size=64, output_stride=8, epochs=1, batch_size=8, head_lr=2.0, head="spg", loss="spg",
-        method="auto", ema=0.0,
-    )  # fmt: skip
-    run = train_localizer(root, tmp_path / "run", recipe, workers=0)
-    network, info = load_checkpoint(run.weights)
-    assert (info.settings["head"], network.spec.method) == ("spg", "cam")
-    new = fill(tmp_path / "new", 2, first=50)
-    scored = evaluate(network, boxed(new), new, threshold="oracle", workers=0).to_dict()
-    assert 0 < scored["max_box_acc_v2"] <= 100
+    learn_and_score(tmp_path, "spg")
