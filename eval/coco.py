@@ -37,6 +37,7 @@ def load_coco(
     name: str,
     skip: Callable[[str], object] | None = None,
     finder: ImageFinder | None = None,
+    content: Any = None,
 ) -> Split:
     """Read a COCO data set file as one split.
 
@@ -46,6 +47,7 @@ def load_coco(
         skip: is told of every image with no label or several, which is then left out; default:
             such an image is a fault
         finder: of the image root; None where it is not known
+        content: of the file, where it was read before
 
     Returns:
         ids are the `file_name`s, or the files that these mean below the root; a label is the rank
@@ -56,7 +58,7 @@ def load_coco(
     Raises:
         ManifestError: a record that breaks a rule; the message names list, index and id
     """
-    content = read_coco(path)
+    content = read_coco(path, content)
     categories = Records(path, content, "categories")
     ids = [categories.whole(i, "id", least=0) for i in range(len(categories))]
     categories.once("id", ids)

@@ -19,8 +19,12 @@ _OTHER_BOXES = {
 }
 
 
-def read_coco(path: Path) -> dict[str, Any]:
+def read_coco(path: Path, content: Any = None) -> dict[str, Any]:
     """Read a data set file, without a look at what it holds.
+
+    Args:
+        path: of the file
+        content: of it, where it was read before
 
     Raises:
         ManifestError: no JSON object
@@ -30,7 +34,7 @@ def read_coco(path: Path) -> dict[str, Any]:
             f"{path}: expected a COCO data set (.json) or a folder of data but got "
             f"{_OTHER_BOXES[path.suffix.lower()]}"
         )
-    content = read_json(path)
+    content = read_json(path) if content is None else content
     if isinstance(content, list):
         raise ManifestError(
             f"{path}: expected a COCO data set (images, annotations, categories) but got a list, "

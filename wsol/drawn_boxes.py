@@ -107,7 +107,7 @@ def _load(
         return "COCO", _load_parts(source.parts, name, home, skip), home
     finder = ImageFinder(home, anywhere=True, within=_WITHIN)
     if source.form == "COCO":
-        return "COCO", load_coco(source.paths[0], name, skip, finder), home
+        return "COCO", load_coco(source.paths[0], name, skip, finder, source.content), home
     return "tool", _to_split(read_source(source), name, finder, skip, source.paths[0]), home
 
 
