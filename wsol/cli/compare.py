@@ -13,7 +13,7 @@ from tdam.strict_json import dumps
 from wsol.cli import common
 from wsol.cli.completing import offer
 from wsol.cli.console import ConsoleEvents
-from wsol.cli.score_tables import print_overlaps
+from wsol.cli.score_tables import print_overlaps, print_told
 from wsol.cli.usage import usage
 from wsol.errors import about
 from wsol.evaluation.metric_names import name_score
@@ -91,8 +91,7 @@ def compare(
         with usage(), trusting(f"{first} and {path}"):
             _print_difference(first, path, each)
             if each.by is not None:
-                table = group_table(each.by, each.groups)
-                common.print_table(table.title, list(table.header), table.texts())
+                print_told(group_table(each.by, each.groups))
     if json_file is not None:
         content = [_describe(each) for each in shown]
         text = dumps(content[0] if len(content) == 1 else content) + "\n"

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
     from wsol.benchmarking.outcome import Outcome
     from wsol.evaluation.result import Evaluation
+    from wsol.report.tables import Table
 
 
 def print_evaluation(evaluation: Evaluation) -> None:
@@ -42,9 +43,14 @@ def print_evaluation(evaluation: Evaluation) -> None:
 
 def _print_steps(evaluation: Evaluation) -> None:
     for table in tell_steps(evaluation):
-        common.print_table(table.title, list(table.header), table.texts())
-        for line in table.notes:
-            typer.echo(line)
+        print_told(table)
+
+
+def print_told(table: Table) -> None:
+    """Print a table that a page or a notebook may show too, with its notes."""
+    common.print_table(table.title, list(table.header), table.texts())
+    for line in table.notes:
+        typer.echo(line)
 
 
 def print_overlaps(lines: Sequence[str] | None) -> None:
@@ -104,8 +110,7 @@ def print_outcome(outcome: Outcome) -> None:
     typer.echo(outcome.title)
     for table in (score_table(outcome.rows), difference_table(outcome.rows)):
         if table is not None:
-            common.print_table(table.title, list(table.header), table.texts())
-            typer.echo("\n".join(table.notes))
+            print_told(table)
     if outcome.verdicts:
         typer.echo("\n".join(outcome.verdicts))
     print_overlaps(list_overlaps(outcome.rows))

@@ -101,10 +101,9 @@ def tell_steps(evaluation: Evaluation) -> list[Table]:
     ]
 
 
-def _with_interval(value: float | None, ends: list[float] | None) -> str:
-    if value is None or ends is None:
-        return write_percent(value)
-    return f"{value:.1f} ({ends[0]:.1f} - {ends[1]:.1f})"
+def _with_interval(value: float | None, ends: Sequence[float] | None) -> str:
+    told = write_percent(value)
+    return told if value is None or ends is None else f"{told} ({_write_ends(ends)})"
 
 
 def _list_notes(evaluation: Evaluation, content: dict[str, Any]) -> list[str]:
@@ -159,4 +158,8 @@ def write_percent(value: float | None) -> str:
 def write_interval(evaluation: Evaluation, name: str) -> str:
     """Write the 95 % interval of a score; nothing for one that has none."""
     ends = evaluation.result.intervals95.get(name)
-    return "" if ends is None else f"{ends[0]:.1f} - {ends[1]:.1f}"
+    return "" if ends is None else _write_ends(ends)
+
+
+def _write_ends(ends: Sequence[float]) -> str:
+    return f"{ends[0]:.1f} - {ends[1]:.1f}"
