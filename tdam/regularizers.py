@@ -129,10 +129,11 @@ def _find_end(model: nn.Module, name: str) -> tuple[nn.Module, int]:
     try:
         block, plan = find_block(model, name)
     except ValueError:  # a block of an unknown type, which is run as a whole
-        channels = _count_channels(find_module(model, name)) if len(paths) == 1 else None
-        if channels is None:
+        whole = find_module(model, name) if len(paths) == 1 else None
+        channels = None if whole is None else _count_channels(whole)
+        if whole is None or channels is None:
             raise
-        return find_module(model, name), channels
+        return whole, channels
     first, last = find_module(model, paths[0]), find_module(model, paths[-1])
     if not isinstance(first, PlannedBlock):
         return last, trace_channels(PlannedBlock(block, plan))[-1]

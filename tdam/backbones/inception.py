@@ -44,9 +44,8 @@ class Shrinking(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Give (N, C + 480, h, w) for (N, C, H, W)."""
         conv = self.branch3x3.conv
-        wider = functional.pad(
-            x, 2 * (conv.padding[1],) + 2 * (conv.padding[0],)
-        )  # none is below 0
+        beside, above = conv.padding[1], conv.padding[0]
+        wider = functional.pad(x, (beside, beside, above, above))  # by 0, which none is below
         pooled = functional.max_pool2d(wider, 3, conv.stride, 0, conv.dilation)
         deep = self.branch3x3dbl_3(self.branch3x3dbl_2(self.branch3x3dbl_1(x)))
         return torch.cat([self.branch3x3(x), deep, pooled], 1)

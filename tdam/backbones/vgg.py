@@ -64,10 +64,9 @@ class VGGConv6(VGG):
 
     def __init__(self, num_classes: int) -> None:
         super().__init__(num_classes)
-        del self.avgpool, self.classifier  # which stand after the convolution
+        del self.classifier  # of 512 channels
         self.conv6 = nn.Conv2d(512, 1024, 3, padding=1)
         self.relu = nn.ReLU()
-        self.avgpool = nn.AdaptiveAvgPool2d(1)
         self.fc = nn.Linear(1024, num_classes)
         nn.init.kaiming_normal_(self.conv6.weight, mode="fan_out", nonlinearity="relu")
         nn.init.zeros_(self.conv6.get_parameter("bias"))

@@ -79,9 +79,8 @@ def group_parameters(model: Backbone, recipe: Recipe) -> list[dict[str, Any]]:
         if not parameter.requires_grad:
             continue
         factor = factors.get(name, recipe.head_lr)
-        if ".attention." in name and not name.startswith(
-            classifier
-        ):  # `.top_down.norms.` are norms like others
+        # The norms of later steps, below `.top_down.norms.`, are norms like others.
+        if ".attention." in name and not name.startswith(classifier):
             factor *= recipe.attention_lr
         # Gains, offsets and biases have one number per channel.
         decays = recipe.decay_norms or parameter.squeeze().ndim > 1
