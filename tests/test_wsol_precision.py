@@ -88,7 +88,7 @@ def test_channels_last_reaches_the_layers(model, images):
 
     model.layer2.register_forward_hook(note)
     paths = sorted(images.iterdir())
-    usual = Localizer(model)(paths)
+    usual = Localizer(model, channels_last=False)(paths)
     changed = Localizer(model, channels_last=True)(paths)
     assert layouts == [False, True]
     assert model.conv1.weight.is_contiguous()
@@ -97,7 +97,7 @@ def test_channels_last_reaches_the_layers(model, images):
 
 
 def test_what_scores_tell(model, split, images, tmp_path):
-    usual = wsol.evaluate(model, split, images, out=tmp_path / "usual")
+    usual = wsol.evaluate(model, split, images, channels_last=False, out=tmp_path / "usual")
     half = wsol.evaluate(
         model, split, images, precision="bfloat16", channels_last=True, out=tmp_path / "half"
     )

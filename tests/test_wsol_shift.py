@@ -45,7 +45,7 @@ def test_all_steps_are_on_one_scale(noise):
     low, high = np.min(large), np.max(large)
     for step, values in zip(shift.steps, large, strict=True):
         np.testing.assert_allclose(step.map, (values - low) / (high - low), atol=1e-5)
-    assert (shift.low, shift.high) == (pytest.approx(low), pytest.approx(high))
+    assert (shift.low, shift.high) == (pytest.approx(low, rel=1e-5), pytest.approx(high, rel=1e-5))
     assert min(step.map.min() for step in shift.steps) == 0
     assert max(step.map.max() for step in shift.steps) == 1
     np.testing.assert_allclose(shift.difference, large[2] - large[0], atol=1e-5)

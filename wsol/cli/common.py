@@ -158,7 +158,12 @@ Precision = Annotated[
     ),
 ]
 ChannelsLast = Annotated[
-    bool, typer.Option("--channels-last", help="Memory layout that can be faster.")
+    bool | None,
+    typer.Option(
+        "--channels-last/--no-channels-last",
+        help="Memory layout; by default the one in which the network is faster.",
+        show_default=False,
+    ),
 ]
 BatchSize = Annotated[int, typer.Option(help="Images at once.", min=1)]
 Workers = Annotated[int, typer.Option(help="Threads that read images.", min=0)]

@@ -178,7 +178,7 @@ def evaluate(
     batch_size: common.BatchSize = 32,
     workers: common.Workers = 2,
     precision: common.Precision = "float32",
-    channels_last: common.ChannelsLast = False,
+    channels_last: common.ChannelsLast = None,
     seed: common.Seed = 0,
     allow_overlap: common.AllowOverlap = False,
     max_pixels: common.MaxPixels = None,
@@ -203,7 +203,7 @@ def evaluate(
             given, model=model, weights=weights, checkpoint=checkpoint, output_stride=output_stride,
             method=method, layer=layer, at_step=step, partner=partner,
             steps_rule=None if steps_rule == "last" else steps_rule, precision=precision,
-            channels_last=channels_last or None, smooth=None if smooth == "none" else smooth,
+            channels_last=channels_last, smooth=None if smooth == "none" else smooth,
             **asked,
         )  # fmt: skip
     if not data.exists():

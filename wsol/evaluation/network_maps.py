@@ -61,7 +61,8 @@ class NetworkMaps:
         overlaps: what the scores have to tell of images that are not only scored; None where that
             is not known
         precision: that the network computes in, one of `tdam.precision.PRECISIONS`
-        channels_last: memory layout of what it computes on
+        channels_last: memory layout of what it computes on; None for what
+            `wsol.runtime.settle_layout` finds faster
         smooth: one of `wsol.maps.smoothing.SMOOTH`
         guesses: give what every step says of an image too, and at the last step as many classes;
             0 for neither
@@ -88,7 +89,7 @@ class NetworkMaps:
     fc_layer: str | None = None
     overlaps: tuple[str, ...] | None = ()
     precision: str = "float32"
-    channels_last: bool = False
+    channels_last: bool | None = None
     smooth: str = "none"
     guesses: int = 0
     frames: np.ndarray | None = None
@@ -118,13 +119,20 @@ class NetworkMaps:
         return TOP
 
     @cached_property
+    def layout(self) -> bool:
+        """Whether the network computes on channels_last."""
+        from wsol.runtime import find_device, settle_layout
+
+        return settle_layout(self.model, find_device(self.device), self.channels_last)
+
+    @cached_property
     def origin(self) -> dict[str, Any]:
         """Hashes of weights and images, the same on every machine, and how is computed."""
         return {
             "weights_sha256": hash_weights(self.model.state_dict()),
             **describe_images(self.split, self.root),
             "precision": self.precision,
-            "channels_last": self.channels_last,
+            "channels_last": self.layout,
             **({} if self.smooth == "none" else {"smooth": self.smooth}),
         }
 
@@ -145,7 +153,7 @@ class NetworkMaps:
             "batch_size": self.batch_size,
             **({} if self.step is None else {"step": self.step}),
             **({} if self.fc_layer is None else {"fc_layer": self.fc_layer}),
-            **describe_arithmetic(self.precision, self.channels_last, self.smooth),
+            **describe_arithmetic(self.precision, self.layout, self.smooth),
             **({"guesses": self.guesses} if self.guesses else {}),
             **({} if self.frames is None else {"frames": self.frames.tolist()}),
         }
@@ -195,7 +203,7 @@ class NetworkMaps:
 
         options = head_options(self.method, self.fc_layer)
         extractor = find_method(self.method)(self.model, self.map_layer, **options)
-        extractor.precision, extractor.channels_last = self.precision, self.channels_last
+        extractor.precision, extractor.channels_last = self.precision, self.layout
         extractor.smooth = self.smooth
         return extractor
 

@@ -183,6 +183,7 @@ def _network_share(model: nn.Module, photos: list[Path], repeats: int) -> Ratio:
         [model.spec.preprocessing(read_image(path)) for path in photos]  # type: ignore[union-attr, operator]
     )
     batch = images.repeat(_BATCH // len(photos) + 1, 1, 1, 1)[:_BATCH]
+    batch = batch.contiguous(memory_format=torch.channels_last)  # as the evaluation has it
 
     def network() -> None:
         with torch.no_grad():

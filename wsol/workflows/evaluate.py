@@ -76,7 +76,7 @@ def evaluate(
     workers: int = 2,
     device: str = "auto",
     precision: str = "float32",
-    channels_last: bool = False,
+    channels_last: bool | None = None,
     smooth: str = "none",
     allow_overlap: bool = False,
     force: bool = False,
@@ -124,7 +124,7 @@ def evaluate(
         workers: threads that read images and score maps
         device: `auto`, `cpu`, `cuda`, or any name that torch knows
         precision: of the network: `float32`, or by autocast `bfloat16`, `float16`; scores say so
-        channels_last: memory layout of what it computes on, which can be faster
+        channels_last: memory layout of what it computes on; None for the faster one
         smooth: `flip` or `flip+scale` for a mean over views of an image, as for `Localizer`
         allow_overlap: score also images that the threshold is chosen on, or that the weights' run,
             as its folder tells, was trained on or chosen by; every result then says so
@@ -170,7 +170,12 @@ def evaluate(
 
 
 def _settle_settings(
-    batch_size: int, workers: int, device: str, precision: str, channels_last: bool, smooth: str
+    batch_size: int,
+    workers: int,
+    device: str,
+    precision: str,
+    channels_last: bool | None,
+    smooth: str,
 ) -> dict[str, Any]:
     """Settle how every network computes, the partner's too."""
     from wsol.maps.smoothing import check_smooth
