@@ -65,6 +65,25 @@ def check_formats(
     return kinds, {name: asked for name, asked in options.items() if asked}
 
 
+def need_steps(kinds: Iterable[str | type[Writer]], engine: str | None = None) -> bool:
+    """Tell whether one of some formats, which exist, writes something of the steps before the last.
+
+    Args:
+        kinds: of formats; a class of somebody else's does, unless it says itself that it does not
+        engine: whose formats have it all; None without one
+
+    >>> need_steps(["csv", "yolo"]), need_steps(["csv", "jsonl"])
+    (False, True)
+    """
+    from wsol.writers import find_writer
+
+    said = (
+        find_writer(kind).of_steps if isinstance(kind, str) else vars(kind).get("of_steps", True)
+        for kind in kinds
+    )
+    return engine is not None or any(said)
+
+
 def check_options(kinds: Iterable[str | type[Writer]], options: Mapping[str, Any]) -> None:
     """See to it that a format takes each option that is asked for, and that it can be followed.
 

@@ -31,7 +31,7 @@ from wsol.networks import settle_input
 from wsol.regions import BoxRule, cut_boxes
 from wsol.result_list import Localizations
 from wsol.results import Localization, Prediction, Step
-from wsol.runtime import evaluation_mode, find_device
+from wsol.runtime import ask_for_memory, evaluation_mode, find_device, settle_layout
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -72,7 +72,9 @@ class Localizer:
         workers: threads that read images ahead
         precision: that the network computes in: `float32`, `bfloat16` or `float16`, the last two
             by autocast; what is found can differ
-        channels_last: memory layout of what it computes on, which can be faster
+        channels_last: memory layout of what it computes on; None for the one that is faster
+        every_step: False for results whose `steps` are the last one alone, which takes a network
+            of two steps three quarters of the time
         min_score: probability below which a class has no box, in [0, 1]
         smooth: `flip` for the mean of an image's map and its mirror image's, `flip+scale` for that
             at three sizes too; probabilities are those of the unaltered image
@@ -111,7 +113,8 @@ class Localizer:
         batch_size: int = 16,
         workers: int = 2,
         precision: str = "float32",
-        channels_last: bool = False,
+        channels_last: bool | None = None,
+        every_step: bool = True,
         min_score: float = 0.0,
         smooth: str = "none",
     ) -> None:
@@ -141,6 +144,7 @@ class Localizer:
             raise ValueError(f"Expected topk to be at least 1 but got {topk}")
         if batch_size < 1:
             raise ValueError(f"Expected batch_size to be at least 1 but got {batch_size}")
+        ask_for_memory()
         self.device = find_device(device)
         check_precision(precision, self.device)
         self.model = model.to(self.device)
@@ -159,11 +163,13 @@ class Localizer:
         options = head_options(method, fc_layer)
         self._turn = Lock()  # hooks and modes are the network's: threads go through one by one
         self.extractor = find_method(method)(model, target_layer, **options)
-        self.extractor.precision, self.extractor.channels_last = precision, channels_last
+        self.extractor.precision = precision
+        self.extractor.channels_last = settle_layout(model, self.device, channels_last)
         self.extractor.reshape, self.extractor.smooth = reshape, smooth
         check_smooth(smooth)
         check_sizes(self.extractor, self.preprocessing.size)
-        self._stepwise = target_layer is None
+        self.every_step = every_step or bool(searchlights)
+        self._stepwise = target_layer is None and self.every_step
         blocks = searchlight_blocks(model) if self._stepwise else []
         for name in searchlights:
             if name not in blocks:

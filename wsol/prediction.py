@@ -11,7 +11,7 @@ from wsol.classes import name_outputs
 from wsol.data_ranges import tells_stretched
 from wsol.draft_page import DraftPage
 from wsol.errors import ArgumentError, about
-from wsol.format_choices import FormatOptions, check_formats
+from wsol.format_choices import FormatOptions, check_formats, need_steps
 from wsol.networks import get_network, settle_input
 from wsol.own_threshold import AUTO
 from wsol.prediction_run import PredictionRun
@@ -75,11 +75,12 @@ def predict(
     batch_size: int = 16,
     workers: int = 2,
     precision: str = "float32",
-    channels_last: bool = False,
+    channels_last: bool | None = None,
     smooth: str = "none",
     resume: bool = False,
     force: bool = False,
     on_result: Callable[[Path, Localization | ImageError], object] | None = None,
+    every_step: bool = True,
     engine: Literal["ray"] | None = None,
     events: Events = SILENT,
     **options: Unpack[FormatOptions],
@@ -91,14 +92,12 @@ def predict(
     one that was not; after an interruption they hold what there was by then.
 
     Args:
-        model: any network, or what `wsol.networks.get_network` makes one of; a function is called
-            once everything else has been checked
+        model: any network, or as for `wsol.networks.get_network`; a function is called last
         sources: as `wsol.images.find_images` takes them; one or several
         out: folder for the files; None for `wsol-predictions`
         formats: names in `wsol.writers.WRITERS`, or classes like these; one or several
         save_images: also draw boxes and map of every image, into `pictures`
-        page: folder for a page of all images with a slider for the threshold of their boxes, as
-            `wsol/writers/README.md` tells
+        page: folder for a page of all images with a slider for their boxes' threshold
         method: as `Localizer` takes it
         layer: module of the network to make the maps of; None for a registered network's own
         fc_layer: the classifier's linear layer, which `cam` needs; as `layer`
@@ -121,6 +120,7 @@ def predict(
         resume: go on with the run of these images and settings in `out`; begin where there is none
         force: write into a folder that has files already; those of earlier runs go first
         on_result: called with each image's path and what was found, before too, or the error
+        every_step: let `on_result` see all steps of what is found now; False is faster
         engine: `ray` for the workers of a cluster, as `wsol/engines/README.md` tells
         events: is told how far it is, and what people should know
         options: of formats, as `wsol.format_choices.FormatOptions` names them
@@ -148,8 +148,7 @@ def predict(
     others = {"save_images": save_images, "page": page, "sort": sort, "on_result": on_result}
     kinds, extras = check_formats(formats, options, engine, others)
     sources = [sources] if isinstance(sources, (str, Path)) else list(sources)
-    if "image_prefix" in extras:
-        extras["image_root"] = find_root(sources)
+    extras |= {"image_root": find_root(sources)} if "image_prefix" in extras else {}
     folder, page = _choose_folders(out, bool(kinds) or save_images, page, resume, force)
     _check_choices(method, smooth, sort, device if engine is None else "cpu", precision)
     paths, states = _list_images(sources, folder, events, engine)
@@ -163,6 +162,7 @@ def predict(
         "topk": topk, "target_layer": layer, "names": every, "batch_size": batch_size,
         "workers": workers, "precision": precision, "channels_last": channels_last,
         "min_score": min_score, "smooth": smooth, **given,
+        "every_step": (every_step and on_result is not None) or need_steps(kinds, engine),
     }  # fmt: skip
     known = _find_classes(every, paths, sources, class_name, class_from_folder, topk)
     localizer, settings = _make_localizer(network, device, settings, known, paths, states, events)

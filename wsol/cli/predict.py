@@ -60,7 +60,7 @@ def predict(
     batch_size: common.BatchSize = 16,
     workers: common.Workers = 2,
     precision: common.Precision = "float32",
-    channels_last: common.ChannelsLast = False,
+    channels_last: common.ChannelsLast = None,
     seed: common.Seed = 0,
     engine: options.ByEngine = None,
     resume: options.Resume = False,
@@ -125,6 +125,7 @@ def predict(
             resume=resume,
             force=force,
             on_result=None if engine else shown,
+            every_step=False,
             engine=None if engine is None else "ray",
             events=events,
         )

@@ -37,6 +37,7 @@ class Writer(ABC):
 
     options: ClassVar[frozenset[str]] = frozenset()  # names of further arguments that it takes
     of_maps: ClassVar[bool] = False  # whether boxes alone are too little for it
+    of_steps: ClassVar[bool] = True  # whether it writes anything of the steps before the last one
 
     def __init__(self, folder: Path, names: tuple[str, ...]) -> None:
         self.folder = folder

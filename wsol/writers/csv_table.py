@@ -22,6 +22,8 @@ COLUMNS = (
 class CsvWriter(Writer):
     """Writes `predictions.csv`; a class without a box has one line with empty box columns."""
 
+    of_steps = False
+
     def __init__(self, folder: Path, names: tuple[str, ...]) -> None:
         super().__init__(folder, names)
         self._table = csv.writer(self._open("predictions.csv"))

@@ -47,6 +47,7 @@ class LabelStudioWriter(Writer):
     """
 
     options = frozenset({"classes", "image_prefix", "image_root"})
+    of_steps = False
     stem: ClassVar[str] = "labelstudio"  # of the files
     control: ClassVar[str] = "RectangleLabels"  # Label Studio's, which people correct with
 

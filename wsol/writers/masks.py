@@ -31,6 +31,7 @@ class MasksWriter(Writer):
     """
 
     of_maps = True
+    of_steps = False
 
     def __init__(self, folder: Path, names: tuple[str, ...]) -> None:
         super().__init__(folder, names)

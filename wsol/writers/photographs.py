@@ -41,6 +41,7 @@ class PhotographWriter(Writer):
     """
 
     options = frozenset({"upright_copies"})
+    of_steps = False
     hard_links: ClassVar[bool] = False  # whether links are second names, which lead back nowhere
 
     def __init__(self, folder: Path, names: tuple[str, ...], upright_copies: bool = False) -> None:
