@@ -1,6 +1,9 @@
 import io
+import warnings
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
+import matplotlib
 import numpy as np
 import pytest
 import torch
@@ -13,8 +16,9 @@ from tdam.preprocessing import Preprocessing
 from wsol import Localizer
 from wsol.attention_shift.files import ShiftWriter
 from wsol.attention_shift.trace import trace_shift
-from wsol.figures import draw_localization
-from wsol.images import ImageError
+from wsol.figures import _get_sheet, draw_localization, draw_picture, to_picture
+from wsol.images import ImageError, read_image
+from wsol.picture_files import draw_beside
 from wsol.prediction import predict
 from wsol.regions import find_regions
 from wsol.results import Localization, Step
@@ -122,7 +126,8 @@ def test_the_contour_is_cut_where_the_box_is(side):
     shown = Preprocessing(size=side, mean=(0, 0, 0), std=(1, 1, 1))
     found = locate(picture(96, 96, (24, 12, 60, 84)), preprocessing=shown)
     figure = draw_localization(found.image, found)
-    lines = [patch.get_xy() for patch in figure.axes[1].patches if len(patch.get_xy()) > 5]
+    scale = 96 / figure.axes[1].get_xlim()[1]
+    lines = [scale * patch.get_xy() for patch in figure.axes[1].patches if len(patch.get_xy()) > 5]
     assert lines
     ends = np.concatenate([lines[0].min(axis=0), lines[0].max(axis=0)])
     np.testing.assert_allclose(ends, found.boxes[0], atol=96 / side / 2)
@@ -220,3 +225,101 @@ def test_a_shift_shows_its_strip(tmp_path):
 def test_a_registered_network_without_a_name_is_named():
     with Localizer(create_model("resnet18"), "cam") as localize:
         assert repr(localize).startswith("Localizer(network='resnet18', method='cam', layer=")
+
+
+def test_a_picture_is_its_figure(photos):
+    """Photograph, boxes, contour, letters and bar lie where the figure has them."""
+    found = Localizer(network(2), "cam", 0.4)(sorted(photos.iterdir()))
+    for each in found:
+        true = each.boxes + 3
+        for boxes in (None, true):
+            picture = pixels(draw_picture(read_image(each.path), each, boxes))
+            figure = pixels(to_picture(draw_localization(read_image(each.path), each, boxes)))
+            assert picture.shape == figure.shape
+            difference = np.abs(picture.astype(int) - figure).mean(axis=2)
+            assert difference.mean() < 4  # two ways to make a photograph smaller
+            assert (difference > 60).mean() < 0.01
+
+
+def test_pictures_of_one_size_share_nothing_that_shows(photos):
+    """Drawn alone, one after the other, or by threads at once: the same."""
+    first, second = (
+        replace(locate(picture(64, 48, box)), name=name)
+        for box, name in (((8, 4, 20, 28), "one"), ((30, 10, 60, 40), "another, and longer"))
+    )
+
+    def draw(found):
+        return draw_picture(found.image, found).tobytes()
+
+    _get_sheet.cache_clear()
+    one = draw(first)
+    two = draw(second)
+    assert one != two
+    assert draw(first) == one
+    _get_sheet.cache_clear()
+    assert draw(second) == two
+    with ThreadPoolExecutor(4) as pool:
+        assert list(pool.map(draw, [first, second] * 8)) == [one, two] * 8
+
+
+@pytest.mark.parametrize("size", [(400, 20), (20, 400), (1, 1), (3000, 2000)])
+def test_a_photograph_of_any_shape_has_a_picture(size):
+    found = locate(picture(*size, (0, 0, *size)))
+    drawn = draw_picture(found.image, found)
+    assert 600 < drawn.width < 1100
+    assert 150 < drawn.height < 1100
+
+
+def test_results_come_in_order_once_they_are_drawn(tmp_path):
+    paths = []
+    for number in range(6):
+        paths.append(tmp_path / f"{number}.png")
+        PHOTO.save(paths[-1])
+    found = [(path, locate(path)) for path in paths]
+    found[2] = (paths[2], ImageError("2: broken"))
+    paths[4].unlink()  # it vanishes
+    out = tmp_path / "pictures"
+    told = []
+    for path, result, fault in draw_beside(iter(found), out, {"0"}):
+        drawn = {each.stem for each in out.glob("*.png")} if out.exists() else set()
+        told.append((path.stem, type(result) is Localization, fault))
+        if fault is None and type(result) is Localization:
+            assert {"0": "0-2"}.get(path.stem, path.stem) in drawn
+    assert [each[0] for each in told] == list("012345")
+    assert [each[1] for each in told] == [True, True, False, True, True, True]
+    assert told[4][2]
+    assert not any(each[2] for each in told[:4])
+
+
+def test_a_disk_without_room_ends_the_drawing(tmp_path):
+    PHOTO.save(tmp_path / "a.png")
+    found = [(tmp_path / "a.png", locate(tmp_path / "a.png"))] * 3
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OSError, match="file"):
+        list(draw_beside(iter(found), tmp_path / "file" / "pictures", set()))
+
+
+def test_a_picture_that_fails_leaves_nothing_on_the_next():
+    first, second = (locate(picture(64, 48, box)) for box in ((8, 4, 20, 28), (30, 10, 60, 40)))
+    before = draw_picture(second.image, second).tobytes()
+    with pytest.raises(ValueError, match=r"shape \(k, 4\) but got \(1, 3\)"):
+        first.draw(true_boxes=[[1, 2, 3]])
+    broken = replace(first, boxes=np.array([["a"] * 4], dtype=object))
+    with pytest.raises(TypeError):
+        draw_picture(broken.image, broken)
+    assert draw_picture(second.image, second).tobytes() == before
+
+
+def test_drawing_changes_no_setting():
+    """A thread draws beside a caller who has settings of his own."""
+    found = replace(locate(PHOTO), name="日本の猫 \U0001f600 ж")
+    seen = []
+    with matplotlib.rc_context({"font.family": ["serif"], "lines.linewidth": 7}):
+        settings = dict(matplotlib.rcParams)
+        with ThreadPoolExecutor(2) as pool, warnings.catch_warnings():
+            warnings.simplefilter("error")
+            jobs = [pool.submit(found.draw) for _ in range(6)]
+            while not all(job.done() for job in jobs):
+                seen.append(dict(matplotlib.rcParams) == settings)
+            assert len({job.result().tobytes() for job in jobs}) == 1
+    assert all(seen)

@@ -13,6 +13,7 @@ from small_objects import fill
 
 from tdam.registry import create_model
 from wsol.boxes import threshold_regions
+from wsol.contours import simplify_line, trace_contours
 from wsol.localizer import Localizer
 from wsol.outlines import ring_area
 from wsol.prediction import predict
@@ -259,3 +260,24 @@ def test_polygons_on_photographs_of_birds(data, lite0):
                 assert iou(fill_polygon(4 * points, large), whole.paint(*large)) >= 0.98, path
                 if painted.sum() > 1000:
                     assert iou(fill_polygon(points, size), painted) >= 0.96, path
+
+
+@pytest.mark.parametrize("tolerance", [0.15, 1.5, 6.0])
+def test_simplified_lines_stay_close(tolerance):
+    """Closed as before, with fewer points, none of those left out farther than it says."""
+    rng = np.random.default_rng(0)
+    left_out = 0
+    for _ in range(8):
+        raw = cv2.resize(rng.random((7, 7)), (96, 96), interpolation=cv2.INTER_CUBIC)
+        for line in trace_contours(raw, float(np.median(raw))):
+            short = simplify_line(line, tolerance)
+            np.testing.assert_array_equal(short[0], short[-1])
+            left_out += len(line) - len(short)
+            first, second = short[:-1, None], short[1:, None]
+            along = second - first
+            length = np.maximum((along**2).sum(axis=2), 1e-12)
+            share = (((line - first) * along).sum(axis=2) / length).clip(0, 1)
+            distance = np.linalg.norm(first + share[..., None] * along - line, axis=2).min(axis=0)
+            assert distance.max() <= 1.5 * tolerance
+            assert simplify_line(line, 0) is line
+    assert left_out > 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import cv2
 import numpy as np
 
 if TYPE_CHECKING:
@@ -12,13 +13,16 @@ if TYPE_CHECKING:
 _TOLERANCE = 0.15  # pixels of a map by which a line may be simplified
 
 
-def contour_lines(values: np.ndarray, level: float | None, region: Region) -> list[np.ndarray]:
+def contour_lines(
+    values: np.ndarray, level: float | None, region: Region, tolerance: float = _TOLERANCE
+) -> list[np.ndarray]:
     """Outline where a map reaches a level, to a fraction of a map pixel.
 
     Args:
         values: (H, W), the map; regions are joined across corners, as boxes have it
         level: value to reach; None gives no line
         region: part of the photograph that the map covers, x0 y0 x1 y1, outer edges in pixels
+        tolerance: pixels of the map by which lines may be simplified, which takes a while
 
     Returns:
         closed lines, each (n, 2), x y in pixels of the photograph; no farther than half a map
@@ -27,7 +31,7 @@ def contour_lines(values: np.ndarray, level: float | None, region: Region) -> li
     size = np.array(values.shape[::-1])
     corner, extent = np.array(region[:2]), np.array(region[2:]) - region[:2]
     lines = trace_contours(values, level)
-    return [corner + simplify_line(line, _TOLERANCE) / size * extent for line in lines]
+    return [corner + simplify_line(line, tolerance) / size * extent for line in lines]
 
 
 def trace_contours(values: np.ndarray, level: float | None) -> list[np.ndarray]:
@@ -57,11 +61,16 @@ def trace_contours(values: np.ndarray, level: float | None) -> list[np.ndarray]:
 
 
 def simplify_line(line: np.ndarray, tolerance: float) -> np.ndarray:
-    """Leave out points of a closed line, (n, 2), that lie no farther than this from the rest."""
-    from skimage.measure import approximate_polygon
+    """Leave out points of a closed line, (n, 2), that lie no farther from the rest.
 
-    points: np.ndarray = approximate_polygon(line, tolerance)
-    return points if len(points) > 2 else line
+    Args:
+        line: whose last point is its first
+        tolerance: 0 leaves none out; OpenCV now and then exceeds it, by less than a half
+    """
+    if tolerance <= 0:
+        return line
+    kept = cv2.approxPolyDP(line[:-1].astype(np.float32), tolerance, closed=True)[:, 0]
+    return np.concatenate([kept, kept[:1]]).astype(np.float64) if len(kept) > 2 else line
 
 
 def svg_path(line: np.ndarray, digits: int = 2) -> str:

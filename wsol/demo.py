@@ -24,7 +24,7 @@ from wsol.evaluation.metric_names import name_score
 from wsol.evaluation.network_maps import NetworkMaps
 from wsol.evaluation.score_maps import score_maps
 from wsol.evaluation.threshold_rules import explain_rule
-from wsol.figures import draw_localization, save_figure
+from wsol.figures import draw_picture, save_picture
 from wsol.folder_lock import holds
 from wsol.images import read_image
 from wsol.localizer import Localizer
@@ -142,8 +142,7 @@ def run_demo(model: nn.Module, folder: Path, name: str) -> tuple[list[DemoPhoto]
                 raise TypeError("expected boxes and one localization")
             true_boxes = to_edges(split.boxes[row])
             picture = folder / f"{path.stem}.png"
-            figure = draw_localization(read_image(path), localization, true_boxes)
-            save_figure(figure, picture)
+            save_picture(draw_picture(read_image(path), localization, true_boxes), picture)
             iou = float(np.max(pairwise_iou(localization.boxes, true_boxes), initial=0))
             true_name = localizer.class_name(classes[int(split.labels[row])])
             photos.append(DemoPhoto(localization, true_name, iou, picture))

@@ -6,6 +6,7 @@ import unicodedata
 import warnings
 from contextlib import contextmanager
 from functools import cache
+from threading import RLock
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -18,25 +19,52 @@ _FONTS = (
     "Malgun Gothic", "Noto Sans", "Arial Unicode MS",
 )  # fmt: skip
 
+drawing = RLock()  # of threads that draw, one after the other
+
 _UNSHOWABLE = ("Cc", "Cf", "Cs", "Cn", "Co")  # categories of Unicode
 
 
 @contextmanager
 def all_fonts() -> Iterator[None]:
-    """Let text take characters from all installed fonts, and be silent about those none has."""
+    """Let text take characters from all installed fonts, and be silent about those none has.
+
+    Both are settings of the whole process, which a thread beside others must not change.
+    """
     from matplotlib import rc_context
 
-    with rc_context({"font.family": ["DejaVu Sans", *_other_fonts()]}), warnings.catch_warnings():
+    with (
+        drawing,
+        rc_context({"font.family": list_fonts()}),
+        warnings.catch_warnings(),
+    ):
         warnings.filterwarnings("ignore", "Glyph .* missing")
         yield
 
 
 @cache
-def _other_fonts() -> tuple[str, ...]:
+def list_fonts() -> tuple[str, ...]:
+    """Name the fonts to take characters from, the usual one first."""
     from matplotlib import font_manager
 
     installed = set(font_manager.get_font_names())
-    return tuple(name for name in _FONTS if name in installed)
+    return ("DejaVu Sans", *(name for name in _FONTS if name in installed))
+
+
+@cache
+def _known_characters() -> frozenset[int]:
+    from matplotlib.font_manager import FontProperties, findfont, get_font
+
+    fonts = [get_font(findfont(FontProperties(family=name))) for name in list_fonts()]
+    return frozenset(code for font in fonts for code in font.get_charmap())
+
+
+def substitute(text: str) -> str:
+    """Put an empty box in place of every character that no installed font has.
+
+    It looks as matplotlib draws it, which warns of each.
+    """
+    known = _known_characters()
+    return "".join(each if ord(each) in known else "\u25af" for each in text)
 
 
 def displayable(text: str) -> str:

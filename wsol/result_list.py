@@ -64,15 +64,12 @@ class Localizations(ResultList[Localization]):
         """
         from PIL import Image
 
-        from wsol.figures import draw_localization, to_picture
+        from wsol.figures import draw_picture
         from wsol.pictures import find_photograph
 
         if not self:
             raise ValueError("Expected results to draw but the list is empty")
-        pictures = [
-            to_picture(draw_localization(find_photograph(each), each, panel=_PANEL))
-            for each in self
-        ]
+        pictures = [draw_picture(find_photograph(each), each, panel=_PANEL) for each in self]
         rows = [pictures[at : at + _COLUMNS] for at in range(0, len(pictures), _COLUMNS)]
         heights = [max(each.height for each in row) for row in rows]
         width = max(each.width for each in pictures)

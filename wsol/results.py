@@ -19,13 +19,13 @@ from wsol.pictures import find_photograph, to_png
 from wsol.text import count_things, list_choices
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
     from PIL import Image
 
     from wsol.regions import BoxRule
 
 _PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".pdf", ".svg")
 _MOST = 3  # boxes of a line
+_NO_MAP = "Expected the map that the boxes came from but this result has none"
 
 
 @dataclass(frozen=True)
@@ -209,9 +209,11 @@ class Localization:
             ImageError: a file that can be read no more
             ValueError: no photograph, or one of another size
         """
-        from wsol.figures import to_picture
+        from wsol.figures import draw_picture
 
-        return to_picture(self._draw(image, true_boxes))
+        if not self.steps:
+            raise ValueError(_NO_MAP)
+        return draw_picture(find_photograph(self, image), self, true_boxes)
 
     def save(self, path: str | Path) -> Path:
         """Write the picture that `draw` gives, or everything else into a folder.
@@ -250,22 +252,20 @@ class Localization:
         write_file(path / "localization.json", dumps(record, indent=2))
         return path
 
-    def _draw(self, image: Any = None, true_boxes: np.ndarray | None = None) -> Figure:
-        from wsol.figures import draw_localization
-
-        if not self.steps:
-            raise ValueError("Expected the map that the boxes came from but this result has none")
-        return draw_localization(find_photograph(self, image), self, true_boxes)
-
     def _save_picture(self, path: Path) -> Path:
-        from wsol.figures import save_figure
+        from wsol.figures import draw_localization, draw_picture, save_figure, save_picture
 
         own = self.path or getattr(self.image, "filename", None)
         if own and path.exists() and Path(own).exists() and path.samefile(own):
             raise FileExistsError(f"{path} is the photograph itself; choose another name")
-        figure = self._draw()
+        if not self.steps:
+            raise ValueError(_NO_MAP)
+        photograph = find_photograph(self)
         path.parent.mkdir(parents=True, exist_ok=True)
-        save_figure(figure, path)
+        if path.suffix.lower() == ".png":
+            save_picture(draw_picture(photograph, self), path)
+        else:
+            save_figure(draw_localization(photograph, self), path)
         return path
 
 

@@ -16,12 +16,12 @@ from wsol.errors import ArgumentError, about
 from wsol.evaluation.network_maps import describe_arithmetic
 from wsol.fingerprints import hash_code, hash_modules, hash_weights
 from wsol.folder_lock import LOCK, has_files, hold_folder
-from wsol.out_files import KEPT, FileList, make_folder
+from wsol.out_files import KEPT, FileList
 from wsol.out_folders import free_folder
 from wsol.prediction_journal import Journal
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from pathlib import Path
 
     from tdam.events import Events
@@ -182,10 +182,10 @@ class StoredPrediction:
                 if tell is not None:
                     tell(path, result)
             labels = None if self.labels is None else self.labels[done:]
-            for path, result in self.localizer.stream(self.paths[done:], labels):
-                fault = None
-                if self.pictures and not isinstance(result, ImageError):
-                    fault = self._draw(path, result, unique_stem(path, taken))
+            found = self.localizer.stream(self.paths[done:], labels)
+            for path, result, fault in self._with_pictures(found, taken):
+                if fault is not None:
+                    self.events.say(f"{path}: {fault}")
                 journal.append(result, fault)
                 failed += isinstance(result, ImageError) or fault is not None
                 if tell is not None:
@@ -195,21 +195,15 @@ class StoredPrediction:
             self._tell(journal, uncertain=True)
         return failed
 
-    def _draw(self, path: Path, localization: Localization, stem: str) -> str | None:
-        """Draw one image; gives the reason where it has vanished by now."""
-        from wsol.figures import draw_localization, save_figure
-        from wsol.images import ImageError, read_image
+    def _with_pictures(
+        self, found: Iterable[tuple[Path, Localization | ImageError]], taken: set[str]
+    ) -> Iterable[tuple[Path, Localization | ImageError, str | None]]:
+        """Draw results where that is asked for; else there is nothing that can be missing."""
+        if not self.pictures:
+            return ((path, result, None) for path, result in found)
+        from wsol.picture_files import draw_beside
 
-        try:
-            image = read_image(path)
-        except ImageError as error:
-            self.events.say(f"{path}: {error}")
-            return str(error)
-        make_folder(self.folder / _PICTURES)
-        figure = draw_localization(image, localization)
-        target = self.folder / _PICTURES / f"{stem}.png"
-        save_figure(figure, target)
-        return None
+        return draw_beside(found, self.folder / _PICTURES, taken)
 
     def _write(self, journal: Journal, files: FileList) -> None:
         """Make the files of all formats, one after the other: what one has, no other can lose."""
