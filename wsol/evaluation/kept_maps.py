@@ -92,7 +92,7 @@ class MapKeeper:
             return b""
         file = BytesIO()
         levels = quantise(heat, self._levels, self._rounding)
-        np.savez_compressed(file, levels=levels, region=region)
+        np.savez(file, levels=levels, region=region)
         return file.getvalue()
 
     def write(self, row: int, content: bytes) -> None:

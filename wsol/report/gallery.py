@@ -114,13 +114,19 @@ def show_images(
         boxed = (row["width"], row["height"]) if "width" in row else None
         return {"image": _fit(read_image(root / image_id, side, boxed), side, room)}
 
-    for batch in read_ahead(ids, show, 8, workers):
+    def prepare(image_id: str) -> dict[str, Any]:
+        try:
+            shown = show(image_id)
+        except ImageError as error:
+            shown = {"image": None, "why": str(error)}
+        return {**shown, "runs": [_show_maps(run, image_id) for run in runs]}
+
+    for batch in read_ahead(ids, prepare, 8, workers):
         for image_id, shown in batch:
-            if isinstance(shown, ImageError):
-                if without is not None:
-                    without[image_id] = str(shown)
-                shown = {"image": None, "why": str(shown)}
-            yield shown | {"runs": [_show_maps(run, image_id) for run in runs]}
+            assert isinstance(shown, dict)  # faults are part of it
+            if without is not None and "why" in shown:
+                without[image_id] = shown["why"]
+            yield shown
             if progress is not None:
                 progress(1)
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from tdam.steps import count_steps
 from wsol.images import ImageError
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ def keep_steps(source: NetworkMaps, classes: Mapping[str, int | None], keeper: M
     """
     from wsol.localizer import Localizer
 
-    if source.layer is not None:
+    if source.layer is not None or count_steps(source.model) == 1:
         return 1
     known = {image_id: label for image_id, label in classes.items() if label is not None}
     steps = 1
