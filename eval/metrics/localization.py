@@ -41,9 +41,21 @@ def _add_changes(changes: np.ndarray, rows: np.ndarray, weights: np.ndarray) -> 
                 changes[row, rows.shape[1], i] -= weights[i]
 
 
+@compiled
 def _add_up(changes: np.ndarray) -> np.ndarray:
-    """Turn changes from threshold to threshold, along the second axis, into counts."""
-    return np.cumsum(changes[:, :-1], axis=1, dtype=np.int32)
+    """Turn changes from threshold to threshold, along the second axis, into counts.
+
+    It is numpy's cumsum, which along this axis takes ten times as long.
+    """
+    rows, count, columns = changes.shape
+    counts = np.empty((rows, count - 1, columns), np.int32)
+    for row in range(rows):
+        for i in range(columns):
+            counts[row, 0, i] = changes[row, 0, i]
+        for at in range(1, count - 1):
+            for i in range(columns):
+                counts[row, at, i] = counts[row, at - 1, i] + changes[row, at, i]
+    return counts
 
 
 @dataclass(frozen=True, eq=False)
@@ -275,7 +287,7 @@ class LocalizationScores:
         at, best = int(every.pop("threshold")[-1]), int(every.pop("max_box_acc_threshold")[-1])
         score = {name: float(values[-1]) for name, values in every.items()}
         deltas = [str(delta) for delta in self.protocol.deltas]
-        plain = _add_up(self.tables["changes"][:-2, :, -1])  # curves are those of the plain counts
+        plain = self.tables["changes"][:-2, :-1, -1].cumsum(axis=1)  # those of the plain counts
         counts = plain[:, : len(self.protocol.thresholds)]
         by_mode = counts.reshape(len(MODES), len(deltas), -1).tolist()
         curves = [dict(zip(deltas, rows, strict=True)) for rows in by_mode]
