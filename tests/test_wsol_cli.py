@@ -350,6 +350,10 @@ def test_speed(run):
     assert code == 0
     for part in ("inference, tdam / plain", "all 2 steps", "peak memory", "training step"):
         assert re.search(rf"{part}.* \d\.\d+ - ", out)
+    code, out, _ = run("speed", "--stage", "predict", "--repeats", 1)
+    assert code == 0
+    for part in ("last step / forward", "with block", "contiguous", "kept", "pictures"):
+        assert re.search(rf"{part}.* \d\.\d+ - ", out)
     assert run("speed", "--attention", "none")[0] == 2
     assert run("speed", "--attention", "se", "--steps", 3)[0] == 2
 

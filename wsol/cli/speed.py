@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from functools import partial
 from typing import Annotated
 
 import typer
@@ -15,6 +16,7 @@ class Stage(StrEnum):
     """What to measure."""
 
     network = "network"
+    predict = "predict"
     score = "score"
     train = "train"
 
@@ -22,7 +24,7 @@ class Stage(StrEnum):
 def speed(
     stage: Annotated[
         Stage,
-        typer.Option(help="What attention costs (network), scoring (score), or training (train)."),
+        typer.Option(help="Attention (network), boxes (predict), scoring (score) or training."),
     ] = Stage.network,
     model: common.Model = "resnet50",
     attention: common.Attention = None,
@@ -32,9 +34,10 @@ def speed(
     batch_size: common.BatchSize = 8,
     repeats: Annotated[int, typer.Option(help="Pairs of runs that count.", min=1)] = 11,
 ) -> None:
-    """Compare attention to none, scoring to loops over thresholds, or training to bare arithmetic.
+    """Compare attention to none, boxes to bare passes, scoring to loops, or training to arithmetic.
 
-    The attention is tdam where --attention names no other. Both sides run in turn, and every ratio
+    The attention is tdam where --attention names no other; predict and score take the network that
+    comes along. Both sides run in turn, and every ratio
     is taken pair by pair, so that a machine whose speed drifts gives the same figures. Run nothing
     else meanwhile.
     """
@@ -45,11 +48,18 @@ def speed(
 
         ratios = compare_scoring(repeats)
         title = f"scoring 224 x 224 maps of photographs, 1000 thresholds, {repeats} pairs"
+    elif stage is Stage.predict:
+        from wsol.runtime import ask_for_memory
+        from wsol.speed.predict import compare_prediction
+
+        ask_for_memory()
+        ratios = compare_prediction(common.DEFAULT_WEIGHTS, repeats, partial(typer.echo, err=True))
+        title = f"boxes by {common.DEFAULT_WEIGHTS}, {repeats} pairs"
     elif stage is Stage.train:
-        from wsol.runtime import keep_freed_memory
+        from wsol.runtime import ask_for_memory
         from wsol.speed.train import compare_training
 
-        keep_freed_memory()
+        ask_for_memory()
         ratios = compare_training(model, batch_size, repeats)
         title = f"training {model}, batch {batch_size}, {repeats} pairs"
     else:
