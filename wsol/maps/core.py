@@ -35,8 +35,8 @@ class MapExtractor(ABC):
     Used as a context manager around forward passes; the hooks are gone afterwards, also after an
     exception. The model's parameters and gradients are never touched, its modes left as they were.
     Of a model in evaluation mode gradients are recorded from the first target layer on, and of no
-    parameter, which takes a fraction of the memory and two thirds of the time: a `backward` of its
-    scores gives parameters none. In training mode, or where images want one, all are recorded.
+    parameter, which takes a fraction of the memory and hardly longer than without: a `backward` of
+    its scores gives parameters none. In training mode, or where images want one, all are recorded.
 
     A method of your own is a subclass that overrides `_compute`, and says by `needs_gradients` and
     `needs_images` what it uses:
