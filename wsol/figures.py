@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache, partial
+from math import ceil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -38,6 +39,7 @@ _LETTERS = 9  # of a class's name in an inch
 _MARGIN = 0.06  # inches around what is drawn
 _DPI = 110  # pixels of an inch
 _LEFT, _GAP, _BAR, _ABOVE, _BELOW = 20, 18, 90, 40, 40  # pixels around photographs on a sheet
+_STEP = 32  # pixels between the heights of sheets, so that few of them fit all photographs
 _SMALLER = Image.Resampling.LANCZOS
 
 
@@ -62,6 +64,7 @@ def draw_localization(
         ValueError: true boxes of another shape
     """
     sheet = _Sheet(_plan(image, localization, true_boxes, PANEL))
+    sheet.place(image.size)
     views = sheet.fill(fit_view(image, _VIEW), localization, true_boxes)
     for axes, view in zip(sheet.axes, views, strict=True):
         axes.imshow(view, extent=sheet.extent, aspect="auto", interpolation="antialiased")
@@ -101,13 +104,11 @@ class _Plan:
     """What tells sheets apart.
 
     Args:
-        size: width and height of the photograph on the sheet, in pixels
-        room: width and height that it lies in the middle of
+        room: width and height that a photograph lies in the middle of, in pixels
         threshold: of the rule; None without one
         truth: whether there are true boxes
     """
 
-    size: tuple[int, int]
     room: tuple[int, int]
     threshold: float | None
     truth: bool
@@ -118,11 +119,10 @@ def _plan(image: Image.Image, localization: Localization, true_boxes: Any, panel
     if len(shape) != 2 or shape[1] != 4:
         raise ValueError(f"Expected true_boxes to be of shape (k, 4) but got {shape}")
     side = round(0.96 * panel * _DPI)
-    room = side, round(side * min(max(image.height / image.width, 0.4), 2.0))
-    scale = min(room[0] / image.width, room[1] / image.height)
-    size = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
+    down = side * min(max(image.height / image.width, 0.4), 2.0)
     rule = localization.rule
-    return _Plan(size, room, None if rule is None else rule.threshold, true_boxes is not None)
+    threshold = None if rule is None else rule.threshold
+    return _Plan((side, ceil(down / _STEP) * _STEP), threshold, true_boxes is not None)
 
 
 class _Sheet:
@@ -133,33 +133,22 @@ class _Sheet:
     """
 
     def __init__(self, plan: _Plan) -> None:
-        (wide, high), (across, down) = plan.size, plan.room
-        outer = (_LEFT + 2 * across + _GAP + _BAR, _ABOVE + down + _BELOW)
+        self._room = across, down = plan.room
+        self._outer = outer = (_LEFT + 2 * across + _GAP + _BAR, _ABOVE + down + _BELOW)
         self.figure = figure = Figure(figsize=(outer[0] / _DPI, outer[1] / _DPI), dpi=_DPI)
         self._canvas = FigureCanvasAgg(figure)
-        self.extent = (0, wide, high, 0)
-        self._corners = [
-            (start + (across - wide) // 2, _ABOVE + (down - high) // 2)
-            for start in (_LEFT, _LEFT + across + _GAP)
-        ]
-        self.axes = [
-            figure.add_axes(
-                (x / outer[0], 1 - (y + high) / outer[1], wide / outer[0], high / outer[1]),
-                xlim=(0, wide), ylim=(high, 0), xticks=[], yticks=[],
-            )
-            for x, y in self._corners
-        ]  # fmt: skip
-        left, right = self.axes
         family = list_fonts()
-        self._title = left.set_title(
-            "", fontsize=11, fontfamily=family, loc="left", parse_math=False
-        )
-        shown = "map" if plan.threshold is None else "map and threshold"
-        right.set_title(shown, fontsize=11, fontfamily=family, loc="left")
+        self.axes = [figure.add_axes((0, 0, 1, 1), xticks=[], yticks=[]) for _ in range(2)]
+        words = ("", "map" if plan.threshold is None else "map and threshold")
+        self._titles = [
+            axes.set_title(text, fontsize=11, fontfamily=family, loc="left", parse_math=False)
+            for axes, text in zip(self.axes, words, strict=True)
+        ]
         scale = ScalarMappable(cmap=colour_bar(DEFAULT_MAP))
         scale.set_clim(0, 1)
-        beside = right.inset_axes((1.03, 0, 0.045, 1))  # as high as the map
-        bar = figure.colorbar(scale, cax=beside)
+        start = _LEFT + 2.03 * across + _GAP
+        beside = self._find(start, _ABOVE, 0.045 * across, down)
+        bar = figure.colorbar(scale, cax=figure.add_axes(beside))
         if plan.threshold is not None:
             bar.ax.axhline(plan.threshold, color="white")
         handles = [Line2D([], [], color=PREDICTED, lw=2.5, label="predicted box")]
@@ -167,8 +156,29 @@ class _Sheet:
             handles.append(Line2D([], [], color=TRUE, lw=2.5, ls="--", label="true box"))
         font = FontProperties(family=family, size=10)
         figure.legend(handles=handles, loc="lower center", ncols=2, frameon=False, prop=font)
-        self._empty: Any = None  # the canvas with all this and nothing else
+        self._empty: Any = None  # the canvas with all this and no photograph
         self._letters = round(_LETTERS * across / _DPI)
+
+    def _find(
+        self, x: float, y: float, wide: float, high: float
+    ) -> tuple[float, float, float, float]:
+        """Turn pixels from the upper left corner into the figure's shares."""
+        across, down = self._outer
+        return (x / across, 1 - (y + high) / down, wide / across, high / down)
+
+    def place(self, size: tuple[int, int]) -> list[tuple[int, int]]:
+        """Make room for a photograph of a size; gives its two upper left corners, in pixels."""
+        across, down = self._room
+        scale = min(across / size[0], down / size[1])
+        wide, high = (max(1, round(edge * scale)) for edge in size)
+        self.extent = (0, wide, high, 0)
+        top = _ABOVE + (down - high) // 2
+        starts = (_LEFT, _LEFT + across + _GAP)
+        corners = [(start + (across - wide) // 2, top) for start in starts]
+        for axes, corner in zip(self.axes, corners, strict=True):
+            axes.set_position(self._find(*corner, wide, high))
+            axes.set(xlim=(0, wide), ylim=(high, 0))
+        return corners
 
     def fill(
         self, view: Image.Image, localization: Localization, true_boxes: np.ndarray | None
@@ -194,7 +204,7 @@ class _Sheet:
                 draw_boxes(axes, np.asarray(true_boxes) * np.tile(share, 2), TRUE, "--")
             draw_boxes(axes, localization.boxes * np.tile(share, 2), PREDICTED, "-")
         name = substitute(shorten(localization.name, self._letters))
-        self._title.set_text(f"{name}  {percent(localization.score)}")
+        self._titles[0].set_text(f"{name}  {percent(localization.score)}")
         return view, under_map
 
     def draw(
@@ -202,29 +212,33 @@ class _Sheet:
     ) -> Image.Image:
         """Draw a picture, and leave the sheet as it was."""
         if self._empty is None:
+            for axes in self.axes:
+                axes.set_visible(False)
             self._canvas.draw()
             self._empty = self._canvas.copy_from_bbox(self.figure.bbox)
-        else:
-            self._canvas.restore_region(self._empty)
-        wide, high = self.extent[1:3]
+            for axes in self.axes:
+                axes.set_visible(True)
+        self._canvas.restore_region(self._empty)
         renderer = self._canvas.get_renderer()
         pixels = np.asarray(self._canvas.buffer_rgba())
+        corners = self.place(image.size)
+        wide, high = self.extent[1:3]
         try:
             views = self.fill(image.resize((wide, high), _SMALLER), localization, true_boxes)
-            for axes, view, (x, y) in zip(self.axes, views, self._corners, strict=True):
+            for axes, view, (x, y) in zip(self.axes, views, corners, strict=True):
                 pixels[y : y + high, x : x + wide, :3] = np.asarray(view)
                 for artist in (*axes.patches, *axes.spines.values()):
                     artist.draw(renderer)
-            self._title.draw(renderer)
+            for title in self._titles:
+                title.draw(renderer)
         finally:
             for axes in self.axes:
                 for patch in list(axes.patches):
                     patch.remove()
-            self._title.set_text("")
         return Image.fromarray(_trim(pixels))
 
 
-_get_sheet = lru_cache(maxsize=32)(_Sheet)
+_get_sheet = lru_cache(maxsize=24)(_Sheet)
 
 
 def draw_boxes(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
     from wsol.results import Localization
 
 _WAITING = 32  # pictures that are not drawn yet
+# Seconds that a thread may keep the interpreter from others: by default the network, which asks
+# for it between any two layers, would wait ten times as long for each.
+_TURN = 0.0005
 
 
 def draw_beside(
@@ -37,6 +41,8 @@ def draw_beside(
     """
     waiting: deque[tuple[Path, Localization | ImageError, Future[str | None] | None]] = deque()
     pool = ThreadPoolExecutor(max_workers=1)
+    usual = sys.getswitchinterval()
+    sys.setswitchinterval(_TURN)
     try:
         for path, result in results:
             job = None
@@ -48,6 +54,7 @@ def draw_beside(
         while waiting:
             yield _take(waiting)
     finally:
+        sys.setswitchinterval(usual)
         pool.shutdown(cancel_futures=True)
 
 
