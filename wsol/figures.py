@@ -77,7 +77,7 @@ def draw_picture(
     true_boxes: np.ndarray | None = None,
     panel: float = PANEL,
 ) -> Image.Image:
-    """Draw what `draw_localization` draws as pixels, which takes a quarter of the time.
+    """Draw what `draw_localization` draws as pixels, which takes a third of the time.
 
     What pictures of one size share is drawn once. It changes no setting of matplotlib, so that a
     thread can draw beside whatever others do; threads of pictures draw one after the other.
