@@ -9,11 +9,14 @@ import pytest
 import torch
 from torch import nn
 
+from eval.manifest import load_split
 from tdam import create_model
 from tdam.preprocessing import Preprocessing
 from wsol import Localizer, runtime
+from wsol.evaluation.network_maps import NetworkMaps
 from wsol.maps import find_method
 from wsol.maps.passes import run_pass
+from wsol.shipped import manifests_folder
 from wsol.speed.ratios import peak_bytes
 
 CPU = torch.device("cpu")
@@ -107,7 +110,7 @@ def test_whether_freed_memory_is_kept_can_be_said(environment, before, after, to
     assert done.stdout.split() == told.split()
 
 
-def test_whoever_localizes_asks_for_it(monkeypatch, model):
+def test_whoever_localizes_or_scores_asks_for_it(monkeypatch, model, photos):
     asked = []
     monkeypatch.setattr(runtime, "_keeps", None)
     monkeypatch.setattr(runtime, "_set_malloc", lambda *values: bool(asked.append(values)) or True)
@@ -115,6 +118,10 @@ def test_whoever_localizes_asks_for_it(monkeypatch, model):
     assert asked == [(0, -1)]
     Localizer(model)
     assert len(asked) == 1  # once
+    monkeypatch.setattr(runtime, "_keeps", None)
+    data = load_split(manifests_folder() / "photos", "test")
+    assert list(NetworkMaps(model, data, photos, "cam", class_map="predicted").read([])) == []
+    assert asked == [(0, -1)] * 2
 
 
 METHODS = ["gradcam", "gradcampp", "hirescam", "xgradcam", "layercam"]

@@ -227,8 +227,9 @@ class NetworkMaps:
 
         from wsol.evaluation.guess_maps import collect_guesses
         from wsol.maps.passes import run_pass
-        from wsol.runtime import evaluation_mode, find_device
+        from wsol.runtime import ask_for_memory, evaluation_mode, find_device
 
+        ask_for_memory()
         where = find_device(self.device)
         self.model.to(where)
         targets = None
