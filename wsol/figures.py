@@ -286,7 +286,7 @@ def save_figure(figure: Figure, path: Path | BinaryIO, trim: bool = True) -> Non
 
 
 def save_picture(picture: Image.Image, path: Path | BinaryIO, dpi: float = _DPI) -> None:
-    """Write a picture as a file of the kind that its suffix names; into an open file, as PNG.
+    """Write a picture as PNG.
 
     Args:
         picture: RGB

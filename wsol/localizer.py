@@ -168,8 +168,7 @@ class Localizer:
         self.extractor.reshape, self.extractor.smooth = reshape, smooth
         check_smooth(smooth)
         check_sizes(self.extractor, self.preprocessing.size)
-        self.every_step = every_step or bool(searchlights)
-        self._stepwise = target_layer is None and self.every_step
+        self._stepwise = target_layer is None and (every_step or bool(searchlights))
         blocks = searchlight_blocks(model) if self._stepwise else []
         for name in searchlights:
             if name not in blocks:

@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 
 _PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".pdf", ".svg")
 _MOST = 3  # boxes of a line
-_NO_MAP = "Expected the map that the boxes came from but this result has none"
 
 
 @dataclass(frozen=True)
@@ -211,9 +210,7 @@ class Localization:
         """
         from wsol.figures import draw_picture
 
-        if not self.steps:
-            raise ValueError(_NO_MAP)
-        return draw_picture(find_photograph(self, image), self, true_boxes)
+        return draw_picture(self._find_photograph(image), self, true_boxes)
 
     def save(self, path: str | Path) -> Path:
         """Write the picture that `draw` gives, or everything else into a folder.
@@ -252,15 +249,19 @@ class Localization:
         write_file(path / "localization.json", dumps(record, indent=2))
         return path
 
+    def _find_photograph(self, given: Any = None) -> Image.Image:
+        """Find what a picture is drawn on, if there is a map to draw."""
+        if not self.steps:
+            raise ValueError("Expected the map that the boxes came from but this result has none")
+        return find_photograph(self, given)
+
     def _save_picture(self, path: Path) -> Path:
         from wsol.figures import draw_localization, draw_picture, save_figure, save_picture
 
         own = self.path or getattr(self.image, "filename", None)
         if own and path.exists() and Path(own).exists() and path.samefile(own):
             raise FileExistsError(f"{path} is the photograph itself; choose another name")
-        if not self.steps:
-            raise ValueError(_NO_MAP)
-        photograph = find_photograph(self)
+        photograph = self._find_photograph()
         path.parent.mkdir(parents=True, exist_ok=True)
         if path.suffix.lower() == ".png":
             save_picture(draw_picture(photograph, self), path)

@@ -37,9 +37,8 @@ def speed(
     """Compare attention to none, boxes to bare passes, scoring to loops, or training to arithmetic.
 
     The attention is tdam where --attention names no other; predict and score take the network that
-    comes along. Both sides run in turn, and every ratio
-    is taken pair by pair, so that a machine whose speed drifts gives the same figures. Run nothing
-    else meanwhile.
+    comes along. Both sides run in turn, and every ratio is taken pair by pair, so that a machine
+    whose speed drifts gives the same figures. Run nothing else meanwhile.
     """
     asked = networks.attention_flags(attention or "tdam", steps, distance, searchlight)
     networks.check_model(model, "auto", None, "auto", **asked)

@@ -108,20 +108,17 @@ def show_images(
     room = min(max(room, 6000), 600_000)
 
     def show(image_id: str) -> dict[str, Any]:
-        if root is None:
-            raise ImageError("no folder of images is known: name it with --root")
-        row = runs[0].rows[image_id]
-        boxed = (row["width"], row["height"]) if "width" in row else None
-        return {"image": _fit(read_image(root / image_id, side, boxed), side, room)}
-
-    def prepare(image_id: str) -> dict[str, Any]:
+        maps = {"runs": [_show_maps(run, image_id) for run in runs]}
         try:
-            shown = show(image_id)
+            if root is None:
+                raise ImageError("no folder of images is known: name it with --root")
+            row = runs[0].rows[image_id]
+            boxed = (row["width"], row["height"]) if "width" in row else None
+            return {"image": _fit(read_image(root / image_id, side, boxed), side, room), **maps}
         except ImageError as error:
-            shown = {"image": None, "why": str(error)}
-        return {**shown, "runs": [_show_maps(run, image_id) for run in runs]}
+            return {"image": None, "why": str(error), **maps}
 
-    for batch in read_ahead(ids, prepare, 8, workers):
+    for batch in read_ahead(ids, show, 8, workers):
         for image_id, shown in batch:
             assert isinstance(shown, dict)  # faults are part of it
             if without is not None and "why" in shown:
