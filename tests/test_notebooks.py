@@ -31,6 +31,14 @@ def read_texts(notebook):
     return texts
 
 
+def tell_words_and_numbers(texts):
+    """The texts with every number taken out, and the numbers as (value, unit of the last digit)."""
+    number = r"\d+(?:\.\d+)?(?:e[-+]?\d+)?"
+    words = [[re.sub(number, "#", text) for text in told] for told in texts]
+    found = [each for told in texts for text in told for each in re.findall(number, text)]
+    return words, [(float(each), 10.0 ** -len(each.partition(".")[2])) for each in found]
+
+
 def test_both_notebooks_are_here():
     assert IDS == ["attention_and_maps", "boxes"]
 
@@ -73,4 +81,14 @@ def test_a_notebook_runs_again_to_the_same_texts(path, tmp_path, monkeypatch):
             cell.outputs = []
     where = {"metadata": {"path": str(tmp_path)}}
     NotebookClient(notebook, timeout=600, kernel_name="python3", resources=where).execute()
-    assert read_texts(notebook) == kept
+    # processors and memory layouts differ in a network's last digits, which may move a pixel
+    (words, numbers), (kept_words, kept_numbers) = map(
+        tell_words_and_numbers, (read_texts(notebook), kept)
+    )
+    assert words == kept_words
+    apart = [
+        (new, old)
+        for (new, _), (old, unit) in zip(numbers, kept_numbers, strict=True)
+        if abs(new - old) > max(0.01 * abs(old), 2 * unit)
+    ]
+    assert apart == []
