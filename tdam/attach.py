@@ -10,7 +10,7 @@ from torch import nn
 
 from tdam.attention_block import AttentionBlock
 from tdam.block_plans import PLANNERS, plan_block, plan_sequence
-from tdam.dry_run import find_taken_apart
+from tdam.outline import find_taken_apart
 from tdam.recurrence import Plan, PlannedBlock, TopDownBlock
 from tdam.regularizers import has_layer
 

@@ -11,6 +11,7 @@ from tdam.acol import NAME as ACOL_HEAD
 from tdam.acol import AcolHead
 from tdam.backbones.outside import draw_outline
 from tdam.mean_head import NAME as MEAN_HEAD
+from tdam.outline import outlining
 from tdam.published import LIGHT, NORM
 from tdam.recurrence import check_steps
 from tdam.registry import MODELS, create_model, find_spec, is_outside
@@ -118,7 +119,7 @@ def check_classifier(
     if is_outside(name):
         outline, part = draw_outline(name, num_classes), ""
     else:
-        with torch.device("meta"):
+        with outlining():
             outline = create_model(name, num_classes=num_classes)
         part = f"{find_spec(name).classifier}."
     wanted = {key: t for key, t in outline.state_dict().items() if key.startswith(part)}
@@ -146,7 +147,7 @@ def _outline_head(head: str, num_classes: int, state: Mapping[str, Tensor]) -> d
     weight = state.get(f"{name}.{first}")
     if weight is None or weight.ndim < 2 or not weight.shape[1]:
         return {}
-    with torch.device("meta"):
+    with outlining():
         outline = build(weight.shape[1], num_classes).state_dict()
     return {f"{name}.{key}": tensor for key, tensor in outline.items()}
 
@@ -177,7 +178,7 @@ def _tell_name(plain: Mapping[str, Tensor], name: str | None) -> tuple[str, int]
         weight = plain.get(f"{spec.classifier}.weight")
         if weight is None or weight.ndim == 0:
             continue
-        with torch.device("meta"):
+        with outlining():
             wanted = create_model(spec.name, num_classes=weight.shape[0]).state_dict()
         misfits = find_misfits(wanted, plain)
         if not misfits:

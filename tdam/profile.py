@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
+from tdam.outline import outlining
 from tdam.registry import create_model
 
 
@@ -39,7 +40,7 @@ def profile(name: str, **settings: Any) -> Profile:
     >>> profile("resnet50").parameters
     25557032
     """
-    with torch.device("meta"):
+    with outlining():
         model = create_model(name, **settings)
         side = model.spec.preprocessing.size
         # Two images: a norm in training mode needs more than the one pixel of a pooled image.

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from tdam.attention import TopDownAttention
-from tdam.dry_run import run_without_values
+from tdam.outline import evaluating
 from tdam.step_norms import copy_norms
 
 if TYPE_CHECKING:
@@ -133,14 +133,15 @@ class _Trace(nn.Module):
 
 
 _TAKES = "Expected a block whose modules take (N, C, H, W) one after the other"
+_SIDE = 7  # that of the last maps of most networks, of 224 pixels
 _WIDTHS = ("in_channels", "in_features", "num_features", "num_channels", "normalized_shape")
 
 
 def trace_channels(block: PlannedBlock) -> list[int]:
     """Tell how many channels go into each module of a block's branch, and come out of the last.
 
-    The branch runs on tensors that have a shape but no values, which takes no time and leaves the
-    block's statistics alone.
+    The branch runs once, on zeros of a side that is no number of channels, and leaves the block's
+    statistics alone.
 
     Args:
         block: of any family
@@ -157,8 +158,11 @@ def trace_channels(block: PlannedBlock) -> list[int]:
     widths = (getattr(layer, name, None) for layer in layers for name in _WIDTHS)
     width: Any = next(width for width in widths if isinstance(width, (int, tuple)))
     channels = width[-1] if isinstance(width, tuple) else width
-    side = 224 if channels != 224 else 192  # a side that is no number of channels
-    found: list[int] = run_without_values(_Trace(block), (2, channels, side, side))
+    side = _SIDE if channels != _SIDE else _SIDE + 1
+    like = next(block.parameters())
+    image = torch.zeros(2, channels, side, side, device=like.device, dtype=like.dtype)
+    with evaluating(block):
+        found: list[int] = _Trace(block)(image)
     return found
 
 

@@ -144,7 +144,7 @@ def _count_channels(block: nn.Module) -> int | None:
     """Count the channels of a block's output; None where it does not take what it begins with."""
     from torch import nn
 
-    from tdam.dry_run import run_without_values
+    from tdam.outline import run_without_values
 
     first = next((part for part in block.modules() if isinstance(part, nn.Conv2d)), None)
     if first is None:

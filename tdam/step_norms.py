@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import copy
 
-from timm.layers.grn import GlobalResponseNorm
 from torch import nn
+
+from tdam.libraries import GlobalResponseNorm
 
 NORMS = (nn.modules.batchnorm._BatchNorm, nn.LayerNorm, nn.GroupNorm, GlobalResponseNorm)
 

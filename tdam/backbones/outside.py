@@ -17,6 +17,7 @@ import torch
 
 from tdam.backbones.base import Backbone, adopt
 from tdam.describe import read_config, spec_of
+from tdam.outline import outlining
 from tdam.preprocessing import Preprocessing
 from tdam.spec import FROM_TORCHVISION, ModelSpec
 from tdam.torchvision_files import torchvision_weights
@@ -137,7 +138,7 @@ def draw_outline(name: str, num_classes: int) -> nn.Module:
     """
     if "hf-hub:" in name or "local-dir:" in name:
         raise ValueError(f"Expected a network whose description is at hand but got {name}")
-    with torch.device("meta"):
+    with outlining():
         return _make(name, num_classes)
 
 

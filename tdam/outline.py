@@ -1,16 +1,52 @@
-"""Runs of modules on tensors that have a shape but no values, which show what fits what."""
+"""Networks of tensors with a shape but no values: they show what fits what, and what it costs."""
 
 from __future__ import annotations
 
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 import torch
+from torch.overrides import TorchFunctionMode
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from torch import nn
+
+
+class _Unfilled(TorchFunctionMode):
+    """Leave out what only fills tensors: there is nothing to fill.
+
+    Torch would draw normal numbers for tensors without memory by way of its compiler, which takes
+    most of a second to load.
+    """
+
+    def __torch_function__(
+        self, func: Callable, types: Any, args: tuple = (), kwargs: dict | None = None
+    ) -> Any:
+        if func is torch.Tensor.normal_ or getattr(func, "__module__", "") == "torch.nn.init":
+            return args[0] if args else next(iter((kwargs or {}).values()))
+        return func(*args, **(kwargs or {}))
+
+
+@contextmanager
+def outlining() -> Iterator[None]:
+    """Build what is built in the block on the device `meta`: with shapes, without values."""
+    with torch.device("meta"), _Unfilled():
+        yield
+
+
+@contextmanager
+def evaluating(module: nn.Module) -> Iterator[None]:
+    """Put a module and all of its parts in evaluation mode, without gradients, and back again."""
+    modes = {part: part.training for part in module.modules()}
+    module.eval()
+    try:
+        with torch.no_grad():
+            yield
+    finally:
+        for part, mode in modes.items():
+            part.training = mode
 
 
 def run_without_values(module: nn.Module, shape: tuple[int, ...]) -> Any:
@@ -26,14 +62,8 @@ def run_without_values(module: nn.Module, shape: tuple[int, ...]) -> Any:
     tensors = (*module.named_parameters(), *module.named_buffers())
     empty = {name: tensor.detach().to("meta") for name, tensor in tensors}
     image = torch.empty(shape, device="meta", dtype=next(iter(empty.values())).dtype)
-    modes = {part: part.training for part in module.modules()}
-    module.eval()
-    try:
-        with torch.no_grad():
-            return torch.func.functional_call(module, empty, (image,))
-    finally:
-        for part, mode in modes.items():
-            part.training = mode
+    with evaluating(module):
+        return torch.func.functional_call(module, empty, (image,))
 
 
 def find_taken_apart(model: nn.Module, sequences: Mapping[str, nn.Sequential]) -> list[str]:
