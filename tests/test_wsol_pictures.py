@@ -17,8 +17,12 @@ from wsol import Localizer
 from wsol.attention_shift.files import ShiftWriter
 from wsol.attention_shift.trace import trace_shift
 from wsol.figures import _get_sheet, draw_localization, draw_picture, to_picture
+from wsol.heatmap import resize_map
 from wsol.images import ImageError, read_image
+from wsol.overlays import grey_backdrop, overlay
+from wsol.palette import OPACITY
 from wsol.picture_files import draw_beside
+from wsol.png import encode_png
 from wsol.prediction import predict
 from wsol.regions import find_regions
 from wsol.results import Localization, Step
@@ -324,3 +328,33 @@ def test_drawing_changes_no_setting():
                 seen.append(dict(matplotlib.rcParams) == settings)
             assert len({job.result().tobytes() for job in jobs}) == 1
     assert all(seen)
+
+
+@pytest.mark.parametrize("size", [(1, 1), (7, 3), (200, 133)])
+def test_a_png_holds_every_pixel_and_its_density(size):
+    noise = np.random.default_rng(0).integers(0, 256, (size[1], size[0], 3), dtype=np.uint8)
+    content = encode_png(Image.fromarray(noise), dpi=110)
+    with Image.open(io.BytesIO(content)) as read:
+        read.verify()  # chunks and their checksums
+    with Image.open(io.BytesIO(content)) as read:
+        assert np.array_equal(np.asarray(read), noise)
+        assert np.allclose(read.info["dpi"], 110, atol=0.02)
+
+
+@pytest.mark.parametrize("limits", [(0.0, 1.0), (0.2, 0.6), (0.3, 0.3)])
+@pytest.mark.parametrize("region", [(0, 0, 90, 60), (6, 5, 80, 75)])
+def test_a_map_is_mixed_with_the_grey_photograph_as_written_down(limits, region):
+    rng = np.random.default_rng(1)
+    view = Image.fromarray(rng.integers(0, 256, (60, 90, 3), dtype=np.uint8))
+    values = rng.uniform(-0.1, 1.1, (8, 8)).astype(np.float32)
+    grey = np.asarray(grey_backdrop(view), dtype=np.float64)[..., None] / 255
+    wanted = np.repeat(grey, 3, axis=2)
+    x0, y0, x1, y1 = region
+    shown = resize_map(values, (x1 - x0, y1 - y0), "bilinear")[: 60 - y0, : 90 - x0]
+    low, high = limits
+    share = (shown - low) / (high - low) if high > low else np.full(shown.shape, 0.5)
+    rgb = matplotlib.colormaps["viridis"](share)[..., :3]
+    part = wanted[y0 : y0 + len(shown), x0 : x0 + shown.shape[1]]
+    part[:] = OPACITY * rgb + (1 - OPACITY) * part
+    drawn = np.asarray(overlay(view, values, region, view.size, "viridis", limits))
+    assert np.array_equal(drawn, (wanted * 255).round())

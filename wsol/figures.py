@@ -8,6 +8,7 @@ from math import ceil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
+import cv2
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.cm import ScalarMappable
@@ -20,9 +21,10 @@ from PIL import Image
 from wsol.contours import contour_lines
 from wsol.fonts import all_fonts, drawing, list_fonts, shorten, substitute
 from wsol.levels import first_value_above
-from wsol.out_files import save_file
+from wsol.out_files import save_file, write_file
 from wsol.overlays import colour_bar, fit_view, overlay
 from wsol.palette import DEFAULT_MAP, PREDICTED, TRUE
+from wsol.png import encode_png
 from wsol.text import percent
 
 if TYPE_CHECKING:
@@ -226,7 +228,7 @@ class _Sheet:
         try:
             views = self.fill(image.resize((wide, high), _SMALLER), localization, true_boxes)
             for axes, view, (x, y) in zip(self.axes, views, corners, strict=True):
-                pixels[y : y + high, x : x + wide, :3] = np.asarray(view)
+                pixels[y : y + high, x : x + wide] = np.asarray(view.convert("RGBA"))
                 for artist in (*axes.patches, *axes.spines.values()):
                     artist.draw(renderer)
             for title in self._titles:
@@ -293,12 +295,11 @@ def save_picture(picture: Image.Image, path: Path | BinaryIO, dpi: float = _DPI)
         path: of the file, or the open file
         dpi: pixels of an inch
     """
-    # Least compression takes a quarter of the time, and makes photographs hardly larger.
-    save = partial(picture.save, format="png", compress_level=1, dpi=(dpi, dpi))
+    content = encode_png(picture, dpi)
     if isinstance(path, Path):
-        save_file(path, save)
+        write_file(path, content)
     else:
-        save(path)
+        path.write(content)
 
 
 @all_fonts()
@@ -332,4 +333,4 @@ def _trim(pixels: np.ndarray) -> np.ndarray:
         places = np.flatnonzero(drawn.any(axis=axis))
         first, last = (places[0], places[-1]) if len(places) else (0, drawn.shape[1 - axis] - 1)
         spans.append(slice(max(first - margin, 0), last + margin + 1))
-    return np.ascontiguousarray(pixels[spans[0], spans[1], :3])
+    return cv2.cvtColor(pixels[spans[0], spans[1]], cv2.COLOR_RGBA2RGB)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import matplotlib
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
 
     from wsol.contours import Region
 
+_COLOURS = 256  # of a map
+# what becomes of a grey
+_DRAWN = [round(255 * MIDDLE + CONTRAST * (grey - 255 * MIDDLE)) for grey in range(256)]
 ROUNDING = 1e-5  # share of the greatest value: what differs by less is the same
 
 
@@ -48,9 +52,7 @@ def grey_backdrop(view: Image.Image) -> Image.Image:
     Returns:
         grey, mode L, of the same size
     """
-    grey = np.asarray(view.convert("L"), dtype=np.float64)
-    drawn = 255 * MIDDLE + CONTRAST * (grey - 255 * MIDDLE)
-    return Image.fromarray(drawn.round().astype(np.uint8))
+    return view.convert("L").point(_DRAWN)
 
 
 def overlay(
@@ -74,16 +76,18 @@ def overlay(
     Returns:
         RGB, of the view's size
     """
-    grey = np.asarray(grey_backdrop(view), dtype=np.float64) / 255
+    grey = np.asarray(grey_backdrop(view))
     picture = np.repeat(grey[..., None], 3, axis=2)
     if np.isfinite(values).all():
         x0, x1 = (round(x * view.width / size[0]) for x in (region[0], region[2]))
         y0, y1 = (round(y * view.height / size[1]) for y in (region[1], region[3]))
         shown = resize_map(values, (max(x1 - x0, 1), max(y1 - y0, 1)), "bilinear")
-        part = picture[y0 : y0 + shown.shape[0], x0 : x0 + shown.shape[1]]
-        shown = shown[: part.shape[0], : part.shape[1]]
-        part[:] = _blend(colour(shown, colours, limits), part)
-    return Image.fromarray((picture * 255).round().astype(np.uint8))
+        part = grey[y0 : y0 + shown.shape[0], x0 : x0 + shown.shape[1]]
+        places = _find_places(shown[: part.shape[0], : part.shape[1]], limits)
+        inside = picture[y0 : y0 + part.shape[0], x0 : x0 + part.shape[1]]
+        # a single index takes a tenth of the time of two
+        inside[:] = _over_all_greys(colours).take(256 * places.astype(np.intp) + part, axis=0)
+    return Image.fromarray(picture)
 
 
 def colour(
@@ -100,10 +104,30 @@ def colour(
     Returns:
         (..., 3), float64, red green blue in [0, 1]
     """
+    return _list_colours(colours)[_find_places(values, limits)]
+
+
+def _find_places(values: np.ndarray, limits: tuple[float, float]) -> np.ndarray:
+    """Number the colour of each value, uint8, of the `_COLOURS` that divide the limits evenly."""
     low, high = limits
     shares = (values - low) / (high - low) if high > low else np.full(np.shape(values), 0.5)
-    rgb: np.ndarray = np.asarray(matplotlib.colormaps[colours](np.clip(shares, 0, 1)))[..., :3]
+    return np.clip(shares * _COLOURS, 0, _COLOURS - 1).astype(np.uint8)
+
+
+@lru_cache
+def _list_colours(colours: str) -> np.ndarray:
+    """(256, 3), float64, in [0, 1]: all colours of a map."""
+    shares = np.arange(_COLOURS) / (_COLOURS - 1)
+    rgb: np.ndarray = np.asarray(matplotlib.colormaps[colours](shares))[:, :3]
     return rgb
+
+
+@lru_cache
+def _over_all_greys(colours: str) -> np.ndarray:
+    """(256 * 256, 3), uint8: every colour of a map over every grey, colour by colour."""
+    greys = np.arange(256)[None, :, None] / 255
+    over: np.ndarray = _blend(_list_colours(colours)[:, None], greys)
+    return (over * 255).round().astype(np.uint8).reshape(-1, 3)
 
 
 def value_limits(values: np.ndarray) -> tuple[float, float]:

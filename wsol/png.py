@@ -1,0 +1,38 @@
+"""PNG for pictures that are made by the hundred."""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from typing import TYPE_CHECKING
+
+import cv2
+import numpy as np
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+# One filter for every row, and the least compression: half of the time that choosing filters row by
+# row takes, for files of photographs that are a fiftieth larger.
+_HOW = (
+    (cv2.IMWRITE_PNG_COMPRESSION, 1),
+    (cv2.IMWRITE_PNG_STRATEGY, cv2.IMWRITE_PNG_STRATEGY_DEFAULT),
+    (cv2.IMWRITE_PNG_FILTER, cv2.IMWRITE_PNG_FILTER_AVG),
+)
+_BEGIN = 33  # bytes of the signature and the header, which come first
+_INCH = 0.0254  # metres
+
+
+def encode_png(picture: Image.Image, dpi: float) -> bytes:
+    """Encode a picture, quickly.
+
+    Args:
+        picture: RGB
+        dpi: pixels of an inch, which the file tells to programs that lay it out
+    """
+    pixels = cv2.cvtColor(np.asarray(picture), cv2.COLOR_RGB2BGR)
+    whole = cv2.imencode(".png", pixels, [number for option in _HOW for number in option])[1]
+    density = struct.pack(">4sIIB", b"pHYs", *2 * [round(dpi / _INCH)], 1)
+    chunk = struct.pack(">I", len(density) - 4) + density + struct.pack(">I", zlib.crc32(density))
+    content = whole.tobytes()
+    return content[:_BEGIN] + chunk + content[_BEGIN:]
