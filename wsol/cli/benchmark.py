@@ -111,10 +111,8 @@ def benchmark(
         if json_file is not None:
             with about("json"):
                 free_file(json_file, force)
-        from wsol.runtime import ask_for_memory
         from wsol.workflows.benchmark import benchmark as run
 
-        ask_for_memory()
         with telling_what_is_kept(partial(_tell_kept, out)), ConsoleEvents() as events:
             outcome = run(
                 data, named, root, split=split, protocol=protocol,

@@ -58,10 +58,8 @@ def calibrate(
     boxes, --unlabelled takes the threshold that the photographs alone ask for.
     """
     networks.check_model(common.DEFAULT_MODEL, method)
-    from wsol.runtime import ask_for_memory
     from wsol.workflows.calibrate import calibrate as run
 
-    ask_for_memory()
     with ConsoleEvents() as events, usage(checkpoint="CHECKPOINT"):
         chosen = run(
             checkpoint, boxes, root, unlabelled=unlabelled, out=out, method=method, device=device,

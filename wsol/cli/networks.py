@@ -105,9 +105,7 @@ def load_model(
     from tdam.registry import is_outside
     from tdam.shipped_weights import shipped_path
     from tdam.weights import WeightsError
-    from wsol.runtime import ask_for_memory
 
-    ask_for_memory()
     torch.manual_seed(seed)
     if name is None and not settings and checkpoint is None and weights == "auto":
         checkpoint = shipped_path(common.DEFAULT_WEIGHTS)

@@ -101,10 +101,8 @@ def reproduce(
     OUT/results.json; OUT/experiment.zip records what became of every image in every run.
     """
     with usage(data="--data"):
-        from wsol.runtime import ask_for_memory
         from wsol.workflows.reproduce import reproduce as run
 
-        ask_for_memory()
         with about("seeds"):
             numbers = None if seeds is None else _to_numbers(seeds)
         with telling_what_is_kept(partial(_tell_kept, name, out)), ConsoleEvents() as events:

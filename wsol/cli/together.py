@@ -83,11 +83,8 @@ def run_together(arguments: Sequence[str], run: Callable[[], int]) -> int:
 
 def _take_part(ranks: Ranks, arguments: Sequence[str], run: Callable[[], int]) -> int:
     """Do this process's part of a command, among those that have met."""
-    from wsol.runtime import ask_for_memory
-
     if not ranks.first:
         warnings.simplefilter("ignore")  # the first process has the same
-        ask_for_memory()
     try:
         check_same_command(ranks, arguments)
         code = ranks.lead(run)

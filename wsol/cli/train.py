@@ -172,10 +172,8 @@ def train(
     from dataclasses import fields
 
     from tdam.training.recipe import Recipe
-    from wsol.runtime import ask_for_memory
     from wsol.workflows.train import train as run
 
-    ask_for_memory()
     hint = "" if recipe is None else "--recipe"
     hints = {each.name: hint for each in fields(Recipe) if each.name not in given}
     interruptible = telling_what_is_kept(partial(_tell_kept, out))

@@ -30,7 +30,7 @@ from wsol.evaluation.network_maps import NetworkMaps
 from wsol.evaluation.unlabelled import choose_unlabelled
 from wsol.folder_lock import hold_folder
 from wsol.overlap import check_apart
-from wsol.runtime import find_device, is_half_fast
+from wsol.runtime import ask_for_memory, find_device, is_half_fast
 from wsol.same_files import check_same_files
 from wsol.training.data import TrainingData, load_training_data
 from wsol.training.distillation import TARGETS, check_distillation, write_teacher_targets
@@ -325,6 +325,7 @@ def _train_together(
     **options: Any,
 ) -> TrainState:
     """Train, in every process of a job."""
+    ask_for_memory()
     with find_ranks().together():
         where = find_device(device)  # this process's own
         plain = recipe.targets == "plain"
