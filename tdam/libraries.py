@@ -1,7 +1,8 @@
-"""timm and torchvision, loaded without torch's compiler, which takes as long as both of them.
+"""timm and torchvision, loaded without torch's compiler: to load it takes as long as to load both.
 
-Both want it while they load only to mark functions that it should leave alone, and to ask later
-whether it can run. Here they get stand-ins that turn to the compiler when they are called.
+They want it, while they load, only to mark functions that it should leave alone, and for a function
+that asks later whether it can run. Here they get stand-ins, which turn to the compiler when they
+are called.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
 _COMPILER = "torch._dynamo"
 _UTILS = f"{_COMPILER}.utils"
@@ -27,8 +28,8 @@ _UTILS = f"{_COMPILER}.utils"
 def without_compiler() -> Iterator[None]:
     """Load modules in the block without torch's compiler.
 
-    Nothing is replaced where the compiler is there already, or where another thread might meet a
-    stand-in.
+    Nothing is replaced where the compiler is there already, or where another thread runs when the
+    block begins: it might meet a stand-in.
     """
     if _COMPILER in sys.modules or threading.active_count() > 1:
         yield
@@ -56,19 +57,26 @@ def _is_compile_supported(device_type: Any) -> Any:
 def _disable_when_called(
     fn: Any = None, recursive: bool = True, *, reason: str | None = None
 ) -> Any:
-    """Mark a function as `torch.compiler.disable` does, which is called where a compiler runs."""
+    """Stand in for `torch.compiler.disable`, which is called once the compiler is there."""
     if not isfunction(fn):
         return torch._dynamo.disable(fn, recursive, reason=reason)
+    disabled: Any = None
 
     @functools.wraps(fn)
     def call(*args: Any, **kwargs: Any) -> Any:
-        return disabled()(*args, **kwargs) if _COMPILER in sys.modules else fn(*args, **kwargs)
+        nonlocal disabled
+        if _COMPILER not in sys.modules:
+            return fn(*args, **kwargs)
+        if disabled is None:
+            disabled = torch._dynamo.disable(fn, recursive, reason=reason)
+        return disabled(*args, **kwargs)
 
-    @functools.cache
-    def disabled() -> Callable:
-        return torch._dynamo.disable(fn, recursive, reason=reason)
-
-    vars(call).update(_torchdynamo_disable=True)
+    vars(call).update(  # as the compiler marks what it leaves alone
+        _torchdynamo_disable=True,
+        _torchdynamo_disable_msg=reason,
+        _torchdynamo_disable_recursive=recursive,
+        _torchdynamo_orig_callable=fn,
+    )
     return call
 
 
@@ -76,7 +84,7 @@ try:
     with without_compiler():
         import torchvision.models
         from timm.layers.grn import GlobalResponseNorm
-except ImportError:  # a version of theirs that wants more of it: it loads as it does anywhere
+except (ImportError, AttributeError, ValueError):  # a version of theirs that wants more of it
     import torchvision.models  # noqa: F401
     from timm.layers.grn import GlobalResponseNorm
 

@@ -37,7 +37,7 @@ def outlining() -> Iterator[None]:
 
 
 @contextmanager
-def evaluating(module: nn.Module) -> Iterator[None]:
+def _evaluating(module: nn.Module) -> Iterator[None]:
     """Put a module and all of its parts in evaluation mode, without gradients, and back again."""
     modes = {part: part.training for part in module.modules()}
     module.eval()
@@ -62,8 +62,26 @@ def run_without_values(module: nn.Module, shape: tuple[int, ...]) -> Any:
     tensors = (*module.named_parameters(), *module.named_buffers())
     empty = {name: tensor.detach().to("meta") for name, tensor in tensors}
     image = torch.empty(shape, device="meta", dtype=next(iter(empty.values())).dtype)
-    with evaluating(module):
+    with _evaluating(module):
         return torch.func.functional_call(module, empty, (image,))
+
+
+def run_on_zeros(module: nn.Module, shape: tuple[int, ...]) -> Any:
+    """Run a module on the CPU in evaluation mode; its tensors and the random state are left alone.
+
+    It is faster than to run without values where that makes torch load its compiler.
+
+    Args:
+        module: whose forward pass takes one tensor
+        shape: of that tensor, whose type is that of the module's first parameter
+
+    Returns:
+        what it puts out
+    """
+    kept = {name: buffer.clone() for name, buffer in module.named_buffers()}
+    image = torch.zeros(shape, device="cpu", dtype=next(module.parameters()).dtype)
+    with _evaluating(module), torch.random.fork_rng(devices=[]):
+        return torch.func.functional_call(module, kept, (image,))
 
 
 def find_taken_apart(model: nn.Module, sequences: Mapping[str, nn.Sequential]) -> list[str]:

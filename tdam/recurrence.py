@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import reduce
 from typing import TYPE_CHECKING, Any
@@ -10,7 +11,7 @@ import torch
 from torch import nn
 
 from tdam.attention import TopDownAttention
-from tdam.outline import evaluating
+from tdam.outline import run_on_zeros, run_without_values
 from tdam.step_norms import copy_norms
 
 if TYPE_CHECKING:
@@ -133,15 +134,14 @@ class _Trace(nn.Module):
 
 
 _TAKES = "Expected a block whose modules take (N, C, H, W) one after the other"
-_SIDE = 7  # that of the last maps of most networks, of 224 pixels
 _WIDTHS = ("in_channels", "in_features", "num_features", "num_channels", "normalized_shape")
 
 
 def trace_channels(block: PlannedBlock) -> list[int]:
     """Tell how many channels go into each module of a block's branch, and come out of the last.
 
-    The branch runs once, on zeros of a side that is no number of channels, and leaves the block's
-    statistics alone.
+    The branch runs once on a small map of zeros or, where that does not do, on a large one without
+    values. Either leaves the block's tensors alone.
 
     Args:
         block: of any family
@@ -158,11 +158,15 @@ def trace_channels(block: PlannedBlock) -> list[int]:
     widths = (getattr(layer, name, None) for layer in layers for name in _WIDTHS)
     width: Any = next(width for width in widths if isinstance(width, (int, tuple)))
     channels = width[-1] if isinstance(width, tuple) else width
-    side = _SIDE if channels != _SIDE else _SIDE + 1
-    like = next(block.parameters())
-    image = torch.zeros(2, channels, side, side, device=like.device, dtype=like.dtype)
-    with evaluating(block):
-        found: list[int] = _Trace(block)(image)
+    trace = _Trace(block)
+    found: list[int] | None = None
+    if next(block.parameters()).device.type == "cpu":
+        side = 7 if channels != 7 else 8  # no number of channels
+        with suppress(Exception):  # of any module, such as one that pools so small a map away
+            found = run_on_zeros(trace, (2, channels, side, side))
+    if found is None:
+        side = 224 if channels != 224 else 192
+        found = run_without_values(trace, (2, channels, side, side))
     return found
 
 

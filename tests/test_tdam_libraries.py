@@ -63,3 +63,20 @@ import tdam.libraries
 print(tdam.libraries.GlobalResponseNorm.__name__, "torch._dynamo" in sys.modules)
 """
     assert tell(code) == "GlobalResponseNorm True"
+
+
+def test_what_is_not_to_be_compiled_is_left_alone_without_a_word():
+    code = """
+import warnings
+import tdam.libraries, torch
+warnings.simplefilter("error")
+double = tdam.libraries._disable_when_called(lambda x: 2 * x)
+graphs = []
+def keep(module, inputs):
+    graphs.append(str(module.code))
+    return module.forward
+compiled = torch.compile(lambda x: double(x.sin()).cos(), backend=keep)
+same = torch.equal(compiled(torch.ones(2)), (2 * torch.ones(2).sin()).cos())
+print(same, any("2 *" in graph or "* 2" in graph for graph in graphs))
+"""
+    assert tell(code) == "True False"

@@ -97,6 +97,7 @@ print(runtime._keeps)
     [
         ({}, "", True, "True True"),
         ({"WSOL_KEEP_MEMORY": "0"}, "", True, "False True"),
+        ({"WSOL_KEEP_MEMORY": "Off"}, "", True, "False True"),
         ({}, "runtime.keep_freed_memory(False)", False, "False False"),
         ({}, "runtime.keep_freed_memory(True)", False, "True False"),
     ],

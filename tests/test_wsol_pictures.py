@@ -4,6 +4,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import matplotlib
+import matplotlib.style
 import numpy as np
 import pytest
 import torch
@@ -19,7 +20,7 @@ from wsol.attention_shift.trace import trace_shift
 from wsol.figures import _get_sheet, draw_localization, draw_picture, to_picture
 from wsol.heatmap import resize_map
 from wsol.images import ImageError, read_image
-from wsol.overlays import grey_backdrop, overlay
+from wsol.overlays import colour, grey_backdrop, overlay
 from wsol.palette import OPACITY
 from wsol.picture_files import draw_beside
 from wsol.png import encode_png
@@ -358,3 +359,23 @@ def test_a_map_is_mixed_with_the_grey_photograph_as_written_down(limits, region)
     part[:] = OPACITY * rgb + (1 - OPACITY) * part
     drawn = np.asarray(overlay(view, values, region, view.size, "viridis", limits))
     assert np.array_equal(drawn, (wanted * 255).round())
+
+
+@pytest.mark.parametrize("name", ["tab10", "viridis"])
+def test_colours_are_those_of_matplotlib(name):
+    values = np.linspace(0, 1, 1001)
+    assert np.array_equal(colour(values, name), matplotlib.colormaps[name](values)[..., :3])
+
+
+def test_a_picture_is_drawn_in_the_style_of_its_moment():
+    found = locate(PHOTO)
+    light = np.asarray(draw_picture(PHOTO, found))
+    with matplotlib.style.context("dark_background"):
+        assert np.asarray(draw_picture(PHOTO, found))[0, 0].tolist() == [0, 0, 0]
+    assert np.array_equal(draw_picture(PHOTO, found), light)
+
+
+@pytest.mark.parametrize("panel", [0, -1.0, float("nan")])
+def test_a_picture_without_width_is_refused(panel):
+    with pytest.raises(ValueError, match="panel to be above 0"):
+        draw_picture(PHOTO, locate(PHOTO), panel=panel)

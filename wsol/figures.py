@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 import cv2
 import numpy as np
+from matplotlib import rcParams
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.cm import ScalarMappable
 from matplotlib.figure import Figure
@@ -94,7 +95,7 @@ def draw_picture(
         RGB
 
     Raises:
-        ValueError: true boxes of another shape
+        ValueError: true boxes of another shape, or no width
     """
     with drawing:
         sheet = _get_sheet(_plan(image, localization, true_boxes, panel))
@@ -109,22 +110,27 @@ class _Plan:
         room: width and height that a photograph lies in the middle of, in pixels
         threshold: of the rule; None without one
         truth: whether there are true boxes
+        style: matplotlib's settings, which a sheet is drawn by
     """
 
     room: tuple[int, int]
     threshold: float | None
     truth: bool
+    style: tuple[str, ...]
 
 
 def _plan(image: Image.Image, localization: Localization, true_boxes: Any, panel: float) -> _Plan:
     shape = (0, 4) if true_boxes is None else np.shape(true_boxes)
     if len(shape) != 2 or shape[1] != 4:
         raise ValueError(f"Expected true_boxes to be of shape (k, 4) but got {shape}")
-    side = round(0.96 * panel * _DPI)
+    if not panel > 0:
+        raise ValueError(f"Expected panel to be above 0 but got {panel}")
+    side = max(round(0.96 * panel * _DPI), 1)
     down = side * min(max(image.height / image.width, 0.4), 2.0)
     rule = localization.rule
     threshold = None if rule is None else rule.threshold
-    return _Plan((side, ceil(down / _STEP) * _STEP), threshold, true_boxes is not None)
+    style = tuple(map(repr, dict.values(rcParams)))
+    return _Plan((side, ceil(down / _STEP) * _STEP), threshold, true_boxes is not None, style)
 
 
 class _Sheet:
@@ -313,21 +319,24 @@ def to_picture(figure: Figure, trim: bool = True) -> Image.Image:
     canvas = FigureCanvasAgg(figure)
     canvas.draw()
     pixels = np.asarray(canvas.buffer_rgba())
-    return Image.fromarray(_trim(pixels) if trim else np.ascontiguousarray(pixels[..., :3]))
+    return Image.fromarray(
+        _trim(pixels, figure.dpi) if trim else np.ascontiguousarray(pixels[..., :3])
+    )
 
 
-def _trim(pixels: np.ndarray) -> np.ndarray:
+def _trim(pixels: np.ndarray, dpi: float = _DPI) -> np.ndarray:
     """Leave out what is empty around a drawing: to ask matplotlib for it takes as long as to draw.
 
     Args:
         pixels: (H, W, 4), the first of which is empty
+        dpi: pixels of an inch
 
     Returns:
         (h, w, 3)
     """
     whole = pixels.view(np.uint32)[..., 0]
     drawn = whole != whole[0, 0]
-    margin = round(_MARGIN * _DPI)
+    margin = round(_MARGIN * dpi)
     spans = []
     for axis in (1, 0):
         places = np.flatnonzero(drawn.any(axis=axis))

@@ -84,12 +84,12 @@ def shorten(text: str, width: int) -> str:
         width: in characters of a usual width
 
     Returns:
-        text that can be shown, not wider
+        text that can be shown, not wider; of a width below 1, an ellipsis
 
     >>> shorten("a very long name of a class", 11)
     'a ver…class'
     """
-    text = displayable(text)
+    text, width = displayable(text), max(width, 1)
     if _width(text) <= width:
         return text
     half = (width - 1) // 2

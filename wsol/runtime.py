@@ -81,10 +81,13 @@ def keep_freed_memory(keep: bool = True) -> bool:
     return _keeps
 
 
+_REFUSALS = ("0", "no", "false", "off")
+
+
 def ask_for_memory() -> None:
     """Keep freed memory from now on, unless somebody said otherwise."""
     if _keeps is None:
-        keep_freed_memory(os.environ.get("WSOL_KEEP_MEMORY") != "0")
+        keep_freed_memory(os.environ.get("WSOL_KEEP_MEMORY", "").lower() not in _REFUSALS)
 
 
 def _set_malloc(most_mappings: int, trim_threshold: int) -> bool:
