@@ -11,7 +11,7 @@ from tdam.recurrence import Plan, PlannedBlock, trace_channels
 
 @pytest.mark.parametrize(
     ("name", "block"),
-    [("vgg16", "features"), ("vgg11", "features.0:21"), ("squeezenet1_1", "features")],
+    [("vgg11", "features.0:21"), ("alexnet", "features"), ("squeezenet1_1", "features")],
 )
 def test_sequences_that_pool_a_small_map_away_are_taken(name, block):
     model = getattr(models, name)(num_classes=3)
