@@ -11,7 +11,7 @@ import torch
 from listeners import KillError, Stopper
 from shapes import make_shapes
 
-from tdam import create_model
+from tdam import create_model, save_checkpoint
 from tdam.preprocessing import Preprocessing
 from wsol import evaluate
 from wsol.cli.score_tables import print_evaluation
@@ -181,6 +181,27 @@ def test_a_partner_names_as_many_classes(network, partner, score, tmp_path, caps
     assert tell_steps(alone) == []
     section = json.loads((tmp_path / "any" / "scores.json").read_text())["steps_rule"]
     assert section == json.loads(json.dumps(evaluation.steps.to_dict()))
+
+
+@pytest.mark.parametrize("method", ["gradcam", "gradcampp"])
+def test_a_partner_makes_its_maps_by_the_same_method(network, partner, score, method):
+    options = {"threshold": 0.4, "method": method}
+    evaluation = score(network, partner=partner, steps_rule="any", **options)
+    alone = score(partner, **options)
+    assert evaluation.steps.partner == f"resnet18 /16, {method}"
+    told = {row.name: row.scores for row in evaluation.steps.rows}
+    assert told["partner_one"]["gt_known_loc"] == pytest.approx(alone.result.gt_known_loc)
+
+
+def test_a_partner_has_the_same_output_stride(run, data, tmp_path):
+    paths = [
+        str(save_checkpoint(network, tmp_path / f"{number}.safetensors"))
+        for number, network in enumerate((make_network(0, 3, attention="tdam"), make_network(1, 3)))
+    ]
+    flags = ("--output-stride", 8, "--threshold", 0.4, "--steps-rule", "any")
+    code, out, err = run("evaluate", data, "--checkpoint", paths[0], "--partner", paths[1], *flags)
+    assert (code, err.count("Error")) == (0, 0), err
+    assert "partner: resnet18 /8, cam, threshold 0.400" in out
 
 
 @pytest.mark.slow

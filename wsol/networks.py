@@ -15,13 +15,17 @@ if TYPE_CHECKING:
     from tdam.preprocessing import Preprocessing
 
 
-def get_network(model: nn.Module | str | Path | Callable[[], nn.Module]) -> Any:
+def get_network(
+    model: nn.Module | str | Path | Callable[[], nn.Module], output_stride: int | None = None
+) -> Any:
     """Give the network that is meant.
 
     Args:
         model: a network; the file, run or name of a checkpoint; the name of a network that comes
             with weights, or of another library's, `timm:NAME` or `torchvision:NAME`; or a function
             that gives a network
+        output_stride: of a network that is built here; None for the one that its weights or its
+            name stand for
 
     Returns:
         the network, out of what compiles or spreads it
@@ -45,11 +49,12 @@ def get_network(model: nn.Module | str | Path | Callable[[], nn.Module]) -> Any:
         from tdam.registry import is_outside
         from tdam.weights import find_weights
 
+        stride: dict[str, Any] = {} if output_stride is None else {"output_stride": output_stride}
         with about("model"):
             named = str(model) in list_models() or is_outside(str(model))
             if named and not find_weights(model).exists():
-                return create_model(str(model), weights="pretrained")
-            return load_checkpoint(model)[0]
+                return create_model(str(model), weights="pretrained", **stride)
+            return load_checkpoint(model, **stride)[0]
     if callable(model):
         return unwrap(model())
     raise TypeError(f"Expected a network or a checkpoint but got {type(model).__name__}")

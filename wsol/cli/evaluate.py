@@ -18,6 +18,7 @@ from wsol.cli.interrupts import tell_nothing_saved, telling_what_is_kept
 from wsol.cli.usage import usage
 from wsol.errors import about
 from wsol.evaluation.threshold_rules import ORACLE, UNLABELLED, VAL
+from wsol.networks import get_network
 from wsol.out_files import write_named
 from wsol.out_folders import free_file, writing
 from wsol.text import count_things, escape
@@ -61,8 +62,8 @@ StepsRule = Annotated[
 Partner = Annotated[
     str | None,
     typer.Option(
-        help="With --steps-rule any, the network or checkpoint that has as many guesses; default: "
-        "the last step.",
+        help="With --steps-rule any, the network or checkpoint that has as many guesses, by the "
+        "same --method and --output-stride; default: the last step.",
         metavar="NAME",
     ),
 ]
@@ -239,7 +240,8 @@ def evaluate(
                 )  # fmt: skip
             else:
                 name = model if checkpoint is not None else model or common.DEFAULT_MODEL
-                guesses: dict[str, Any] = {"steps_rule": steps_rule, "partner": partner}
+                other = partner and partial(get_network, partner, output_stride)
+                guesses: dict[str, Any] = {"steps_rule": steps_rule, "partner": other}
                 flags: tuple[Any, ...] = (name, weights, seed, checkpoint, output_stride)
                 network = partial(networks.load_model, *flags, **asked)
                 scored = work.evaluate(

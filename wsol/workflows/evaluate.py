@@ -106,7 +106,8 @@ def evaluate(
         step: whose map and classes to score, 1 to T; None: the last
         steps_rule: `any` also scores by TDAM's published rule that any step may be right, each step
             with a threshold of its own, beside a partner with as many guesses; `last` does not
-        partner: with `any`, the partner, as for `model`; None: the network's own last step
+        partner: with `any`, the partner, as for `model`, whose maps are made by `method` too; None:
+            the network's own last step
         classes: index among the network's outputs by label, or the path of such a table (CSV with
             the columns label, imagenet1k_index); None: as data set and network tell by a
             `classes.csv`, by names, or by as many classes
@@ -152,6 +153,7 @@ def evaluate(
     job = open_job(data, root, choose, wanted, partial(get_network, model), *others)
     network = job.network
     preprocessing = settle_input(network, preprocessing, layer)
+    asked = method
     subject, names, outputs, method, note = _describe(network, job, method, layer, step, classes)
     if note:
         events.say(note)
@@ -160,7 +162,7 @@ def evaluate(
         layer=layer, fc_layer=fc_layer,
     )  # fmt: skip
     subject += _tell_arithmetic(settings)
-    sources, any_step = _open_sources(job, own, settings, step, classes)
+    sources, any_step = _open_sources(job, own, settings, step, (asked, classes))
     labels = name_labels(job.scored, outputs, names)
     evaluations = job.run(
         sources, subject, outputs, names, labels, by_network=True,
@@ -206,7 +208,7 @@ def _open_sources(
     own: Callable[..., NetworkMaps],
     settings: Mapping[str, Any],
     step: int | None,
-    classes: Mapping[int, int] | str | Path | None,
+    of_partner: tuple[Any, Mapping[int, int] | str | Path | None],
 ) -> tuple[list[NetworkMaps], AnyStepJob | None]:
     """Settle what gives the maps of each split, and the guesses of every step where these count."""
     shared: dict[str, Any] = {
@@ -222,18 +224,18 @@ def _open_sources(
         sources[0].check_views()
     if not job.wanted.any_step:
         return sources, None
-    partner, name = _describe_partner(job, classes)
+    partner, name = _describe_partner(job, *of_partner)
     other = None if partner is None else partial(partner, **shared)
     return sources, plan_any_step(job, partial(own, **shared), other, name)
 
 
 def _describe_partner(
-    job: EvaluationJob, classes: Mapping[int, int] | str | Path | None
+    job: EvaluationJob, method: Any, classes: Mapping[int, int] | str | Path | None
 ) -> tuple[Callable[..., NetworkMaps] | None, str | None]:
-    """Settle what gives the partner's maps, and what people call it."""
+    """Settle what gives the partner's maps, by the method asked for, and what people call it."""
     if job.partner is None:
         return None, None
-    subject, _, outputs, method, note = _describe(job.partner, job, "auto", None, None, classes)
+    subject, _, outputs, method, note = _describe(job.partner, job, method, None, None, classes)
     if note:
         job.wanted.events.say(f"partner: {note}")
     return partial(NetworkMaps, job.partner, method=method, classes=outputs), subject
