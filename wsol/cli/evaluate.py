@@ -204,8 +204,7 @@ def evaluate(
             given, model=model, weights=weights, checkpoint=checkpoint, output_stride=output_stride,
             method=method, layer=layer, at_step=step, partner=partner,
             steps_rule=None if steps_rule == "last" else steps_rule, precision=precision,
-            channels_last=channels_last, smooth=None if smooth == "none" else smooth,
-            **asked,
+            channels_last=channels_last, smooth=None if smooth == "none" else smooth, **asked,
         )  # fmt: skip
     if not data.exists():
         from wsol.shipped import tell_absent
@@ -240,14 +239,14 @@ def evaluate(
                 )  # fmt: skip
             else:
                 name = model if checkpoint is not None else model or common.DEFAULT_MODEL
-                other = partner and partial(get_network, partner, output_stride)
-                guesses: dict[str, Any] = {"steps_rule": steps_rule, "partner": other}
                 flags: tuple[Any, ...] = (name, weights, seed, checkpoint, output_stride)
                 network = partial(networks.load_model, *flags, **asked)
+                other: Any = partner and partial(get_network, partner, output_stride)
+                guesses: dict[str, Any] = {"steps_rule": steps_rule, "partner": other}
                 scored = work.evaluate(
                     network, data, root, method=method, layer=layer, step=step, classes=classes,
-                    batch_size=batch_size, device=device, precision=precision,
-                    channels_last=channels_last, smooth=smooth, events=events, **guesses, **shared,
+                    batch_size=batch_size, device=device, precision=precision, smooth=smooth,
+                    channels_last=channels_last, events=events, **guesses, **shared,
                 )  # fmt: skip
     _report(scored, json_file, protocol == "all", out, save_maps, given, allow_missing)
 

@@ -106,8 +106,7 @@ def evaluate(
         step: whose map and classes to score, 1 to T; None: the last
         steps_rule: `any` also scores by TDAM's published rule that any step may be right, each step
             with a threshold of its own, beside a partner with as many guesses; `last` does not
-        partner: with `any`, the partner, as for `model`, whose maps are made by `method` too; None:
-            the network's own last step
+        partner: with `any`, as for `model`, mapped by `method` too; None: the own last step
         classes: index among the network's outputs by label, or the path of such a table (CSV with
             the columns label, imagenet1k_index); None: as data set and network tell by a
             `classes.csv`, by names, or by as many classes
@@ -153,16 +152,15 @@ def evaluate(
     job = open_job(data, root, choose, wanted, partial(get_network, model), *others)
     network = job.network
     preprocessing = settle_input(network, preprocessing, layer)
-    asked = method
-    subject, names, outputs, method, note = _describe(network, job, method, layer, step, classes)
+    subject, names, outputs, settled, note = _describe(network, job, method, layer, step, classes)
     if note:
         events.say(note)
     own = partial(
-        NetworkMaps, network, method=method, classes=outputs, preprocessing=preprocessing,
+        NetworkMaps, network, method=settled, classes=outputs, preprocessing=preprocessing,
         layer=layer, fc_layer=fc_layer,
     )  # fmt: skip
     subject += _tell_arithmetic(settings)
-    sources, any_step = _open_sources(job, own, settings, step, (asked, classes))
+    sources, any_step = _open_sources(job, own, settings, step, (method, classes))
     labels = name_labels(job.scored, outputs, names)
     evaluations = job.run(
         sources, subject, outputs, names, labels, by_network=True,
