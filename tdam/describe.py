@@ -13,6 +13,7 @@ import torch
 from torch import nn
 
 from tdam.layout import find_reshape, watching
+from tdam.modes import evaluation_mode
 from tdam.outputs import find_scores, fit_images, uncompiled
 from tdam.preprocessing import Preprocessing
 from tdam.spec import ModelSpec
@@ -210,7 +211,7 @@ def _look(model: nn.Module, size: int) -> Layers:
     run = _Run()
     with ExitStack() as stack:
         for context in (
-            _evaluating(model), uncompiled(model), torch.inference_mode(mode=False),
+            evaluation_mode(model), uncompiled(model), torch.inference_mode(mode=False),
             torch.enable_grad(), _watched(model, noise, run),
         ):  # fmt: skip
             stack.enter_context(context)
@@ -294,17 +295,6 @@ def _find_head(
         if _are_alike(find_scores(output.flatten(1)), scores):
             return name
     return None
-
-
-@contextmanager
-def _evaluating(model: nn.Module) -> Iterator[None]:
-    modes = [(module, module.training) for module in model.modules()]
-    model.eval()
-    try:
-        yield
-    finally:
-        for module, training in modes:
-            module.training = training
 
 
 @contextmanager

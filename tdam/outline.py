@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch.overrides import TorchFunctionMode
 
+from tdam.modes import evaluation_mode
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
@@ -36,19 +38,6 @@ def outlining() -> Iterator[None]:
         yield
 
 
-@contextmanager
-def _evaluating(module: nn.Module) -> Iterator[None]:
-    """Put a module and all of its parts in evaluation mode, without gradients, and back again."""
-    modes = {part: part.training for part in module.modules()}
-    module.eval()
-    try:
-        with torch.no_grad():
-            yield
-    finally:
-        for part, mode in modes.items():
-            part.training = mode
-
-
 def run_without_values(module: nn.Module, shape: tuple[int, ...]) -> Any:
     """Run a module in evaluation mode; this takes no time and leaves its tensors alone.
 
@@ -62,7 +51,7 @@ def run_without_values(module: nn.Module, shape: tuple[int, ...]) -> Any:
     tensors = (*module.named_parameters(), *module.named_buffers())
     empty = {name: tensor.detach().to("meta") for name, tensor in tensors}
     image = torch.empty(shape, device="meta", dtype=next(iter(empty.values())).dtype)
-    with _evaluating(module):
+    with evaluation_mode(module), torch.no_grad():
         return torch.func.functional_call(module, empty, (image,))
 
 
@@ -80,7 +69,7 @@ def run_on_zeros(module: nn.Module, shape: tuple[int, ...]) -> Any:
     """
     kept = {name: buffer.clone() for name, buffer in module.named_buffers()}
     image = torch.zeros(shape, device="cpu", dtype=next(module.parameters()).dtype)
-    with _evaluating(module), torch.random.fork_rng(devices=[]):
+    with evaluation_mode(module), torch.no_grad(), torch.random.fork_rng(devices=[]):
         return torch.func.functional_call(module, kept, (image,))
 
 

@@ -3,9 +3,9 @@
 import torch
 from torch import nn
 
+from tdam.modes import evaluation_mode
 from wsol.maps import find_method
 from wsol.maps.passes import run_pass
-from wsol.runtime import evaluation_mode
 
 IDS = (1, 3, 0)
 NO_CLASS = {"grad-cam:EigenCAM", "grad-cam:FEM", "grad-cam:KPCA_CAM", "grad-cam:RandomCAM"}

@@ -7,10 +7,10 @@ import torch
 from PIL import Image
 from torch import nn
 
+from tdam.modes import evaluation_mode
 from tdam.preprocessing import Preprocessing
 from wsol import Localizer
 from wsol.maps import find_method
-from wsol.runtime import evaluation_mode
 
 pytestmark = pytest.mark.slow
 

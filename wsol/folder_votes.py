@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 import torch
 
 from tdam.events import working
+from tdam.modes import evaluation_mode
 from tdam.outputs import to_probabilities
 from wsol.classes import near_names
 from wsol.images import read_image
 from wsol.loading import read_images
-from wsol.runtime import evaluation_mode
 from wsol.text import count_things
 
 if TYPE_CHECKING:

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 
 from eval.geometry import square_to_image
+from tdam.modes import evaluation_mode
 from tdam.outputs import unwrap
 from tdam.precision import check_precision
 from tdam.spec import name_network
@@ -31,7 +32,7 @@ from wsol.networks import settle_input
 from wsol.regions import BoxRule, cut_boxes
 from wsol.result_list import Localizations
 from wsol.results import Localization, Prediction, Step
-from wsol.runtime import ask_for_memory, evaluation_mode, find_device, settle_layout
+from wsol.runtime import ask_for_memory, find_device, settle_layout
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence

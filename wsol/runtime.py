@@ -5,7 +5,6 @@ from __future__ import annotations
 import ctypes
 import os
 import sys
-from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import torch
@@ -15,11 +14,10 @@ from tdam.precision import check_precision
 from wsol.errors import about
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from torch import nn
 
 _keeps: bool | None = None  # whether freed memory is kept; None while nobody has said
+_REFUSALS = ("0", "no", "false", "off")  # values of WSOL_KEEP_MEMORY
 
 
 def find_device(name: str) -> torch.device:
@@ -81,9 +79,6 @@ def keep_freed_memory(keep: bool = True) -> bool:
     return _keeps
 
 
-_REFUSALS = ("0", "no", "false", "off")
-
-
 def ask_for_memory() -> None:
     """Keep freed memory from now on, unless somebody said otherwise."""
     if _keeps is None:
@@ -126,16 +121,3 @@ def is_half_fast(device: torch.device) -> bool:
     if device.type == "cuda":
         return torch.cuda.is_bf16_supported(including_emulation=False)
     return device.type == "cpu" and bool(torch.cpu._is_avx512_bf16_supported())
-
-
-@contextmanager
-def evaluation_mode(model: nn.Module) -> Iterator[None]:
-    """Put a model into evaluation mode, and every part of it back into its own mode afterwards."""
-    training = [module for module in model.modules() if module.training]
-    if training:
-        model.eval()
-    try:
-        yield
-    finally:
-        for module in training:
-            module.training = True

@@ -225,9 +225,10 @@ class NetworkMaps:
         """
         import torch
 
+        from tdam.modes import evaluation_mode
         from wsol.evaluation.guess_maps import collect_guesses
         from wsol.maps.passes import run_pass
-        from wsol.runtime import ask_for_memory, evaluation_mode, find_device
+        from wsol.runtime import ask_for_memory, find_device
 
         ask_for_memory()
         where = find_device(self.device)

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch.nn.functional import interpolate
 
+from tdam.modes import evaluation_mode
 from tdam.steps import every_step
 from tdam.stretch import stretch
 from wsol.maps.core import MapExtractor
-from wsol.runtime import evaluation_mode
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

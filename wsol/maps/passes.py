@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from tdam.layout import hooked
+from tdam.modes import evaluation_mode
 from tdam.outputs import to_probabilities
 from tdam.steps import Steps, every_step
 from wsol.maps.core import UNUSED
 from wsol.maps.names import find_method
 from wsol.maps.smoothing import list_views
-from wsol.runtime import evaluation_mode
 
 if TYPE_CHECKING:
     from torch import Tensor, nn

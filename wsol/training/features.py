@@ -10,9 +10,10 @@ import numpy as np
 import torch
 from torch.nn.functional import cross_entropy
 
+from tdam.modes import evaluation_mode
 from tdam.training.errors import TrainingError, refuse_unreadable
 from tdam.training.probe import load_trained, train_classifier
-from wsol.runtime import evaluation_mode, find_device
+from wsol.runtime import find_device
 from wsol.training.outputs import write_outputs
 
 if TYPE_CHECKING:

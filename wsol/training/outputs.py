@@ -10,9 +10,10 @@ import numpy as np
 import torch
 
 from tdam.events import SILENT, Events
+from tdam.modes import evaluation_mode
 from wsol.images import read_image
 from wsol.loading import read_images
-from wsol.runtime import evaluation_mode, find_device
+from wsol.runtime import find_device
 from wsol.sharing import deal_rows, share
 
 if TYPE_CHECKING:

@@ -12,11 +12,12 @@ from torch.nn.functional import cross_entropy
 
 from eval.metrics.localization import LocalizationResult
 from eval.protocols import find_protocol
+from tdam.modes import evaluation_mode
 from wsol.evaluation.network_maps import NetworkMaps
 from wsol.evaluation.score_maps import score_maps
 from wsol.evaluation.true_images import TrueImages
 from wsol.loading import read_images
-from wsol.runtime import evaluation_mode, find_device
+from wsol.runtime import find_device
 from wsol.sharing import deal_rows, share
 
 if TYPE_CHECKING:
