@@ -52,7 +52,7 @@ def test_nothing_stands_in_where_somebody_might_meet_it(before):
 
 def test_a_version_that_wants_more_of_the_compiler_loads_as_ever():
     code = """
-import sys, types
+import sys
 class Wants:
     def find_spec(self, name, path=None, target=None):
         if name == "timm.layers.grn" and not vars(self):

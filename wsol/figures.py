@@ -243,7 +243,7 @@ class _Sheet:
             for axes in self.axes:
                 for patch in list(axes.patches):
                     patch.remove()
-        return Image.fromarray(_trim(pixels))
+        return _to_image(_trim(pixels))
 
 
 _get_sheet = lru_cache(maxsize=24)(_Sheet)
@@ -319,9 +319,12 @@ def to_picture(figure: Figure, trim: bool = True) -> Image.Image:
     canvas = FigureCanvasAgg(figure)
     canvas.draw()
     pixels = np.asarray(canvas.buffer_rgba())
-    return Image.fromarray(
-        _trim(pixels, figure.dpi) if trim else np.ascontiguousarray(pixels[..., :3])
-    )
+    return _to_image(_trim(pixels, figure.dpi) if trim else pixels)
+
+
+def _to_image(pixels: np.ndarray) -> Image.Image:
+    """Copy what is drawn, (h, w, 4), without its opacity."""
+    return Image.fromarray(cv2.cvtColor(pixels, cv2.COLOR_RGBA2RGB))
 
 
 def _trim(pixels: np.ndarray, dpi: float = _DPI) -> np.ndarray:
@@ -332,7 +335,7 @@ def _trim(pixels: np.ndarray, dpi: float = _DPI) -> np.ndarray:
         dpi: pixels of an inch
 
     Returns:
-        (h, w, 3)
+        (h, w, 4), a part of it
     """
     whole = pixels.view(np.uint32)[..., 0]
     drawn = whole != whole[0, 0]
@@ -342,4 +345,4 @@ def _trim(pixels: np.ndarray, dpi: float = _DPI) -> np.ndarray:
         places = np.flatnonzero(drawn.any(axis=axis))
         first, last = (places[0], places[-1]) if len(places) else (0, drawn.shape[1 - axis] - 1)
         spans.append(slice(max(first - margin, 0), last + margin + 1))
-    return cv2.cvtColor(pixels[spans[0], spans[1]], cv2.COLOR_RGBA2RGB)
+    return pixels[spans[0], spans[1]]

@@ -241,7 +241,7 @@ def evaluate(
                 name = model if checkpoint is not None else model or common.DEFAULT_MODEL
                 flags: tuple[Any, ...] = (name, weights, seed, checkpoint, output_stride)
                 network = partial(networks.load_model, *flags, **asked)
-                other: Any = partner and partial(get_network, partner, output_stride)
+                other = partner and partial(get_network, partner, output_stride)
                 guesses: dict[str, Any] = {"steps_rule": steps_rule, "partner": other}
                 scored = work.evaluate(
                     network, data, root, method=method, layer=layer, step=step, classes=classes,

@@ -160,7 +160,7 @@ def evaluate(
         layer=layer, fc_layer=fc_layer,
     )  # fmt: skip
     subject += _tell_arithmetic(settings)
-    sources, any_step = _open_sources(job, own, settings, step, (method, classes))
+    sources, any_step = _open_sources(job, own, settings, step, method, classes)
     labels = name_labels(job.scored, outputs, names)
     evaluations = job.run(
         sources, subject, outputs, names, labels, by_network=True,
@@ -206,7 +206,8 @@ def _open_sources(
     own: Callable[..., NetworkMaps],
     settings: Mapping[str, Any],
     step: int | None,
-    of_partner: tuple[Any, Mapping[int, int] | str | Path | None],
+    method: Any,
+    classes: Mapping[int, int] | str | Path | None,
 ) -> tuple[list[NetworkMaps], AnyStepJob | None]:
     """Settle what gives the maps of each split, and the guesses of every step where these count."""
     shared: dict[str, Any] = {
@@ -222,7 +223,7 @@ def _open_sources(
         sources[0].check_views()
     if not job.wanted.any_step:
         return sources, None
-    partner, name = _describe_partner(job, *of_partner)
+    partner, name = _describe_partner(job, method, classes)
     other = None if partner is None else partial(partner, **shared)
     return sources, plan_any_step(job, partial(own, **shared), other, name)
 
